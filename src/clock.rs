@@ -1,0 +1,161 @@
+//! The one source of time: wall-clock time that only ever moves forward.
+//!
+//! Everything else takes a [`Clock`] or a time as an argument. A [`SystemClock`] reads the wall
+//! clock once, at its making, and then adds what the monotonic clock measured, so that a jump of
+//! the wall clock can neither cause a burst nor a stall.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A moment: nanoseconds since the UNIX epoch, UTC.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Moment(pub u64);
+
+impl Moment {
+    /// Returns whole milliseconds since the epoch, the form kept in the database.
+    #[must_use]
+    pub fn as_ms(self) -> i64 {
+        i64::try_from(self.0 / 1_000_000).expect("nanoseconds of u64 are few enough milliseconds")
+    }
+
+    /// Makes a moment from milliseconds since the epoch; negative ones become the epoch.
+    #[must_use]
+    pub fn from_ms(ms: i64) -> Self {
+        Self(u64::try_from(ms).unwrap_or(0).saturating_mul(1_000_000))
+    }
+
+    /// Returns whole microseconds since the epoch.
+    #[must_use]
+    pub fn as_us(self) -> i64 {
+        i64::try_from(self.0 / 1_000).expect("nanoseconds of u64 are few enough microseconds")
+    }
+
+    /// Makes a moment from microseconds since the epoch; negative ones become the epoch.
+    #[must_use]
+    pub fn from_us(us: i64) -> Self {
+        Self(u64::try_from(us).unwrap_or(0).saturating_mul(1_000))
+    }
+
+    /// Returns the time from `earlier` to this moment; zero when it lies before.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> std::time::Duration {
+        std::time::Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl std::ops::Add<std::time::Duration> for Moment {
+    type Output = Self;
+
+    fn add(self, later: std::time::Duration) -> Self {
+        Self(self.0.saturating_add(u64::try_from(later.as_nanos()).unwrap_or(u64::MAX)))
+    }
+}
+
+impl std::ops::Sub<std::time::Duration> for Moment {
+    type Output = Self;
+
+    fn sub(self, earlier: std::time::Duration) -> Self {
+        Self(self.0.saturating_sub(u64::try_from(earlier.as_nanos()).unwrap_or(u64::MAX)))
+    }
+}
+
+/// Tells the time.
+#[derive(Debug, Clone)]
+pub enum Clock {
+    /// The machine's.
+    System(SystemClock),
+    /// One that stands until a test moves it.
+    Manual(ManualClock),
+}
+
+impl Clock {
+    /// Makes the clock of the machine.
+    #[must_use]
+    pub fn system() -> Self {
+        Self::System(SystemClock::start())
+    }
+
+    /// Returns the present moment.
+    #[must_use]
+    pub fn now(&self) -> Moment {
+        match self {
+            Self::System(clock) => clock.now(),
+            Self::Manual(clock) => clock.now(),
+        }
+    }
+
+    /// Returns the instant of the runtime at which `moment` will be reached.
+    ///
+    /// With a manual clock this is the present: tests drive the time themselves.
+    #[must_use]
+    pub fn instant_of(&self, moment: Moment) -> tokio::time::Instant {
+        match self {
+            Self::System(clock) => clock.started_at + moment.since(clock.epoch),
+            Self::Manual(_) => tokio::time::Instant::now(),
+        }
+    }
+}
+
+/// The machine's clock, read once and then measured.
+#[derive(Debug, Clone)]
+pub struct SystemClock {
+    epoch: Moment,
+    started_at: tokio::time::Instant,
+}
+
+impl SystemClock {
+    /// Reads the wall clock and starts measuring.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "this file owns the clock")]
+    pub fn start() -> Self {
+        let wall = std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .unwrap_or_default();
+        Self { epoch: Moment::default() + wall, started_at: tokio::time::Instant::now() }
+    }
+
+    fn now(&self) -> Moment {
+        self.epoch + self.started_at.elapsed()
+    }
+}
+
+/// A clock that tests move by hand; clones share the time.
+#[derive(Debug, Clone, Default)]
+pub struct ManualClock {
+    now: Arc<AtomicU64>,
+}
+
+impl ManualClock {
+    /// Makes a clock that stands at `moment`.
+    #[must_use]
+    pub fn at(moment: Moment) -> Self {
+        Self { now: Arc::new(AtomicU64::new(moment.0)) }
+    }
+
+    /// Moves it forward.
+    pub fn advance(&self, by: std::time::Duration) {
+        let by_ns = u64::try_from(by.as_nanos()).unwrap_or(u64::MAX);
+        self.now.fetch_add(by_ns, Ordering::Relaxed);
+    }
+
+    fn now(&self) -> Moment {
+        Moment(self.now.load(Ordering::Relaxed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn system_clock_follows_the_monotonic_clock() {
+        let clock = Clock::system();
+        let before = clock.now();
+        tokio::time::advance(Duration::from_secs(3)).await;
+        assert_eq!(clock.now().since(before), Duration::from_secs(3));
+        let later = clock.now() + Duration::from_millis(5);
+        assert_eq!(clock.instant_of(later) - tokio::time::Instant::now(), Duration::from_millis(5));
+    }
+}

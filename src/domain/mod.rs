@@ -1,0 +1,28 @@
+//! Values and rules of the field: what a delivery is, how it moves, what a failure means.
+//!
+//! Nothing here does I/O, reads a clock, draws its own randomness or knows that async exists:
+//! time and seeds are arguments, so every rule can be tested by table and by property.
+
+pub mod id;
+
+pub mod recipient;
+
+pub mod message;
+
+pub mod job;
+
+pub mod campaign;
+
+pub mod delivery;
+
+pub mod failure;
+
+pub mod attempt;
+
+pub mod receipt;
+
+pub mod session;
+
+pub mod pacing;
+
+pub mod backoff;
