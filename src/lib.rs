@@ -8,4 +8,6 @@ pub mod notice;
 
 pub mod clock;
 
+pub mod dispatch;
+
 pub mod limits;
