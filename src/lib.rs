@@ -10,4 +10,6 @@ pub mod clock;
 
 pub mod dispatch;
 
+pub mod gateway;
+
 pub mod limits;
