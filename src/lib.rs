@@ -9,3 +9,5 @@ pub mod notice;
 pub mod clock;
 
 pub mod limits;
+
+pub mod telemetry;
