@@ -10,4 +10,6 @@ pub mod clock;
 
 pub mod limits;
 
+pub mod config;
+
 pub mod telemetry;
