@@ -8,6 +8,8 @@ pub mod notice;
 
 pub mod clock;
 
+pub mod dispatch;
+
 pub mod limits;
 
 pub mod config;

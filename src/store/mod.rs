@@ -19,6 +19,18 @@ pub mod migrate;
 
 pub mod sql;
 
+pub mod admissions;
+
+pub mod outbox;
+
+pub mod lanes;
+
+pub mod heads;
+
+pub mod journal;
+
+pub mod recovery;
+
 /// A pool of either database.
 #[derive(Debug, Clone)]
 pub enum Pool {
