@@ -13,3 +13,7 @@ pub mod dispatch;
 pub mod gateway;
 
 pub mod limits;
+
+pub mod config;
+
+pub mod telemetry;
