@@ -64,3 +64,7 @@ pub const CALLBACK_BYTES_MAX: usize = 3 * 1024 * 1024;
 /// Attempts at one delivery before a deferral becomes a failure: with waits doubling from 1 s to
 /// 5 min, 10 attempts span about 25 min.
 pub const ATTEMPTS_PER_DELIVERY_MAX: u32 = 10;
+
+/// Questions to one shard waiting for an answer: a full offer of 256 lanes of 4 campaigns each;
+/// whoever asks more waits.
+pub const COMMANDS_PER_SHARD_MAX: usize = 1_024;
