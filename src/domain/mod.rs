@@ -26,3 +26,5 @@ pub mod session;
 pub mod pacing;
 
 pub mod backoff;
+
+pub mod user;
