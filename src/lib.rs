@@ -12,4 +12,6 @@ pub mod notice;
 
 pub mod clock;
 
+pub mod dispatch;
+
 pub mod limits;

@@ -17,7 +17,7 @@ pub fn wait_before_next(retry: Retry, n_attempts: u32, seed: u64) -> Option<Dura
         Retry::Never | Retry::AfterReconcile => None,
         Retry::After(wait) => Some(wait),
         Retry::AfterAction { probe } => Some(probe),
-        Retry::Backoff { first, longest } => {
+        Retry::Backoff { first, longest, .. } => {
             let doublings = n_attempts.saturating_sub(1).min(20);
             let ceiling = first.saturating_mul(1 << doublings).min(longest);
             let draw = splitmix(seed ^ u64::from(n_attempts)) >> 11;
@@ -46,7 +46,7 @@ mod tests {
         #[test]
         fn waits_grow_and_stay_bounded(n_attempts in 1u32..100, seed: u64) {
             let (first, longest) = (Duration::from_secs(1), Duration::from_mins(1));
-            let wait = wait_before_next(Retry::Backoff { first, longest }, n_attempts, seed).unwrap();
+            let wait = wait_before_next(Retry::Backoff { first, longest, attempts_max: 9 }, n_attempts, seed).unwrap();
             let ceiling = first.saturating_mul(1 << (n_attempts - 1).min(20)).min(longest);
             prop_assert!(ceiling / 2 <= wait && wait <= ceiling, "{wait:?} of {ceiling:?}");
         }
@@ -54,7 +54,7 @@ mod tests {
 
     #[test]
     fn draws_spread_evenly() {
-        let retry = Retry::Backoff { first: Duration::from_secs(2), longest: Duration::from_secs(2) };
+        let retry = Retry::Backoff { first: Duration::from_secs(2), longest: Duration::from_secs(2), attempts_max: 9 };
         let waits: Vec<_> = (0..1_000).filter_map(|seed| wait_before_next(retry, 1, seed)).collect();
         let early = waits.iter().filter(|wait| **wait < Duration::from_millis(1_500)).count();
         assert!((400..600).contains(&early), "{early} of 1000 in the first half");

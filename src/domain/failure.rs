@@ -76,6 +76,8 @@ pub enum Retry {
         first: Duration,
         /// Longest wait.
         longest: Duration,
+        /// Attempts after which the deferral becomes a failure, for scopes that do not hold the lane.
+        attempts_max: u32,
     },
     /// Once, after this wait.
     After(Duration),

@@ -33,6 +33,18 @@ pub mod campaign_recipients;
 
 pub mod messages;
 
+pub mod admissions;
+
+pub mod outbox;
+
+pub mod lanes;
+
+pub mod heads;
+
+pub mod journal;
+
+pub mod recovery;
+
 /// A pool of either database.
 #[derive(Debug, Clone)]
 pub enum Pool {
