@@ -4,6 +4,10 @@ pub mod domain;
 
 pub mod store;
 
+pub mod error;
+
+pub mod service;
+
 pub mod notice;
 
 pub mod clock;

@@ -49,6 +49,9 @@ pub const NOTICES_MAX: usize = 1_024;
 /// Rows of one page of the API.
 pub const PAGE_LIMIT_MAX: u32 = 100;
 
+/// Rows that a page may skip: the database reads them all to skip them, 100,000 in about 20 ms.
+pub const PAGE_ROWS_SKIPPED_MAX: i64 = 100_000;
+
 /// Recipients in one JSON body: 10,000 × about 200 bytes = 2 MB; more go by CSV.
 pub const RECIPIENTS_PER_BODY_MAX: usize = 10_000;
 
@@ -68,3 +71,24 @@ pub const ATTEMPTS_PER_DELIVERY_MAX: u32 = 10;
 /// Questions to one shard waiting for an answer: a full offer of 256 lanes of 4 campaigns each;
 /// whoever asks more waits.
 pub const COMMANDS_PER_SHARD_MAX: usize = 1_024;
+
+/// Recipients inserted by one statement: 1,000 rows take about 10 ms and hold the campaign's row as long.
+pub const RECIPIENTS_PER_INSERT_MAX: usize = 1_000;
+
+/// Sessions of one campaign.
+pub const SESSIONS_PER_CAMPAIGN_MAX: usize = 1_000;
+
+/// Deliveries cancelled in one transaction: as many as one group commit settles.
+pub const CANCEL_BATCH_MAX: u32 = 1_000;
+
+/// Rows of one step of an export: 500 × about 300 bytes = 150 kB in memory.
+pub const EXPORT_STEP_MAX: u32 = 500;
+
+/// Bad lines of a recipient file that the report names; the others are only counted.
+pub const BAD_LINES_NAMED_MAX: usize = 100;
+
+/// Passwords hashed at once: 2 × 19 MiB of memory and at most two processors.
+pub const PASSWORD_HASHES_MAX: usize = 2;
+
+/// Passwords waiting to be hashed: 64 × 25 ms over two at once = about 1 s; more are turned away.
+pub const PASSWORD_QUEUE_MAX: usize = 64;

@@ -19,6 +19,20 @@ pub mod migrate;
 
 pub mod sql;
 
+pub mod page;
+
+pub mod tenants;
+
+pub mod users;
+
+pub mod sessions;
+
+pub mod campaigns;
+
+pub mod campaign_recipients;
+
+pub mod messages;
+
 pub mod admissions;
 
 pub mod outbox;
