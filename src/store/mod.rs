@@ -19,6 +19,14 @@ pub mod migrate;
 
 pub mod sql;
 
+mod bind;
+
+mod tx;
+
+mod counters;
+
+mod moves;
+
 pub mod admissions;
 
 pub mod outbox;
