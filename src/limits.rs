@@ -30,6 +30,10 @@ pub const IN_FLIGHT_MAX: usize = 8_192;
 /// Rows of one journal transaction: 1,000 rows take PostgreSQL about 10 ms, the aim of a group commit.
 pub const JOURNAL_BATCH_MAX: usize = 1_000;
 
+/// Tries at one transaction that others stood in the way of: with a handful of writers, whoever
+/// loses five times in a row has met a bug, not bad luck.
+pub const WRITE_TRIES_MAX: u32 = 5;
+
 /// Journal entries waiting for the writer: twice the most that can be on the wire and prepared at
 /// the daemon's goal of 10,000/s over a stall of one second.
 pub const JOURNAL_QUEUE_MAX: usize = 20_000;
