@@ -1,1 +1,13 @@
-//! x
+//! The dispatcher of WhatsApp bulk campaigns, as a library for its own binary, tests and benches.
+
+pub mod domain;
+
+pub mod store;
+
+pub mod notice;
+
+pub mod clock;
+
+pub mod dispatch;
+
+pub mod limits;
