@@ -182,8 +182,8 @@ fn token(text: &str, at: usize) -> (Range<usize>, usize, bool) {
     } else if rest.starts_with("/*") {
         let end = at + block_comment_length(rest);
         (at..end, end, false)
-    } else if rest.starts_with('"') {
-        let close = at + 1 + escaped_length(&rest[1..], '"');
+    } else if let Some(inside) = rest.strip_prefix('"') {
+        let close = at + 1 + escaped_length(inside, '"');
         (at + 1..close, close + 1, true)
     } else if rest.starts_with('\'') {
         let end = at + quoted_length(rest);
