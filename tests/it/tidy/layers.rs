@@ -10,6 +10,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("domain", &[]),
     ("clock", &[]),
     ("limits", &[]),
+    ("shutdown", &[]),
     ("error", &["domain", "store"]),
     ("config", &["domain"]),
     ("telemetry", &["domain"]),
@@ -44,8 +45,8 @@ const LAYERS: &[(&str, &[&str])] = &[
 ];
 
 /// What serves all parts but those below it.
-const SERVING: &[&str] = &["clock", "config", "limits", "telemetry"];
-const BELOW_SERVING: &[&str] = &["domain", "clock", "limits"];
+const SERVING: &[&str] = &["clock", "config", "limits", "shutdown", "telemetry"];
+const BELOW_SERVING: &[&str] = &["domain", "clock", "limits", "shutdown"];
 const EVERYTHING: &str = "*";
 
 /// Where the gateway's trait may be named: its own part, those that hand it on, and who starts them.
