@@ -38,7 +38,7 @@ pub const WRITE_TRIES_MAX: u32 = 5;
 /// the daemon's goal of 10,000/s over a stall of one second.
 pub const JOURNAL_QUEUE_MAX: usize = 20_000;
 
-/// Events waiting for one shard: every send in flight may report while the shard is busy.
+/// Events waiting for one shard: two for each of the 8,192 sends in flight, while the shard is busy.
 pub const SHARD_QUEUE_MAX: usize = 16_384;
 
 /// Lanes refilled by one query: 256 × at most 64 rows = 16,384 rows, about 5 MB.
@@ -47,10 +47,11 @@ pub const REFILL_LANES_MAX: usize = 256;
 /// Jobs admitted in one transaction: 4 × 500 deliveries = 2,000 rows, about 30 ms.
 pub const ADMIT_JOBS_MAX: usize = 4;
 
-/// Notices from services to the daemon waiting to be read; a lost one is made good by a full look.
+/// Notices from services to the daemon waiting to be read: 1,024 × 17 bytes = 17 kB; a lost one is
+/// made good by a full look.
 pub const NOTICES_MAX: usize = 1_024;
 
-/// Rows of one page of the API.
+/// Rows of one page of the API: 100 × about 1 kB of JSON = 100 kB.
 pub const PAGE_LIMIT_MAX: u32 = 100;
 
 /// Rows that a page may skip: the database reads them all to skip them, 100,000 in about 20 ms.
