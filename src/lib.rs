@@ -16,6 +16,10 @@ pub mod dispatch;
 
 pub mod gateway;
 
+pub mod intake;
+
+pub mod receipts;
+
 pub mod limits;
 
 pub mod config;

@@ -109,6 +109,7 @@ impl Journal {
                     left_over = Some(entry);
                     break;
                 }
+                self.count(&entry);
                 batch.add(entry);
                 next = entries.try_recv().ok();
             }
@@ -132,7 +133,7 @@ impl Journal {
         for (campaign_id, counters) in written.counters {
             if counters.pending + counters.sending == 0 && !campaign_id.is_direct() {
                 // A full queue is no loss: the reconciler looks at every open campaign on its beat.
-                drop(self.settled.try_send(campaign_id));
+                self.settled.try_send(campaign_id).ok();
             }
         }
     }
@@ -167,7 +168,15 @@ impl Journal {
         }
         for waiter in batch.receipts {
             // Whoever asked may have hung up; the receipts are durable all the same.
-            drop(waiter.send(()));
+            waiter.send(()).ok();
+        }
+    }
+
+    fn count(&self, entry: &Entry) {
+        if let Entry::Receipts(receipts, _) = entry {
+            for receipt in receipts {
+                self.dispatch_metrics().receipts.of(receipt.kind).inc();
+            }
         }
     }
 
