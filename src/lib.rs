@@ -18,6 +18,8 @@ pub mod gateway;
 
 pub mod intake;
 
+pub mod background;
+
 pub mod receipts;
 
 pub mod limits;

@@ -104,3 +104,6 @@ pub const PASSWORD_HASHES_MAX: usize = 2;
 
 /// Passwords waiting to be hashed: 64 × 25 ms over two at once = about 1 s; more are turned away.
 pub const PASSWORD_QUEUE_MAX: usize = 64;
+
+/// Unknown deliveries put back in line at a time: one group commit's worth.
+pub const REQUEUE_ROWS_MAX: u32 = 1_000;

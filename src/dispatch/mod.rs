@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
 
@@ -60,7 +60,7 @@ pub struct Parts {
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// Whom to tell that a campaign may be over.
-    pub settled: mpsc::Sender<CampaignId>,
+    pub settled: Arc<Notify>,
 }
 
 /// How dispatch works.
