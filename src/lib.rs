@@ -1,3 +1,31 @@
-//! x
+//! The dispatcher of WhatsApp bulk campaigns, as a library for its own binary, tests and benches.
+
+pub mod domain;
+
+pub mod store;
+
+pub mod error;
+
+pub mod service;
+
+pub mod notice;
+
 pub mod clock;
+
+pub mod dispatch;
+
+pub mod gateway;
+
+pub mod intake;
+
+pub mod background;
+
+pub mod receipts;
+
+pub mod limits;
+
+pub mod config;
+
+pub mod telemetry;
+
 pub mod simulator;

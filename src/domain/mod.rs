@@ -7,6 +7,7 @@ pub mod id;
 
 pub mod recipient;
 
+
 pub mod message;
 
 pub mod job;
@@ -26,3 +27,5 @@ pub mod session;
 pub mod pacing;
 
 pub mod backoff;
+
+pub mod user;

@@ -1,0 +1,176 @@
+//! SQL, and nothing but SQL: one aggregate per file, domain values in and out.
+//!
+//! PostgreSQL is the production store, SQLite the embedded one; the same contract suite runs on
+//! both. Stores know no rules and start no work of their own. SQLite gets one writing connection
+//! and several reading ones, since it has one writer anyway.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+
+pub use error::StoreError;
+pub use sql::Sql;
+
+pub mod error;
+
+pub mod migrate;
+
+pub mod sql;
+
+pub mod page;
+
+pub mod tenants;
+
+pub mod users;
+
+pub mod sessions;
+
+pub mod campaigns;
+
+pub mod campaign_recipients;
+
+pub mod messages;
+
+mod bind;
+
+mod tx;
+
+mod counters;
+
+mod moves;
+
+pub mod admissions;
+
+pub mod outbox;
+
+pub mod lanes;
+
+pub mod heads;
+
+pub mod open_work;
+
+pub mod journal;
+
+pub mod recovery;
+
+/// A pool of either database.
+#[derive(Debug, Clone)]
+pub enum Pool {
+    /// PostgreSQL.
+    Postgres(PgPool),
+    /// SQLite: one writer, several readers.
+    Sqlite {
+        /// The only connection that writes.
+        writer: SqlitePool,
+        /// Connections that read.
+        reader: SqlitePool,
+    },
+}
+
+/// Expands the body once per database, with `$db` bound to the pool that may write.
+#[macro_export]
+macro_rules! with_writer {
+    ($pool:expr, |$db:ident| $body:expr) => {
+        match $pool {
+            $crate::store::Pool::Postgres($db) => $body,
+            $crate::store::Pool::Sqlite { writer: $db, .. } => $body,
+        }
+    };
+}
+
+/// Expands the body once per database, with `$db` bound to the pool that reads.
+#[macro_export]
+macro_rules! with_reader {
+    ($pool:expr, |$db:ident| $body:expr) => {
+        match $pool {
+            $crate::store::Pool::Postgres($db) => $body,
+            $crate::store::Pool::Sqlite { reader: $db, .. } => $body,
+        }
+    };
+}
+
+/// The database, handed out by aggregate.
+#[derive(Debug, Clone)]
+pub struct Store {
+    pool: Pool,
+}
+
+impl Store {
+    /// Opens the database at `url`: `postgres://…`, or `sqlite:PATH` (made when missing).
+    ///
+    /// # Errors
+    /// [`StoreError::Address`] when the address is of neither form, [`StoreError::Database`] when
+    /// nobody answers there.
+    pub async fn open(url: &str, connections_max: u32) -> Result<Self, StoreError> {
+        if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+            let options = PgConnectOptions::from_str(url)
+                .map_err(|source| StoreError::Address(Some(source)))?
+                .options([("idle_in_transaction_session_timeout", "60000")]);
+            let pool = PgPoolOptions::new()
+                .max_connections(connections_max)
+                .acquire_timeout(Duration::from_secs(5))
+                .connect_with(options)
+                .await
+                .map_err(StoreError::database("connect to PostgreSQL"))?;
+            return Ok(Self { pool: Pool::Postgres(pool) });
+        }
+        if !url.starts_with("sqlite:") {
+            return Err(StoreError::Address(None));
+        }
+        let options = SqliteConnectOptions::from_str(url)
+            .map_err(|source| StoreError::Address(Some(source)))?
+            .create_if_missing(true)
+            .foreign_keys(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(Duration::from_secs(10));
+        let doing = "open the SQLite file";
+        let writer = SqlitePoolOptions::new()
+            .max_connections(1)
+            .acquire_timeout(Duration::from_secs(30))
+            .connect_with(options.clone())
+            .await
+            .map_err(StoreError::database(doing))?;
+        let reader = SqlitePoolOptions::new()
+            .max_connections(connections_max)
+            .acquire_timeout(Duration::from_secs(30))
+            .connect_with(options)
+            .await
+            .map_err(StoreError::database(doing))?;
+        Ok(Self { pool: Pool::Sqlite { writer, reader } })
+    }
+
+    /// Wraps pools that somebody else opened; tests do.
+    #[must_use]
+    pub fn from_pool(pool: Pool) -> Self {
+        Self { pool }
+    }
+
+    /// Returns the pool.
+    #[must_use]
+    pub fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
+    /// Closes all connections and waits until they are closed.
+    pub async fn close(&self) {
+        match &self.pool {
+            Pool::Postgres(pool) => pool.close().await,
+            Pool::Sqlite { writer, reader } => {
+                reader.close().await;
+                writer.close().await;
+            }
+        }
+    }
+
+    /// Asks the database for an answer.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`] when none came.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        with_reader!(&self.pool, |db| sqlx::query("SELECT 1").execute(db).await.map(|_| ()))
+            .map_err(StoreError::database("reach the database"))
+    }
+}
