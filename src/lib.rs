@@ -27,3 +27,5 @@ pub mod limits;
 pub mod config;
 
 pub mod telemetry;
+
+pub mod simulator;
