@@ -82,6 +82,32 @@ pub struct DeliveryRecord {
     pub settled_at_ms: Option<i64>,
 }
 
+impl DeliveryRecord {
+    /// Describes a delivery of a job that is still in the outbox.
+    #[must_use]
+    pub fn queued(id: DeliveryId, job: &Job, recipient: Recipient, created_at_ms: i64) -> Self {
+        Self {
+            id,
+            session_id: job.session_id,
+            campaign_id: job.campaign(),
+            seq: 0,
+            recipient,
+            state: DeliveryState::Pending,
+            failure_class: None,
+            reason: None,
+            provider_code: None,
+            provider_message_id: None,
+            n_attempts: 0,
+            created_at_ms,
+            due_at_ms: 0,
+            sent_at_ms: None,
+            delivered_at_ms: None,
+            read_at_ms: None,
+            settled_at_ms: None,
+        }
+    }
+}
+
 /// One thing that happened to a delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TimelineEvent {
@@ -221,25 +247,7 @@ impl Messages<'_> {
             return Ok(None);
         }
         let delivery = place.known("job", job.deliveries.iter().find(|delivery| delivery.id == id))?;
-        Ok(Some(DeliveryRecord {
-            id,
-            session_id: job.session_id,
-            campaign_id: job.campaign(),
-            seq: 0,
-            recipient: delivery.to.clone(),
-            state: DeliveryState::Pending,
-            failure_class: None,
-            reason: None,
-            provider_code: None,
-            provider_message_id: None,
-            n_attempts: 0,
-            created_at_ms,
-            due_at_ms: 0,
-            sent_at_ms: None,
-            delivered_at_ms: None,
-            read_at_ms: None,
-            settled_at_ms: None,
-        }))
+        Ok(Some(DeliveryRecord::queued(id, &job, delivery.to.clone(), created_at_ms)))
     }
 
     /// Tells everything that happened to a delivery of the tenant, each after what it follows from;

@@ -36,9 +36,9 @@ const MOVE: Sql = Sql::portable(
 const ASSIGN_NUMBER: Sql = Sql::portable(
     "UPDATE sessions SET phone_number_id = $3 WHERE session_id = $1 AND tenant_id = $2 AND phone_number_id IS NULL",
 );
-const SET_PACING: Sql = Sql::portable(
-    "UPDATE sessions SET rate_per_minute = COALESCE($3, rate_per_minute), burst = COALESCE($4, burst) \
-     WHERE session_id = $1 AND tenant_id = $2",
+const UPDATE: Sql = Sql::portable(
+    "UPDATE sessions SET name = COALESCE($3, name), rate_per_minute = COALESCE($4, rate_per_minute), \
+     burst = COALESCE($5, burst) WHERE session_id = $1 AND tenant_id = $2",
 );
 
 /// One WhatsApp identity.
@@ -62,6 +62,17 @@ pub struct SessionRecord {
     pub burst: Option<u32>,
     /// When it was made, UTC milliseconds.
     pub created_at_ms: i64,
+}
+
+/// A change of a session; what is none stays as it is.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SessionChange {
+    /// What people call it.
+    pub name: Option<String>,
+    /// Steady rate, sends per minute.
+    pub rate_per_minute: Option<f64>,
+    /// Sends at once after a rest.
+    pub burst: Option<u32>,
 }
 
 /// The sessions in the database.
@@ -200,28 +211,23 @@ impl Sessions<'_> {
         Ok(0 < assigned.map_err(StoreError::database("give a session a number"))?)
     }
 
-    /// Sets the pacing of a session of the tenant; none leaves a value. `false` if it is not there.
+    /// Changes a session of the tenant; `false` if it is not there.
     ///
     /// # Errors
     /// [`StoreError::Database`] when it was not written; safe to repeat.
-    pub async fn set_pacing(
-        &self,
-        tenant_id: TenantId,
-        id: SessionId,
-        rate_per_minute: Option<f64>,
-        burst: Option<u32>,
-    ) -> Result<bool, StoreError> {
-        let set = with_writer!(self.pool, |db| {
-            sqlx::query(SET_PACING.of(self.pool))
+    pub async fn update(&self, tenant_id: TenantId, id: SessionId, change: SessionChange) -> Result<bool, StoreError> {
+        let updated = with_writer!(self.pool, |db| {
+            sqlx::query(UPDATE.of(self.pool))
                 .bind(id.0)
                 .bind(tenant_id.0)
-                .bind(rate_per_minute)
-                .bind(burst.map(i64::from))
+                .bind(change.name)
+                .bind(change.rate_per_minute)
+                .bind(change.burst.map(i64::from))
                 .execute(db)
                 .await
                 .map(|done| done.rows_affected())
         });
-        Ok(0 < set.map_err(StoreError::database("set the pacing of a session"))?)
+        Ok(0 < updated.map_err(StoreError::database("change a session"))?)
     }
 }
 

@@ -5,7 +5,7 @@
 use sqlx::FromRow;
 use uuid::Uuid;
 
-use crate::domain::id::UserId;
+use crate::domain::id::{TenantId, UserId};
 use crate::store::{Pool, Sql, Store, StoreError};
 use crate::{with_transaction, with_writer};
 
@@ -15,9 +15,10 @@ const INSERT: Sql = Sql::portable(
 /// The expiry is checked by the caller: an expired token that is used again is reuse all the same.
 const USE: Sql = Sql::portable(
     "UPDATE refresh_tokens SET used_at_ms = $2 WHERE token_hash = $1 AND used_at_ms IS NULL \
-     RETURNING family_id, user_id, expires_at_ms",
+     RETURNING family_id, user_id, expires_at_ms, \
+         (SELECT u.tenant_id FROM users u WHERE u.user_id = refresh_tokens.user_id) AS tenant_id",
 );
-const FIND: Sql = Sql::portable("SELECT family_id, user_id, expires_at_ms FROM refresh_tokens WHERE token_hash = $1");
+const FIND: Sql = Sql::portable("SELECT family_id, user_id FROM refresh_tokens WHERE token_hash = $1");
 const DELETE_FAMILY: Sql = Sql::portable("DELETE FROM refresh_tokens WHERE family_id = $1");
 
 /// A refresh token, by its hash.
@@ -34,11 +35,16 @@ pub struct NewRefreshToken {
 pub enum Rotation {
     /// It was good and is used up; the next one stands in its family.
     Rotated {
+        /// Whose data that person works on.
+        tenant_id: TenantId,
         /// Whose it is.
         user_id: UserId,
     },
     /// It was used before: its whole family is gone now.
-    Reused,
+    Reused {
+        /// Whose it was.
+        user_id: UserId,
+    },
     /// It is unknown or expired.
     Refused,
 }
@@ -100,24 +106,24 @@ impl Tokens<'_> {
                         .execute(&mut *tx)
                         .await
                         .map_err(StoreError::database(doing))?;
-                    Rotation::Rotated { user_id: UserId(row.user_id) }
+                    Rotation::Rotated { tenant_id: TenantId(row.tenant_id), user_id: UserId(row.user_id) }
                 }
                 Some(_) => Rotation::Refused,
                 None => {
-                    let known = sqlx::query_as::<_, TokenRow>(FIND.of(self.pool))
+                    let known: Option<(Uuid, Uuid)> = sqlx::query_as(FIND.of(self.pool))
                         .bind(hash.as_slice())
                         .fetch_optional(&mut *tx)
                         .await
                         .map_err(StoreError::database(doing))?;
                     match known {
                         None => Rotation::Refused,
-                        Some(row) => {
+                        Some((family_id, user_id)) => {
                             sqlx::query(DELETE_FAMILY.of(self.pool))
-                                .bind(row.family_id)
+                                .bind(family_id)
                                 .execute(&mut *tx)
                                 .await
                                 .map_err(StoreError::database(doing))?;
-                            Rotation::Reused
+                            Rotation::Reused { user_id: UserId(user_id) }
                         }
                     }
                 }
@@ -129,6 +135,7 @@ impl Tokens<'_> {
 
 #[derive(FromRow)]
 struct TokenRow {
+    tenant_id: Uuid,
     family_id: Uuid,
     user_id: Uuid,
     expires_at_ms: i64,
