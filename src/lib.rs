@@ -16,6 +16,12 @@ pub mod dispatch;
 
 pub mod gateway;
 
+pub mod intake;
+
+pub mod background;
+
+pub mod receipts;
+
 pub mod limits;
 
 pub mod config;

@@ -44,8 +44,15 @@ pub const SHARD_QUEUE_MAX: usize = 16_384;
 /// Lanes refilled by one query: 256 × at most 64 rows = 16,384 rows, about 5 MB.
 pub const REFILL_LANES_MAX: usize = 256;
 
-/// Jobs admitted in one transaction: 4 × 500 deliveries = 2,000 rows, about 30 ms.
-pub const ADMIT_JOBS_MAX: usize = 4;
+/// Deliveries admitted in one transaction: 2,000 rows take PostgreSQL about 30 ms.
+pub const ADMIT_DELIVERIES_MAX: usize = 2_000;
+
+/// Rows of the outbox looked at together: 64 single messages or campaigns, each about 1 kB.
+pub const OUTBOX_ROWS_MAX: u32 = 64;
+
+/// Recipients of a campaign expanded at a time: 10,000 × about 400 bytes = 4 MB, and with 1,000
+/// sessions still 10 deliveries a job.
+pub const EXPAND_RECIPIENTS_MAX: u32 = 10_000;
 
 /// Notices from services to the daemon waiting to be read: 1,024 × 17 bytes = 17 kB; a lost one is
 /// made good by a full look.
@@ -101,3 +108,6 @@ pub const PASSWORD_HASHES_MAX: usize = 2;
 
 /// Passwords waiting to be hashed: 64 × 25 ms over two at once = about 1 s; more are turned away.
 pub const PASSWORD_QUEUE_MAX: usize = 64;
+
+/// Unknown deliveries put back in line at a time: one group commit's worth.
+pub const REQUEUE_ROWS_MAX: u32 = 1_000;

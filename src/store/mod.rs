@@ -55,6 +55,8 @@ pub mod lanes;
 
 pub mod heads;
 
+pub mod open_work;
+
 pub mod journal;
 
 pub mod recovery;
