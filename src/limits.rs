@@ -96,8 +96,12 @@ pub const CANCEL_BATCH_MAX: u32 = 1_000;
 /// Rows of one step of an export: 500 × about 300 bytes = 150 kB in memory.
 pub const EXPORT_STEP_MAX: u32 = 500;
 
-/// Bad lines of a recipient file that the report names; the others are only counted.
-pub const BAD_LINES_NAMED_MAX: usize = 100;
+/// Tries at a change of state while others change it too: each lost try means that another one
+/// won, and a state has fewer than five moves that a person can make.
+pub const CHANGE_TRIES_MAX: usize = 5;
+
+/// Bytes of a recipient file read before its rows are written: 64 KiB hold at most 9,400 rows.
+pub const IMPORT_STEP_BYTES_MAX: usize = 64 * 1024;
 
 /// Passwords hashed at once: 2 × 19 MiB of memory and at most two processors.
 pub const PASSWORD_HASHES_MAX: usize = 2;
