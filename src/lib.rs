@@ -8,6 +8,10 @@ pub mod error;
 
 pub mod service;
 
+pub mod api;
+
+pub mod receipts;
+
 pub mod notice;
 
 pub mod clock;

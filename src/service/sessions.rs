@@ -59,6 +59,15 @@ pub struct PacingChange {
     pub burst: Option<u32>,
 }
 
+/// A change of a session; what is none stays as it is.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SessionChange {
+    /// What people call it; 1 to 100 characters.
+    pub name: Option<String>,
+    /// Its pacing.
+    pub pacing: PacingChange,
+}
+
 /// Makes and connects sessions.
 #[derive(Debug, Clone)]
 pub struct SessionService {
@@ -110,6 +119,14 @@ impl SessionService {
         id: SessionId,
         change: PacingChange,
     ) -> Result<SessionRecord> {
+        unimplemented!("{tenant_id} {id} {change:?}")
+    }
+
+    /// Changes a session's name and pacing; a new pace holds from the next send on.
+    ///
+    /// # Errors
+    /// `Validation`; `NotFound`.
+    pub async fn update(&self, tenant_id: TenantId, id: SessionId, change: SessionChange) -> Result<SessionRecord> {
         unimplemented!("{tenant_id} {id} {change:?}")
     }
 }
