@@ -161,3 +161,16 @@ impl From<campaign::Refused> for Error {
         ))
     }
 }
+
+/// Writes an error with all its causes, for the one log line where it stops.
+#[must_use]
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

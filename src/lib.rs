@@ -18,4 +18,10 @@ pub mod clock;
 
 pub mod dispatch;
 
+pub mod gateway;
+
 pub mod limits;
+
+pub mod config;
+
+pub mod telemetry;

@@ -30,11 +30,15 @@ pub const IN_FLIGHT_MAX: usize = 8_192;
 /// Rows of one journal transaction: 1,000 rows take PostgreSQL about 10 ms, the aim of a group commit.
 pub const JOURNAL_BATCH_MAX: usize = 1_000;
 
+/// Tries at one transaction that others stood in the way of: with a handful of writers, whoever
+/// loses five times in a row has met a bug, not bad luck.
+pub const WRITE_TRIES_MAX: u32 = 5;
+
 /// Journal entries waiting for the writer: twice the most that can be on the wire and prepared at
 /// the daemon's goal of 10,000/s over a stall of one second.
 pub const JOURNAL_QUEUE_MAX: usize = 20_000;
 
-/// Events waiting for one shard: every send in flight may report while the shard is busy.
+/// Events waiting for one shard: two for each of the 8,192 sends in flight, while the shard is busy.
 pub const SHARD_QUEUE_MAX: usize = 16_384;
 
 /// Lanes refilled by one query: 256 × at most 64 rows = 16,384 rows, about 5 MB.
@@ -43,10 +47,11 @@ pub const REFILL_LANES_MAX: usize = 256;
 /// Jobs admitted in one transaction: 4 × 500 deliveries = 2,000 rows, about 30 ms.
 pub const ADMIT_JOBS_MAX: usize = 4;
 
-/// Notices from services to the daemon waiting to be read; a lost one is made good by a full look.
+/// Notices from services to the daemon waiting to be read: 1,024 × 17 bytes = 17 kB; a lost one is
+/// made good by a full look.
 pub const NOTICES_MAX: usize = 1_024;
 
-/// Rows of one page of the API.
+/// Rows of one page of the API: 100 × about 1 kB of JSON = 100 kB.
 pub const PAGE_LIMIT_MAX: u32 = 100;
 
 /// Rows that a page may skip: the database reads them all to skip them, 100,000 in about 20 ms.
@@ -67,6 +72,10 @@ pub const CALLBACK_BYTES_MAX: usize = 3 * 1024 * 1024;
 /// Attempts at one delivery before a deferral becomes a failure: with waits doubling from 1 s to
 /// 5 min, 10 attempts span about 25 min.
 pub const ATTEMPTS_PER_DELIVERY_MAX: u32 = 10;
+
+/// Questions to one shard waiting for an answer: a full offer of 256 lanes of 4 campaigns each;
+/// whoever asks more waits.
+pub const COMMANDS_PER_SHARD_MAX: usize = 1_024;
 
 /// Recipients inserted by one statement: 1,000 rows take about 10 ms and hold the campaign's row as long.
 pub const RECIPIENTS_PER_INSERT_MAX: usize = 1_000;

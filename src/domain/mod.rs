@@ -7,6 +7,7 @@ pub mod id;
 
 pub mod recipient;
 
+
 pub mod message;
 
 pub mod job;

@@ -36,6 +36,23 @@ impl StoreError {
         move |source| Self::Database { doing, source }
     }
 
+    /// Tells whether another transaction was in the way: nothing was written, and repeating helps.
+    #[must_use]
+    pub fn is_conflict(&self) -> bool {
+        match self {
+            // PostgreSQL: serialisation failure, deadlock. SQLite: busy, and busy with a stale snapshot.
+            Self::Database { source: sqlx::Error::Database(error), .. } => {
+                matches!(error.code().as_deref(), Some("40001" | "40P01" | "5" | "517"))
+            }
+            _ => false,
+        }
+    }
+
+    /// Makes the error of a row that can not be read.
+    pub(crate) fn corrupt(table: &'static str, column: &'static str, row: impl std::fmt::Display) -> Self {
+        Self::Corrupt { table, column, row: row.to_string() }
+    }
+
     /// Tells whether a unique constraint refused the write.
     #[must_use]
     pub fn is_unique_violation(&self) -> bool {

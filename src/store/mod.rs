@@ -33,6 +33,14 @@ pub mod campaign_recipients;
 
 pub mod messages;
 
+mod bind;
+
+mod tx;
+
+mod counters;
+
+mod moves;
+
 pub mod admissions;
 
 pub mod outbox;
