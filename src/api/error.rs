@@ -306,7 +306,7 @@ mod tests {
         let row = || StoreError::Corrupt { table: "t", column: "c", row: "r".into() };
         let pool = StoreError::Database { doing: "read", source: sqlx::Error::PoolTimedOut };
         vec![
-            ("unreadable", ApiError::Malformed("the query can not be read")),
+            ("unreadable", ApiError::Malformed("The query can not be read")),
             ("not JSON", ApiError::NotJson { line: 1, column: 7 }),
             ("fields", ApiError::invalid("phone", "Valid phone number is required")),
             ("credentials", Error::Unauthorized.into()),
@@ -344,7 +344,29 @@ mod tests {
             let (code, message) = (body["code"].as_str().unwrap(), body["message"].as_str().unwrap());
             table += &format!("{cause:14} {status} {code:22} {retry:2} {message} {}\n", body["errors"]);
         }
-        insta::assert_snapshot!(table, @"");
+        insta::assert_snapshot!(table, @r#"
+        unreadable     400 VALIDATION_ERROR       -  The query can not be read null
+        not JSON       400 VALIDATION_ERROR       -  The body is not valid JSON (line 1, column 7) null
+        fields         400 VALIDATION_ERROR       -  Some fields are not valid {"phone":"Valid phone number is required"}
+        credentials    401 UNAUTHORIZED           -  The credentials are missing, wrong or expired null
+        role           403 FORBIDDEN              -  Your role does not allow this null
+        not there      404 NOT_FOUND              -  There is no such campaign null
+        no route       404 NOT_FOUND              -  There is nothing at this path null
+        method         405 METHOD_NOT_ALLOWED     -  This path does not take this method null
+        state          409 CONFLICT               -  The campaign is paused null
+        duplicate      409 CONFLICT               -  It is taken {"email":"It is taken"}
+        size           413 PAYLOAD_TOO_LARGE      -  The body is larger than this operation takes null
+        form           415 UNSUPPORTED_MEDIA_TYPE -  The body must be application/json null
+        rate           429 RATE_LIMITED           2  Too many requests null
+        panic          500 INTERNAL_ERROR         -  Something went wrong on our side null
+        corrupt row    500 INTERNAL_ERROR         -  Something went wrong on our side null
+        fault          500 INTERNAL_ERROR         -  Something went wrong on our side null
+        provider       502 WHATSAPP_UNAVAILABLE   -  The session is disconnected null
+        overload       503 SERVICE_UNAVAILABLE    5  The service is not available now null
+        database away  503 SERVICE_UNAVAILABLE    5  The service is not available now null
+        not ready      503 SERVICE_UNAVAILABLE    5  Some parts are not ready {"database":"does not answer"}
+        time           503 SERVICE_UNAVAILABLE    5  The request took too long null
+        "#);
     }
 
     #[test]

@@ -224,18 +224,24 @@ mod tests {
 
     #[test]
     fn every_problem_is_named_at_once() {
-        insta::assert_snapshot!(check(r#"{"count":-1,"inner":[{"text":"a"},{"text":5}],"extra":1,"other":2}"#), @"");
-        insta::assert_snapshot!(check(r#"{"name":"a\u0000b"}"#), @"");
-        insta::assert_snapshot!(check(r#"{"name":null}"#), @"");
+        insta::assert_snapshot!(check(r#"{"count":-1,"inner":[{"text":"a"},{"text":5}],"extra":1,"other":2}"#), @r"
+        name: is required
+        count: invalid value: integer `-1`, expected u32
+        inner[1].text: invalid type: integer `5`, expected a string
+        extra: is not a known field
+        other: is not a known field
+        ");
+        insta::assert_snapshot!(check(r#"{"name":"a\u0000b"}"#), @"name: must not contain the character U+0000");
+        insta::assert_snapshot!(check(r#"{"name":null}"#), @"name: invalid type: null, expected a string");
     }
 
     #[test]
     fn what_is_no_object_is_refused() {
-        insta::assert_snapshot!(check("{\n\"name\":"), @"");
-        insta::assert_snapshot!(check(""), @"");
-        insta::assert_snapshot!(check("[1]"), @"");
-        insta::assert_snapshot!(check("{\"name\":\"\u{0}\"}"), @"");
-        insta::assert_snapshot!(check("{\"name\":\"a\"} x"), @"");
+        insta::assert_snapshot!(check("{\n\"name\":"), @"The body is not valid JSON (line 2, column 7)");
+        insta::assert_snapshot!(check(""), @"The body is not valid JSON (line 1, column 0)");
+        insta::assert_snapshot!(check("[1]"), @"The body must be a JSON object");
+        insta::assert_snapshot!(check("{\"name\":\"\u{0}\"}"), @"The body is not valid JSON (line 1, column 9)");
+        insta::assert_snapshot!(check("{\"name\":\"a\"} x"), @"The body is not valid JSON (line 1, column 14)");
     }
 
     proptest::proptest! {

@@ -56,7 +56,9 @@ pub fn router(state: ApiState) -> Router {
 /// Returns the description of all operations.
 #[must_use]
 pub fn document() -> OpenApi {
-    mounts::mount(v1::routes(&ApiSettings::default()), openapi::Frame::openapi()).1
+    let (_, mut document) = mounts::mount(v1::routes(&ApiSettings::default()), openapi::Frame::openapi());
+    openapi::describe_answers(&mut document);
+    document
 }
 
 /// Swagger UI, at both prefixes.
