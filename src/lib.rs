@@ -8,6 +8,8 @@ pub mod error;
 
 pub mod service;
 
+pub mod api;
+
 pub mod notice;
 
 pub mod clock;
