@@ -15,3 +15,5 @@ pub mod limits;
 pub mod config;
 
 pub mod telemetry;
+
+pub mod shutdown;
