@@ -10,6 +10,8 @@ pub mod clock;
 
 pub mod dispatch;
 
+pub mod gateway;
+
 pub mod limits;
 
 pub mod config;

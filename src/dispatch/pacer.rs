@@ -147,6 +147,13 @@ impl Pacer {
         at
     }
 
+    /// Returns the moment at which the next place became free, or becomes; none before the first.
+    #[must_use]
+    pub fn due(&self) -> Option<Moment> {
+        let tolerance = self.pacing.interval() * (self.pacing.burst().get() - 1);
+        self.saved_state().map(|tat| tat - tolerance)
+    }
+
     /// Returns the state to save: the theoretical arrival time.
     #[must_use]
     pub fn saved_state(&self) -> Option<Moment> {

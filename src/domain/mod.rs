@@ -7,7 +7,6 @@ pub mod id;
 
 pub mod recipient;
 
-pub mod recipient_csv;
 
 pub mod message;
 

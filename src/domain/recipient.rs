@@ -1,4 +1,0 @@
-//! stub
-/// r
-#[derive(Clone, PartialEq, Eq, Hash, Debug, serde::Serialize, serde::Deserialize)]
-pub struct Recipient(pub String);
