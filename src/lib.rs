@@ -31,3 +31,5 @@ pub mod config;
 pub mod telemetry;
 
 pub mod simulator;
+
+pub mod shutdown;
