@@ -5,6 +5,7 @@
 use crate::domain::campaign::CampaignState;
 use crate::domain::id::{CampaignId, SessionId, TenantId};
 use crate::domain::job::TrafficClass;
+use crate::domain::pacing::Pacing;
 use crate::domain::session::SessionState;
 use crate::store::{Store, StoreError};
 
@@ -74,5 +75,14 @@ impl Store {
     /// As [`Store::lanes`].
     pub async fn streams_of_campaign(&self, campaign_id: CampaignId) -> Result<Vec<StreamRow>, StoreError> {
         todo!("{campaign_id}")
+    }
+}
+
+impl LaneRow {
+    /// Returns the session's own pacing, or the default where it has none.
+    #[must_use]
+    pub fn pacing(&self, default: Pacing) -> Pacing {
+        let own = self.rate_per_minute.map(|rate| Pacing::new(rate, self.burst.unwrap_or(default.burst().get())));
+        own.and_then(Result::ok).unwrap_or(default)
     }
 }
