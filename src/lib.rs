@@ -4,6 +4,10 @@ pub mod domain;
 
 pub mod store;
 
+pub mod error;
+
+pub mod service;
+
 pub mod notice;
 
 pub mod clock;
@@ -11,6 +15,12 @@ pub mod clock;
 pub mod dispatch;
 
 pub mod gateway;
+
+pub mod intake;
+
+pub mod background;
+
+pub mod receipts;
 
 pub mod limits;
 

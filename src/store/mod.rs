@@ -19,6 +19,20 @@ pub mod migrate;
 
 pub mod sql;
 
+pub mod page;
+
+pub mod tenants;
+
+pub mod users;
+
+pub mod sessions;
+
+pub mod campaigns;
+
+pub mod campaign_recipients;
+
+pub mod messages;
+
 mod bind;
 
 mod tx;
@@ -34,6 +48,8 @@ pub mod outbox;
 pub mod lanes;
 
 pub mod heads;
+
+pub mod open_work;
 
 pub mod journal;
 

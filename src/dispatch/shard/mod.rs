@@ -85,6 +85,8 @@ pub enum Command {
 pub struct Withdrawal {
     /// The lane.
     pub lane: LaneIndex,
+    /// Its session.
+    pub session_id: SessionId,
     /// What was prepared.
     pub prepared: Prepared,
 }

@@ -17,7 +17,7 @@ use crate::dispatch::pacer::{Pacer, ShardTime};
 use crate::dispatch::shard::{Command, LaneIndex, Loaded, Report, Withdrawal};
 use crate::domain::attempt::Outcome;
 use crate::domain::campaign::CampaignState;
-use crate::domain::id::{CampaignId, SessionId};
+use crate::domain::id::{CampaignId, DeliveryId, SessionId};
 use crate::domain::job::TrafficClass;
 use crate::domain::message::Content;
 use crate::domain::pacing::Pacing;
@@ -76,7 +76,7 @@ pub struct End {
     /// The campaign.
     pub campaign_id: CampaignId,
     /// The delivery.
-    pub delivery_id: crate::domain::id::DeliveryId,
+    pub delivery_id: DeliveryId,
     /// Which attempt.
     pub attempt_no: u32,
     /// How it ended.
@@ -104,6 +104,7 @@ struct Entry {
     wake_at: Option<Moment>,
     queued: bool,
     wants_load: bool,
+    starved: bool,
 }
 
 /// The lanes of one shard.
@@ -262,7 +263,7 @@ impl Shard {
                 }
                 Step::Withdraw(prepared) => {
                     self.n_out -= 1;
-                    out.withdrawals.push(Withdrawal { lane: index, prepared });
+                    out.withdrawals.push(Withdrawal { lane: index, session_id, prepared });
                 }
                 Step::Dismiss(work, why) => {
                     let campaign_id = work.campaign_id;
@@ -270,7 +271,8 @@ impl Shard {
                     self.note_settled(index, campaign_id, out);
                 }
                 Step::Wait(until) => {
-                    if n_places == 0 {
+                    if n_places == 0 && !self.entry(index).starved {
+                        self.entry(index).starved = true;
                         self.starved.push_back(index);
                     }
                     self.set_timer(index, until);
@@ -337,7 +339,7 @@ impl Shard {
                 if self.draining {
                     lane.drain();
                 }
-                self.lanes.push(Entry { lane, wake_at: None, queued: false, wants_load: false });
+                self.lanes.push(Entry { lane, wake_at: None, queued: false, wants_load: false, starved: false });
                 self.by_session.insert(row.session_id, index);
                 index
             }
@@ -374,6 +376,7 @@ impl Shard {
         self.n_out -= 1;
         self.queue(index);
         if let Some(starved) = self.starved.pop_front() {
+            self.entry(starved).starved = false;
             self.queue(starved);
         }
     }
