@@ -10,8 +10,6 @@ pub mod service;
 
 pub mod api;
 
-pub mod receipts;
-
 pub mod notice;
 
 pub mod clock;
@@ -19,6 +17,12 @@ pub mod clock;
 pub mod dispatch;
 
 pub mod gateway;
+
+pub mod intake;
+
+pub mod background;
+
+pub mod receipts;
 
 pub mod limits;
 

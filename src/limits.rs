@@ -44,8 +44,15 @@ pub const SHARD_QUEUE_MAX: usize = 16_384;
 /// Lanes refilled by one query: 256 × at most 64 rows = 16,384 rows, about 5 MB.
 pub const REFILL_LANES_MAX: usize = 256;
 
-/// Jobs admitted in one transaction: 4 × 500 deliveries = 2,000 rows, about 30 ms.
-pub const ADMIT_JOBS_MAX: usize = 4;
+/// Deliveries admitted in one transaction: 2,000 rows take PostgreSQL about 30 ms.
+pub const ADMIT_DELIVERIES_MAX: usize = 2_000;
+
+/// Rows of the outbox looked at together: 64 single messages or campaigns, each about 1 kB.
+pub const OUTBOX_ROWS_MAX: u32 = 64;
+
+/// Recipients of a campaign expanded at a time: 10,000 × about 400 bytes = 4 MB, and with 1,000
+/// sessions still 10 deliveries a job.
+pub const EXPAND_RECIPIENTS_MAX: u32 = 10_000;
 
 /// Notices from services to the daemon waiting to be read: 1,024 × 17 bytes = 17 kB; a lost one is
 /// made good by a full look.
@@ -89,8 +96,12 @@ pub const CANCEL_BATCH_MAX: u32 = 1_000;
 /// Rows of one step of an export: 500 × about 300 bytes = 150 kB in memory.
 pub const EXPORT_STEP_MAX: u32 = 500;
 
-/// Bad lines of a recipient file that the report names; the others are only counted.
-pub const BAD_LINES_NAMED_MAX: usize = 100;
+/// Tries at a change of state while others change it too: each lost try means that another one
+/// won, and a state has fewer than five moves that a person can make.
+pub const CHANGE_TRIES_MAX: usize = 5;
+
+/// Bytes of a recipient file read before its rows are written: 64 KiB hold at most 9,400 rows.
+pub const IMPORT_STEP_BYTES_MAX: usize = 64 * 1024;
 
 /// Passwords hashed at once: 2 × 19 MiB of memory and at most two processors.
 pub const PASSWORD_HASHES_MAX: usize = 2;
@@ -101,3 +112,6 @@ pub const PASSWORD_QUEUE_MAX: usize = 64;
 /// Bytes of one JSON body that carries no recipients: 4,096 characters of text at four bytes, escaped
 /// six-fold, and as much again for the other fields.
 pub const SMALL_BODY_BYTES_MAX: usize = 256 * 1024;
+
+/// Unknown deliveries put back in line at a time: one group commit's worth.
+pub const REQUEUE_ROWS_MAX: u32 = 1_000;

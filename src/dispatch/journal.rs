@@ -8,14 +8,14 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::Instant;
 
 use crate::dispatch::lane::work::Work;
 use crate::dispatch::lead::Lead;
 use crate::dispatch::shard::{LaneIndex, Report};
 use crate::domain::attempt::Outcome;
-use crate::domain::id::{CampaignId, DeliveryId, SessionId};
+use crate::domain::id::{DeliveryId, SessionId};
 use crate::domain::message::Content;
 use crate::domain::receipt::Receipt;
 use crate::error::chain;
@@ -66,7 +66,7 @@ pub struct Journal {
     /// Whom to tell, by shard.
     pub shards: Vec<mpsc::Sender<Report>>,
     /// Who looks whether a campaign is over.
-    pub settled: mpsc::Sender<CampaignId>,
+    pub settled: Arc<Notify>,
     /// How long a commit takes, for whoever plans ahead.
     pub lead: Lead,
     /// What is counted.
@@ -109,6 +109,7 @@ impl Journal {
                     left_over = Some(entry);
                     break;
                 }
+                self.count(&entry);
                 batch.add(entry);
                 next = entries.try_recv().ok();
             }
@@ -131,8 +132,7 @@ impl Journal {
         self.tell(batch, &written).await;
         for (campaign_id, counters) in written.counters {
             if counters.pending + counters.sending == 0 && !campaign_id.is_direct() {
-                // A full queue is no loss: the reconciler looks at every open campaign on its beat.
-                drop(self.settled.try_send(campaign_id));
+                self.settled.notify_one();
             }
         }
     }
@@ -167,7 +167,15 @@ impl Journal {
         }
         for waiter in batch.receipts {
             // Whoever asked may have hung up; the receipts are durable all the same.
-            drop(waiter.send(()));
+            waiter.send(()).ok();
+        }
+    }
+
+    fn count(&self, entry: &Entry) {
+        if let Entry::Receipts(receipts, _) = entry {
+            for receipt in receipts {
+                self.dispatch_metrics().receipts.of(receipt.kind).inc();
+            }
         }
     }
 

@@ -13,7 +13,9 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
 
@@ -30,10 +32,11 @@ use crate::domain::id::{CampaignId, SessionId};
 use crate::domain::job::TrafficClass;
 use crate::domain::pacing::Pacing;
 use crate::domain::receipt::Receipt;
+use crate::receipts::{ReceiptSink, SinkClosed};
 use crate::gateway::Gateway;
 use crate::limits::{COMMANDS_PER_SHARD_MAX, IN_FLIGHT_MAX, JOURNAL_QUEUE_MAX, SHARD_QUEUE_MAX};
 use crate::store::Store;
-use crate::store::lanes::LaneRow;
+use crate::store::lanes::{LaneRow, StreamRow};
 use crate::telemetry::metrics::Metrics;
 
 pub mod shard;
@@ -57,7 +60,7 @@ pub struct Parts {
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// Whom to tell that a campaign may be over.
-    pub settled: mpsc::Sender<CampaignId>,
+    pub settled: Arc<Notify>,
 }
 
 /// How dispatch works.
@@ -147,7 +150,7 @@ impl Dispatch {
     /// Stops handing out, lets sends on the wire finish, and writes everything.
     pub async fn drain(self) {
         for commands in self.handle.commands.iter() {
-            drop(commands.send(Command::Drain).await);
+            commands.send(Command::Drain).await.ok();
         }
         for shard in self.shards {
             if shard.await.is_err() {
@@ -190,6 +193,16 @@ impl DispatchHandle {
         self.journal.send(Entry::Receipts(receipts, done)).await.is_ok() && durable.await.is_ok()
     }
 
+    /// Tells dispatch of the streams of a session, as found in the database.
+    pub async fn offer_streams(&self, streams: Vec<StreamRow>) {
+        for row in streams {
+            self.offer(row.session_id, row.campaign_id, row.traffic_class, row.done_below_seq).await;
+            if let Some(state @ CampaignState::Paused) = row.campaign_state {
+                self.tell(self.shard_of(row.session_id), Command::Campaign(row.campaign_id, state)).await;
+            }
+        }
+    }
+
     async fn tell(&self, shard: usize, command: Command) {
         if self.commands[shard].send(command).await.is_err() {
             tracing::debug!("a shard has ended, the database keeps the change");
@@ -201,5 +214,11 @@ impl DispatchHandle {
         session_id.hash(&mut hasher);
         let n_shards = u64::try_from(self.commands.len()).unwrap_or(u64::MAX).max(1);
         usize::try_from(hasher.finish() % n_shards).unwrap_or(0)
+    }
+}
+
+impl ReceiptSink for DispatchHandle {
+    fn submit(&self, receipts: Vec<Receipt>) -> BoxFuture<'_, Result<(), SinkClosed>> {
+        async move { if self.submit_receipts(receipts).await { Ok(()) } else { Err(SinkClosed) } }.boxed()
     }
 }

@@ -8,7 +8,7 @@ use crate::domain::receipt::Receipt;
 
 pub use callback::{CallbackProblem, parse_callback};
 
-pub mod callback;
+mod callback;
 
 /// Takes receipts off the front's hands.
 pub trait ReceiptSink: Send + Sync {
