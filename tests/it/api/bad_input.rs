@@ -1,8 +1,8 @@
 //! Bodies that no operation takes, tried on every operation that takes one.
 
+use actiwapi_dispatcher::limits::SMALL_BODY_BYTES_MAX;
 use axum::body::Body;
 use axum::http::header;
-use actiwapi_dispatcher::limits::SMALL_BODY_BYTES_MAX;
 
 use super::support::{Front, request};
 
@@ -21,14 +21,46 @@ const WITH_BODY: [(&str, &str); 8] = [
 /// The bodies, and what each is answered.
 fn table() -> Vec<(&'static str, String, &'static str)> {
     vec![
-        ("nothing", String::new(), "400 VALIDATION_ERROR: The body is not valid JSON (line 1, column 0)"),
-        ("half", "{\"name\":".to_owned(), "400 VALIDATION_ERROR: The body is not valid JSON (line 1, column 8)"),
-        ("words", "name=Ana".to_owned(), "400 VALIDATION_ERROR: The body is not valid JSON (line 1, column 2)"),
-        ("raw null byte", "{\"name\":\"\u{0}\"}".to_owned(), "400 VALIDATION_ERROR: The body is not valid JSON (line 1, column 9)"),
-        ("a list", "[]".to_owned(), "400 VALIDATION_ERROR: The body must be a JSON object"),
-        ("a text", "\"x\"".to_owned(), "400 VALIDATION_ERROR: The body must be a JSON object"),
-        ("null", "null".to_owned(), "400 VALIDATION_ERROR: The body must be a JSON object"),
-        ("deep", "[".repeat(10_000), "400 VALIDATION_ERROR: The body must be a JSON object"),
+        (
+            "nothing",
+            String::new(),
+            "400 VALIDATION_ERROR: The body is not valid JSON (line 1, column 0)",
+        ),
+        (
+            "half",
+            "{\"name\":".to_owned(),
+            "400 VALIDATION_ERROR: The body is not valid JSON (line 1, column 8)",
+        ),
+        (
+            "words",
+            "name=Ana".to_owned(),
+            "400 VALIDATION_ERROR: The body is not valid JSON (line 1, column 2)",
+        ),
+        (
+            "raw null byte",
+            "{\"name\":\"\u{0}\"}".to_owned(),
+            "400 VALIDATION_ERROR: The body is not valid JSON (line 1, column 9)",
+        ),
+        (
+            "a list",
+            "[]".to_owned(),
+            "400 VALIDATION_ERROR: The body must be a JSON object",
+        ),
+        (
+            "a text",
+            "\"x\"".to_owned(),
+            "400 VALIDATION_ERROR: The body must be a JSON object",
+        ),
+        (
+            "null",
+            "null".to_owned(),
+            "400 VALIDATION_ERROR: The body must be a JSON object",
+        ),
+        (
+            "deep",
+            "[".repeat(10_000),
+            "400 VALIDATION_ERROR: The body must be a JSON object",
+        ),
     ]
 }
 
@@ -41,16 +73,30 @@ async fn every_operation_refuses_what_is_no_body() {
     for (method, path) in WITH_BODY {
         let path = path.replace("{s}", &session_id).replace("{c}", &campaign_id);
         for (what, body, refusal) in table() {
-            assert_eq!(front.send(method, &path, &token, &body).await.refusal(), refusal, "{method} {path} {what}");
+            assert_eq!(
+                front.send(method, &path, &token, &body).await.refusal(),
+                refusal,
+                "{method} {path} {what}"
+            );
         }
         let answer = front.send(method, &path, &token, r#"{"nobodyKnowsThis":1}"#).await;
         assert_eq!(answer.status, 400, "{path}");
-        assert_eq!(answer.json()["errors"]["nobodyKnowsThis"], "is not a known field", "{path}");
-        let invalid = front.call(json_request(method, &path, &token, b"{\"name\":\"\xff\"}".to_vec())).await;
+        assert_eq!(
+            answer.json()["errors"]["nobodyKnowsThis"],
+            "is not a known field",
+            "{path}"
+        );
+        let invalid = front
+            .call(json_request(method, &path, &token, b"{\"name\":\"\xff\"}".to_vec()))
+            .await;
         assert_eq!(invalid.status, 400, "{path}");
         let form = request(method, &path, &token).header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
         let form = front.call(form.body(Body::from("name=Ana")).unwrap()).await;
-        assert_eq!((form.status.as_u16(), form.json()["code"].as_str()), (415, Some("UNSUPPORTED_MEDIA_TYPE")), "{path}");
+        assert_eq!(
+            (form.status.as_u16(), form.json()["code"].as_str()),
+            (415, Some("UNSUPPORTED_MEDIA_TYPE")),
+            "{path}"
+        );
     }
 }
 
@@ -65,7 +111,11 @@ async fn bodies_over_the_bound_are_refused() {
         assert_eq!(fits.len(), SMALL_BODY_BYTES_MAX);
         assert_eq!(front.send(method, &path, &token, &fits).await.status, 400, "{path}");
         let answer = front.send(method, &path, &token, &(fits + " ")).await;
-        assert_eq!(answer.refusal(), "413 PAYLOAD_TOO_LARGE: The body is larger than this operation takes", "{path}");
+        assert_eq!(
+            answer.refusal(),
+            "413 PAYLOAD_TOO_LARGE: The body is larger than this operation takes",
+            "{path}"
+        );
     }
 }
 
@@ -74,7 +124,9 @@ async fn bodies_over_the_bound_are_refused() {
 async fn the_type_may_be_left_out() {
     let front = Front::start().await;
     let token = front.register("ana@example.com").await;
-    let request = request("POST", "/api/whatsapp", &token).body(Body::from(r#"{"name":"Shop"}"#)).unwrap();
+    let request = request("POST", "/api/whatsapp", &token)
+        .body(Body::from(r#"{"name":"Shop"}"#))
+        .unwrap();
     assert_eq!(front.call(request).await.status, 201);
 }
 
@@ -82,14 +134,22 @@ async fn the_type_may_be_left_out() {
 async fn odd_paths_and_queries_are_refused() {
     let front = Front::start().await;
     let token = front.register("ana@example.com").await;
-    for path in ["/api/v1/whatsapp/%00", "/api/v1/whatsapp/%ff", "/api/v1/messages/1;DROP%20TABLE", "/api/v1/campaigns/.."] {
+    for path in [
+        "/api/v1/whatsapp/%00",
+        "/api/v1/whatsapp/%ff",
+        "/api/v1/messages/1;DROP%20TABLE",
+        "/api/v1/campaigns/..",
+    ] {
         assert_eq!(front.get(path, &token).await.status, 400, "{path}");
     }
     for query in ["page=1&page=2", "page=%ff", "limit=1e3", "limit= 5", "status=%00"] {
         let path = format!("/api/v1/campaigns?{}", query.replace(' ', "%20"));
         assert_eq!(front.get(&path, &token).await.status, 400, "{query}");
     }
-    assert_eq!(front.get("/api/v1/campaigns?nobodyKnowsThis=1", &token).await.status, 200);
+    assert_eq!(
+        front.get("/api/v1/campaigns?nobodyKnowsThis=1", &token).await.status,
+        200
+    );
 }
 
 fn json_request(method: &str, path: &str, token: &str, body: Vec<u8>) -> axum::http::Request<Body> {

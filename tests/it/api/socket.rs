@@ -40,7 +40,10 @@ async fn files_are_kept_while_they_arrive() {
         .body(Body::wrap_stream(body))
         .send();
     let writing = async {
-        writer.send(Ok("phone,name\n".to_owned() + &rows(0..FIRST_ROWS))).await.unwrap();
+        writer
+            .send(Ok("phone,name\n".to_owned() + &rows(0..FIRST_ROWS)))
+            .await
+            .unwrap();
         let total = async || {
             let answer = client.get(&url).bearer_auth(&token).send().await.unwrap();
             let campaign: Value = answer.json().await.unwrap();
@@ -51,7 +54,9 @@ async fn files_are_kept_while_they_arrive() {
                 tokio::task::yield_now().await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(20), arrived).await.expect("rows are kept before the file ends");
+        tokio::time::timeout(Duration::from_secs(20), arrived)
+            .await
+            .expect("rows are kept before the file ends");
         for start in (FIRST_ROWS..ALL_ROWS).step_by(1_000) {
             writer.send(Ok(rows(start..start + 1_000))).await.unwrap();
         }
@@ -69,6 +74,8 @@ async fn files_are_kept_while_they_arrive() {
 
 /// A client whose provider of TLS is never asked: everything here is loopback.
 fn client() -> Client {
-    rustls::crypto::ring::default_provider().install_default().unwrap_or_default();
+    rustls::crypto::ring::default_provider()
+        .install_default()
+        .unwrap_or_default();
     Client::new()
 }
