@@ -61,7 +61,9 @@ struct Poster {
 pub(crate) fn parse_callback(given: &str) -> Result<Uri, SimulatorError> {
     let uri = given.parse::<Uri>().ok();
     uri.filter(|uri| uri.scheme_str() == Some("http") && uri.host().is_some_and(|host| !host.is_empty()))
-        .ok_or_else(|| SimulatorError::CallbackUrl { given: given.to_owned() })
+        .ok_or_else(|| SimulatorError::CallbackUrl {
+            given: given.to_owned(),
+        })
 }
 
 impl Posting {
@@ -69,8 +71,18 @@ impl Posting {
     pub(crate) fn new(callback: Uri, app_secret: &str, backlog: Arc<Backlog>, clock: Clock) -> Self {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
-        let client = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(POSTS_IN_FLIGHT_MAX).build(connector);
-        Self { backlog, clock, poster: Arc::new(Poster { callback, signer: Signer::new(app_secret), client }) }
+        let client = Client::builder(TokioExecutor::new())
+            .pool_max_idle_per_host(POSTS_IN_FLIGHT_MAX)
+            .build(connector);
+        Self {
+            backlog,
+            clock,
+            poster: Arc::new(Poster {
+                callback,
+                signer: Signer::new(app_secret),
+                client,
+            }),
+        }
     }
 
     /// Posts until `stop`.
@@ -155,7 +167,10 @@ impl Poster {
             let answer = self.client.request(request).await.ok()?;
             let status = answer.status();
             // Read to its end, so that the connection can be used again.
-            Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect().await.ok()?;
+            Limited::new(answer.into_body(), ANSWER_BYTES_MAX)
+                .collect()
+                .await
+                .ok()?;
             Some(status)
         });
         matches!(answered.await, Ok(Some(StatusCode::OK)))
