@@ -27,6 +27,9 @@ use crate::simulator::{POSTS_IN_FLIGHT_MAX, RECEIPTS_PER_POST_MAX, SimulatorErro
 /// Least time between two rounds of posting, so that receipts come in batches.
 const ROUND_EVERY: Duration = Duration::from_millis(20);
 
+/// How long a batch that is not full waits for the posts before it.
+const OVERTAKE_AFTER: Duration = Duration::from_secs(1);
+
 /// How long the receiver may take to answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -101,9 +104,15 @@ impl Posting {
             let next_round = Instant::now() + ROUND_EVERY;
             waiting.extend(self.backlog.take());
             loop {
-                let batch = take_due(&mut waiting, micros(self.clock.now()));
+                let mut batch = take_due(&mut waiting, micros(self.clock.now()), RECEIPTS_PER_POST_MAX);
                 if batch.is_empty() {
                     break;
+                }
+                if batch.len() < RECEIPTS_PER_POST_MAX {
+                    wait_for_posts(&slots).await;
+                    waiting.extend(self.backlog.take());
+                    let room = RECEIPTS_PER_POST_MAX - batch.len();
+                    batch.extend(take_due(&mut waiting, micros(self.clock.now()), room));
                 }
                 let Ok(slot) = Arc::clone(&slots).acquire_owned().await else {
                     return;
@@ -129,15 +138,27 @@ impl Posting {
     }
 }
 
-fn take_due(waiting: &mut BinaryHeap<Receipt>, now_us: u64) -> Vec<Receipt> {
+fn take_due(waiting: &mut BinaryHeap<Receipt>, now_us: u64, max: usize) -> Vec<Receipt> {
     let mut batch = Vec::new();
-    while batch.len() < RECEIPTS_PER_POST_MAX
+    while batch.len() < max
         && waiting.peek().is_some_and(|receipt| receipt.due_us <= now_us)
         && let Some(receipt) = waiting.pop()
     {
         batch.push(receipt);
     }
     batch
+}
+
+/// Waits, but not for ever, until no post is under way, so that at leisure receipts come in order and in few posts; full
+/// batches do not wait.
+async fn wait_for_posts(slots: &Semaphore) {
+    let all = u32::try_from(POSTS_IN_FLIGHT_MAX).unwrap_or(u32::MAX);
+    if tokio::time::timeout(OVERTAKE_AFTER, slots.acquire_many(all))
+        .await
+        .is_err()
+    {
+        tracing::debug!("receipts overtake a post that the receiver does not take");
+    }
 }
 
 async fn post(poster: Arc<Poster>, backlog: Arc<Backlog>, mut batch: Vec<Receipt>, slot: OwnedSemaphorePermit) {

@@ -25,6 +25,17 @@ pub(crate) enum ReceiptKind {
     Failed(u32),
 }
 
+impl ReceiptKind {
+    fn rank(self) -> u8 {
+        match self {
+            Self::Sent => 0,
+            Self::Delivered => 1,
+            Self::Read => 2,
+            Self::Failed(_) => 3,
+        }
+    }
+}
+
 /// An accepted message, as far as receipts tell of it.
 #[derive(Debug)]
 pub(crate) struct Message {
@@ -179,7 +190,7 @@ impl Backlog {
 
 impl PartialEq for Receipt {
     fn eq(&self, other: &Self) -> bool {
-        self.due_us == other.due_us
+        self.cmp(other) == Ordering::Equal
     }
 }
 
@@ -192,9 +203,9 @@ impl PartialOrd for Receipt {
 }
 
 impl Ord for Receipt {
-    /// The earliest is the greatest, so that a heap gives it out first.
+    /// The earliest is the greatest, so that a heap gives it out first; at one time the usual order decides.
     fn cmp(&self, other: &Self) -> Ordering {
-        other.due_us.cmp(&self.due_us)
+        (other.due_us, other.kind.rank()).cmp(&(self.due_us, self.kind.rank()))
     }
 }
 

@@ -93,9 +93,22 @@ impl Simulated {
             .1
     }
 
+    /// Waits until the ledger's sums are as wanted.
+    async fn ledger_with(&self, wanted: impl Fn(&Value) -> bool) -> Value {
+        let looking = async {
+            loop {
+                let sums = self.ledger("").await;
+                if wanted(&sums) {
+                    return sums;
+                }
+            }
+        };
+        soon(looking).await
+    }
+
     async fn stop(self) {
         self.stop.cancel();
-        self.running.await.unwrap();
+        soon(self.running).await.unwrap();
     }
 }
 
@@ -176,6 +189,13 @@ impl Receiver {
             posted.await;
         }
     }
+}
+
+/// Waits for something that must happen; a test that waits in vain fails and does not hang.
+async fn soon<T>(wait: impl Future<Output = T>) -> T {
+    tokio::time::timeout(std::time::Duration::from_secs(60), wait)
+        .await
+        .expect("it should have happened")
 }
 
 fn any_port() -> SocketAddr {
@@ -377,12 +397,7 @@ async fn hanging_holds_only_its_sender_and_ends_with_the_simulator() {
             TaskTracker::new().spawn(async move { simulated.send(number, "49", "a").await })
         })
         .collect();
-    let sums = loop {
-        let sums = simulated.ledger("").await;
-        if sums["received"] == 2 {
-            break sums;
-        }
-    };
+    let sums = simulated.ledger_with(|sums| sums["received"] == 2).await;
     assert_eq!(simulated.send("3", "49", "b").await.unwrap().0, 200);
     assert_eq!(
         (
@@ -492,7 +507,7 @@ async fn receipts_come_signed_batched_and_in_order() {
             .await
             .unwrap();
     }
-    let statuses = receiver.wait_for(150).await;
+    let statuses = soon(receiver.wait_for(150)).await;
     assert_eq!(statuses.len(), 150);
     for n in 0..50 {
         let own = statuses
@@ -518,7 +533,7 @@ async fn receipts_prove_acceptance_after_a_reset_and_tell_failures() {
     let simulated = Simulated::start(faults, Some(url)).await;
     assert!(simulated.send("1", "4911", "good").await.is_err());
     assert!(simulated.send("1", "4999", "bad").await.is_err());
-    let statuses = receiver.wait_for(3).await;
+    let statuses = soon(receiver.wait_for(3)).await;
     let of = |token: &str| {
         statuses
             .iter()
@@ -551,7 +566,7 @@ async fn receipts_survive_a_receiver_that_is_away_or_refuses() {
     assert_eq!(simulated.ledger("").await["receiptsWaiting"], 40);
     let (receiver, _) = Receiver::start(address, &[500, 503, 302]).await;
     loop {
-        receiver.posted.notified().await;
+        soon(receiver.posted.notified()).await;
         let came = |kind: &str| {
             let of_kind = receiver
                 .statuses()
@@ -566,7 +581,7 @@ async fn receipts_survive_a_receiver_that_is_away_or_refuses() {
             break;
         }
     }
-    while simulated.ledger("").await["receiptsWaiting"] != 0 {}
+    simulated.ledger_with(|sums| sums["receiptsWaiting"] == 0).await;
     simulated.stop().await;
 }
 
@@ -576,7 +591,7 @@ async fn receipts_are_doubled_and_reordered() {
     let faults = "receipts = { read_probability = 1, doubled_probability = 1, reordered_probability = 1 }";
     let simulated = Simulated::start(faults, Some(url)).await;
     simulated.send("1", "49", "t").await.unwrap();
-    let statuses = receiver.wait_for(6).await;
+    let statuses = soon(receiver.wait_for(6)).await;
     let place = |kind: &str| statuses.iter().position(|status| status["status"] == kind).unwrap();
     assert!(
         place("read") < place("delivered") && place("delivered") < place("sent"),
@@ -612,12 +627,9 @@ async fn five_percent_of_everything_loses_no_receipt_and_tells_no_lie() {
                 .await
         });
     }
-    let sums = loop {
-        let sums = simulated.ledger("").await;
-        if sums["received"] == 400 && sums["receiptsWaiting"] == 0 {
-            break sums;
-        }
-    };
+    let sums = simulated
+        .ledger_with(|sums| sums["received"] == 400 && sums["receiptsWaiting"] == 0)
+        .await;
     let by_verdict = sums["byVerdict"].as_object().unwrap();
     assert_eq!(by_verdict.values().map(|n| n.as_u64().unwrap()).sum::<u64>(), 400);
     assert!(
