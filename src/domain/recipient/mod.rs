@@ -228,7 +228,7 @@ impl<'de> Deserialize<'de> for Recipient {
                 Recipient::parse(text).map_err(E::custom)
             }
 
-            // Said by hand: the usual words would repeat the number.
+            // Numbers are refused by hand: the usual words would repeat them.
             fn visit_u64<E: de::Error>(self, _: u64) -> Result<Recipient, E> {
                 Err(E::custom("Phone numbers are given as text, in quotes."))
             }
@@ -242,7 +242,7 @@ impl<'de> Deserialize<'de> for Recipient {
             }
         }
 
-        deserializer.deserialize_str(Visitor)
+        deserializer.deserialize_any(Visitor)
     }
 }
 

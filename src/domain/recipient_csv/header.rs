@@ -39,6 +39,9 @@ pub enum FileProblem {
     /// The first line does not end where it should.
     #[error("The first line is longer than {HEADER_BYTES_MAX} bytes: it must name the columns.")]
     HeaderTooLong,
+    /// The first line does not end at all.
+    #[error("A quote is opened in the first line and not closed.")]
+    OpenQuote,
     /// No column for the address.
     #[error("The file has no phone column: its first line must name the columns, one of them phone, to, number, phonenumber or mobile.")]
     NoPhoneColumn,
@@ -97,6 +100,9 @@ impl HeaderLine {
         check_format(&self.bytes)?;
         if self.is_blank() {
             return Err(FileProblem::Empty);
+        }
+        if self.in_quotes {
+            return Err(FileProblem::OpenQuote);
         }
         let splits = DELIMITERS.map(|delimiter| (delimiter, split(self.text(), delimiter)));
         // The delimiter that shows a phone column is the right one; a name may hold the others.

@@ -97,7 +97,7 @@ fn bad_rows_are_left_out_and_the_others_kept() {
     file.extend(b"919876543212\n919876543212,a,b\n919876543212,a,b,c,d,e,f\n");
     file.extend(b",Nobody\n12345,Short\n");
     file.extend(format!("919876543213,{}\n", "x".repeat(1_025)).bytes());
-    file.extend("919876543214,नमस्ते\n".bytes());
+    file.extend("919876543214,Ана\n".bytes());
     assert_eq!(
         check(&file),
         [
@@ -110,7 +110,7 @@ fn bad_rows_are_left_out_and_the_others_kept() {
             "8 ! Valid phone number is required: it is empty.",
             "9 ! Valid phone number is required: it has too few digits for its country.",
             "10 ! The value of the variable name is longer than 1024 characters.",
-            "11 919876543214 name=\"नमस्ते\"",
+            "11 919876543214 name=\"Ана\"",
         ]
     );
 }
@@ -161,8 +161,8 @@ fn files_that_cannot_be_read_are_explained() {
         (b"\xef\xbb\xbf", FileProblem::Empty),
         (b"name,city\nAna,Rome\n", no_phone.clone()),
         (b"919876543210\n919876543211\n", no_phone.clone()),
-        (b"phone|name\n", no_phone.clone()),
-        (b"\"phone\",\"name\n919876543210,x\n", no_phone),
+        (b"phone|name\n", no_phone),
+        (b"\"phone\",\"name\n919876543210,x\n", FileProblem::OpenQuote),
         (b"n\xe9,x\n", FileProblem::NotUtf8),
         (b"phone,pr\xe9nom\n", FileProblem::NotUtf8),
         (b"\xff\xfep\0h\0o\0n\0e\0\n\0", FileProblem::NotUtf8),
@@ -243,7 +243,9 @@ fn a_report_counts_all_and_names_the_first() {
     assert_eq!(report.first_problems.len(), PROBLEMS_MAX);
     assert_eq!(report.first_problems[99].line, 101);
     let one = ImportReport { first_problems: report.first_problems[..1].to_vec(), ..ImportReport::default() };
-    insta::assert_compact_json_snapshot!(one, @r#"{"accepted": 0, "duplicates": 0, "rejected": 0, "firstProblems": [{"line": 2, "problem": "The row is not UTF-8 text: export the file as CSV UTF-8."}]}"#);
+    let problem = "The row is not UTF-8 text: export the file as CSV UTF-8.";
+    let json = format!(r#"{{"accepted":0,"duplicates":0,"rejected":0,"firstProblems":[{{"line":2,"problem":"{problem}"}}]}}"#);
+    assert_eq!(serde_json::to_string(&one).unwrap(), json);
 }
 
 #[test]
@@ -291,7 +293,8 @@ proptest! {
 
     #[test]
     fn any_bytes_are_read_or_refused(file in prop::collection::vec(any::<u8>(), 0..2_000)) {
-        rows(&file, &[64]);
+        let (rows, _) = rows(&file, &[64]);
+        prop_assert!(rows.len() <= file.len());
     }
 
     #[test]
