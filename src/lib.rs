@@ -4,10 +4,34 @@ pub mod domain;
 
 pub mod store;
 
+pub mod error;
+
+pub mod service;
+
+pub mod api;
+
 pub mod notice;
 
 pub mod clock;
 
 pub mod dispatch;
 
+pub mod gateway;
+
+pub mod intake;
+
+pub mod background;
+
+pub mod receipts;
+
 pub mod limits;
+
+pub mod config;
+
+pub mod telemetry;
+
+pub mod simulator;
+
+pub mod shutdown;
+
+pub mod daemon;

@@ -264,7 +264,15 @@ mod tests {
             }
             table = table.trim_end().to_owned() + "\n";
         }
-        insta::assert_snapshot!(table, @"");
+        insta::assert_snapshot!(table, @"
+        draft      scheduled  running    ·          ·          ·          cancelled  ·
+        scheduled  scheduled  running    ·          ·          ·          cancelled  failed
+        running    ·          running    paused     running    completed  cancelled  failed
+        paused     ·          ·          paused     running    completed  cancelled  failed
+        completed  ·          ·          ·          ·          completed  ·          ·
+        cancelled  ·          ·          ·          ·          ·          cancelled  ·
+        failed     ·          ·          ·          ·          ·          ·          failed
+        ");
     }
 
     #[test]

@@ -184,7 +184,17 @@ mod tests {
             }
             table = table.trim_end().to_owned() + "\n";
         }
-        insta::assert_snapshot!(table, @"");
+        insta::assert_snapshot!(table, @"
+        pending    sending   ·         ·         ·         failed    ·         sent      delivered read      failed    skipped   cancelled ·
+        sending    ·         pending   sent      pending   failed    unknown   sent      delivered read      failed    ·         ·         ·
+        sent       ·         ·         ·         ·         ·         ·         ·         delivered read      failed    ·         ·         ·
+        delivered  ·         ·         ·         ·         ·         ·         ·         ·         read      ·         ·         ·         ·
+        read       ·         ·         ·         ·         ·         ·         ·         ·         ·         ·         ·         ·         ·
+        failed     ·         ·         ·         ·         ·         ·         ·         delivered read      ·         ·         ·         ·
+        skipped    ·         ·         ·         ·         ·         ·         sent      delivered read      ·         ·         ·         ·
+        cancelled  ·         ·         ·         ·         ·         ·         sent      delivered read      ·         ·         ·         ·
+        unknown    ·         ·         ·         ·         ·         ·         sent      delivered read      failed    ·         ·         pending
+        ");
     }
 
     #[test]

@@ -9,6 +9,7 @@ pub mod recipient;
 
 pub mod recipient_csv;
 
+
 pub mod message;
 
 pub mod job;
@@ -28,3 +29,5 @@ pub mod session;
 pub mod pacing;
 
 pub mod backoff;
+
+pub mod user;

@@ -129,6 +129,14 @@ mod tests {
             }
             table = table.trim_end().to_owned() + "\n";
         }
-        insta::assert_snapshot!(table, @"");
+        insta::assert_snapshot!(table, @"
+        disconnected  connecting   ·            ·            ·            ·            logged_out   banned
+        connecting    ·            qr_pending   connected    disconnected disconnected logged_out   banned
+        qr_pending    ·            ·            connected    disconnected disconnected logged_out   banned
+        connected     ·            ·            ·            reconnecting disconnected logged_out   banned
+        reconnecting  ·            ·            connected    ·            disconnected logged_out   banned
+        logged_out    connecting   ·            ·            ·            ·            ·            banned
+        banned        ·            ·            ·            ·            ·            ·            ·
+        ");
     }
 }

@@ -19,6 +19,36 @@ pub mod migrate;
 
 pub mod sql;
 
+pub mod page;
+
+mod column;
+
+pub mod tenants;
+
+pub mod users;
+
+pub mod tokens;
+
+pub mod sessions;
+
+pub mod campaigns;
+
+pub mod campaign_moves;
+
+pub mod campaign_recipients;
+
+pub mod messages;
+
+pub mod timeline;
+
+mod bind;
+
+mod tx;
+
+mod counters;
+
+mod moves;
+
 pub mod admissions;
 
 pub mod outbox;
@@ -26,6 +56,8 @@ pub mod outbox;
 pub mod lanes;
 
 pub mod heads;
+
+pub mod open_work;
 
 pub mod journal;
 

@@ -1,0 +1,123 @@
+//! Section `gateway`: the provider's address, our secrets with it, and timeouts.
+
+use std::time::Duration;
+
+use axum::http::Uri;
+use serde::{Deserialize, Serialize};
+
+use super::problems::Problems;
+use super::secret::Secret;
+
+/// Stands in for every secret that is not set while the provider is the simulator.
+const SIMULATOR_SECRET: &str = "simulator";
+
+/// The provider.
+#[derive(Debug, Clone)]
+pub struct GatewayConfig {
+    /// Which provider.
+    pub kind: GatewayKind,
+    /// Its address, without a slash at the end.
+    pub base_url: String,
+    /// Version of its API, `v25.0`.
+    pub api_version: String,
+    /// Our access token.
+    pub access_token: Secret,
+    /// The key that signs its callbacks.
+    pub app_secret: Secret,
+    /// The word that proves that a callback address is ours.
+    pub verify_token: Secret,
+    /// Longest time of one call; an attempt without an answer by then is unknown.
+    pub request_timeout: Duration,
+    /// Longest time to connect; nothing was sent by then.
+    pub connect_timeout: Duration,
+}
+
+/// The providers there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GatewayKind {
+    /// `dispatcher simulate`.
+    Simulator,
+    /// Meta's Cloud API.
+    Cloud,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct GatewayFile {
+    kind: String,
+    base_url: String,
+    api_version: String,
+    access_token: Secret,
+    app_secret: Secret,
+    verify_token: Secret,
+    request_timeout_ms: u64,
+    connect_timeout_ms: u64,
+}
+
+impl Default for GatewayFile {
+    fn default() -> Self {
+        Self {
+            kind: "simulator".into(),
+            base_url: "http://127.0.0.1:8090".into(),
+            api_version: "v25.0".into(),
+            access_token: Secret::default(),
+            app_secret: Secret::default(),
+            verify_token: Secret::default(),
+            request_timeout_ms: 10_000,
+            connect_timeout_ms: 3_000,
+        }
+    }
+}
+
+impl GatewayFile {
+    pub(super) fn check(self, problems: &mut Problems) -> Option<GatewayConfig> {
+        let kinds = [("simulator", GatewayKind::Simulator), ("cloud", GatewayKind::Cloud)];
+        let kind = problems.one_of("gateway.kind", &self.kind, &kinds);
+        let base_url = problems.or_push("gateway.base_url", check_base_url(&self.base_url, kind));
+        let api_version = problems.or_push("gateway.api_version", check_version(&self.api_version));
+        if kind == Some(GatewayKind::Cloud) {
+            let secrets = [
+                ("gateway.access_token", &self.access_token),
+                ("gateway.app_secret", &self.app_secret),
+                ("gateway.verify_token", &self.verify_token),
+            ];
+            for (key, _) in secrets.iter().filter(|(_, secret)| secret.is_empty()) {
+                problems.push(key, "must be set when gateway.kind is \"cloud\"");
+            }
+        }
+        let request_timeout = problems.millis("gateway.request_timeout_ms", self.request_timeout_ms, 100..=120_000);
+        let connect_timeout = problems.millis("gateway.connect_timeout_ms", self.connect_timeout_ms, 50..=60_000);
+        Some(GatewayConfig {
+            kind: kind?,
+            base_url: base_url?,
+            api_version: api_version?,
+            access_token: self.access_token.or(SIMULATOR_SECRET),
+            app_secret: self.app_secret.or(SIMULATOR_SECRET),
+            verify_token: self.verify_token.or(SIMULATOR_SECRET),
+            request_timeout: request_timeout?,
+            connect_timeout: connect_timeout?,
+        })
+    }
+}
+
+fn check_base_url(text: &str, kind: Option<GatewayKind>) -> Result<String, String> {
+    let uri: Option<Uri> = text.parse().ok();
+    let scheme = uri.as_ref().and_then(Uri::scheme_str);
+    let has_query = uri.as_ref().is_some_and(|uri| uri.query().is_some());
+    match (scheme, kind) {
+        (Some("http"), Some(GatewayKind::Cloud)) => {
+            Err("must begin with https:// when gateway.kind is \"cloud\"".to_owned())
+        }
+        (Some("https" | "http"), _) if !has_query => Ok(text.trim_end_matches('/').to_owned()),
+        _ => Err(format!("must be an address such as https://graph.facebook.com, is {text:?}")),
+    }
+}
+
+fn check_version(text: &str) -> Result<String, String> {
+    let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    let numbers = text.strip_prefix('v').and_then(|rest| rest.split_once('.'));
+    match numbers {
+        Some((major, minor)) if digits(major) && digits(minor) => Ok(text.to_owned()),
+        _ => Err(format!("must be a version such as v25.0, is {text:?}")),
+    }
+}

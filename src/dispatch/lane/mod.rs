@@ -1,0 +1,12 @@
+//! One lane: the ordered work of one session, at its pace.
+//!
+//! [`state`] decides and is pure; [`task`] sends one message and knows no rule; [`streams`] keeps
+//! turns among the campaigns of a lane; [`work`] is what travels.
+
+pub mod work;
+
+pub mod streams;
+
+pub mod state;
+
+pub mod task;

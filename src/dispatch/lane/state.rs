@@ -1,0 +1,372 @@
+//! What a lane does next: a pure function of its state and the time.
+//!
+//! Sends nothing, writes nothing, waits for nothing. The shard asks [`Lane::step`] until the
+//! answer is to wait, carries out each step, and tells the lane what came of it.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::Moment;
+use crate::dispatch::lane::streams::Streams;
+use crate::dispatch::lane::work::{Prepared, Work};
+use crate::dispatch::pacer::Pacer;
+use crate::domain::attempt::Outcome;
+use crate::domain::backoff::wait_before_next;
+use crate::domain::failure::{Failure, FailureClass, Reason, Retry};
+use crate::domain::id::{CampaignId, SessionId};
+use crate::domain::job::TrafficClass;
+use crate::domain::message::Content;
+use crate::limits::{
+    ATTEMPTS_PER_DELIVERY_MAX, HEADS_PER_LANE_MAX, IN_FLIGHT_PER_LANE_CROWDED_MAX, IN_FLIGHT_PER_LANE_MAX,
+    PREPARED_PER_LANE_MAX, RETRIES_PER_LANE_MAX,
+};
+
+/// What the shard does for a lane.
+#[derive(Debug)]
+pub enum Step {
+    /// Write the attempt; then tell [`Lane::begun`] or [`Lane::begin_refused`].
+    Begin(Box<Work>, Content),
+    /// Let the message go now; then tell [`Lane::finished`].
+    Release(Prepared, Lateness),
+    /// Take the attempt back: it has not left and must wait.
+    Withdraw(Prepared),
+    /// Settle the delivery without an attempt.
+    Dismiss(Box<Work>, Dismissed),
+    /// Nothing to do before this time, or before something happens.
+    Wait(Option<Moment>),
+}
+
+/// Why a delivery is settled without an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dismissed {
+    /// It expired.
+    Expired,
+    /// Its message can not be made.
+    Unrenderable,
+}
+
+/// How long after its moment a message was released.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lateness(pub Duration);
+
+/// What the shard grants a lane in this round.
+#[derive(Debug, Clone, Copy)]
+pub struct Grant {
+    /// How far ahead of its moment an attempt is written: about two commits.
+    pub lead: Duration,
+    /// Places on the wire left in the shard.
+    pub n_places: usize,
+    /// Half of the shard's places are taken.
+    pub crowded: bool,
+}
+
+/// A wait that the provider, or a failure of number scope or wider, put on the lane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hold {
+    /// Why.
+    pub reason: Reason,
+    /// Since when.
+    pub since: Moment,
+    /// Until when.
+    pub until: Moment,
+}
+
+/// What becomes of a delivery after an attempt.
+#[derive(Debug)]
+pub struct Verdict {
+    /// The outcome to write; a deferral that used up its attempts has become a rejection.
+    pub outcome: Outcome,
+    /// When a deferred delivery is due again.
+    pub due_at: Moment,
+}
+
+/// The state of one lane.
+#[derive(Debug)]
+pub struct Lane {
+    /// The session.
+    pub session_id: SessionId,
+    /// The provider's name of the sending number; none while the session was never connected.
+    pub phone_number_id: Option<Arc<str>>,
+    /// Whether the session can send now.
+    pub connected: bool,
+    /// Its pace.
+    pub pacer: Pacer,
+    /// Its campaigns.
+    pub streams: Streams,
+    draining: bool,
+    /// Deferred deliveries, unordered; few.
+    retries: Vec<Box<Work>>,
+    /// Durable attempts waiting for their moment, in order.
+    prepared: VecDeque<Prepared>,
+    n_preparing: usize,
+    n_in_flight: usize,
+    hold: Option<Hold>,
+    /// Holds in a row without a success between them.
+    n_strikes: u32,
+}
+
+impl Lane {
+    /// Makes an idle lane.
+    #[must_use]
+    pub fn new(session_id: SessionId, pacer: Pacer) -> Self {
+        Self {
+            session_id,
+            phone_number_id: None,
+            connected: false,
+            pacer,
+            streams: Streams::default(),
+            draining: false,
+            retries: Vec::new(),
+            prepared: VecDeque::new(),
+            n_preparing: 0,
+            n_in_flight: 0,
+            hold: None,
+            n_strikes: 0,
+        }
+    }
+
+    /// Says what to do next.
+    pub fn step(&mut self, now: Moment, grant: Grant) -> Step {
+        if self.hold.is_some_and(|hold| hold.until <= now) {
+            self.hold = None;
+        }
+        if let Some(index) = self.next_prepared() {
+            if !self.may_go(&self.prepared[index].work, now) {
+                return self.prepared.remove(index).map_or(Step::Wait(None), Step::Withdraw);
+            }
+            if self.n_in_flight < self.in_flight_max(grant) {
+                let due = self.pacer.due().unwrap_or_default().max(self.prepared[index].work.ready_at);
+                if self.pacer.take()
+                    && let Some(prepared) = self.prepared.remove(index)
+                {
+                    self.n_in_flight += 1;
+                    return Step::Release(prepared, Lateness(now.since(due)));
+                }
+            }
+        }
+        self.begin(now, grant)
+    }
+
+    /// Tells the lane that an attempt is durable.
+    pub fn begun(&mut self, mut work: Box<Work>, content: Content) {
+        self.n_preparing -= 1;
+        work.n_attempts += 1;
+        self.prepared.push_back(Prepared { work, content });
+    }
+
+    /// Tells the lane that a delivery was not pending any more.
+    pub fn begin_refused(&mut self) {
+        self.n_preparing -= 1;
+    }
+
+    /// Gives back a delivery whose attempt was withdrawn.
+    pub fn withdrawn(&mut self, work: Box<Work>) {
+        self.streams.put_back(work);
+    }
+
+    /// Puts a delivery that is not due yet among those that wait.
+    pub fn postpone(&mut self, work: Box<Work>) {
+        self.retries.push(work);
+    }
+
+    /// Tells the lane how a send ended; returns what to write.
+    pub fn finished(&mut self, mut work: Box<Work>, outcome: Outcome, released_at: Moment, now: Moment) -> Verdict {
+        self.n_in_flight -= 1;
+        let Outcome::Deferred(failure) = outcome else {
+            if self.hold.is_none_or(|hold| hold.until <= released_at) {
+                self.n_strikes = 0;
+            }
+            return Verdict { outcome, due_at: now };
+        };
+        let due_at = if failure.scope.holds_lane() {
+            self.hold_after(&failure, work.seed(), released_at, now)
+        } else {
+            match self.retry_after(&failure, &work, now) {
+                Some(due_at) => due_at,
+                None => return Verdict { outcome: Outcome::Rejected(failure), due_at: now },
+            }
+        };
+        work.ready_at = due_at;
+        if self.streams.find(work.campaign_id).is_some() {
+            self.retries.push(work);
+        }
+        Verdict { outcome: Outcome::Deferred(failure), due_at }
+    }
+
+    /// Stops handing out; what is prepared is taken back, what is on the wire may finish.
+    pub fn drain(&mut self) {
+        self.draining = true;
+    }
+
+    /// Drops what waits for a campaign that is over.
+    pub fn close_campaign(&mut self, campaign_id: CampaignId) {
+        self.streams.close(campaign_id);
+        self.retries.retain(|work| work.campaign_id != campaign_id);
+    }
+
+    /// Returns how many deliveries are preparing, prepared or on the wire.
+    #[must_use]
+    pub fn n_out(&self) -> usize {
+        self.n_preparing + self.prepared.len() + self.n_in_flight
+    }
+
+    /// Returns the wait put on the lane, if any.
+    #[must_use]
+    pub fn hold(&self) -> Option<Hold> {
+        self.hold
+    }
+
+    /// Returns up to where a campaign is settled in this lane, if that is news worth saving.
+    pub fn settled_below(&mut self, campaign_id: CampaignId) -> Option<i64> {
+        let outstanding = self.n_out() != 0 || self.retries.iter().any(|work| work.campaign_id == campaign_id);
+        if outstanding { None } else { self.streams.settled_below(campaign_id) }
+    }
+
+    /// Returns how many heads the lane holds ahead of their turn: what it sends in two seconds.
+    #[must_use]
+    pub fn n_heads_wanted(&self) -> usize {
+        self.n_in(Duration::from_secs(2)).clamp(4, HEADS_PER_LANE_MAX)
+    }
+
+    fn begin(&mut self, now: Moment, grant: Grant) -> Step {
+        if self.draining || !self.connected {
+            return Step::Wait(None);
+        }
+        if let Some(hold) = self.hold {
+            return Step::Wait(Some(hold.until));
+        }
+        let n_waiting = self.n_preparing + self.prepared.len();
+        let n_ahead_max = if self.n_strikes == 0 { PREPARED_PER_LANE_MAX } else { 1 };
+        let has_place = self.n_in_flight < self.in_flight_max(grant);
+        let wake_for_release = (has_place && !self.prepared.is_empty()).then(|| self.pacer.earliest(now, 0));
+        let probing = self.n_strikes != 0 && self.n_out() != 0;
+        if !has_place || probing || n_ahead_max <= n_waiting || grant.n_places == 0 {
+            return Step::Wait(wake_for_release);
+        }
+        let begin_at = self.pacer.earliest(now, n_waiting) - grant.lead;
+        if now < begin_at {
+            return Step::Wait(earlier(wake_for_release, self.wake_for_work(begin_at)));
+        }
+        match self.take_work(now) {
+            Some(work) if work.is_expired(now) => Step::Dismiss(work, Dismissed::Expired),
+            Some(work) => match work.render() {
+                Ok(content) => {
+                    self.n_preparing += 1;
+                    Step::Begin(work, content)
+                }
+                Err(_) => Step::Dismiss(work, Dismissed::Unrenderable),
+            },
+            None => Step::Wait(earlier(wake_for_release, self.next_retry().map(|(_, at)| at))),
+        }
+    }
+
+    /// When there will be something to begin, given that nothing may begin before `begin_at`.
+    fn wake_for_work(&self, begin_at: Moment) -> Option<Moment> {
+        if self.streams.has_turn(self.takes_bulk()) {
+            return Some(begin_at);
+        }
+        self.next_retry().map(|(_, at)| at.max(begin_at))
+    }
+
+    fn take_work(&mut self, now: Moment) -> Option<Box<Work>> {
+        if let Some((index, at)) = self.next_retry()
+            && at <= now
+        {
+            return Some(self.retries.swap_remove(index));
+        }
+        self.streams.take_turn(self.takes_bulk())
+    }
+
+    /// A lane full of refused messages takes no new bulk.
+    fn takes_bulk(&self) -> bool {
+        self.retries.len() < RETRIES_PER_LANE_MAX
+    }
+
+    fn next_retry(&self) -> Option<(usize, Moment)> {
+        let open = self.retries.iter().enumerate().filter(|(_, work)| self.streams.may_send(work.campaign_id));
+        open.map(|(index, work)| (index, work.ready_at)).min_by_key(|(_, at)| *at)
+    }
+
+    /// The prepared delivery that goes next: transactional before bulk, else in order.
+    fn next_prepared(&self) -> Option<usize> {
+        let transactional = |prepared: &Prepared| prepared.work.plan.traffic_class == TrafficClass::Transactional;
+        self.prepared.iter().position(transactional).or((!self.prepared.is_empty()).then_some(0))
+    }
+
+    fn may_go(&self, work: &Work, now: Moment) -> bool {
+        self.connected
+            && !self.draining
+            && self.hold.is_none()
+            && self.streams.may_send(work.campaign_id)
+            && !work.is_expired(now)
+    }
+
+    /// Places on the wire for this lane: what it sends in a second, so that a slow answer does
+    /// not slow the pace; few when the shard is crowded; one while it probes.
+    fn in_flight_max(&self, grant: Grant) -> usize {
+        if self.n_strikes != 0 {
+            return 1;
+        }
+        let own = self.n_in(Duration::from_secs(1)).clamp(2, IN_FLIGHT_PER_LANE_MAX);
+        if grant.crowded { own.min(IN_FLIGHT_PER_LANE_CROWDED_MAX) } else { own }
+    }
+
+    /// How many sends fit into a time, rounded up.
+    fn n_in(&self, time: Duration) -> usize {
+        let n = time.as_nanos().div_ceil(self.pacer.pacing().interval().as_nanos().max(1));
+        usize::try_from(n).unwrap_or(usize::MAX)
+    }
+
+    /// Holds the lane after a failure of number scope or wider; returns until when.
+    fn hold_after(&mut self, failure: &Failure, seed: u64, released_at: Moment, now: Moment) -> Moment {
+        // Sends that left before the lane was held say nothing new.
+        if let Some(hold) = self.hold.filter(|hold| released_at <= hold.since) {
+            return hold.until;
+        }
+        self.n_strikes = self.n_strikes.saturating_add(1);
+        let wait = wait_before_next(failure.retry, self.n_strikes, seed).unwrap_or(Duration::from_secs(60));
+        let hold = Hold { reason: failure.reason, since: now, until: now + wait };
+        self.hold = Some(hold);
+        hold.until
+    }
+
+    /// When a delivery refused on its own account is due again; `None` when its attempts are used up.
+    fn retry_after(&self, failure: &Failure, work: &Work, now: Moment) -> Option<Moment> {
+        let attempts_max = match failure.retry {
+            Retry::Backoff { attempts_max, .. } => attempts_max.min(ATTEMPTS_PER_DELIVERY_MAX),
+            _ => ATTEMPTS_PER_DELIVERY_MAX,
+        };
+        if attempts_max <= work.n_attempts {
+            return None;
+        }
+        wait_before_next(failure.retry, work.n_attempts, work.seed()).map(|wait| now + wait)
+    }
+}
+
+impl Dismissed {
+    /// Returns the reason to write.
+    #[must_use]
+    pub fn reason(self) -> Reason {
+        match self {
+            Self::Expired => Reason::Expired,
+            Self::Unrenderable => Reason::RenderFailed,
+        }
+    }
+
+    /// Returns the class to write; a delivery that we skipped has none.
+    #[must_use]
+    pub fn class(self) -> Option<FailureClass> {
+        match self {
+            Self::Expired => None,
+            Self::Unrenderable => Some(FailureClass::WhatsappUnavailable),
+        }
+    }
+}
+
+fn earlier(a: Option<Moment>, b: Option<Moment>) -> Option<Moment> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
+}

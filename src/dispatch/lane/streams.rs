@@ -1,0 +1,294 @@
+//! Turns among the campaigns of one lane.
+//!
+//! Transactional messages go first, with every tenth turn kept for bulk; campaigns share the rest
+//! evenly, so that 50 rows are not buried by a million. Each stream holds a few heads and a cursor
+//! over columns that never change; loading them is the shard's.
+
+use std::collections::VecDeque;
+
+use crate::dispatch::lane::work::Work;
+use crate::domain::id::CampaignId;
+use crate::domain::job::TrafficClass;
+use crate::limits::STREAMS_PER_LANE_MAX;
+
+/// Turns in a row that transactional messages may take while bulk waits.
+const TRANSACTIONAL_TURNS_MAX: u32 = 9;
+
+/// The deliveries of one campaign in one lane.
+#[derive(Debug)]
+pub struct Stream {
+    /// The campaign.
+    pub campaign_id: CampaignId,
+    /// Kind of traffic.
+    pub traffic_class: TrafficClass,
+    /// Held by a person.
+    pub paused: bool,
+    heads: VecDeque<Box<Work>>,
+    /// Everything up to here was loaded or is settled.
+    cursor: i64,
+    /// Nothing is known to lie behind the cursor.
+    exhausted: bool,
+    loading: bool,
+    /// Counts what was offered, so that a load that began earlier can not hide it.
+    n_offers: u32,
+    n_served: u64,
+    saved_below: i64,
+}
+
+/// What a stream wants loaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Load {
+    /// The campaign.
+    pub campaign_id: CampaignId,
+    /// Load what lies behind this place.
+    pub after_seq: i64,
+    /// How many at most.
+    pub limit: usize,
+    /// To be handed back with the answer.
+    pub n_offers: u32,
+}
+
+/// All streams of one lane.
+#[derive(Debug, Default)]
+pub struct Streams {
+    streams: Vec<Stream>,
+    n_transactional_turns: u32,
+}
+
+impl Streams {
+    /// Notes that a campaign has work from `first_seq` on; opens its stream when there is none.
+    ///
+    /// Beyond the bound of open streams the offer is left in the database; the shard asks again
+    /// when a stream closes. Returns whether it was taken.
+    pub fn offer(&mut self, campaign_id: CampaignId, traffic_class: TrafficClass, first_seq: i64) -> bool {
+        if let Some(stream) = self.find(campaign_id) {
+            stream.cursor = stream.cursor.min(first_seq - 1);
+            stream.exhausted = false;
+            stream.n_offers = stream.n_offers.wrapping_add(1);
+            return true;
+        }
+        if STREAMS_PER_LANE_MAX <= self.streams.len() {
+            return false;
+        }
+        // A newcomer starts level with the one that is furthest behind, not with a claim to all
+        // turns since the lane began.
+        let n_served = self.streams.iter().map(|stream| stream.n_served).min().unwrap_or(0);
+        self.streams.push(Stream {
+            campaign_id,
+            traffic_class,
+            paused: false,
+            heads: VecDeque::new(),
+            cursor: first_seq - 1,
+            exhausted: false,
+            loading: false,
+            n_offers: 0,
+            n_served,
+            saved_below: first_seq,
+        });
+        true
+    }
+
+    /// Returns the stream of a campaign.
+    pub fn find(&mut self, campaign_id: CampaignId) -> Option<&mut Stream> {
+        self.streams.iter_mut().find(|stream| stream.campaign_id == campaign_id)
+    }
+
+    /// Closes the stream of a campaign that is over.
+    pub fn close(&mut self, campaign_id: CampaignId) {
+        self.streams.retain(|stream| stream.campaign_id != campaign_id);
+    }
+
+    /// Tells whether deliveries of a campaign may go: its stream is open and not paused.
+    #[must_use]
+    pub fn may_send(&self, campaign_id: CampaignId) -> bool {
+        self.streams.iter().any(|stream| stream.campaign_id == campaign_id && !stream.paused)
+    }
+
+    /// Takes the head whose turn it is; `bulk` tells whether bulk may go at all.
+    pub fn take_turn(&mut self, bulk: bool) -> Option<Box<Work>> {
+        let index = self.turn(bulk)?;
+        let stream = &mut self.streams[index];
+        match stream.traffic_class {
+            TrafficClass::Transactional => self.n_transactional_turns += 1,
+            TrafficClass::Bulk => self.n_transactional_turns = 0,
+        }
+        stream.n_served += 1;
+        stream.heads.pop_front()
+    }
+
+    /// Puts back a head that did not go after all.
+    pub fn put_back(&mut self, work: Box<Work>) {
+        if let Some(stream) = self.find(work.campaign_id) {
+            stream.heads.push_front(work);
+        }
+    }
+
+    /// Tells whether there is a head to take.
+    #[must_use]
+    pub fn has_turn(&self, bulk: bool) -> bool {
+        self.turn(bulk).is_some()
+    }
+
+    fn turn(&self, bulk: bool) -> Option<usize> {
+        let first_of = |class: TrafficClass| {
+            let mut open: Vec<_> = Vec::new();
+            for (index, stream) in self.streams.iter().enumerate() {
+                if stream.traffic_class == class && !stream.paused && !stream.heads.is_empty() {
+                    open.push((stream.n_served, index));
+                }
+            }
+            open.into_iter().min().map(|(_, index)| index)
+        };
+        let bulk_turn = if bulk { first_of(TrafficClass::Bulk) } else { None };
+        match first_of(TrafficClass::Transactional) {
+            Some(index) if bulk_turn.is_none() || self.n_transactional_turns < TRANSACTIONAL_TURNS_MAX => Some(index),
+            _ => bulk_turn,
+        }
+    }
+
+    /// Collects what should be loaded so that every stream holds up to `n_wanted` heads.
+    pub fn loads(&mut self, n_wanted: usize, out: &mut Vec<Load>) {
+        for stream in &mut self.streams {
+            if stream.paused || stream.loading || stream.exhausted || n_wanted / 2 < stream.heads.len() {
+                continue;
+            }
+            stream.loading = true;
+            out.push(Load {
+                campaign_id: stream.campaign_id,
+                after_seq: stream.cursor,
+                limit: n_wanted - stream.heads.len(),
+                n_offers: stream.n_offers,
+            });
+        }
+    }
+
+    /// Takes what was loaded; heads that are not due yet are the caller's to sort out first.
+    pub fn loaded(&mut self, load: &Load, n_loaded: usize, last_seq: Option<i64>, heads: Vec<Box<Work>>) {
+        let Some(stream) = self.find(load.campaign_id) else { return };
+        stream.loading = false;
+        // An offer below the load's start came while it ran: start over from there.
+        if stream.cursor == load.after_seq {
+            stream.cursor = last_seq.unwrap_or(load.after_seq);
+        }
+        if n_loaded < load.limit && stream.n_offers == load.n_offers {
+            stream.exhausted = true;
+        }
+        stream.heads.extend(heads);
+    }
+
+    /// Gives up a load that was never made.
+    pub fn load_failed(&mut self, load: &Load) {
+        if let Some(stream) = self.find(load.campaign_id) {
+            stream.loading = false;
+        }
+    }
+
+    /// Returns up to where a stream with no outstanding work is settled, if that is news.
+    pub fn settled_below(&mut self, campaign_id: CampaignId) -> Option<i64> {
+        let stream = self.find(campaign_id)?;
+        let below = stream.cursor + 1;
+        let news = stream.exhausted && !stream.loading && stream.heads.is_empty() && stream.saved_below < below;
+        news.then(|| {
+            stream.saved_below = below;
+            below
+        })
+    }
+
+    /// Returns the number of heads held.
+    #[must_use]
+    pub fn n_heads(&self) -> usize {
+        self.streams.iter().map(|stream| stream.heads.len()).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::clock::Moment;
+    use crate::dispatch::lane::work::JobPlan;
+    use crate::domain::id::{DeliveryId, JobId};
+    use crate::domain::message::Variables;
+    use crate::domain::recipient::Recipient;
+
+    fn fill(streams: &mut Streams, campaign_id: CampaignId, class: TrafficClass, n: i64) {
+        assert!(streams.offer(campaign_id, class, 1));
+        let mut loads = Vec::new();
+        streams.loads(usize::try_from(n).unwrap() + 1, &mut loads);
+        let load = loads.into_iter().find(|load| load.campaign_id == campaign_id).unwrap();
+        let plan = Arc::new(JobPlan {
+            job_id: JobId::generate(),
+            traffic_class: class,
+            not_before: None,
+            expires_at: None,
+            template: None,
+        });
+        let heads = (1..=n).map(|seq| {
+            Box::new(Work {
+                delivery_id: DeliveryId::generate(),
+                campaign_id,
+                seq,
+                recipient: Recipient::from_stored("919876543210").unwrap(),
+                variables: Variables::default(),
+                n_attempts: 0,
+                ready_at: Moment::default(),
+                plan: Arc::clone(&plan),
+            })
+        });
+        let heads: Vec<_> = heads.collect();
+        streams.loaded(&load, heads.len(), Some(n), heads);
+    }
+
+    fn turns(streams: &mut Streams, n: usize) -> Vec<CampaignId> {
+        (0..n).map_while(|_| streams.take_turn(true)).map(|work| work.campaign_id).collect()
+    }
+
+    #[test]
+    fn a_small_campaign_is_not_buried() {
+        let (large, small) = (CampaignId::generate(), CampaignId::generate());
+        let mut streams = Streams::default();
+        fill(&mut streams, large, TrafficClass::Bulk, 500);
+        assert_eq!(turns(&mut streams, 100).len(), 100);
+        fill(&mut streams, small, TrafficClass::Bulk, 50);
+        let share = turns(&mut streams, 100).into_iter().filter(|id| *id == small).count();
+        assert_eq!(share, 50);
+    }
+
+    #[test]
+    fn transactional_goes_first_and_leaves_a_reserve() {
+        let bulk = CampaignId::generate();
+        let mut streams = Streams::default();
+        fill(&mut streams, bulk, TrafficClass::Bulk, 50);
+        fill(&mut streams, CampaignId::DIRECT, TrafficClass::Transactional, 50);
+        let order = turns(&mut streams, 20);
+        assert!(order[..9].iter().all(|id| id.is_direct()));
+        assert_eq!((order[9], order[19]), (bulk, bulk));
+        assert_eq!(order.iter().filter(|id| **id == bulk).count(), 2);
+    }
+
+    #[test]
+    fn an_offer_during_a_load_is_not_lost() {
+        let campaign_id = CampaignId::generate();
+        let mut streams = Streams::default();
+        assert!(streams.offer(campaign_id, TrafficClass::Bulk, 10));
+        let mut loads = Vec::new();
+        streams.loads(4, &mut loads);
+        assert!(streams.offer(campaign_id, TrafficClass::Bulk, 5));
+        streams.loaded(&loads[0], 0, None, Vec::new());
+        let mut again = Vec::new();
+        streams.loads(4, &mut again);
+        assert_eq!(again.iter().map(|load| load.after_seq).collect::<Vec<_>>(), [4]);
+    }
+
+    #[test]
+    fn settled_is_told_once_and_only_when_nothing_is_left() {
+        let campaign_id = CampaignId::generate();
+        let mut streams = Streams::default();
+        fill(&mut streams, campaign_id, TrafficClass::Bulk, 2);
+        assert_eq!(streams.settled_below(campaign_id), None);
+        assert_eq!(turns(&mut streams, 2).len(), 2);
+        assert_eq!(streams.settled_below(campaign_id), Some(3));
+        assert_eq!(streams.settled_below(campaign_id), None);
+    }
+}

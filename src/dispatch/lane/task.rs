@@ -1,0 +1,56 @@
+//! Sends one message: the only place that calls the gateway.
+//!
+//! Contains no rule. A send is never inside `select!`: a message that may be out gets its outcome.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use crate::clock::{Clock, Moment};
+use crate::dispatch::lane::work::{Prepared, Work};
+use crate::dispatch::shard::{LaneIndex, Report};
+use crate::domain::attempt::Outcome;
+use crate::gateway::{Gateway, SendRequest};
+
+/// A send that came back.
+#[derive(Debug)]
+pub struct Finished {
+    /// The lane it belongs to.
+    pub lane: LaneIndex,
+    /// The delivery.
+    pub work: Box<Work>,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// When it was released.
+    pub released_at: Moment,
+    /// When it ended.
+    pub ended_at: Moment,
+}
+
+/// What a send needs besides the message.
+#[derive(Clone)]
+pub struct Sender {
+    /// The provider's side.
+    pub gateway: Arc<dyn Gateway>,
+    /// The time.
+    pub clock: Clock,
+    /// Where outcomes go.
+    pub reports: mpsc::Sender<Report>,
+}
+
+impl Sender {
+    /// Sends one message and reports the outcome to its shard.
+    pub async fn send(self, lane: LaneIndex, phone_number_id: Arc<str>, prepared: Prepared, released_at: Moment) {
+        let Prepared { work, content } = prepared;
+        let request =
+            SendRequest { phone_number_id, recipient: work.recipient.clone(), content, token: work.delivery_id };
+        let outcome = self.gateway.send(request).await;
+        let ended_at = self.clock.now();
+        let finished = Finished { lane, work, outcome, released_at, ended_at };
+        if self.reports.send(Report::Finished(finished)).await.is_err() {
+            // The shard is gone, which happens only when the process is being ended at once: the
+            // attempt stays without an outcome and is unknown on the next start.
+            tracing::debug!("outcome came after the shard ended");
+        }
+    }
+}

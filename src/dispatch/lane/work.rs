@@ -1,0 +1,78 @@
+//! What travels through a lane: a delivery with everything needed to send it.
+
+use std::sync::Arc;
+
+use crate::clock::Moment;
+use crate::domain::id::{CampaignId, DeliveryId, JobId};
+use crate::domain::job::TrafficClass;
+use crate::domain::message::{Content, MessageTemplate, RenderProblem, Variables};
+use crate::domain::recipient::Recipient;
+
+/// What the deliveries of one job share.
+#[derive(Debug)]
+pub struct JobPlan {
+    /// The job.
+    pub job_id: JobId,
+    /// Kind of traffic.
+    pub traffic_class: TrafficClass,
+    /// Not to be sent earlier.
+    pub not_before: Option<Moment>,
+    /// Not to be sent from then on.
+    pub expires_at: Option<Moment>,
+    /// What is sent; `None` when the stored message can not be read, and every delivery fails.
+    pub template: Option<MessageTemplate>,
+}
+
+/// One delivery on its way through a lane.
+#[derive(Debug)]
+pub struct Work {
+    /// The delivery.
+    pub delivery_id: DeliveryId,
+    /// Its campaign.
+    pub campaign_id: CampaignId,
+    /// Its place in the campaign.
+    pub seq: i64,
+    /// Who gets it.
+    pub recipient: Recipient,
+    /// Values for the message.
+    pub variables: Variables,
+    /// Attempts begun so far.
+    pub n_attempts: u32,
+    /// When it could go as far as the delivery itself is concerned: loaded and due.
+    pub ready_at: Moment,
+    /// What its job says.
+    pub plan: Arc<JobPlan>,
+}
+
+/// A delivery whose attempt is durable and that waits for its moment.
+#[derive(Debug)]
+pub struct Prepared {
+    /// The delivery.
+    pub work: Box<Work>,
+    /// What it says.
+    pub content: Content,
+}
+
+impl Work {
+    /// Makes the message of this delivery; the same every time.
+    ///
+    /// # Errors
+    /// [`RenderProblem`] when its variables do not fit; `None` inside when the job's message
+    /// itself can not be read.
+    pub fn render(&self) -> Result<Content, Option<RenderProblem>> {
+        let template = self.plan.template.as_ref().ok_or(None)?;
+        template.render(&self.variables, &self.recipient, self.seed()).map_err(Some)
+    }
+
+    /// Returns a number that differs between deliveries and stays the same for each.
+    #[must_use]
+    pub fn seed(&self) -> u64 {
+        self.delivery_id.0.as_u64_pair().1
+    }
+
+    /// Tells whether it may not be sent any more.
+    #[must_use]
+    pub fn is_expired(&self, now: Moment) -> bool {
+        self.plan.expires_at.is_some_and(|at| at <= now)
+    }
+}

@@ -1,0 +1,86 @@
+//! A slice of the sessions, run by one task that owns all their lanes: no locks.
+//!
+//! [`state`] is the scheduler, pure: events and the time go in, [`state::Output`] comes out.
+//! [`task`] waits, carries out and feeds back. [`loader`] reads heads for many lanes in one query.
+
+use crate::dispatch::lane::streams::Load;
+use crate::dispatch::lane::task::Finished;
+use crate::dispatch::lane::work::{Prepared, Work};
+use crate::domain::campaign::CampaignState;
+use crate::domain::id::{CampaignId, SessionId};
+use crate::domain::job::TrafficClass;
+use crate::domain::message::Content;
+use crate::store::lanes::LaneRow;
+
+pub mod state;
+
+pub mod loader;
+
+pub mod task;
+
+/// The place of a lane in its shard; never reused while the process lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct LaneIndex(pub u32);
+
+/// What comes back to a shard from what it started itself; bounded by the places it gave out.
+#[derive(Debug)]
+pub enum Report {
+    /// The attempt is durable.
+    Begun(LaneIndex, Box<Work>, Content),
+    /// The delivery was not pending any more.
+    BeginRefused(LaneIndex),
+    /// The attempt was taken back durably.
+    Withdrawn(LaneIndex, Box<Work>),
+    /// A send came back.
+    Finished(Finished),
+    /// Heads were loaded.
+    Loaded(Vec<Loaded>),
+}
+
+/// The answer to one load.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The lane.
+    pub lane: LaneIndex,
+    /// What was asked for.
+    pub load: Load,
+    /// How many rows there were.
+    pub n_rows: usize,
+    /// The last of them.
+    pub last_seq: Option<i64>,
+    /// The deliveries.
+    pub works: Vec<Box<Work>>,
+}
+
+/// What others ask of a shard.
+#[derive(Debug)]
+pub enum Command {
+    /// A campaign has pending deliveries in a lane, from `first_seq` on.
+    Offer {
+        /// The lane's session.
+        session_id: SessionId,
+        /// The campaign.
+        campaign_id: CampaignId,
+        /// Kind of traffic.
+        traffic_class: TrafficClass,
+        /// The first place with news.
+        first_seq: i64,
+    },
+    /// A campaign's state changed.
+    Campaign(CampaignId, CampaignState),
+    /// A session appeared or changed; as stored.
+    Session(Box<LaneRow>),
+    /// Stop handing out and finish.
+    Drain,
+}
+
+/// An attempt to take back, on its way to the journal.
+#[derive(Debug)]
+pub struct Withdrawal {
+    /// The lane.
+    pub lane: LaneIndex,
+    /// Its session.
+    pub session_id: SessionId,
+    /// What was prepared.
+    pub prepared: Prepared,
+}

@@ -1,0 +1,411 @@
+//! The scheduler of one shard: lanes in a slab, one timer per lane, and what to do next.
+//!
+//! Pure: it is told the time and what happened, and says what is to be done. Writes and sends
+//! nothing itself.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::Moment;
+use crate::dispatch::lane::state::{Dismissed, Grant, Lane, Lateness, Step};
+use crate::dispatch::lane::streams::Load;
+use crate::dispatch::lane::task::Finished;
+use crate::dispatch::lane::work::{Prepared, Work};
+use crate::dispatch::pacer::{Pacer, ShardTime};
+use crate::dispatch::shard::{Command, LaneIndex, Loaded, Report, Withdrawal};
+use crate::domain::attempt::Outcome;
+use crate::domain::campaign::CampaignState;
+use crate::domain::id::{CampaignId, DeliveryId, SessionId};
+use crate::domain::job::TrafficClass;
+use crate::domain::message::Content;
+use crate::domain::pacing::Pacing;
+use crate::domain::session::SessionState;
+use crate::limits::REFILL_LANES_MAX;
+use crate::store::lanes::LaneRow;
+
+/// What is to be done after a round.
+#[derive(Debug, Default)]
+pub struct Output {
+    /// Attempts to write.
+    pub begins: Vec<Begin>,
+    /// Messages to let go.
+    pub releases: Vec<Release>,
+    /// Attempts to take back.
+    pub withdrawals: Vec<Withdrawal>,
+    /// Deliveries to settle without an attempt.
+    pub dismissals: Vec<(Box<Work>, Dismissed)>,
+    /// Outcomes to write, with the limiter state of their lane.
+    pub ends: Vec<End>,
+    /// Streams with nothing left up to a place: session, campaign, place.
+    pub settled_below: Vec<(SessionId, CampaignId, i64)>,
+}
+
+/// An attempt to write.
+#[derive(Debug)]
+pub struct Begin {
+    /// The lane.
+    pub lane: LaneIndex,
+    /// Its session.
+    pub session_id: SessionId,
+    /// The delivery.
+    pub work: Box<Work>,
+    /// What it says.
+    pub content: Content,
+}
+
+/// A message to let go.
+#[derive(Debug)]
+pub struct Release {
+    /// The lane.
+    pub lane: LaneIndex,
+    /// The provider's name of the sending number.
+    pub phone_number_id: Arc<str>,
+    /// The message.
+    pub prepared: Prepared,
+    /// How late it is.
+    pub lateness: Lateness,
+}
+
+/// An outcome to write.
+#[derive(Debug)]
+pub struct End {
+    /// Its session.
+    pub session_id: SessionId,
+    /// The campaign.
+    pub campaign_id: CampaignId,
+    /// The delivery.
+    pub delivery_id: DeliveryId,
+    /// Which attempt.
+    pub attempt_no: u32,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// When it ended.
+    pub ended_at: Moment,
+    /// When a deferred delivery is due again.
+    pub due_at: Moment,
+    /// The lane's limiter state, UTC microseconds.
+    pub tat_us: Option<i64>,
+}
+
+/// Settings of a shard.
+#[derive(Debug, Clone, Copy)]
+pub struct ShardSettings {
+    /// Pace of sessions that have none of their own.
+    pub default_pacing: Pacing,
+    /// Places on the wire.
+    pub n_places: usize,
+}
+
+struct Entry {
+    lane: Lane,
+    /// The timer that counts; others of this lane are stale.
+    wake_at: Option<Moment>,
+    queued: bool,
+    wants_load: bool,
+    starved: bool,
+}
+
+/// The lanes of one shard.
+pub struct Shard {
+    settings: ShardSettings,
+    time: ShardTime,
+    lanes: Vec<Entry>,
+    by_session: HashMap<SessionId, LaneIndex>,
+    timers: BinaryHeap<Reverse<(Moment, u32)>>,
+    /// Lanes to be stepped in this round.
+    ready: VecDeque<LaneIndex>,
+    /// Lanes whose streams may want heads.
+    hungry: VecDeque<LaneIndex>,
+    /// Lanes that found all places taken.
+    starved: VecDeque<LaneIndex>,
+    n_out: usize,
+    draining: bool,
+}
+
+impl Shard {
+    /// Makes a shard without lanes.
+    #[must_use]
+    pub fn new(settings: ShardSettings) -> Self {
+        Self {
+            settings,
+            time: ShardTime::default(),
+            lanes: Vec::new(),
+            by_session: HashMap::new(),
+            timers: BinaryHeap::new(),
+            ready: VecDeque::new(),
+            hungry: VecDeque::new(),
+            starved: VecDeque::new(),
+            n_out: 0,
+            draining: false,
+        }
+    }
+
+    /// Takes note of what others ask.
+    pub fn command(&mut self, command: Command, now: Moment) {
+        self.time.set(now);
+        match command {
+            Command::Offer { session_id, campaign_id, traffic_class, first_seq } => {
+                self.offer(session_id, campaign_id, traffic_class, first_seq);
+            }
+            Command::Campaign(campaign_id, state) => self.campaign_changed(campaign_id, state),
+            Command::Session(row) => self.session_changed(&row),
+            Command::Drain => {
+                self.draining = true;
+                for index in 0..self.lanes.len() {
+                    self.lanes[index].lane.drain();
+                    self.queue(index_of(index));
+                }
+            }
+        }
+    }
+
+    /// Takes note of what came back.
+    pub fn report(&mut self, report: Report, now: Moment, out: &mut Output) {
+        self.time.set(now);
+        match report {
+            Report::Begun(index, work, content) => {
+                self.lane(index).begun(work, content);
+                self.queue(index);
+            }
+            Report::BeginRefused(index) => {
+                self.lane(index).begin_refused();
+                self.give_back_place(index);
+            }
+            Report::Withdrawn(index, work) => {
+                self.lane(index).withdrawn(work);
+                self.queue(index);
+            }
+            Report::Finished(finished) => self.finished(finished, now, out),
+            Report::Loaded(loads) => loads.into_iter().for_each(|loaded| self.loaded(loaded, now)),
+        }
+    }
+
+    /// Lets every lane whose time has come take its steps.
+    pub fn run(&mut self, now: Moment, lead: Duration, out: &mut Output) {
+        self.time.set(now);
+        while let Some(Reverse((at, index))) = self.timers.peek().copied()
+            && at <= now
+        {
+            self.timers.pop();
+            let entry = &mut self.lanes[index as usize];
+            if entry.wake_at == Some(at) {
+                entry.wake_at = None;
+                self.queue(LaneIndex(index));
+            }
+        }
+        while let Some(index) = self.ready.pop_front() {
+            self.entry(index).queued = false;
+            self.step_lane(index, now, lead, out);
+        }
+    }
+
+    /// Returns when the next lane's time comes, if nothing happens before.
+    #[must_use]
+    pub fn next_wake(&self) -> Option<Moment> {
+        self.timers.peek().map(|Reverse((at, _))| *at)
+    }
+
+    /// Takes what the streams of hungry lanes want loaded, bounded.
+    pub fn take_loads(&mut self, out: &mut Vec<(LaneIndex, SessionId, Load)>) {
+        if self.draining {
+            return;
+        }
+        let mut loads = Vec::new();
+        while out.len() < REFILL_LANES_MAX
+            && let Some(index) = self.hungry.pop_front()
+        {
+            let entry = self.entry(index);
+            entry.wants_load = false;
+            let session_id = entry.lane.session_id;
+            if entry.lane.connected {
+                let n_wanted = entry.lane.n_heads_wanted();
+                entry.lane.streams.loads(n_wanted, &mut loads);
+            }
+            out.extend(loads.drain(..).map(|load| (index, session_id, load)));
+        }
+    }
+
+    /// Returns the deliveries that are preparing, prepared or on the wire.
+    #[must_use]
+    pub fn n_out(&self) -> usize {
+        self.n_out
+    }
+
+    /// Returns how many lanes there are.
+    #[must_use]
+    pub fn n_lanes(&self) -> usize {
+        self.lanes.len()
+    }
+
+    /// Returns how many lanes are held by the provider.
+    #[must_use]
+    pub fn n_held(&self) -> usize {
+        self.lanes.iter().filter(|entry| entry.lane.hold().is_some()).count()
+    }
+
+    fn step_lane(&mut self, index: LaneIndex, now: Moment, lead: Duration, out: &mut Output) {
+        loop {
+            let n_places = self.settings.n_places.saturating_sub(self.n_out);
+            let crowded = n_places < self.settings.n_places / 2;
+            let lane = self.lane(index);
+            let session_id = lane.session_id;
+            match lane.step(now, Grant { lead, n_places, crowded }) {
+                Step::Begin(work, content) => {
+                    self.n_out += 1;
+                    out.begins.push(Begin { lane: index, session_id, work, content });
+                }
+                Step::Release(prepared, lateness) => {
+                    // A lane is connected only with a number; see session_changed.
+                    let phone_number_id = lane.phone_number_id.clone().unwrap_or_default();
+                    out.releases.push(Release { lane: index, phone_number_id, prepared, lateness });
+                }
+                Step::Withdraw(prepared) => {
+                    self.n_out -= 1;
+                    out.withdrawals.push(Withdrawal { lane: index, session_id, prepared });
+                }
+                Step::Dismiss(work, why) => {
+                    let campaign_id = work.campaign_id;
+                    out.dismissals.push((work, why));
+                    self.note_settled(index, campaign_id, out);
+                }
+                Step::Wait(until) => {
+                    if n_places == 0 && !self.entry(index).starved {
+                        self.entry(index).starved = true;
+                        self.starved.push_back(index);
+                    }
+                    self.set_timer(index, until);
+                    break;
+                }
+            }
+        }
+        self.note_hungry(index);
+    }
+
+    fn finished(&mut self, finished: Finished, now: Moment, out: &mut Output) {
+        let Finished { lane: index, work, outcome, released_at, ended_at } = finished;
+        let (delivery_id, campaign_id, attempt_no) = (work.delivery_id, work.campaign_id, work.n_attempts);
+        let lane = self.lane(index);
+        let session_id = lane.session_id;
+        let verdict = lane.finished(work, outcome, released_at, now);
+        // Rounded up: a lane may come back a microsecond late, never early.
+        let tat_us = lane.pacer.saved_state().map(|tat| (tat + Duration::from_nanos(999)).as_us());
+        let (outcome, due_at) = (verdict.outcome, verdict.due_at);
+        out.ends.push(End { session_id, campaign_id, delivery_id, attempt_no, outcome, ended_at, due_at, tat_us });
+        self.note_settled(index, campaign_id, out);
+        self.give_back_place(index);
+    }
+
+    fn loaded(&mut self, loaded: Loaded, now: Moment) {
+        let Loaded { lane: index, load, n_rows, last_seq, works } = loaded;
+        let lane = self.lane(index);
+        let (due, later): (Vec<_>, Vec<_>) = works.into_iter().partition(|work| work.ready_at <= now);
+        lane.streams.loaded(&load, n_rows, last_seq, due);
+        later.into_iter().for_each(|work| lane.postpone(work));
+        self.queue(index);
+    }
+
+    fn offer(&mut self, session_id: SessionId, campaign_id: CampaignId, class: TrafficClass, first_seq: i64) {
+        // A session that is not known yet is restored with its streams when it appears.
+        let Some(&index) = self.by_session.get(&session_id) else { return };
+        if self.lane(index).streams.offer(campaign_id, class, first_seq) {
+            self.queue(index);
+        }
+    }
+
+    fn campaign_changed(&mut self, campaign_id: CampaignId, state: CampaignState) {
+        for index in 0..self.lanes.len() {
+            let lane = &mut self.lanes[index].lane;
+            let Some(stream) = lane.streams.find(campaign_id) else { continue };
+            stream.paused = state == CampaignState::Paused;
+            if state.is_over() {
+                lane.close_campaign(campaign_id);
+            }
+            self.queue(index_of(index));
+        }
+    }
+
+    fn session_changed(&mut self, row: &LaneRow) {
+        let pacing = row.pacing(self.settings.default_pacing);
+        let index = match self.by_session.get(&row.session_id) {
+            Some(&index) => index,
+            None => {
+                let index = index_of(self.lanes.len());
+                let pacer = Pacer::new(pacing, row.tat_us.map(Moment::from_us), &self.time);
+                let mut lane = Lane::new(row.session_id, pacer);
+                if self.draining {
+                    lane.drain();
+                }
+                self.lanes.push(Entry { lane, wake_at: None, queued: false, wants_load: false, starved: false });
+                self.by_session.insert(row.session_id, index);
+                index
+            }
+        };
+        let time = self.time.clone();
+        let lane = self.lane(index);
+        if lane.pacer.pacing() != pacing {
+            lane.pacer = lane.pacer.with_pacing(pacing, &time);
+        }
+        lane.phone_number_id = row.phone_number_id.as_deref().map(Arc::from);
+        lane.connected = row.state == SessionState::Connected && lane.phone_number_id.is_some();
+        self.queue(index);
+    }
+
+    fn note_settled(&mut self, index: LaneIndex, campaign_id: CampaignId, out: &mut Output) {
+        let lane = self.lane(index);
+        if let Some(below) = lane.settled_below(campaign_id) {
+            out.settled_below.push((lane.session_id, campaign_id, below));
+        }
+    }
+
+    fn note_hungry(&mut self, index: LaneIndex) {
+        let entry = self.entry(index);
+        if !entry.wants_load {
+            entry.wants_load = true;
+            self.hungry.push_back(index);
+        }
+    }
+
+    fn give_back_place(&mut self, index: LaneIndex) {
+        self.n_out -= 1;
+        self.queue(index);
+        if let Some(starved) = self.starved.pop_front() {
+            self.entry(starved).starved = false;
+            self.queue(starved);
+        }
+    }
+
+    fn queue(&mut self, index: LaneIndex) {
+        let entry = self.entry(index);
+        if !entry.queued {
+            entry.queued = true;
+            self.ready.push_back(index);
+        }
+    }
+
+    fn set_timer(&mut self, index: LaneIndex, at: Option<Moment>) {
+        let entry = self.entry(index);
+        if entry.wake_at != at {
+            entry.wake_at = at;
+            if let Some(at) = at {
+                self.timers.push(Reverse((at, index.0)));
+            }
+        }
+    }
+
+    fn entry(&mut self, index: LaneIndex) -> &mut Entry {
+        &mut self.lanes[index.0 as usize]
+    }
+
+    fn lane(&mut self, index: LaneIndex) -> &mut Lane {
+        &mut self.entry(index).lane
+    }
+}
+
+fn index_of(place: usize) -> LaneIndex {
+    LaneIndex(u32::try_from(place).expect("a shard has far fewer than 2^32 lanes"))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,211 @@
+//! Meta's Cloud API over pooled keep-alive connections; the simulator speaks the same.
+//!
+//! One request, one outcome, bounded in time. Whether bytes may have left decides between a safe
+//! retry and an unknown outcome. Classifying the answer is [`crate::gateway::classify`].
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use hyper::{Method, Request, Uri};
+use hyper_rustls::HttpsConnector;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use serde::Serialize;
+
+use crate::domain::attempt::Outcome;
+use crate::domain::message::Content;
+use crate::gateway::classify::{outcome_of_answer, outcome_of_no_connection, outcome_of_silence};
+use crate::gateway::{Gateway, SendRequest};
+
+/// Bytes of an answer that are read: an error with all its details has under 2 kB.
+const ANSWER_BYTES_MAX: usize = 64 * 1024;
+
+/// Idle connections are closed after this time, before a provider closes them under a request.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How to reach the provider.
+#[derive(Debug, Clone)]
+pub struct CloudSettings {
+    /// Scheme and host, without a path: `https://graph.facebook.com`.
+    pub base_url: String,
+    /// Version in the path: `v25.0`.
+    pub api_version: String,
+    /// Access token, sent as a bearer.
+    pub access_token: String,
+    /// Longest time from the first byte to the whole answer.
+    pub request_timeout: Duration,
+    /// Longest time to a connection.
+    pub connect_timeout: Duration,
+}
+
+/// Why a gateway can not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum CloudProblem {
+    /// The address is not one.
+    #[error("gateway.base_url is not an http:// or https:// address")]
+    Address,
+    /// The token has characters that no header may have.
+    #[error("gateway.access_token has characters that no HTTP header may have")]
+    Token,
+}
+
+/// Sends by the Cloud API.
+#[derive(Debug)]
+pub struct CloudGateway {
+    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    prefix: String,
+    authorization: HeaderValue,
+    request_timeout: Duration,
+}
+
+impl CloudGateway {
+    /// Makes the gateway; connects to nobody yet.
+    ///
+    /// # Errors
+    /// [`CloudProblem`] when address or token cannot be used.
+    pub fn new(settings: &CloudSettings) -> Result<Self, CloudProblem> {
+        let base = settings.base_url.trim_end_matches('/');
+        let prefix = format!("{base}/{}/", settings.api_version);
+        let address = prefix.parse::<Uri>().map_err(|_| CloudProblem::Address)?;
+        if !matches!(address.scheme_str(), Some("http" | "https")) {
+            return Err(CloudProblem::Address);
+        }
+        let mut authorization = HeaderValue::from_str(&format!("Bearer {}", settings.access_token))
+            .map_err(|_| CloudProblem::Token)?;
+        authorization.set_sensitive(true);
+        let mut connector = HttpConnector::new();
+        connector.set_nodelay(true);
+        connector.set_connect_timeout(Some(settings.connect_timeout));
+        connector.enforce_http(false);
+        let connector = hyper_rustls::HttpsConnectorBuilder::new()
+            .with_webpki_roots()
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(connector);
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE_TIMEOUT)
+            .build(connector);
+        Ok(Self { client, prefix, authorization, request_timeout: settings.request_timeout })
+    }
+
+    async fn request(&self, request: SendRequest) -> Outcome {
+        let body = encode(&request);
+        let request = Request::builder()
+            .method(Method::POST)
+            .uri(format!("{}{}/messages", self.prefix, request.phone_number_id))
+            .header(AUTHORIZATION, self.authorization.clone())
+            .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
+            .body(Full::new(body));
+        let Ok(request) = request else {
+            return outcome_of_answer(400, b"", None);
+        };
+        let answer = match self.client.request(request).await {
+            Ok(answer) => answer,
+            // No connection, so no byte left: safe to try again.
+            Err(error) if error.is_connect() => return outcome_of_no_connection(),
+            Err(_) => return outcome_of_silence("net:reset"),
+        };
+        let status = answer.status().as_u16();
+        let retry_after = answer
+            .headers()
+            .get(RETRY_AFTER)
+            .and_then(|value| value.to_str().ok()?.trim().parse().ok())
+            .map(Duration::from_secs);
+        match Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect().await {
+            Ok(body) => outcome_of_answer(status, &body.to_bytes(), retry_after),
+            // The head of a refusal is enough; the head of an acceptance is not.
+            Err(_) if (200..300).contains(&status) => outcome_of_silence("net:answer"),
+            Err(_) => outcome_of_answer(status, b"", retry_after),
+        }
+    }
+}
+
+impl Gateway for CloudGateway {
+    fn send(&self, request: SendRequest) -> BoxFuture<'_, Outcome> {
+        async move {
+            match tokio::time::timeout(self.request_timeout, self.request(request)).await {
+                Ok(outcome) => outcome,
+                Err(_) => outcome_of_silence("net:timeout"),
+            }
+        }
+        .boxed()
+    }
+}
+
+/// Writes the request's body (Meta: messages/send-messages).
+fn encode(request: &SendRequest) -> Bytes {
+    let to = request.recipient.provider_address();
+    let token = request.token.0.hyphenated().to_string();
+    let mut wire = WireMessage {
+        messaging_product: "whatsapp",
+        recipient_type: "individual",
+        to: &to,
+        biz_opaque_callback_data: &token,
+        kind: "text",
+        text: None,
+        template: None,
+    };
+    match &request.content {
+        Content::Text { body } => wire.text = Some(WireText { body }),
+        Content::Template { name, language, parameters } => {
+            wire.kind = "template";
+            let parameters: Vec<_> = parameters.iter().map(|text| WireParameter { kind: "text", text }).collect();
+            let body = (!parameters.is_empty()).then_some(WireComponent { kind: "body", parameters });
+            let language = WireLanguage { code: language };
+            wire.template = Some(WireTemplate { name, language, components: body.into_iter().collect() });
+        }
+    }
+    serde_json::to_vec(&wire).expect("strings and vectors always have a JSON form").into()
+}
+
+#[derive(Serialize)]
+struct WireMessage<'a> {
+    messaging_product: &'static str,
+    recipient_type: &'static str,
+    to: &'a str,
+    biz_opaque_callback_data: &'a str,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<WireText<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    template: Option<WireTemplate<'a>>,
+}
+
+#[derive(Serialize)]
+struct WireText<'a> {
+    body: &'a str,
+}
+
+#[derive(Serialize)]
+struct WireTemplate<'a> {
+    name: &'a str,
+    language: WireLanguage<'a>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    components: Vec<WireComponent<'a>>,
+}
+
+#[derive(Serialize)]
+struct WireLanguage<'a> {
+    code: &'a str,
+}
+
+#[derive(Serialize)]
+struct WireComponent<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    parameters: Vec<WireParameter<'a>>,
+}
+
+#[derive(Serialize)]
+struct WireParameter<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    text: &'a str,
+}

@@ -1,0 +1,36 @@
+//! The provider's side: one request, one outcome.
+//!
+//! A failed send is an [`Outcome`], never an error. Only `dispatch::lane::task` calls it. Knows
+//! no pace and no database.
+
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+
+use crate::domain::attempt::Outcome;
+use crate::domain::id::DeliveryId;
+use crate::domain::message::Content;
+use crate::domain::recipient::Recipient;
+
+pub mod cloud;
+
+pub mod classify;
+
+/// One message on its way out.
+#[derive(Debug, Clone)]
+pub struct SendRequest {
+    /// The provider's name of the sending number.
+    pub phone_number_id: Arc<str>,
+    /// Who gets it.
+    pub recipient: Recipient,
+    /// What it says.
+    pub content: Content,
+    /// Echoed by the provider in every receipt.
+    pub token: DeliveryId,
+}
+
+/// Sends messages.
+pub trait Gateway: Send + Sync {
+    /// Sends one message and says how that ended; bounded in time by the gateway itself.
+    fn send(&self, request: SendRequest) -> BoxFuture<'_, Outcome>;
+}

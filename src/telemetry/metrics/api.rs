@@ -1,0 +1,34 @@
+//! Metrics of the REST front: requests and how long they took.
+
+use std::time::Duration;
+
+use prometheus::{HistogramVec, IntCounterVec};
+
+use super::kind::{SECONDS_COARSE, metrics};
+
+metrics! {
+    /// What the REST front does.
+    pub struct ApiMetrics {
+        /// Requests answered, by route, method and class of status.
+        requests: IntCounterVec = "dispatcher_api_requests_total", &["route", "method", "status"];
+        /// Time from a request to its answer, by route.
+        request_seconds: HistogramVec = "dispatcher_api_request_seconds", (&["route"], SECONDS_COARSE);
+    }
+}
+
+impl ApiMetrics {
+    /// Counts an answered request; `route` is the matched pattern, never the path that was asked for.
+    pub fn count(&self, route: &str, method: &str, status: u16, took: Duration) {
+        let class = match status {
+            100..200 => "1xx",
+            200..300 => "2xx",
+            300..400 => "3xx",
+            400..500 => "4xx",
+            _ => "5xx",
+        };
+        self.requests.with_label_values(&[route, method, class]).inc();
+        self.request_seconds
+            .with_label_values(&[route])
+            .observe(took.as_secs_f64());
+    }
+}
