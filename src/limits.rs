@@ -96,8 +96,12 @@ pub const CANCEL_BATCH_MAX: u32 = 1_000;
 /// Rows of one step of an export: 500 × about 300 bytes = 150 kB in memory.
 pub const EXPORT_STEP_MAX: u32 = 500;
 
-/// Bad lines of a recipient file that the report names: 100 × about 100 bytes = 10 kB; the others are only counted.
-pub const BAD_LINES_NAMED_MAX: usize = 100;
+/// Tries at a change of state while others change it too: each lost try means that another one
+/// won, and a state has fewer than 5 moves that a person can make.
+pub const CHANGE_TRIES_MAX: usize = 5;
+
+/// Bytes of a recipient file read before its rows are written: 64 KiB hold at most 9,400 rows.
+pub const IMPORT_STEP_BYTES_MAX: usize = 64 * 1024;
 
 /// Passwords hashed at once: 2 × 19 MiB of memory and at most two processors.
 pub const PASSWORD_HASHES_MAX: usize = 2;
@@ -107,3 +111,7 @@ pub const PASSWORD_QUEUE_MAX: usize = 64;
 
 /// Unknown deliveries put back in line at a time: one group commit's worth, 1,000 rows in about 10 ms.
 pub const REQUEUE_ROWS_MAX: u32 = 1_000;
+
+/// Bytes of one JSON body that carries no recipients: 4,096 characters of text at four bytes, escaped
+/// six-fold, and as much again for the other fields.
+pub const SMALL_BODY_BYTES_MAX: usize = 256 * 1024;

@@ -21,9 +21,15 @@ pub mod sql;
 
 pub mod page;
 
+mod column;
+
+mod transaction;
+
 pub mod tenants;
 
 pub mod users;
+
+pub mod tokens;
 
 pub mod sessions;
 
