@@ -33,3 +33,5 @@ pub mod telemetry;
 pub mod simulator;
 
 pub mod shutdown;
+
+pub mod daemon;

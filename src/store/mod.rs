@@ -23,8 +23,6 @@ pub mod page;
 
 mod column;
 
-mod transaction;
-
 pub mod tenants;
 
 pub mod users;
@@ -35,9 +33,13 @@ pub mod sessions;
 
 pub mod campaigns;
 
+pub mod campaign_moves;
+
 pub mod campaign_recipients;
 
 pub mod messages;
+
+pub mod timeline;
 
 mod bind;
 

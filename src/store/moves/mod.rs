@@ -227,8 +227,15 @@ impl<'a> Moves<'a> {
     }
 
     /// Cancels every pending delivery; returns how many.
-    pub(crate) fn cancel_all(&mut self, at_ms: i64) -> usize {
-        self.rows.iter_mut().filter_map(|moving| moving.now.cancel(at_ms).then_some(())).count()
+    pub(crate) fn cancel_all(&mut self, at_ms: Option<i64>) -> usize {
+        let mut n_cancelled = 0;
+        for Moving { now: row, .. } in &mut self.rows {
+            if row.cancel(at_ms.unwrap_or(0)) {
+                row.settled_at_ms = at_ms;
+                n_cancelled += 1;
+            }
+        }
+        n_cancelled
     }
 
     /// Puts every unknown delivery back in line; returns the lowest place put back of each stream.

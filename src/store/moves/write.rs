@@ -304,6 +304,11 @@ impl Tx {
         }
     }
 
+    /// Takes deliveries off the list of those to be sent again.
+    pub(crate) async fn forget_resends(&mut self, ids: Vec<Uuid>) -> Result<(), sqlx::Error> {
+        self.change_resends(DELETE_RESENDS, ids).await
+    }
+
     async fn change_resends(&mut self, sql: Sql, ids: Vec<Uuid>) -> Result<(), sqlx::Error> {
         if ids.is_empty() {
             return Ok(());
