@@ -3,4 +3,8 @@
 //! Tests of one module's insides stand beside that module.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod store;
+
+mod support;
+
 mod tidy;
