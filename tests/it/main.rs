@@ -4,4 +4,9 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod api;
+
+mod store;
+
+mod support;
+
 mod tidy;
