@@ -8,6 +8,8 @@ pub mod error;
 
 pub mod service;
 
+pub mod api;
+
 pub mod notice;
 
 pub mod clock;
@@ -27,3 +29,9 @@ pub mod limits;
 pub mod config;
 
 pub mod telemetry;
+
+pub mod simulator;
+
+pub mod shutdown;
+
+pub mod daemon;

@@ -111,3 +111,7 @@ pub const PASSWORD_QUEUE_MAX: usize = 64;
 
 /// Unknown deliveries put back in line at a time: one group commit's worth.
 pub const REQUEUE_ROWS_MAX: u32 = 1_000;
+
+/// Bytes of one JSON body that carries no recipients: 4,096 characters of text at four bytes, escaped
+/// six-fold, and as much again for the other fields.
+pub const SMALL_BODY_BYTES_MAX: usize = 256 * 1024;

@@ -3,4 +3,5 @@
 //! Tests of one module's insides stand beside that module.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod api;
 mod tidy;

@@ -1,0 +1,1 @@
+//! Exports: every message of a campaign as CSV.
