@@ -5,6 +5,8 @@
 
 mod api;
 
+mod service;
+
 mod store;
 
 mod support;
