@@ -19,3 +19,10 @@ pub mod config;
 pub mod telemetry;
 
 pub mod shutdown;
+pub mod simulator;
+
+pub mod demo;
+
+pub mod bench;
+
+pub mod cli;
