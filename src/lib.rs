@@ -4,6 +4,12 @@ pub mod domain;
 
 pub mod store;
 
+pub mod error;
+
+pub mod service;
+
+pub mod api;
+
 pub mod notice;
 
 pub mod clock;
@@ -12,6 +18,12 @@ pub mod dispatch;
 
 pub mod gateway;
 
+pub mod intake;
+
+pub mod background;
+
+pub mod receipts;
+
 pub mod limits;
 
 pub mod config;
@@ -19,6 +31,7 @@ pub mod config;
 pub mod telemetry;
 
 pub mod shutdown;
+
 pub mod simulator;
 
 pub mod demo;

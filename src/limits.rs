@@ -30,24 +30,39 @@ pub const IN_FLIGHT_MAX: usize = 8_192;
 /// Rows of one journal transaction: 1,000 rows take PostgreSQL about 10 ms, the aim of a group commit.
 pub const JOURNAL_BATCH_MAX: usize = 1_000;
 
+/// Tries at one transaction that others stood in the way of: with a handful of writers, whoever
+/// loses five times in a row has met a bug, not bad luck.
+pub const WRITE_TRIES_MAX: u32 = 5;
+
 /// Journal entries waiting for the writer: twice the most that can be on the wire and prepared at
 /// the daemon's goal of 10,000/s over a stall of one second.
 pub const JOURNAL_QUEUE_MAX: usize = 20_000;
 
-/// Events waiting for one shard: every send in flight may report while the shard is busy.
+/// Events waiting for one shard: two for each of the 8,192 sends in flight, while the shard is busy.
 pub const SHARD_QUEUE_MAX: usize = 16_384;
 
 /// Lanes refilled by one query: 256 × at most 64 rows = 16,384 rows, about 5 MB.
 pub const REFILL_LANES_MAX: usize = 256;
 
-/// Jobs admitted in one transaction: 4 × 500 deliveries = 2,000 rows, about 30 ms.
-pub const ADMIT_JOBS_MAX: usize = 4;
+/// Deliveries admitted in one transaction: 2,000 rows take PostgreSQL about 30 ms.
+pub const ADMIT_DELIVERIES_MAX: usize = 2_000;
 
-/// Notices from services to the daemon waiting to be read; a lost one is made good by a full look.
+/// Rows of the outbox looked at together: 64 single messages or campaigns, each about 1 kB.
+pub const OUTBOX_ROWS_MAX: u32 = 64;
+
+/// Recipients of a campaign expanded at a time: 10,000 × about 400 bytes = 4 MB, and with 1,000
+/// sessions still 10 deliveries a job.
+pub const EXPAND_RECIPIENTS_MAX: u32 = 10_000;
+
+/// Notices from services to the daemon waiting to be read: 1,024 × 17 bytes = 17 kB; a lost one is
+/// made good by a full look.
 pub const NOTICES_MAX: usize = 1_024;
 
-/// Rows of one page of the API.
+/// Rows of one page of the API: 100 × about 1 kB of JSON = 100 kB.
 pub const PAGE_LIMIT_MAX: u32 = 100;
+
+/// Rows that a page may skip: the database reads them all to skip them, 100,000 in about 20 ms.
+pub const PAGE_ROWS_SKIPPED_MAX: i64 = 100_000;
 
 /// Recipients in one JSON body: 10,000 × about 200 bytes = 2 MB; more go by CSV.
 pub const RECIPIENTS_PER_BODY_MAX: usize = 10_000;
@@ -64,3 +79,39 @@ pub const CALLBACK_BYTES_MAX: usize = 3 * 1024 * 1024;
 /// Attempts at one delivery before a deferral becomes a failure: with waits doubling from 1 s to
 /// 5 min, 10 attempts span about 25 min.
 pub const ATTEMPTS_PER_DELIVERY_MAX: u32 = 10;
+
+/// Questions to one shard waiting for an answer: a full offer of 256 lanes of 4 campaigns each;
+/// whoever asks more waits.
+pub const COMMANDS_PER_SHARD_MAX: usize = 1_024;
+
+/// Recipients inserted by one statement: 1,000 rows take about 10 ms and hold the campaign's row as long.
+pub const RECIPIENTS_PER_INSERT_MAX: usize = 1_000;
+
+/// Sessions of one campaign.
+pub const SESSIONS_PER_CAMPAIGN_MAX: usize = 1_000;
+
+/// Deliveries cancelled in one transaction: as many as one group commit settles.
+pub const CANCEL_BATCH_MAX: u32 = 1_000;
+
+/// Rows of one step of an export: 500 × about 300 bytes = 150 kB in memory.
+pub const EXPORT_STEP_MAX: u32 = 500;
+
+/// Tries at a change of state while others change it too: each lost try means that another one
+/// won, and a state has fewer than five moves that a person can make.
+pub const CHANGE_TRIES_MAX: usize = 5;
+
+/// Bytes of a recipient file read before its rows are written: 64 KiB hold at most 9,400 rows.
+pub const IMPORT_STEP_BYTES_MAX: usize = 64 * 1024;
+
+/// Passwords hashed at once: 2 × 19 MiB of memory and at most two processors.
+pub const PASSWORD_HASHES_MAX: usize = 2;
+
+/// Passwords waiting to be hashed: 64 × 25 ms over two at once = about 1 s; more are turned away.
+pub const PASSWORD_QUEUE_MAX: usize = 64;
+
+/// Unknown deliveries put back in line at a time: one group commit's worth.
+pub const REQUEUE_ROWS_MAX: u32 = 1_000;
+
+/// Bytes of one JSON body that carries no recipients: 4,096 characters of text at four bytes, escaped
+/// six-fold, and as much again for the other fields.
+pub const SMALL_BODY_BYTES_MAX: usize = 256 * 1024;

@@ -1,3 +1,224 @@
-//! The hot path.
+//! The hot path: from pending deliveries in the database to recorded outcomes.
+//!
+//! The way of one delivery: intake offers its campaign to the [`shard`] of its session → the
+//! shard's loader reads it as a head → the [`lane`] picks it when its turn and its moment near →
+//! the [`journal`] makes the attempt durable → the lane releases it when its [`pacer`] allows →
+//! [`lane::task`] calls the gateway → the outcome goes through the lane (hold, retry) to the
+//! journal, together with the lane's limiter state.
+//!
+//! Each shard is one task that owns its lanes; there are no locks. Everything between the parts
+//! is a bounded queue.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio_util::task::TaskTracker;
+
+use crate::clock::Clock;
+use crate::dispatch::journal::{Entry, Journal};
+use crate::dispatch::lane::task::Sender;
+use crate::dispatch::lead::Lead;
+use crate::dispatch::shard::Command;
+use crate::dispatch::shard::loader::Loader;
+use crate::dispatch::shard::state::{Shard, ShardSettings};
+use crate::dispatch::shard::task::ShardTask;
+use crate::domain::campaign::CampaignState;
+use crate::domain::id::{CampaignId, SessionId};
+use crate::domain::job::TrafficClass;
+use crate::domain::pacing::Pacing;
+use crate::domain::receipt::Receipt;
+use crate::receipts::{ReceiptSink, SinkClosed};
+use crate::gateway::Gateway;
+use crate::limits::{COMMANDS_PER_SHARD_MAX, IN_FLIGHT_MAX, JOURNAL_QUEUE_MAX, SHARD_QUEUE_MAX};
+use crate::store::Store;
+use crate::store::lanes::{LaneRow, StreamRow};
+use crate::telemetry::metrics::Metrics;
+
+pub mod shard;
+
+pub mod lane;
 
 pub mod pacer;
+
+pub mod journal;
+
+pub mod lead;
+
+/// What dispatch needs from the rest.
+pub struct Parts {
+    /// The database.
+    pub store: Store,
+    /// The provider's side.
+    pub gateway: Arc<dyn Gateway>,
+    /// The time.
+    pub clock: Clock,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// Whom to tell that a campaign may be over.
+    pub settled: Arc<Notify>,
+}
+
+/// How dispatch works.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// Number of shards.
+    pub n_shards: usize,
+    /// Pace of sessions that have none of their own.
+    pub default_pacing: Pacing,
+    /// How long a drain may take.
+    pub drain_deadline: Duration,
+}
+
+/// Running dispatch, held by the daemon.
+#[derive(Debug)]
+pub struct Dispatch {
+    handle: DispatchHandle,
+    shards: Vec<JoinHandle<()>>,
+}
+
+/// Talks to running dispatch; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct DispatchHandle {
+    commands: Arc<[mpsc::Sender<Command>]>,
+    journal: mpsc::Sender<Entry>,
+}
+
+impl Dispatch {
+    /// Starts shards, loaders and the journal; lanes appear as sessions are told.
+    #[must_use]
+    pub fn start(parts: Parts, settings: Settings, tasks: &TaskTracker) -> Self {
+        let (journal, entries) = mpsc::channel(JOURNAL_QUEUE_MAX);
+        let lead = Lead::default();
+        let mut commands = Vec::new();
+        let mut report_senders = Vec::new();
+        let mut shards = Vec::new();
+        for index in 0..settings.n_shards {
+            let (command_sender, command_receiver) = mpsc::channel(COMMANDS_PER_SHARD_MAX);
+            let (report_sender, report_receiver) = mpsc::channel(SHARD_QUEUE_MAX);
+            // One round of loads at a time: the next one is collected while it is read.
+            let (load_sender, load_receiver) = mpsc::channel(1);
+            let loader =
+                Loader { store: parts.store.clone(), clock: parts.clock.clone(), reports: report_sender.clone() };
+            tasks.spawn(loader.run(load_receiver));
+            let sender = Sender {
+                gateway: Arc::clone(&parts.gateway),
+                clock: parts.clock.clone(),
+                reports: report_sender.clone(),
+            };
+            let n_places = (IN_FLIGHT_MAX / settings.n_shards).max(1);
+            let task = ShardTask {
+                index,
+                shard: Shard::new(ShardSettings { default_pacing: settings.default_pacing, n_places }),
+                clock: parts.clock.clone(),
+                lead: lead.clone(),
+                reports: report_receiver,
+                commands: command_receiver,
+                journal: journal.clone(),
+                loads: load_sender,
+                sender,
+                sends: tasks.clone(),
+                metrics: Arc::clone(&parts.metrics),
+                drain_deadline: settings.drain_deadline,
+                n_lanes_published: 0,
+            };
+            shards.push(tasks.spawn(task.run()));
+            commands.push(command_sender);
+            report_senders.push(report_sender);
+        }
+        let writer = Journal {
+            store: parts.store,
+            shards: report_senders,
+            settled: parts.settled,
+            lead,
+            metrics: parts.metrics,
+        };
+        tasks.spawn(writer.run(entries));
+        Self { handle: DispatchHandle { commands: commands.into(), journal }, shards }
+    }
+
+    /// Returns a handle.
+    #[must_use]
+    pub fn handle(&self) -> DispatchHandle {
+        self.handle.clone()
+    }
+
+    /// Stops handing out, lets sends on the wire finish, and writes everything.
+    pub async fn drain(self) {
+        for commands in self.handle.commands.iter() {
+            commands.send(Command::Drain).await.ok();
+        }
+        for shard in self.shards {
+            if shard.await.is_err() {
+                tracing::error!("a shard panicked");
+            }
+        }
+        self.handle.submit_receipts(Vec::new()).await;
+    }
+}
+
+impl DispatchHandle {
+    /// Tells a lane that a campaign has pending deliveries from `first_seq` on.
+    pub async fn offer(
+        &self,
+        session_id: SessionId,
+        campaign_id: CampaignId,
+        traffic_class: TrafficClass,
+        first_seq: i64,
+    ) {
+        let command = Command::Offer { session_id, campaign_id, traffic_class, first_seq };
+        self.tell(self.shard_of(session_id), command).await;
+    }
+
+    /// Tells every lane that a campaign's state changed.
+    pub async fn campaign_changed(&self, campaign_id: CampaignId, state: CampaignState) {
+        for shard in 0..self.commands.len() {
+            self.tell(shard, Command::Campaign(campaign_id, state)).await;
+        }
+    }
+
+    /// Tells dispatch of a session, new or changed.
+    pub async fn session_changed(&self, row: LaneRow) {
+        let shard = self.shard_of(row.session_id);
+        self.tell(shard, Command::Session(Box::new(row))).await;
+    }
+
+    /// Writes receipts; returns after they are durable, `false` when that can not happen any more.
+    pub async fn submit_receipts(&self, receipts: Vec<Receipt>) -> bool {
+        let (done, durable) = oneshot::channel();
+        self.journal.send(Entry::Receipts(receipts, done)).await.is_ok() && durable.await.is_ok()
+    }
+
+    /// Tells dispatch of the streams of a session, as found in the database.
+    pub async fn offer_streams(&self, streams: Vec<StreamRow>) {
+        for row in streams {
+            self.offer(row.session_id, row.campaign_id, row.traffic_class, row.done_below_seq).await;
+            if let Some(state @ CampaignState::Paused) = row.campaign_state {
+                self.tell(self.shard_of(row.session_id), Command::Campaign(row.campaign_id, state)).await;
+            }
+        }
+    }
+
+    async fn tell(&self, shard: usize, command: Command) {
+        if self.commands[shard].send(command).await.is_err() {
+            tracing::debug!("a shard has ended, the database keeps the change");
+        }
+    }
+
+    fn shard_of(&self, session_id: SessionId) -> usize {
+        let mut hasher = DefaultHasher::new();
+        session_id.hash(&mut hasher);
+        let n_shards = u64::try_from(self.commands.len()).unwrap_or(u64::MAX).max(1);
+        usize::try_from(hasher.finish() % n_shards).unwrap_or(0)
+    }
+}
+
+impl ReceiptSink for DispatchHandle {
+    fn submit(&self, receipts: Vec<Receipt>) -> BoxFuture<'_, Result<(), SinkClosed>> {
+        async move { if self.submit_receipts(receipts).await { Ok(()) } else { Err(SinkClosed) } }.boxed()
+    }
+}

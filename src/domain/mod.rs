@@ -27,3 +27,5 @@ pub mod session;
 pub mod pacing;
 
 pub mod backoff;
+
+pub mod user;

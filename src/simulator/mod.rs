@@ -67,7 +67,6 @@ const RECEIPTS_PER_POST_MAX: usize = 1_000;
 const POSTS_IN_FLIGHT_MAX: usize = 4;
 
 /// What the simulator is to do.
-#[derive(Debug)]
 pub struct Options {
     /// Where to listen; port 0 takes a free one.
     pub listen: SocketAddr,
@@ -81,6 +80,20 @@ pub struct Options {
     pub faults: Faults,
     /// Whether receipts are posted at all.
     pub receipts: bool,
+}
+
+impl std::fmt::Debug for Options {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { listen, callback_url, app_secret: _, seed, faults, receipts } = self;
+        f.debug_struct("Options")
+            .field("listen", listen)
+            .field("callback_url", callback_url)
+            .field("app_secret", &"***")
+            .field("seed", seed)
+            .field("faults", faults)
+            .field("receipts", receipts)
+            .finish()
+    }
 }
 
 /// Why the simulator could not start.

@@ -397,6 +397,44 @@ async fn receipts_are_doubled_and_reordered() {
 }
 
 #[tokio::test]
+async fn five_percent_of_everything_loses_no_receipt_and_tells_no_lie() {
+    let (receiver, url) = Receiver::start(any_port(), &[]).await;
+    let faults = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/faults/five_percent.toml"));
+    // Outages go by the clock, and a slow machine must not run into one.
+    let faults = faults.replace("late_ms = 2000.0", "late_ms = 60.0").replace("end_seconds = ", "end_seconds = 200");
+    let faults = faults.replace("start_seconds = ", "start_seconds = 100");
+    let simulated = Arc::new(Simulated::start(&faults, Some(url)).await);
+    let sends = TaskTracker::new();
+    for n in 0..400 {
+        let simulated = Arc::clone(&simulated);
+        // Some of them hang until the simulator stops.
+        sends.spawn(
+            async move { simulated.send(&(n % 10).to_string(), &(49_100 + n).to_string(), &format!("t{n}")).await },
+        );
+    }
+    let sums = loop {
+        let sums = simulated.ledger("").await;
+        if sums["received"] == 400 && sums["receiptsWaiting"] == 0 {
+            break sums;
+        }
+    };
+    let by_verdict = sums["byVerdict"].as_object().unwrap();
+    assert_eq!(by_verdict.values().map(|n| n.as_u64().unwrap()).sum::<u64>(), 400);
+    assert!(by_verdict.iter().all(|(verdict, n)| (*n != 0) == (verdict != "unavailable")), "{by_verdict:?}");
+    assert_eq!((&sums["distinct"], &sums["duplicates"], &sums["receiptsDropped"]), (&400.into(), &0.into(), &0.into()));
+    let page = simulated.ledger("?entries=true").await;
+    let entries = page["entries"].as_array().unwrap().iter();
+    let accepted = entries.filter(|entry| entry["verdict"].as_str().unwrap().starts_with("accepted"));
+    let accepted: HashSet<_> = accepted.map(|entry| entry["token"].to_string()).collect();
+    let told = receiver.statuses().iter().map(|status| status["biz_opaque_callback_data"].to_string()).collect();
+    assert_eq!(accepted, told);
+    simulated.stop.cancel();
+    sends.close();
+    sends.wait().await;
+    Arc::into_inner(simulated).unwrap().stop().await;
+}
+
+#[tokio::test]
 async fn callback_must_be_plain_http() {
     for given in ["https://localhost/x", "localhost", "http://", "/path"] {
         let options = Options {

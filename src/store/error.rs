@@ -36,6 +36,23 @@ impl StoreError {
         move |source| Self::Database { doing, source }
     }
 
+    /// Tells whether another transaction was in the way: nothing was written, and repeating helps.
+    #[must_use]
+    pub fn is_conflict(&self) -> bool {
+        match self {
+            // PostgreSQL: serialisation failure, deadlock. SQLite: busy, and busy with a stale snapshot.
+            Self::Database { source: sqlx::Error::Database(error), .. } => {
+                matches!(error.code().as_deref(), Some("40001" | "40P01" | "5" | "517"))
+            }
+            _ => false,
+        }
+    }
+
+    /// Makes the error of a row that can not be read.
+    pub(crate) fn corrupt(table: &'static str, column: &'static str, row: impl std::fmt::Display) -> Self {
+        Self::Corrupt { table, column, row: row.to_string() }
+    }
+
     /// Tells whether a unique constraint refused the write.
     #[must_use]
     pub fn is_unique_violation(&self) -> bool {
@@ -44,4 +61,28 @@ impl StoreError {
             _ => false,
         }
     }
+
+    /// Tells whether the database could not be reached or is out of room, so that the same
+    /// statement may work later.
+    #[must_use]
+    pub fn is_outage(&self) -> bool {
+        let Self::Database { source, .. } = self else {
+            return false;
+        };
+        match source {
+            sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => true,
+            sqlx::Error::Database(error) => error.code().is_some_and(|code| is_outage_code(&code)),
+            _ => false,
+        }
+    }
+}
+
+/// PostgreSQL's classes 08 (connection), 53 (resources) and 57P (shutting down); SQLite's 5 (busy),
+/// 10 (disk), 13 (full) with their extended codes.
+fn is_outage_code(code: &str) -> bool {
+    if code.len() == 5 {
+        return ["08", "53", "57P"].iter().any(|class| code.starts_with(class));
+    }
+    code.parse::<u32>()
+        .is_ok_and(|number| matches!(number & 0xff, 5 | 10 | 13))
 }

@@ -3,13 +3,20 @@
 //! One transaction per batch, a handful of statements whatever its size. Decides nothing about
 //! lanes or retries; a batch that is written twice changes nothing the second time.
 
+use std::collections::BTreeMap;
+
+use uuid::Uuid;
+
 use crate::domain::attempt::Outcome;
 use crate::domain::campaign::Counters;
 use crate::domain::delivery::DeliveryEvent;
 use crate::domain::failure::{FailureClass, Reason};
 use crate::domain::id::{CampaignId, DeliveryId, SessionId};
 use crate::domain::receipt::Receipt;
-use crate::store::{Store, StoreError};
+use crate::store::bind::{Hex, column, to_json};
+use crate::store::moves::Moves;
+use crate::store::tx::{Tries, Tx};
+use crate::store::{Sql, Store, StoreError};
 
 /// An attempt that is about to be made; durable before its first byte leaves.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -119,13 +126,115 @@ pub struct Written {
     pub n_receipts_applied: usize,
 }
 
+const SAVE_LANES: Sql = Sql::per_dialect(
+    "INSERT INTO lanes (session_id, tat_us) SELECT * FROM UNNEST($1::uuid[], $2::int8[]) \
+     ON CONFLICT (session_id) DO UPDATE SET tat_us = EXCLUDED.tat_us",
+    "INSERT INTO lanes (session_id, tat_us) SELECT unhex(value ->> 0), value ->> 1 FROM json_each($1) WHERE true \
+     ON CONFLICT (session_id) DO UPDATE SET tat_us = EXCLUDED.tat_us",
+);
+
+const SAVE_STREAMS: Sql = Sql::per_dialect(
+    "UPDATE lane_streams AS s SET done_below_seq = u.done_below_seq \
+     FROM UNNEST($1::uuid[], $2::uuid[], $3::int8[]) AS u (session_id, campaign_id, done_below_seq) \
+     WHERE s.session_id = u.session_id AND s.campaign_id = u.campaign_id AND s.done_below_seq <> u.done_below_seq",
+    "UPDATE lane_streams AS s SET done_below_seq = u.done_below_seq \
+     FROM (SELECT unhex(value ->> 0) AS session_id, unhex(value ->> 1) AS campaign_id, \
+                  value ->> 2 AS done_below_seq FROM json_each($1)) AS u \
+     WHERE s.session_id = u.session_id AND s.campaign_id = u.campaign_id AND s.done_below_seq <> u.done_below_seq",
+);
+
+const DOING: &str = "write the journal";
+
+impl JournalBatch {
+    fn delivery_ids(&self) -> Vec<Uuid> {
+        let begins = self.begins.iter().map(|begin| begin.delivery_id.0);
+        let ends = self.ends.iter().map(|end| end.delivery_id.0);
+        let dismissals = self.dismissals.iter().map(|dismissal| dismissal.delivery_id.0);
+        let receipts = self.receipts.iter().map(|receipt| receipt.delivery_id.0);
+        begins.chain(ends).chain(dismissals).chain(receipts).collect()
+    }
+
+    /// Returns the campaigns of which a delivery may become pending again.
+    fn campaigns_put_back(&self) -> Vec<Uuid> {
+        let back = |end: &&End| matches!(end.ended, Ended::Withdrawn | Ended::Outcome(Outcome::Deferred(_)));
+        self.ends.iter().filter(back).map(|end| end.campaign_id.0).collect()
+    }
+}
+
 impl Store {
     /// Writes a batch, all or nothing; safe to repeat when it is not known whether it was written.
+    ///
+    /// A delivery that would be put back in line after its campaign was cancelled is cancelled instead.
     ///
     /// # Errors
     /// [`StoreError::Database`] when nothing was written or the commit was not confirmed,
     /// [`StoreError::Corrupt`] when a row holds a word that is not known.
     pub async fn write_journal(&self, batch: &JournalBatch) -> Result<Written, StoreError> {
-        todo!("{batch:?}")
+        let mut tries = Tries::default();
+        loop {
+            let result = self.write_journal_once(batch).await;
+            if !tries.again(&result) {
+                return result;
+            }
+        }
+    }
+
+    async fn write_journal_once(&self, batch: &JournalBatch) -> Result<Written, StoreError> {
+        let mut tx = self.begin_write(DOING).await?;
+        let cancelled = tx.hold_cancelled(batch.campaigns_put_back(), DOING).await?;
+        let rows = tx.lock_deliveries(batch.delivery_ids(), DOING).await?;
+        let mut moves = Moves::of(rows, cancelled);
+        let begun = moves.apply_batch(batch);
+        tx.write_moves(&moves, DOING).await?;
+        tx.save_lanes(&batch.lanes).await.map_err(StoreError::database(DOING))?;
+        tx.save_streams(&batch.streams).await.map_err(StoreError::database(DOING))?;
+        let counters = tx.add_to_counters(&moves.deltas(), DOING).await?;
+        tx.commit(DOING).await?;
+        Ok(Written { begun, counters, n_receipts_applied: moves.n_receipts_applied() })
+    }
+}
+
+impl Tx {
+    async fn save_lanes(&mut self, lanes: &[LaneSave]) -> Result<(), sqlx::Error> {
+        // The last one of a lane is the one that holds, and a statement may name a row only once.
+        let last: BTreeMap<SessionId, i64> = lanes.iter().map(|lane| (lane.session_id, lane.tat_us)).collect();
+        let rows: Vec<(SessionId, i64)> = last.into_iter().collect();
+        if rows.is_empty() {
+            return Ok(());
+        }
+        match self {
+            Self::Postgres(tx) => sqlx::query(SAVE_LANES.postgres())
+                .bind(column(&rows, |(session_id, _)| session_id.0))
+                .bind(column(&rows, |(_, tat_us)| *tat_us))
+                .execute(&mut **tx)
+                .await
+                .map(drop),
+            Self::Sqlite(tx) => {
+                let json = to_json(&rows, |(session_id, tat_us)| (Hex(session_id.0), *tat_us));
+                sqlx::query(SAVE_LANES.sqlite()).bind(json).execute(&mut **tx).await.map(drop)
+            }
+        }
+    }
+
+    async fn save_streams(&mut self, streams: &[StreamSave]) -> Result<(), sqlx::Error> {
+        let last: BTreeMap<(SessionId, CampaignId), i64> =
+            streams.iter().map(|stream| ((stream.session_id, stream.campaign_id), stream.done_below_seq)).collect();
+        let rows: Vec<((SessionId, CampaignId), i64)> = last.into_iter().collect();
+        if rows.is_empty() {
+            return Ok(());
+        }
+        match self {
+            Self::Postgres(tx) => sqlx::query(SAVE_STREAMS.postgres())
+                .bind(column(&rows, |(key, _)| key.0.0))
+                .bind(column(&rows, |(key, _)| key.1.0))
+                .bind(column(&rows, |(_, seq)| *seq))
+                .execute(&mut **tx)
+                .await
+                .map(drop),
+            Self::Sqlite(tx) => {
+                let json = to_json(&rows, |(key, seq)| (Hex(key.0.0), Hex(key.1.0), *seq));
+                sqlx::query(SAVE_STREAMS.sqlite()).bind(json).execute(&mut **tx).await.map(drop)
+            }
+        }
     }
 }

@@ -21,6 +21,34 @@ pub mod scratch;
 
 pub mod sql;
 
+pub mod page;
+
+mod column;
+
+mod transaction;
+
+pub mod tenants;
+
+pub mod users;
+
+pub mod tokens;
+
+pub mod sessions;
+
+pub mod campaigns;
+
+pub mod campaign_recipients;
+
+pub mod messages;
+
+mod bind;
+
+mod tx;
+
+mod counters;
+
+mod moves;
+
 pub mod admissions;
 
 pub mod outbox;
@@ -28,6 +56,8 @@ pub mod outbox;
 pub mod lanes;
 
 pub mod heads;
+
+pub mod open_work;
 
 pub mod journal;
 

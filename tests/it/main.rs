@@ -1,1 +1,7 @@
-//! x
+//! The one integration binary: tests that look at the package from outside.
+//!
+//! Tests of one module's insides stand beside that module.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod api;
+mod tidy;

@@ -14,6 +14,7 @@ use crate::dispatch::lane::work::{JobPlan, Work};
 use crate::dispatch::shard::{LaneIndex, Loaded, Report};
 use crate::domain::id::{JobId, SessionId};
 use crate::domain::message::MessageTemplate;
+use crate::error::chain;
 use crate::store::heads::{Head, HeadRequest, JobRow};
 use crate::store::{Store, StoreError};
 
@@ -46,7 +47,7 @@ impl Loader {
                 match self.load(&loads, &mut plans).await {
                     Ok(loaded) => break loaded,
                     Err(error) => {
-                        tracing::warn!(error = &error as &dyn std::error::Error, "heads could not be loaded");
+                        tracing::warn!(error = chain(&error), "heads could not be loaded");
                         tokio::time::sleep(RETRY_WAIT).await;
                     }
                 }

@@ -17,7 +17,7 @@ use crate::dispatch::pacer::{Pacer, ShardTime};
 use crate::dispatch::shard::{Command, LaneIndex, Loaded, Report, Withdrawal};
 use crate::domain::attempt::Outcome;
 use crate::domain::campaign::CampaignState;
-use crate::domain::id::{CampaignId, SessionId};
+use crate::domain::id::{CampaignId, DeliveryId, SessionId};
 use crate::domain::job::TrafficClass;
 use crate::domain::message::Content;
 use crate::domain::pacing::Pacing;
@@ -76,7 +76,7 @@ pub struct End {
     /// The campaign.
     pub campaign_id: CampaignId,
     /// The delivery.
-    pub delivery_id: crate::domain::id::DeliveryId,
+    pub delivery_id: DeliveryId,
     /// Which attempt.
     pub attempt_no: u32,
     /// How it ended.
@@ -85,8 +85,8 @@ pub struct End {
     pub ended_at: Moment,
     /// When a deferred delivery is due again.
     pub due_at: Moment,
-    /// The lane's limiter state.
-    pub tat: Option<Moment>,
+    /// The lane's limiter state, UTC microseconds.
+    pub tat_us: Option<i64>,
 }
 
 /// Settings of a shard.
@@ -104,6 +104,7 @@ struct Entry {
     wake_at: Option<Moment>,
     queued: bool,
     wants_load: bool,
+    starved: bool,
 }
 
 /// The lanes of one shard.
@@ -149,7 +150,7 @@ impl Shard {
                 self.offer(session_id, campaign_id, traffic_class, first_seq);
             }
             Command::Campaign(campaign_id, state) => self.campaign_changed(campaign_id, state),
-            Command::Session { row, in_flight_at_crash } => self.session_changed(&row, in_flight_at_crash, now),
+            Command::Session(row) => self.session_changed(&row),
             Command::Drain => {
                 self.draining = true;
                 for index in 0..self.lanes.len() {
@@ -262,7 +263,7 @@ impl Shard {
                 }
                 Step::Withdraw(prepared) => {
                     self.n_out -= 1;
-                    out.withdrawals.push(Withdrawal { lane: index, prepared });
+                    out.withdrawals.push(Withdrawal { lane: index, session_id, prepared });
                 }
                 Step::Dismiss(work, why) => {
                     let campaign_id = work.campaign_id;
@@ -270,7 +271,8 @@ impl Shard {
                     self.note_settled(index, campaign_id, out);
                 }
                 Step::Wait(until) => {
-                    if n_places == 0 {
+                    if n_places == 0 && !self.entry(index).starved {
+                        self.entry(index).starved = true;
                         self.starved.push_back(index);
                     }
                     self.set_timer(index, until);
@@ -287,9 +289,10 @@ impl Shard {
         let lane = self.lane(index);
         let session_id = lane.session_id;
         let verdict = lane.finished(work, outcome, released_at, now);
-        let tat = lane.pacer.saved_state();
+        // Rounded up: a lane may come back a microsecond late, never early.
+        let tat_us = lane.pacer.saved_state().map(|tat| (tat + Duration::from_nanos(999)).as_us());
         let (outcome, due_at) = (verdict.outcome, verdict.due_at);
-        out.ends.push(End { session_id, campaign_id, delivery_id, attempt_no, outcome, ended_at, due_at, tat });
+        out.ends.push(End { session_id, campaign_id, delivery_id, attempt_no, outcome, ended_at, due_at, tat_us });
         self.note_settled(index, campaign_id, out);
         self.give_back_place(index);
     }
@@ -323,7 +326,7 @@ impl Shard {
         }
     }
 
-    fn session_changed(&mut self, row: &LaneRow, in_flight_at_crash: bool, now: Moment) {
+    fn session_changed(&mut self, row: &LaneRow) {
         let pacing = row
             .rate_per_minute
             .and_then(|rate| Pacing::new(rate, row.burst.unwrap_or(1)).ok())
@@ -337,7 +340,7 @@ impl Shard {
                 if self.draining {
                     lane.drain();
                 }
-                self.lanes.push(Entry { lane, wake_at: None, queued: false, wants_load: false });
+                self.lanes.push(Entry { lane, wake_at: None, queued: false, wants_load: false, starved: false });
                 self.by_session.insert(row.session_id, index);
                 index
             }
@@ -346,9 +349,6 @@ impl Shard {
         let lane = self.lane(index);
         if lane.pacer.pacing() != pacing {
             lane.pacer = lane.pacer.with_pacing(pacing, &time);
-        }
-        if in_flight_at_crash {
-            lane.pacer.assume_just_sent(now);
         }
         lane.phone_number_id = row.phone_number_id.as_deref().map(Arc::from);
         lane.connected = row.state == SessionState::Connected && lane.phone_number_id.is_some();
@@ -374,6 +374,7 @@ impl Shard {
         self.n_out -= 1;
         self.queue(index);
         if let Some(starved) = self.starved.pop_front() {
+            self.entry(starved).starved = false;
             self.queue(starved);
         }
     }

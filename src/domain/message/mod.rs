@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use self::syntax::{Pattern, Picks};
 pub use self::syntax::{SyntaxFault, SyntaxProblem};
-pub use self::variables::{Variables, VariablesProblem};
+pub use self::variables::{NAME_CHARS_MAX, VALUE_CHARS_MAX, VARIABLES_MAX, Variables, VariablesProblem};
 use crate::domain::recipient::Recipient;
 
 /// Characters of a text once rendered, at most; the provider's bound.

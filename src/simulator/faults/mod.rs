@@ -60,7 +60,22 @@
 //! hang = { before_acceptance = 1.0 }
 //! ```
 //!
-//! A refusal by recipient or by chance comes before the limits, so that it uses up nothing of them.
+//! A refusal by recipient or by chance comes before the limits, so that it uses up nothing of them. Latency is good to the
+//! millisecond, the runtime's own grain.
+//!
+//! # Where it comes from
+//!
+//! | Section | Source |
+//! | --- | --- |
+//! | `throughput` | Meta: throughput ("up to 80 messages per second", above it 130429; how it is averaged is not said) |
+//! | `pair` | Meta: about the platform, pair rate limits (one message every 6 s, bursts of 45 that borrow, 131056) |
+//! | `errors`, `recipients` | Meta: support, error codes |
+//! | `asynchronous`, `receipts.failed` | Meta: support, error codes ("in the response, in a webhook, or both") |
+//! | `receipts` late, doubled, reordered | Meta: webhooks, overview (at least once, repeated for days, no order promised) |
+//! | `outages`, `reset`, `hang`, `latency` | no document: what networks and load balancers do |
+//!
+//! That nothing tells an answer lost after acceptance from a request never taken is Meta's own gap: the messages reference
+//! names no idempotency key, only `biz_opaque_callback_data`, which comes back in receipts.
 
 mod file;
 

@@ -52,6 +52,14 @@ fn overrides_replace_single_sections_of_one_number() {
 }
 
 #[test]
+fn latency_from_outside_is_that_of_all_numbers() {
+    let text = "numbers = [{ id = '1', latency = { distribution = 'uniform', min_ms = 1, max_ms = 2 } }]";
+    let latency = Duration::from_millis(7);
+    let faults = Faults::from_toml(text).expect("a right file").with_latency(latency);
+    assert_eq!(["1", "2"].map(|id| faults.rules_of(id).latency), [Latency::Fixed(latency); 2]);
+}
+
+#[test]
 fn outages_and_recipients_are_found() {
     let text = r#"
         outages = [{ start_seconds = 1, end_seconds = 2.5 }, { start_seconds = 4, end_seconds = 5, kind = "reset" }]

@@ -1,5 +1,9 @@
 //! Tests of the book: counts, identities, pages.
 
+use std::collections::HashSet;
+
+use proptest::prelude::*;
+
 use super::view::Beside;
 use super::*;
 
@@ -36,6 +40,30 @@ fn only_acceptances_beyond_the_first_are_duplicates() {
         assert_eq!((totals.duplicates, totals.distinct), (*duplicates, 1), "{verdicts:?}");
         assert_eq!(totals.received, verdicts.len() as u64);
         assert_eq!(totals.accepted, verdicts.iter().filter(|verdict| verdict.is_acceptance()).count() as u64);
+    }
+}
+
+proptest! {
+    /// The sums agree with a plain recount of what was put in, whatever came in which order.
+    #[test]
+    fn sums_agree_with_a_recount(sends in prop::collection::vec((0_usize..6, 0_usize..7), 0..60)) {
+        use Verdict as V;
+        let verdicts = [
+            V::Accepted, V::AcceptedThenReset, V::AcceptedThenHung, V::Refused(130_429), V::Unavailable,
+            V::ResetBeforeAcceptance, V::HungBeforeAcceptance,
+        ];
+        let tokens = [Some(A), Some(B), Some("a.1"), Some("a.2"), Some(""), None];
+        let arrivals: Vec<_> = sends.iter().map(|(token, verdict)| arrival(tokens[*token], verdicts[*verdict])).collect();
+        let totals = totals_of(&arrivals);
+        let accepted: Vec<_> = arrivals.iter().filter(|arrival| arrival.verdict.is_acceptance()).collect();
+        let first: HashSet<_> = accepted.iter().map(|arrival| arrival.token).collect();
+        prop_assert_eq!(totals.received, arrivals.len() as u64);
+        prop_assert_eq!(totals.accepted, accepted.len() as u64);
+        prop_assert_eq!(totals.duplicates, (accepted.len() - first.len()) as u64);
+        prop_assert_eq!(totals.distinct, arrivals.iter().map(|arrival| arrival.token).collect::<HashSet<_>>().len() as u64);
+        for verdict in verdicts {
+            prop_assert_eq!(totals.of(verdict), arrivals.iter().filter(|arrival| arrival.verdict == verdict).count() as u64);
+        }
     }
 }
 

@@ -162,6 +162,13 @@ CREATE TABLE attempt_outcomes (
     PRIMARY KEY (delivery_id, attempt_no)
 );
 
+-- Unknown deliveries of jobs that are sent again when nobody settles them; few and short-lived, so
+-- that nobody has to look for them among all deliveries.
+CREATE TABLE resends (
+    delivery_id   BLOB PRIMARY KEY,
+    unknown_at_ms INTEGER NOT NULL
+);
+
 -- Limiter state of each lane: the theoretical arrival time, UTC microseconds.
 CREATE TABLE lanes (
     session_id BLOB PRIMARY KEY,

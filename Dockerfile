@@ -1,0 +1,43 @@
+# The daemon in a small image: built in one stage, run in another as a user without rights.
+#
+# There is no HEALTHCHECK: the REST front answers /health and /ready on the address that the settings
+# name, and whoever runs the container asks there.
+
+FROM rust:1.95-slim-bookworm AS build
+WORKDIR /build
+# C parts of SQLite and of the TLS library are compiled.
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends gcc libc6-dev make pkg-config \
+    && rm -rf /var/lib/apt/lists/*
+
+# The dependencies first, with stand-ins for our own code: this layer is built again only when they change.
+COPY Cargo.toml Cargo.lock ./
+RUN mkdir -p src benches tests/it \
+    && touch src/lib.rs \
+    && for file in src/main.rs benches/hot_path.rs tests/it/main.rs; do echo 'fn main() {}' > "$file"; done \
+    && cargo build --release --locked \
+    && rm -r src benches
+
+COPY src src
+COPY benches benches
+COPY config config
+# The stand-ins are newer than the sources copied in, so cargo would take them for built.
+RUN find src -name '*.rs' -exec touch {} + \
+    && cargo build --release --locked --bin dispatcher
+
+FROM debian:bookworm-slim
+# Certificates of the provider's servers come with the binary; these are for a PostgreSQL behind TLS.
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends ca-certificates \
+    && rm -rf /var/lib/apt/lists/* \
+    && useradd --system --uid 10001 --home-dir /var/lib/dispatcher --create-home --shell /usr/sbin/nologin dispatcher
+COPY --from=build /build/target/release/dispatcher /usr/local/bin/dispatcher
+COPY LICENSE /usr/share/doc/actiwapi-dispatcher/LICENSE
+COPY config /etc/dispatcher
+USER dispatcher
+WORKDIR /var/lib/dispatcher
+VOLUME /var/lib/dispatcher
+# The daemon drains on this signal: it stops taking, finishes what is in flight, hands back the rest.
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["dispatcher"]
+CMD ["serve"]

@@ -1,0 +1,134 @@
+//! Reconcilers: each looks at the state and moves it one step towards what is wanted.
+//!
+//! They take no input, are safe to repeat and to run twice at once, and are started by a beat and
+//! by a nudge. A failure is logged and left to the next beat.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::clock::Clock;
+use crate::dispatch::DispatchHandle;
+use crate::domain::campaign::CampaignState;
+use crate::error::{Result, chain};
+use crate::limits::REQUEUE_ROWS_MAX;
+use crate::service::Services;
+use crate::store::Store;
+use crate::telemetry::metrics::Metrics;
+
+pub mod check_ledger;
+
+/// How often a reconciler looks when nobody nudges.
+const BEAT: Duration = Duration::from_secs(2);
+
+/// How often the rows are counted, at most; see [`check_ledger`].
+const LEDGER_BEAT: Duration = Duration::from_secs(30);
+
+/// Nudges, one per reconciler that has one.
+#[derive(Debug, Clone, Default)]
+pub struct Nudges {
+    /// A campaign was cancelled and has deliveries left.
+    pub cancelled: Arc<Notify>,
+    /// The last open delivery of a campaign may have been settled.
+    pub settled: Arc<Notify>,
+    /// A campaign was completed: a good moment to check the ledger.
+    pub finished: Arc<Notify>,
+}
+
+/// What the reconcilers work with; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Background {
+    /// The database.
+    pub store: Store,
+    /// Rules.
+    pub services: Services,
+    /// The lanes.
+    pub dispatch: DispatchHandle,
+    /// The time.
+    pub clock: Clock,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// How long an unknown delivery waits for a receipt before its policy decides.
+    pub unknown_grace: Duration,
+    /// Nudges.
+    pub nudges: Nudges,
+}
+
+type Work = for<'a> fn(&'a Background) -> BoxFuture<'a, Result<()>>;
+
+impl Background {
+    /// Starts all reconcilers; they end when `stop` is cancelled.
+    pub fn start(&self, tasks: &TaskTracker, stop: &CancellationToken) {
+        let Nudges { cancelled, settled, finished } = self.nudges.clone();
+        let nobody = Arc::new(Notify::new());
+        let reconcilers: [(&'static str, Duration, Arc<Notify>, Work); 4] = [
+            ("settle cancelled campaigns", BEAT, cancelled, |background| Box::pin(background.settle_cancelled())),
+            ("finish campaigns", BEAT, settled, |background| Box::pin(background.finish_campaigns())),
+            ("requeue unknown deliveries", BEAT, nobody, |background| Box::pin(background.requeue_unknown())),
+            ("check the ledger", LEDGER_BEAT, finished, |background| Box::pin(background.check_ledger())),
+        ];
+        for (doing, beat, nudge, work) in reconcilers {
+            tasks.spawn(self.clone().repeat(doing, beat, nudge, (work, stop.clone())));
+        }
+    }
+
+    async fn repeat(
+        self,
+        doing: &'static str,
+        beat: Duration,
+        nudge: Arc<Notify>,
+        (work, stop): (Work, CancellationToken),
+    ) {
+        while !stop.is_cancelled() {
+            let started_at = tokio::time::Instant::now();
+            if let Err(error) = work(&self).await {
+                tracing::warn!(doing, error = chain(&error), "background work failed, will try again");
+            }
+            // Work that takes long must not take over: it rests twenty times as long as it worked.
+            let rest = beat.max(started_at.elapsed() * 20);
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(rest) => {}
+                () = nudge.notified() => {
+                    let pause = (started_at.elapsed() * 4).min(rest);
+                    stop.run_until_cancelled(tokio::time::sleep(pause)).await;
+                }
+            }
+        }
+    }
+
+    /// Cancels what is left of cancelled campaigns.
+    async fn settle_cancelled(&self) -> Result<()> {
+        self.services.campaigns.settle_cancelled().await.map(|_| ())
+    }
+
+    /// Completes campaigns whose last delivery is settled, and closes their streams.
+    async fn finish_campaigns(&self) -> Result<()> {
+        for campaign_id in self.store.open_campaigns().await? {
+            if self.store.finish_if_settled(campaign_id, self.clock.now().as_ms()).await? {
+                tracing::info!(campaign.id = %campaign_id, "campaign completed");
+                self.dispatch.campaign_changed(campaign_id, CampaignState::Completed).await;
+                self.nudges.finished.notify_one();
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts unknown deliveries back in line where their policy is to resend.
+    async fn requeue_unknown(&self) -> Result<()> {
+        let before = self.clock.now() - self.unknown_grace;
+        let requeued = self.store.requeue_unknown(before.as_ms(), REQUEUE_ROWS_MAX).await?;
+        for (session_id, campaign_id, first_seq) in requeued {
+            let streams = self.store.streams_of_session(session_id).await?;
+            for mut row in streams.into_iter().filter(|row| row.campaign_id == campaign_id) {
+                row.done_below_seq = first_seq;
+                self.dispatch.offer_streams(vec![row]).await;
+            }
+        }
+        Ok(())
+    }
+}

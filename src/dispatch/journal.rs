@@ -1,0 +1,230 @@
+//! The group commit: attempts, outcomes and receipts of all lanes, written by one task in batches.
+//!
+//! An attempt is durable before its message leaves, because the shard is told only after the
+//! commit. While the database is away the same batch is tried again: nothing new is begun, so
+//! nothing is sent, and work goes on by itself when it is back. Decides nothing.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::time::Instant;
+
+use crate::dispatch::lane::work::Work;
+use crate::dispatch::lead::Lead;
+use crate::dispatch::shard::{LaneIndex, Report};
+use crate::domain::attempt::Outcome;
+use crate::domain::id::{DeliveryId, SessionId};
+use crate::domain::message::Content;
+use crate::domain::receipt::Receipt;
+use crate::error::chain;
+use crate::limits::JOURNAL_BATCH_MAX;
+use crate::store::Store;
+use crate::store::journal::{Begin, Dismissal, End, Ended, JournalBatch, LaneSave, StreamSave, Written};
+use crate::telemetry::metrics::{DispatchMetrics, Metrics};
+
+/// Least time between two commits: on a quick disk, batches grow instead of commits.
+const COMMIT_SPACING: Duration = Duration::from_millis(3);
+
+/// Waits between tries while the database is away.
+const RETRY_WAITS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
+
+/// One thing to write.
+#[derive(Debug)]
+pub enum Entry {
+    /// An attempt, before its message leaves.
+    Begin(Begin, Reply, Box<Work>, Content),
+    /// How an attempt ended.
+    End(End),
+    /// An attempt that is taken back.
+    Withdraw(End, Reply, Box<Work>),
+    /// A delivery settled without an attempt.
+    Dismiss(Dismissal),
+    /// A lane's limiter state; the last one of a batch counts.
+    Lane(LaneSave),
+    /// Up to where a stream is settled.
+    Stream(StreamSave),
+    /// Reports of the provider; told when they are durable.
+    Receipts(Vec<Receipt>, oneshot::Sender<()>),
+}
+
+/// Whom to tell after the commit.
+#[derive(Debug, Clone, Copy)]
+pub struct Reply {
+    /// Which shard.
+    pub shard: usize,
+    /// Which of its lanes.
+    pub lane: LaneIndex,
+}
+
+/// Writes the journal.
+#[derive(Debug)]
+pub struct Journal {
+    /// The database.
+    pub store: Store,
+    /// Whom to tell, by shard.
+    pub shards: Vec<mpsc::Sender<Report>>,
+    /// Who looks whether a campaign is over.
+    pub settled: Arc<Notify>,
+    /// How long a commit takes, for whoever plans ahead.
+    pub lead: Lead,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+}
+
+/// A batch being put together, and whom to tell about it.
+#[derive(Debug, Default)]
+struct Batch {
+    rows: JournalBatch,
+    begins: HashMap<DeliveryId, (Reply, Box<Work>, Content)>,
+    withdrawals: Vec<(Reply, Box<Work>)>,
+    receipts: Vec<oneshot::Sender<()>>,
+    lanes: HashMap<SessionId, i64>,
+    /// Deliveries that become pending again in this batch: their next attempt waits for the next.
+    pending_again: HashSet<DeliveryId>,
+    n_rows: usize,
+}
+
+impl Journal {
+    /// Writes until every sender is gone and everything is written.
+    pub async fn run(self, mut entries: mpsc::Receiver<Entry>) {
+        let mut left_over: Option<Entry> = None;
+        let mut committed_at: Option<Instant> = None;
+        loop {
+            let first = match left_over.take() {
+                Some(entry) => entry,
+                None => match entries.recv().await {
+                    Some(entry) => entry,
+                    None => return,
+                },
+            };
+            if let Some(at) = committed_at {
+                tokio::time::sleep_until(at + COMMIT_SPACING).await;
+            }
+            let mut batch = Batch::default();
+            let mut next = Some(first);
+            while let Some(entry) = next {
+                if JOURNAL_BATCH_MAX <= batch.n_rows || batch.must_wait(&entry) {
+                    left_over = Some(entry);
+                    break;
+                }
+                self.count(&entry);
+                batch.add(entry);
+                next = entries.try_recv().ok();
+            }
+            self.dispatch_metrics().journal_backlog.set(i64::try_from(entries.len()).unwrap_or(i64::MAX));
+            self.commit(batch).await;
+            committed_at = Some(Instant::now());
+        }
+    }
+
+    async fn commit(&self, mut batch: Batch) {
+        let lanes = std::mem::take(&mut batch.lanes);
+        batch.rows.lanes = lanes.into_iter().map(|(session_id, tat_us)| LaneSave { session_id, tat_us }).collect();
+        let started_at = Instant::now();
+        let written = self.write(&batch.rows).await;
+        let took = started_at.elapsed();
+        self.lead.committed(took);
+        let metrics = self.dispatch_metrics();
+        metrics.journal_commit_seconds.observe(took.as_secs_f64());
+        metrics.journal_rows.observe(f64::from(u32::try_from(batch.n_rows).unwrap_or(u32::MAX)));
+        self.tell(batch, &written).await;
+        for (campaign_id, counters) in written.counters {
+            if counters.pending + counters.sending == 0 && !campaign_id.is_direct() {
+                self.settled.notify_one();
+            }
+        }
+    }
+
+    /// Writes the batch, however long the database is away.
+    async fn write(&self, rows: &JournalBatch) -> Written {
+        let mut wait = RETRY_WAITS.0;
+        loop {
+            match self.store.write_journal(rows).await {
+                Ok(written) => return written,
+                Err(error) => {
+                    self.dispatch_metrics().journal_failures.inc();
+                    tracing::error!(error = chain(&error), "journal could not be written, sending waits");
+                    tokio::time::sleep(wait).await;
+                    wait = (wait * 2).min(RETRY_WAITS.1);
+                }
+            }
+        }
+    }
+
+    async fn tell(&self, mut batch: Batch, written: &Written) {
+        for delivery_id in &written.begun {
+            if let Some((reply, work, content)) = batch.begins.remove(delivery_id) {
+                self.report(reply.shard, Report::Begun(reply.lane, work, content)).await;
+            }
+        }
+        for (reply, _, _) in batch.begins.into_values() {
+            self.report(reply.shard, Report::BeginRefused(reply.lane)).await;
+        }
+        for (reply, work) in batch.withdrawals {
+            self.report(reply.shard, Report::Withdrawn(reply.lane, work)).await;
+        }
+        for waiter in batch.receipts {
+            // Whoever asked may have hung up; the receipts are durable all the same.
+            waiter.send(()).ok();
+        }
+    }
+
+    fn count(&self, entry: &Entry) {
+        if let Entry::Receipts(receipts, _) = entry {
+            for receipt in receipts {
+                self.dispatch_metrics().receipts.of(receipt.kind).inc();
+            }
+        }
+    }
+
+    async fn report(&self, shard: usize, report: Report) {
+        if self.shards[shard].send(report).await.is_err() {
+            tracing::debug!("a shard ended before its journal");
+        }
+    }
+
+    fn dispatch_metrics(&self) -> &DispatchMetrics {
+        &self.metrics.dispatch
+    }
+}
+
+impl Batch {
+    /// Tells whether an entry needs an earlier entry of this batch to be committed first.
+    fn must_wait(&self, entry: &Entry) -> bool {
+        matches!(entry, Entry::Begin(begin, ..) if self.pending_again.contains(&begin.delivery_id))
+    }
+
+    fn add(&mut self, entry: Entry) {
+        self.n_rows += 1;
+        match entry {
+            Entry::Begin(begin, reply, work, content) => {
+                self.begins.insert(begin.delivery_id, (reply, work, content));
+                self.rows.begins.push(begin);
+            }
+            Entry::End(end) => self.add_end(end),
+            Entry::Withdraw(end, reply, work) => {
+                self.add_end(end);
+                self.withdrawals.push((reply, work));
+            }
+            Entry::Dismiss(dismissal) => self.rows.dismissals.push(dismissal),
+            Entry::Lane(LaneSave { session_id, tat_us }) => {
+                self.lanes.insert(session_id, tat_us);
+            }
+            Entry::Stream(save) => self.rows.streams.push(save),
+            Entry::Receipts(mut receipts, waiter) => {
+                self.n_rows += receipts.len();
+                self.rows.receipts.append(&mut receipts);
+                self.receipts.push(waiter);
+            }
+        }
+    }
+
+    fn add_end(&mut self, end: End) {
+        if matches!(end.ended, Ended::Withdrawn | Ended::Outcome(Outcome::Deferred(_))) {
+            self.pending_again.insert(end.delivery_id);
+        }
+        self.rows.ends.push(end);
+    }
+}

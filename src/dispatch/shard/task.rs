@@ -1,0 +1,211 @@
+//! Runs one shard: waits for what happens, lets the scheduler decide, carries out.
+//!
+//! Contains no rule. Ends when it is drained, or when its deadline for that has passed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::task::TaskTracker;
+
+use crate::clock::{Clock, Moment};
+use crate::dispatch::journal::{Entry, Reply};
+use crate::dispatch::lane::state::Dismissed;
+use crate::dispatch::lane::task::Sender;
+use crate::dispatch::lane::work::Work;
+use crate::dispatch::lead::Lead;
+use crate::dispatch::shard::loader::Loads;
+use crate::dispatch::shard::state::{Begin, End, Output, Release, Shard};
+use crate::dispatch::shard::{Command, Report, Withdrawal};
+use crate::domain::delivery::DeliveryEvent;
+use crate::store::journal::{self, Dismissal, Ended, LaneSave, StreamSave};
+use crate::telemetry::metrics::Metrics;
+
+/// Reports taken in one round, at most: rounds stay short, so timers stay exact.
+const REPORTS_PER_ROUND: usize = 512;
+
+/// Longest sleep: a shard without timers still publishes its gauges.
+const SLEEP_MAX: Duration = Duration::from_secs(1);
+
+/// One shard with everything it talks to.
+pub struct ShardTask {
+    /// Its place among the shards.
+    pub index: usize,
+    /// The scheduler.
+    pub shard: Shard,
+    /// The time.
+    pub clock: Clock,
+    /// How far ahead attempts are written.
+    pub lead: Lead,
+    /// What comes back.
+    pub reports: mpsc::Receiver<Report>,
+    /// What is asked.
+    pub commands: mpsc::Receiver<Command>,
+    /// Where rows go.
+    pub journal: mpsc::Sender<Entry>,
+    /// Where loads go; holds one round of them.
+    pub loads: mpsc::Sender<Loads>,
+    /// How messages leave.
+    pub sender: Sender,
+    /// Sends on the wire.
+    pub sends: TaskTracker,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// How long a drain may take.
+    pub drain_deadline: Duration,
+    /// Lanes of this shard that the shared gauge counts so far.
+    pub n_lanes_published: i64,
+}
+
+impl ShardTask {
+    /// Runs until the shard is drained.
+    pub async fn run(mut self) {
+        let mut reports = Vec::with_capacity(REPORTS_PER_ROUND);
+        let mut drain_until: Option<Instant> = None;
+        loop {
+            let now = self.clock.now();
+            let mut out = Output::default();
+            for report in reports.drain(..) {
+                self.shard.report(report, now, &mut out);
+            }
+            self.shard.run(now, self.lead.get(), &mut out);
+            self.carry_out(out, now).await;
+            self.ask_for_heads();
+            self.publish();
+            let drained = drain_until.is_some() && self.shard.n_out() == 0;
+            if drained || drain_until.is_some_and(|until| until <= Instant::now()) {
+                return;
+            }
+            let wake_at = self.wake_at(drain_until);
+            tokio::select! {
+                biased;
+                n = self.reports.recv_many(&mut reports, REPORTS_PER_ROUND) => if n == 0 { return },
+                command = self.commands.recv() => match command {
+                    Some(Command::Drain) | None => {
+                        drain_until.get_or_insert(Instant::now() + self.drain_deadline);
+                        self.shard.command(Command::Drain, self.clock.now());
+                    }
+                    Some(command) => self.shard.command(command, self.clock.now()),
+                },
+                () = sleep_until(wake_at) => {}
+            }
+        }
+    }
+
+    fn wake_at(&self, drain_until: Option<Instant>) -> Instant {
+        let latest = Instant::now() + SLEEP_MAX;
+        let timer = self.shard.next_wake().map_or(latest, |at| self.clock.instant_of(at));
+        timer.min(latest).min(drain_until.unwrap_or(latest))
+    }
+
+    /// Lets messages go first, they are due; then writes.
+    async fn carry_out(&mut self, out: Output, now: Moment) {
+        for release in out.releases {
+            self.release(release, now);
+        }
+        for end in out.ends {
+            self.end(end).await;
+        }
+        for begin in out.begins {
+            self.begin(begin, now).await;
+        }
+        for withdrawal in out.withdrawals {
+            self.withdraw(withdrawal, now).await;
+        }
+        for (work, why) in out.dismissals {
+            self.write(Entry::Dismiss(dismissal(&work, why, now))).await;
+        }
+        for (session_id, campaign_id, done_below_seq) in out.settled_below {
+            self.write(Entry::Stream(StreamSave { session_id, campaign_id, done_below_seq })).await;
+        }
+    }
+
+    fn release(&self, release: Release, now: Moment) {
+        let Release { lane, phone_number_id, prepared, lateness } = release;
+        self.metrics.dispatch.lateness_seconds.observe(lateness.0.as_secs_f64());
+        self.metrics.dispatch.in_flight.inc();
+        self.sends.spawn(self.sender.clone().send(lane, phone_number_id, prepared, now));
+    }
+
+    async fn begin(&self, begin: Begin, now: Moment) {
+        let Begin { lane, session_id, work, content } = begin;
+        let row = journal::Begin {
+            delivery_id: work.delivery_id,
+            campaign_id: work.campaign_id,
+            session_id,
+            attempt_no: work.n_attempts + 1,
+            started_at_ms: now.as_ms(),
+        };
+        self.write(Entry::Begin(row, Reply { shard: self.index, lane }, work, content)).await;
+    }
+
+    async fn end(&self, end: End) {
+        self.metrics.dispatch.in_flight.dec();
+        self.metrics.dispatch.count_outcome(&end.outcome);
+        if let Some(tat_us) = end.tat_us {
+            self.write(Entry::Lane(LaneSave { session_id: end.session_id, tat_us })).await;
+        }
+        self.write(Entry::End(journal::End {
+            delivery_id: end.delivery_id,
+            campaign_id: end.campaign_id,
+            session_id: end.session_id,
+            attempt_no: end.attempt_no,
+            ended: Ended::Outcome(end.outcome),
+            ended_at_ms: end.ended_at.as_ms(),
+            due_at_ms: end.due_at.as_ms(),
+        }))
+        .await;
+    }
+
+    async fn withdraw(&self, withdrawal: Withdrawal, now: Moment) {
+        let Withdrawal { lane, session_id, prepared } = withdrawal;
+        let work = prepared.work;
+        let row = journal::End {
+            delivery_id: work.delivery_id,
+            campaign_id: work.campaign_id,
+            session_id,
+            attempt_no: work.n_attempts,
+            ended: Ended::Withdrawn,
+            ended_at_ms: now.as_ms(),
+            due_at_ms: now.as_ms(),
+        };
+        self.write(Entry::Withdraw(row, Reply { shard: self.index, lane }, work)).await;
+    }
+
+    /// Hands an entry to the journal; waits when it is full, which is its back-pressure.
+    async fn write(&self, entry: Entry) {
+        if self.journal.send(entry).await.is_err() {
+            tracing::error!("the journal ended before its shards");
+        }
+    }
+
+    fn ask_for_heads(&mut self) {
+        let Ok(permit) = self.loads.try_reserve() else { return };
+        let mut loads = Loads::new();
+        self.shard.take_loads(&mut loads);
+        if !loads.is_empty() {
+            permit.send(loads);
+        }
+    }
+
+    fn publish(&mut self) {
+        let n_lanes = i64::try_from(self.shard.n_lanes()).unwrap_or(i64::MAX);
+        self.metrics.dispatch.lanes.add(n_lanes - self.n_lanes_published);
+        self.n_lanes_published = n_lanes;
+    }
+}
+
+fn dismissal(work: &Work, why: Dismissed, now: Moment) -> Dismissal {
+    Dismissal {
+        delivery_id: work.delivery_id,
+        campaign_id: work.campaign_id,
+        event: match why {
+            Dismissed::Expired => DeliveryEvent::Skipped,
+            Dismissed::Unrenderable => DeliveryEvent::Rejected,
+        },
+        reason: why.reason(),
+        class: why.class(),
+        at_ms: now.as_ms(),
+    }
+}

@@ -1,0 +1,176 @@
+//! What a service refuses or fails with.
+//!
+//! Transport-neutral: how a caller is told, over HTTP or on a terminal, is not decided here. A
+//! variant does not print its cause; whoever logs prints the whole chain once.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use crate::domain::campaign;
+use crate::store::StoreError;
+
+/// What every service answers with.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why a service did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// What was given breaks rules; every problem at once, at most [`PROBLEMS_MAX`].
+    #[error("{} field(s) are not valid", .0.len())]
+    Validation(Vec<Problem>),
+    /// It is not there, or belongs to another tenant; names the kind of thing.
+    #[error("there is no such {0}")]
+    NotFound(&'static str),
+    /// The present state refuses it; the message is for people.
+    #[error("{message}")]
+    Conflict {
+        /// What stands in the way.
+        message: Cow<'static, str>,
+        /// The field whose value is taken, if it is about one.
+        field: Option<&'static str>,
+    },
+    /// Nobody we know, or no longer.
+    #[error("the credentials are missing, wrong or expired")]
+    Unauthorized,
+    /// Known, and not allowed.
+    #[error("the role does not allow this")]
+    Forbidden,
+    /// Too often; may be asked again after the wait.
+    #[error("too many requests")]
+    RateLimited {
+        /// Wait before the next request.
+        retry_after: Duration,
+    },
+    /// The session or the provider can not do it now; the message is for people.
+    #[error("{0}")]
+    WhatsappUnavailable(Cow<'static, str>),
+    /// This daemon can not do it now: overloaded or draining; says what is short.
+    #[error("{0} is not available now")]
+    Unavailable(&'static str),
+    /// The database did not do its work.
+    #[error("the store failed")]
+    Store(#[source] StoreError),
+    /// Something that should not happen; completes "could not …".
+    #[error("could not {doing}")]
+    Internal {
+        /// What was being done.
+        doing: &'static str,
+        /// Why it did not work.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+/// Problems that one answer lists, at most.
+pub const PROBLEMS_MAX: usize = 100;
+
+/// One rule that what was given breaks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// The field by its documented name: `email`, `recipients[3].phone`.
+    pub field: Cow<'static, str>,
+    /// What is wrong with it, as a sentence for people.
+    pub problem: Cow<'static, str>,
+}
+
+/// Collects problems until the body has been looked at as a whole.
+#[derive(Debug, Default)]
+pub struct Problems(Vec<Problem>);
+
+impl Problems {
+    /// Notes a problem, unless [`PROBLEMS_MAX`] are noted already.
+    pub fn push(&mut self, field: impl Into<Cow<'static, str>>, problem: impl Into<Cow<'static, str>>) {
+        if self.0.len() < PROBLEMS_MAX {
+            self.0.push(Problem {
+                field: field.into(),
+                problem: problem.into(),
+            });
+        }
+    }
+
+    /// Tells whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Returns an error if there is any problem.
+    ///
+    /// # Errors
+    /// [`Error::Validation`] with all of them.
+    pub fn check(self) -> Result<()> {
+        if self.0.is_empty() {
+            Ok(())
+        } else {
+            Err(Error::Validation(self.0))
+        }
+    }
+}
+
+impl Error {
+    /// Makes the refusal of one field.
+    pub fn invalid(field: impl Into<Cow<'static, str>>, problem: impl Into<Cow<'static, str>>) -> Self {
+        Self::Validation(vec![Problem {
+            field: field.into(),
+            problem: problem.into(),
+        }])
+    }
+
+    /// Makes a conflict with the present state.
+    pub fn conflict(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::Conflict {
+            message: message.into(),
+            field: None,
+        }
+    }
+
+    /// Makes the failure of something that should not fail; `doing` completes "could not …".
+    pub fn internal<E>(doing: &'static str) -> impl FnOnce(E) -> Self
+    where
+        E: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        move |source| Self::Internal {
+            doing,
+            source: source.into(),
+        }
+    }
+
+    /// Tells whether the same request may work later without anybody changing anything.
+    #[must_use]
+    pub fn is_outage(&self) -> bool {
+        match self {
+            Self::Unavailable(_) | Self::RateLimited { .. } => true,
+            Self::Store(error) => error.is_outage(),
+            _ => false,
+        }
+    }
+}
+
+impl From<StoreError> for Error {
+    fn from(source: StoreError) -> Self {
+        Self::Store(source)
+    }
+}
+
+impl From<campaign::Refused> for Error {
+    fn from(refused: campaign::Refused) -> Self {
+        Self::conflict(format!(
+            "The campaign is {}, so it can not be {}.",
+            refused.from.as_str(),
+            refused.event.as_str()
+        ))
+    }
+}
+
+/// Writes an error with all its causes, for the one log line where it stops.
+#[must_use]
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

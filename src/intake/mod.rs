@@ -1,0 +1,91 @@
+//! From jobs to pending deliveries: persisted first, then offered to their lanes.
+//!
+//! A job that was seen before changes nothing, because deliveries bring their own ids. Sends
+//! nothing and waits for no lane: a slow session holds up nobody's intake.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use crate::clock::Clock;
+use crate::dispatch::DispatchHandle;
+use crate::domain::job::Job;
+use crate::limits::ADMIT_DELIVERIES_MAX;
+use crate::store::admissions::Admission;
+use crate::store::{Store, StoreError};
+use crate::telemetry::metrics::Metrics;
+
+pub mod outbox;
+
+/// Admits jobs, one batch after the other.
+#[derive(Debug)]
+pub struct Intake {
+    /// The database.
+    pub store: Store,
+    /// Whom to tell of new work.
+    pub dispatch: DispatchHandle,
+    /// The time.
+    pub clock: Clock,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// The last place given out; places only grow.
+    pub last_seq: i64,
+}
+
+impl Intake {
+    /// Persists the jobs' deliveries and offers them to their lanes.
+    ///
+    /// # Errors
+    /// [`StoreError`] when a batch could not be written; safe to repeat as a whole.
+    pub async fn admit(&mut self, jobs: &[Job]) -> Result<(), StoreError> {
+        let mut rest = jobs;
+        while !rest.is_empty() {
+            let (batch, later) = rest.split_at(batch_len(rest));
+            self.admit_batch(batch).await?;
+            rest = later;
+        }
+        Ok(())
+    }
+
+    async fn admit_batch(&mut self, jobs: &[Job]) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        let mut admissions = Vec::with_capacity(jobs.len());
+        for job in jobs {
+            // Microseconds give every delivery a place of its own and survive a restart.
+            let first_seq = now.as_us().max(self.last_seq + 1);
+            self.last_seq = first_seq + i64::try_from(job.deliveries.len()).unwrap_or(i64::MAX / 2);
+            admissions.push(Admission { job, first_seq });
+        }
+        let started_at = Instant::now();
+        let admitted = self.store.admit_jobs(&admissions, now.as_ms()).await?;
+        let metrics = &self.metrics.intake;
+        metrics.admit_seconds.observe(started_at.elapsed().as_secs_f64());
+        for (job, admitted) in jobs.iter().zip(admitted) {
+            if let Some(refusal) = admitted.refused {
+                metrics.jobs_dead.inc();
+                tracing::warn!(job.id = %job.job_id, ?refusal, "job refused");
+                continue;
+            }
+            metrics.jobs.inc();
+            metrics.deliveries.inc_by(count(admitted.n_new));
+            metrics.duplicates.inc_by(count(job.deliveries.len() - admitted.n_new));
+            let (campaign_id, class) = (admitted.campaign_id, admitted.traffic_class);
+            self.dispatch.offer(admitted.session_id, campaign_id, class, admitted.first_seq).await;
+        }
+        Ok(())
+    }
+}
+
+/// How many of the jobs fit into one transaction; at least one.
+fn batch_len(jobs: &[Job]) -> usize {
+    let mut n_deliveries = 0;
+    let fits = |job: &&Job| {
+        n_deliveries += job.deliveries.len();
+        n_deliveries <= ADMIT_DELIVERIES_MAX
+    };
+    jobs.iter().take_while(fits).count().max(1)
+}
+
+fn count(n: usize) -> u64 {
+    u64::try_from(n).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,195 @@
+//! Campaigns: made, and given recipients.
+//!
+//! Starting, pausing and cancelling is [`crate::service::campaign_control`].
+
+use std::collections::HashSet;
+
+use crate::clock::Moment;
+use crate::domain::campaign::{CampaignState, Counters, OnUnknown};
+use crate::domain::id::{CampaignId, SessionId, TenantId};
+use crate::domain::message::{MessageSpec, MessageTemplate, Variables};
+use crate::domain::recipient::Recipient;
+use crate::error::{Error, Problems, Result};
+use crate::limits::{RECIPIENTS_PER_BODY_MAX, SESSIONS_PER_CAMPAIGN_MAX};
+use crate::service::Tools;
+use crate::service::check::check_name;
+use crate::service::recipient_import::RecipientImport;
+use crate::store::campaign_recipients::{Appended, NewRecipient};
+use crate::store::campaigns::CampaignRecord;
+
+/// Characters of a campaign's name, at most.
+const NAME_CHARS_MAX: usize = 200;
+
+/// A campaign to make.
+#[derive(Debug, Clone)]
+pub struct NewCampaign {
+    /// What people call it; 1 to 200 characters.
+    pub name: String,
+    /// The sessions that send it: 1 to 1,000 of the tenant's, each once.
+    pub session_ids: Vec<SessionId>,
+    /// What is sent.
+    pub message: MessageSpec,
+    /// What becomes of deliveries without an answer.
+    pub on_unknown: OnUnknown,
+    /// Deliveries not sent by then are skipped.
+    pub expires_at: Option<Moment>,
+    /// Its first recipients.
+    pub recipients: Vec<RecipientInput>,
+}
+
+/// A recipient as given.
+#[derive(Debug, Clone)]
+pub struct RecipientInput {
+    /// The address as written by people.
+    pub phone: String,
+    /// Values for the message's variables.
+    pub variables: Variables,
+}
+
+/// What became of recipients given at once.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct AddedRecipients {
+    /// New ones.
+    pub accepted: u64,
+    /// Those that the campaign or the list had before.
+    pub duplicates: u64,
+}
+
+/// Makes campaigns.
+#[derive(Debug, Clone)]
+pub struct CampaignService {
+    pub(super) tools: Tools,
+}
+
+impl CampaignService {
+    /// Makes the service.
+    #[must_use]
+    pub fn new(tools: Tools) -> Self {
+        Self { tools }
+    }
+
+    /// Makes a campaign, a draft; all or nothing of it.
+    ///
+    /// # Errors
+    /// `Validation` with every problem, by the fields `name`, `sessionIds`, `message`, `expiresAt`,
+    /// `recipients[n].phone`.
+    pub async fn create(&self, tenant_id: TenantId, new: NewCampaign) -> Result<(CampaignRecord, AddedRecipients)> {
+        let now = self.tools.clock.now();
+        let mut problems = Problems::default();
+        let name = check_name("name", &new.name, NAME_CHARS_MAX, &mut problems);
+        self.check_sessions(tenant_id, &new.session_ids, &mut problems).await?;
+        if let Err(problem) = MessageTemplate::compile(&new.message) {
+            problems.push("message", problem.to_string());
+        }
+        if new.expires_at.is_some_and(|at| at <= now) {
+            problems.push("expiresAt", "must be in the future");
+        }
+        let recipients = check_recipients(new.recipients, &mut problems);
+        problems.check()?;
+        let campaign = CampaignRecord {
+            id: CampaignId::generate(),
+            tenant_id,
+            name,
+            state: CampaignState::Draft,
+            message: new.message,
+            on_unknown: new.on_unknown,
+            n_recipients: 0,
+            expires_at_ms: new.expires_at.map(Moment::as_ms),
+            created_at_ms: now.as_ms(),
+            started_at_ms: None,
+            finished_at_ms: None,
+            counters: Counters::default(),
+        };
+        let campaigns = self.tools.store.campaigns();
+        let appended = campaigns.insert(&campaign, &new.session_ids, &recipients).await?;
+        let added = AddedRecipients::from(&appended);
+        let n_recipients = i64::try_from(added.accepted).map_err(Error::internal("count recipients"))?;
+        Ok((CampaignRecord { n_recipients, ..campaign }, added))
+    }
+
+    /// Adds recipients to a draft, all of them or none; those it has are only counted.
+    ///
+    /// # Errors
+    /// `Validation` with every problem, by the fields `recipients` and `recipients[n].phone`;
+    /// `NotFound`; `Conflict` when it is no draft.
+    pub async fn add_recipients(
+        &self,
+        tenant_id: TenantId,
+        id: CampaignId,
+        recipients: Vec<RecipientInput>,
+    ) -> Result<AddedRecipients> {
+        let mut problems = Problems::default();
+        if recipients.is_empty() {
+            problems.push("recipients", "must not be empty");
+        }
+        let recipients = check_recipients(recipients, &mut problems);
+        problems.check()?;
+        let appended = append(&self.tools, tenant_id, id, &recipients).await?;
+        Ok(AddedRecipients::from(&appended))
+    }
+
+    /// Starts taking a recipient file for a draft.
+    ///
+    /// # Errors
+    /// `NotFound`; `Conflict` when it is no draft.
+    pub async fn import_recipients(&self, tenant_id: TenantId, id: CampaignId) -> Result<RecipientImport> {
+        append(&self.tools, tenant_id, id, &[]).await?;
+        Ok(RecipientImport::new(self.tools.clone(), tenant_id, id))
+    }
+
+    async fn check_sessions(&self, tenant_id: TenantId, ids: &[SessionId], problems: &mut Problems) -> Result<()> {
+        let field = "sessionIds";
+        if ids.is_empty() || SESSIONS_PER_CAMPAIGN_MAX < ids.len() {
+            problems.push(field, format!("must name 1 to {SESSIONS_PER_CAMPAIGN_MAX} sessions"));
+            return Ok(());
+        }
+        let distinct: HashSet<SessionId> = ids.iter().copied().collect();
+        if distinct.len() < ids.len() {
+            problems.push(field, "must name each session once");
+        }
+        let known: HashSet<SessionId> = self.tools.store.sessions().known(tenant_id, ids).await?.into_iter().collect();
+        let unknown = ids.iter().enumerate().filter(|(_, id)| !known.contains(id));
+        for (place, _) in unknown {
+            problems.push(format!("{field}[{place}]"), "There is no such session");
+        }
+        Ok(())
+    }
+}
+
+impl From<&Appended> for AddedRecipients {
+    fn from(appended: &Appended) -> Self {
+        let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
+        Self { accepted: count(appended.accepted), duplicates: count(appended.duplicates.len()) }
+    }
+}
+
+/// Adds recipients to a draft, or says why that is not possible.
+pub(super) async fn append(
+    tools: &Tools,
+    tenant_id: TenantId,
+    id: CampaignId,
+    recipients: &[NewRecipient],
+) -> Result<Appended> {
+    if let Some(appended) = tools.store.campaign_recipients().append(tenant_id, id, recipients).await? {
+        return Ok(appended);
+    }
+    let campaign = tools.store.campaigns().find(tenant_id, id).await?.ok_or(Error::NotFound("campaign"))?;
+    let state = campaign.state.as_str();
+    Err(Error::conflict(format!("The campaign is {state}; recipients can only be added to a draft.")))
+}
+
+fn check_recipients(given: Vec<RecipientInput>, problems: &mut Problems) -> Vec<NewRecipient> {
+    if RECIPIENTS_PER_BODY_MAX < given.len() {
+        let most = format!("must be at most {RECIPIENTS_PER_BODY_MAX}; upload a file for more");
+        problems.push("recipients", most);
+        return vec![];
+    }
+    let mut recipients = Vec::with_capacity(given.len());
+    for (place, RecipientInput { phone, variables }) in given.into_iter().enumerate() {
+        match Recipient::parse(&phone) {
+            Ok(recipient) => recipients.push(NewRecipient { recipient, variables }),
+            Err(problem) => problems.push(format!("recipients[{place}].phone"), problem.to_string()),
+        }
+    }
+    recipients
+}

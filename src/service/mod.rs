@@ -1,0 +1,79 @@
+//! Rules and transactions: everything that changes something on behalf of a caller.
+//!
+//! Knows no HTTP; the API, the command line and the daemon use it alike. Reads need no service:
+//! callers take them from the store, which asks for the tenant in every query.
+
+use std::sync::Arc;
+
+use crate::clock::Clock;
+use crate::notice::Notices;
+use crate::store::Store;
+
+pub use auth::{AuthService, AuthSettings};
+pub use campaigns::CampaignService;
+pub use messages::MessageService;
+pub use sessions::{Connector, SessionService, SessionSettings};
+
+pub mod auth;
+
+pub mod access_token;
+
+pub mod password;
+
+pub mod sessions;
+
+pub mod campaigns;
+
+pub mod campaign_control;
+
+pub mod recipient_import;
+
+pub mod messages;
+
+mod check;
+
+/// What all services work with; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Tools {
+    /// The database.
+    pub store: Store,
+    /// The time.
+    pub clock: Clock,
+    /// Nudges to the daemon.
+    pub notices: Notices,
+}
+
+/// Settings of the services, as plain values.
+#[derive(Debug, Clone)]
+pub struct ServiceSettings {
+    /// Tokens and passwords.
+    pub auth: AuthSettings,
+    /// Sessions.
+    pub sessions: SessionSettings,
+}
+
+/// All services; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Services {
+    /// Who may come in.
+    pub auth: AuthService,
+    /// WhatsApp sessions.
+    pub sessions: SessionService,
+    /// Campaigns and their recipients.
+    pub campaigns: CampaignService,
+    /// Single messages.
+    pub messages: MessageService,
+}
+
+impl Services {
+    /// Makes the services; `connector` is the gateway's side of sessions.
+    #[must_use]
+    pub fn new(tools: Tools, settings: ServiceSettings, connector: Arc<dyn Connector>) -> Self {
+        Self {
+            auth: AuthService::new(tools.store.clone(), tools.clock.clone(), &settings.auth),
+            sessions: SessionService::new(tools.clone(), settings.sessions, connector),
+            campaigns: CampaignService::new(tools.clone()),
+            messages: MessageService::new(tools),
+        }
+    }
+}

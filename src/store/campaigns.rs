@@ -1,0 +1,467 @@
+//! Campaigns: their settings, their life cycle, their counters.
+//!
+//! Recipients are [`crate::store::campaign_recipients`]; the counters are moved by the journal and
+//! only read here.
+
+use sqlx::FromRow;
+use uuid::Uuid;
+
+use crate::domain::campaign::{CampaignState, Counters, OnUnknown};
+use crate::domain::id::{CampaignId, SessionId, TenantId};
+use crate::domain::message::MessageSpec;
+use crate::domain::session::SessionState;
+use crate::store::campaign_recipients::{Appended, NewRecipient, as_count, insert_all};
+use crate::store::column::{RowPlace, hex_list};
+use crate::store::page::{Page, PageRequest};
+use crate::store::{Pool, Sql, Store, StoreError};
+use crate::{with_reader, with_transaction, with_writer};
+
+macro_rules! select {
+    ($rest:literal) => {
+        Sql::portable(concat!(
+            "SELECT c.campaign_id, c.tenant_id, c.name, c.state, c.message, c.on_unknown, c.n_recipients, ",
+            "c.expires_at_ms, c.created_at_ms, c.started_at_ms, c.finished_at_ms, ",
+            "COALESCE(k.accepted, 0) AS accepted, COALESCE(k.pending, 0) AS pending, ",
+            "COALESCE(k.sending, 0) AS sending, COALESCE(k.sent, 0) AS sent, ",
+            "COALESCE(k.delivered, 0) AS delivered, COALESCE(k.read, 0) AS read, ",
+            "COALESCE(k.failed_limit, 0) AS failed_limit, COALESCE(k.failed_unavailable, 0) AS failed_unavailable, ",
+            "COALESCE(k.skipped, 0) AS skipped, COALESCE(k.cancelled, 0) AS cancelled, ",
+            "COALESCE(k.unknown, 0) AS unknown ",
+            "FROM campaigns c LEFT JOIN campaign_counters k ON k.campaign_id = c.campaign_id ",
+            $rest
+        ))
+    };
+}
+
+const FIND: Sql = select!("WHERE c.campaign_id = $1 AND c.tenant_id = $2");
+const LIST: Sql = select!(
+    "WHERE c.tenant_id = $1 AND (CAST($2 AS TEXT) IS NULL OR c.state = $2) \
+     ORDER BY c.campaign_id DESC LIMIT $3 OFFSET $4"
+);
+const COUNT: Sql = Sql::portable(
+    "SELECT COUNT(*) FROM campaigns WHERE tenant_id = $1 AND (CAST($2 AS TEXT) IS NULL OR state = $2)",
+);
+const SESSIONS: Sql = Sql::portable(
+    "SELECT s.session_id FROM campaign_sessions s JOIN campaigns c ON c.campaign_id = s.campaign_id \
+     WHERE s.campaign_id = $1 AND c.tenant_id = $2 ORDER BY s.ordinal",
+);
+const SESSION_STATES: Sql = Sql::portable(
+    "SELECT DISTINCT s.state FROM campaign_sessions cs JOIN sessions s ON s.session_id = cs.session_id \
+     WHERE cs.campaign_id = $1 AND s.tenant_id = $2",
+);
+const INSERT: Sql = Sql::portable(
+    "INSERT INTO campaigns (campaign_id, tenant_id, name, state, message, on_unknown, n_recipients, expires_at_ms, \
+     created_at_ms) VALUES ($1, $2, $3, $4, $5, $6, 0, $7, $8)",
+);
+const SET_COUNT: Sql =
+    Sql::portable("UPDATE campaigns SET n_recipients = $3 WHERE campaign_id = $1 AND tenant_id = $2");
+const INSERT_SESSIONS: Sql = Sql::per_dialect(
+    "INSERT INTO campaign_sessions (campaign_id, ordinal, session_id) \
+     SELECT $1, given.place - 1, CAST(given.id AS UUID) \
+     FROM json_array_elements_text(CAST($2 AS JSON)) WITH ORDINALITY AS given (id, place)",
+    "INSERT INTO campaign_sessions (campaign_id, ordinal, session_id) \
+     SELECT $1, given.key, unhex(given.value) FROM json_each($2) AS given",
+);
+const MOVE: Sql = Sql::portable(
+    "UPDATE campaigns SET state = $4, started_at_ms = COALESCE(started_at_ms, $5), \
+     finished_at_ms = COALESCE(finished_at_ms, $6) WHERE campaign_id = $1 AND tenant_id = $2 AND state = $3",
+);
+/// One row per campaign, so the campaign's id serves as the row's.
+const FILL_OUTBOX: Sql = Sql::portable(
+    "INSERT INTO outbox (outbox_id, campaign_id, next_seq, created_at_ms) VALUES ($1, $1, 0, $2) \
+     ON CONFLICT (outbox_id) DO NOTHING",
+);
+const CLEAR_OUTBOX: Sql = Sql::portable("DELETE FROM outbox WHERE outbox_id = $1");
+/// Across tenants, for the daemon.
+const STREAMS_TO_CANCEL: Sql = Sql::portable(
+    "SELECT cs.campaign_id, cs.session_id FROM campaign_counters k \
+     JOIN campaigns c ON c.campaign_id = k.campaign_id \
+     JOIN campaign_sessions cs ON cs.campaign_id = k.campaign_id \
+     WHERE c.state = $1 AND k.pending > 0 ORDER BY cs.campaign_id, cs.ordinal",
+);
+
+/// Builds the statement that moves a campaign; expands for either database.
+macro_rules! move_query {
+    ($pool:expr, $tenant_id:expr, $id:expr, $step:expr) => {{
+        let step: Move = $step;
+        sqlx::query(MOVE.of($pool))
+            .bind($id.0)
+            .bind($tenant_id.0)
+            .bind(step.from.as_str())
+            .bind(step.to.as_str())
+            .bind((step.to == CampaignState::Running).then_some(step.at_ms))
+            .bind(step.to.is_over().then_some(step.at_ms))
+    }};
+}
+
+/// A campaign.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CampaignRecord {
+    /// The campaign.
+    pub id: CampaignId,
+    /// Whose it is.
+    pub tenant_id: TenantId,
+    /// What people call it.
+    pub name: String,
+    /// Where it stands.
+    pub state: CampaignState,
+    /// What is sent.
+    pub message: MessageSpec,
+    /// What becomes of deliveries without an answer.
+    pub on_unknown: OnUnknown,
+    /// Recipients in its snapshot.
+    pub n_recipients: i64,
+    /// Deliveries not sent by then are skipped, UTC milliseconds.
+    pub expires_at_ms: Option<i64>,
+    /// When it was made, UTC milliseconds.
+    pub created_at_ms: i64,
+    /// When it was started, UTC milliseconds.
+    pub started_at_ms: Option<i64>,
+    /// When it was completed, cancelled or failed, UTC milliseconds.
+    pub finished_at_ms: Option<i64>,
+    /// Its deliveries by state.
+    pub counters: Counters,
+}
+
+/// What became of a campaign's recipients so far; the numbers add up to `total`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CampaignStats {
+    /// Recipients.
+    pub total: i64,
+    /// Not yet handed to a lane, or waiting in one; 0 before the start.
+    pub queued: i64,
+    /// With an attempt under way.
+    pub sending: i64,
+    /// Taken by the provider.
+    pub sent: i64,
+    /// Reported as delivered.
+    pub delivered: i64,
+    /// Reported as read.
+    pub read: i64,
+    /// Failed because of a limit.
+    pub failed_limit: i64,
+    /// Failed because the session or the provider could not.
+    pub failed_unavailable: i64,
+    /// Not sent by our decision.
+    pub skipped: i64,
+    /// Cancelled by a person.
+    pub cancelled: i64,
+    /// May have been sent.
+    pub unknown: i64,
+}
+
+impl CampaignRecord {
+    /// Counts what became of the recipients.
+    ///
+    /// Recipients that have no delivery yet are queued while the campaign may still hand them out,
+    /// and cancelled once it was cancelled.
+    #[must_use]
+    pub fn stats(&self) -> CampaignStats {
+        let c = self.counters;
+        let not_handed_out = (self.n_recipients - c.sum()).max(0);
+        let (queued, cancelled) = match self.state {
+            CampaignState::Draft | CampaignState::Scheduled => (0, 0),
+            CampaignState::Cancelled | CampaignState::Failed => (0, not_handed_out),
+            CampaignState::Running | CampaignState::Paused | CampaignState::Completed => (not_handed_out, 0),
+        };
+        CampaignStats {
+            total: self.n_recipients,
+            queued: c.pending + queued,
+            sending: c.sending,
+            sent: c.sent,
+            delivered: c.delivered,
+            read: c.read,
+            failed_limit: c.failed_limit,
+            failed_unavailable: c.failed_unavailable,
+            skipped: c.skipped,
+            cancelled: c.cancelled + cancelled,
+            unknown: c.unknown,
+        }
+    }
+}
+
+/// The campaigns in the database.
+#[derive(Debug, Clone, Copy)]
+pub struct Campaigns<'a> {
+    pool: &'a Pool,
+}
+
+impl Store {
+    /// Returns the campaigns.
+    #[must_use]
+    pub fn campaigns(&self) -> Campaigns<'_> {
+        Campaigns { pool: self.pool() }
+    }
+}
+
+/// A move of a campaign's life cycle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Move {
+    /// The state it must be in.
+    pub from: CampaignState,
+    /// The state it gets.
+    pub to: CampaignState,
+    /// When, UTC milliseconds.
+    pub at_ms: i64,
+}
+
+impl Campaigns<'_> {
+    /// Lists a page of the tenant's campaigns, newest first; `state` narrows it.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`] when they could not be read.
+    pub async fn list(
+        &self,
+        tenant_id: TenantId,
+        state: Option<CampaignState>,
+        page: PageRequest,
+    ) -> Result<Page<CampaignRecord>, StoreError> {
+        let doing = "list campaigns";
+        let state = state.map(CampaignState::as_str);
+        let total: i64 = with_reader!(self.pool, |db| {
+            sqlx::query_scalar(COUNT.of(self.pool)).bind(tenant_id.0).bind(state).fetch_one(db).await
+        })
+        .map_err(StoreError::database(doing))?;
+        let rows = with_reader!(self.pool, |db| {
+            sqlx::query_as::<_, CampaignRow>(LIST.of(self.pool))
+                .bind(tenant_id.0)
+                .bind(state)
+                .bind(i64::from(page.limit()))
+                .bind(page.offset())
+                .fetch_all(db)
+                .await
+        })
+        .map_err(StoreError::database(doing))?;
+        let items = rows.into_iter().map(CampaignRecord::try_from).collect::<Result<_, _>>()?;
+        Ok(Page { items, total: total.unsigned_abs() })
+    }
+
+    /// Finds a campaign of the tenant.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`] when it could not be read.
+    pub async fn find(&self, tenant_id: TenantId, id: CampaignId) -> Result<Option<CampaignRecord>, StoreError> {
+        let row = with_reader!(self.pool, |db| {
+            sqlx::query_as::<_, CampaignRow>(FIND.of(self.pool)).bind(id.0).bind(tenant_id.0).fetch_optional(db).await
+        });
+        let row = row.map_err(StoreError::database("find a campaign"))?;
+        row.map(CampaignRecord::try_from).transpose()
+    }
+
+    /// Lists the sessions that send a campaign, in their order; empty if it is not the tenant's.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`] when they could not be read.
+    pub async fn session_ids(&self, tenant_id: TenantId, id: CampaignId) -> Result<Vec<SessionId>, StoreError> {
+        let ids: Result<Vec<Uuid>, _> = with_reader!(self.pool, |db| {
+            sqlx::query_scalar(SESSIONS.of(self.pool)).bind(id.0).bind(tenant_id.0).fetch_all(db).await
+        });
+        let ids = ids.map_err(StoreError::database("list the sessions of a campaign"))?;
+        Ok(ids.into_iter().map(SessionId).collect())
+    }
+
+    /// Lists the states that the sessions of a campaign are in, each once.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`] when they could not be read.
+    pub async fn session_states(&self, tenant_id: TenantId, id: CampaignId) -> Result<Vec<SessionState>, StoreError> {
+        let words: Result<Vec<String>, _> = with_reader!(self.pool, |db| {
+            sqlx::query_scalar(SESSION_STATES.of(self.pool)).bind(id.0).bind(tenant_id.0).fetch_all(db).await
+        });
+        let words = words.map_err(StoreError::database("read the states of a campaign's sessions"))?;
+        let place = RowPlace { table: "sessions", key: format_args!("campaign {id}").to_string() };
+        words.iter().map(|word| place.known("state", SessionState::parse(word))).collect()
+    }
+
+    /// Adds a draft with its sessions and first recipients, all or nothing; the record's own
+    /// counts are not read.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`] when nothing was written.
+    pub async fn insert(
+        &self,
+        campaign: &CampaignRecord,
+        session_ids: &[SessionId],
+        recipients: &[NewRecipient],
+    ) -> Result<Appended, StoreError> {
+        let doing = "add a campaign";
+        let message = serde_json::to_string(&campaign.message).map_err(|error| sqlx::Error::Encode(error.into()));
+        let message = message.map_err(StoreError::database(doing))?;
+        let appended = with_transaction!(self.pool, doing, |tx| {
+            sqlx::query(INSERT.of(self.pool))
+                .bind(campaign.id.0)
+                .bind(campaign.tenant_id.0)
+                .bind(&campaign.name)
+                .bind(campaign.state.as_str())
+                .bind(&message)
+                .bind(campaign.on_unknown.as_str())
+                .bind(campaign.expires_at_ms)
+                .bind(campaign.created_at_ms)
+                .execute(&mut *tx)
+                .await
+                .map_err(StoreError::database(doing))?;
+            sqlx::query(INSERT_SESSIONS.of(self.pool))
+                .bind(campaign.id.0)
+                .bind(hex_list(session_ids.iter().map(|id| id.0)))
+                .execute(&mut *tx)
+                .await
+                .map_err(StoreError::database(doing))?;
+            let appended = insert_all(tx, campaign.id, 0, recipients).await?;
+            sqlx::query(SET_COUNT.of(self.pool))
+                .bind(campaign.id.0)
+                .bind(campaign.tenant_id.0)
+                .bind(as_count(appended.accepted))
+                .execute(&mut *tx)
+                .await
+                .map_err(StoreError::database(doing))?;
+            appended
+        });
+        Ok(appended)
+    }
+
+    /// Moves a campaign from one state to another; `false` if it was not in `from`.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`] when it was not written; safe to repeat.
+    pub async fn transition(&self, tenant_id: TenantId, id: CampaignId, step: Move) -> Result<bool, StoreError> {
+        let moved = with_writer!(self.pool, |db| {
+            move_query!(self.pool, tenant_id, id, step).execute(db).await.map(|done| done.rows_affected())
+        });
+        Ok(0 < moved.map_err(StoreError::database("move a campaign"))?)
+    }
+
+    /// Moves a campaign and puts it into the outbox, both or none; `false` if it was not in `from`.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`] when nothing was written; safe to repeat.
+    pub async fn transition_into_outbox(
+        &self,
+        tenant_id: TenantId,
+        id: CampaignId,
+        step: Move,
+    ) -> Result<bool, StoreError> {
+        let doing = "start a campaign";
+        with_transaction!(self.pool, doing, |tx| {
+            let moved = move_query!(self.pool, tenant_id, id, step).execute(&mut *tx).await;
+            if moved.map_err(StoreError::database(doing))?.rows_affected() == 0 {
+                return Ok(false);
+            }
+            sqlx::query(FILL_OUTBOX.of(self.pool))
+                .bind(id.0)
+                .bind(step.at_ms)
+                .execute(&mut *tx)
+                .await
+                .map_err(StoreError::database(doing))?;
+        });
+        Ok(true)
+    }
+
+    /// Moves a campaign and takes it out of the outbox, both or none; `false` if it was not in `from`.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`] when nothing was written; safe to repeat.
+    pub async fn transition_out_of_outbox(
+        &self,
+        tenant_id: TenantId,
+        id: CampaignId,
+        step: Move,
+    ) -> Result<bool, StoreError> {
+        let doing = "cancel a campaign";
+        with_transaction!(self.pool, doing, |tx| {
+            let moved = move_query!(self.pool, tenant_id, id, step).execute(&mut *tx).await;
+            if moved.map_err(StoreError::database(doing))?.rows_affected() == 0 {
+                return Ok(false);
+            }
+            sqlx::query(CLEAR_OUTBOX.of(self.pool))
+                .bind(id.0)
+                .execute(&mut *tx)
+                .await
+                .map_err(StoreError::database(doing))?;
+        });
+        Ok(true)
+    }
+
+    /// Lists the streams of cancelled campaigns that have deliveries waiting, of all tenants.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`] when they could not be read.
+    pub async fn streams_to_cancel(&self) -> Result<Vec<(CampaignId, SessionId)>, StoreError> {
+        let rows: Result<Vec<(Uuid, Uuid)>, _> = with_reader!(self.pool, |db| {
+            sqlx::query_as(STREAMS_TO_CANCEL.of(self.pool)).bind(CampaignState::Cancelled.as_str()).fetch_all(db).await
+        });
+        let rows = rows.map_err(StoreError::database("find cancelled campaigns"))?;
+        Ok(rows.into_iter().map(|(campaign, session)| (CampaignId(campaign), SessionId(session))).collect())
+    }
+}
+
+#[derive(FromRow)]
+struct CampaignRow {
+    campaign_id: Uuid,
+    tenant_id: Uuid,
+    name: String,
+    state: String,
+    message: String,
+    on_unknown: String,
+    n_recipients: i64,
+    expires_at_ms: Option<i64>,
+    created_at_ms: i64,
+    started_at_ms: Option<i64>,
+    finished_at_ms: Option<i64>,
+    #[sqlx(flatten)]
+    counters: CountersRow,
+}
+
+#[derive(FromRow)]
+struct CountersRow {
+    accepted: i64,
+    pending: i64,
+    sending: i64,
+    sent: i64,
+    delivered: i64,
+    read: i64,
+    failed_limit: i64,
+    failed_unavailable: i64,
+    skipped: i64,
+    cancelled: i64,
+    unknown: i64,
+}
+
+impl TryFrom<CampaignRow> for CampaignRecord {
+    type Error = StoreError;
+
+    fn try_from(row: CampaignRow) -> Result<Self, StoreError> {
+        let place = RowPlace { table: "campaigns", key: row.campaign_id };
+        Ok(Self {
+            id: CampaignId(row.campaign_id),
+            tenant_id: TenantId(row.tenant_id),
+            state: place.known("state", CampaignState::parse(&row.state))?,
+            message: place.json("message", &row.message)?,
+            on_unknown: place.known("on_unknown", OnUnknown::parse(&row.on_unknown))?,
+            name: row.name,
+            n_recipients: row.n_recipients,
+            expires_at_ms: row.expires_at_ms,
+            created_at_ms: row.created_at_ms,
+            started_at_ms: row.started_at_ms,
+            finished_at_ms: row.finished_at_ms,
+            counters: row.counters.into(),
+        })
+    }
+}
+
+impl From<CountersRow> for Counters {
+    fn from(row: CountersRow) -> Self {
+        Self {
+            accepted: row.accepted,
+            pending: row.pending,
+            sending: row.sending,
+            sent: row.sent,
+            delivered: row.delivered,
+            read: row.read,
+            failed_limit: row.failed_limit,
+            failed_unavailable: row.failed_unavailable,
+            skipped: row.skipped,
+            cancelled: row.cancelled,
+            unknown: row.unknown,
+        }
+    }
+}

@@ -1,0 +1,273 @@
+//! What happens to deliveries in one transaction, worked out in memory between reading and writing.
+//!
+//! Every move goes through [`DeliveryState::apply`]; what comes out is the rows that changed and
+//! the counters that move with them. Does no I/O: [`write`] reads the rows and writes the result.
+
+mod write;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, HashSet};
+
+use crate::domain::attempt::Outcome;
+use crate::domain::campaign::Counters;
+use crate::domain::delivery::{DeliveryEvent, DeliveryState};
+use crate::domain::failure::{Failure, FailureClass, Reason};
+use crate::domain::id::{CampaignId, DeliveryId, SessionId};
+use crate::domain::receipt::{Receipt, ReceiptKind};
+use crate::store::journal::{Begin, Dismissal, End, Ended, JournalBatch};
+
+/// The columns of a delivery that decide or change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct DeliveryRow {
+    pub(crate) delivery_id: DeliveryId,
+    pub(crate) session_id: SessionId,
+    pub(crate) campaign_id: CampaignId,
+    pub(crate) seq: i64,
+    pub(crate) state: DeliveryState,
+    pub(crate) n_attempts: u32,
+    pub(crate) due_at_ms: i64,
+    pub(crate) class: Option<FailureClass>,
+    /// As stored: a word that a newer program wrote must not hold up the journal.
+    pub(crate) reason: Option<String>,
+    pub(crate) provider_code: Option<String>,
+    pub(crate) provider_message_id: Option<String>,
+    pub(crate) sent_at_ms: Option<i64>,
+    pub(crate) delivered_at_ms: Option<i64>,
+    pub(crate) read_at_ms: Option<i64>,
+    pub(crate) settled_at_ms: Option<i64>,
+}
+
+impl DeliveryRow {
+    fn move_to(&mut self, state: DeliveryState, at_ms: i64) {
+        self.state = state;
+        if state.is_settled() {
+            self.settled_at_ms.get_or_insert(at_ms);
+        } else {
+            self.settled_at_ms = None;
+        }
+        if matches!(state, DeliveryState::Sent | DeliveryState::Delivered | DeliveryState::Read) {
+            (self.class, self.reason, self.provider_code) = (None, None, None);
+        }
+    }
+
+    /// Cancels it if it is pending; `true` when it was.
+    fn cancel(&mut self, at_ms: i64) -> bool {
+        let Some(next) = self.state.apply(DeliveryEvent::Cancelled) else { return false };
+        self.move_to(next, at_ms);
+        true
+    }
+
+    /// Fills in what a receipt tells besides the state; the first to tell is believed.
+    fn note(&mut self, receipt: &Receipt) {
+        if self.provider_message_id.is_none() {
+            self.provider_message_id.clone_from(&receipt.provider_message_id);
+        }
+        match receipt.kind {
+            ReceiptKind::Failed => return,
+            ReceiptKind::Sent => {}
+            ReceiptKind::Delivered => {
+                self.delivered_at_ms.get_or_insert(receipt.at_ms);
+            }
+            ReceiptKind::Read => {
+                self.read_at_ms.get_or_insert(receipt.at_ms);
+            }
+        }
+        self.sent_at_ms.get_or_insert(receipt.at_ms);
+    }
+
+    fn blame_receipt(&mut self, receipt: &Receipt) {
+        match &receipt.failure {
+            Some(failure) => self.blame(failure),
+            None => {
+                // A provider that does not say why is one that failed.
+                self.class = Some(FailureClass::WhatsappUnavailable);
+                self.reason = Some(Reason::ProviderError.as_str().to_owned());
+                self.provider_code = None;
+            }
+        }
+    }
+
+    fn blame(&mut self, failure: &Failure) {
+        self.class = Some(failure.class);
+        self.reason = Some(failure.reason.as_str().to_owned());
+        self.provider_code.clone_from(&failure.provider_code);
+    }
+}
+
+/// A row as it was read, and as it is to be.
+#[derive(Debug)]
+struct Moving {
+    was: DeliveryRow,
+    now: DeliveryRow,
+}
+
+/// The moves of one transaction.
+#[derive(Debug, Default)]
+pub(crate) struct Moves<'a> {
+    /// By id, so that every transaction writes in the same order.
+    rows: Vec<Moving>,
+    /// Campaigns in which nothing may become pending any more.
+    cancelled: HashSet<CampaignId>,
+    attempts: Vec<&'a Begin>,
+    outcomes: Vec<&'a End>,
+    n_receipts_applied: usize,
+}
+
+fn find(rows: &mut [Moving], delivery_id: DeliveryId) -> Option<&mut DeliveryRow> {
+    let index = rows.binary_search_by_key(&delivery_id, |moving| moving.was.delivery_id).ok()?;
+    Some(&mut rows[index].now)
+}
+
+impl<'a> Moves<'a> {
+    /// Starts from rows that the transaction has locked.
+    pub(crate) fn of(mut rows: Vec<DeliveryRow>, cancelled: HashSet<CampaignId>) -> Self {
+        rows.sort_unstable_by_key(|row| row.delivery_id);
+        let rows = rows.into_iter().map(|row| Moving { was: row.clone(), now: row }).collect();
+        Self { rows, cancelled, ..Self::default() }
+    }
+
+    /// Takes in all of a batch; returns the begins that hold.
+    ///
+    /// Receipts come first: what the provider says it did must keep us from doing it again. Then
+    /// attempts, each delivery's in their order.
+    pub(crate) fn apply_batch(&mut self, batch: &'a JournalBatch) -> Vec<DeliveryId> {
+        self.receive(&batch.receipts);
+        for dismissal in &batch.dismissals {
+            self.dismiss(dismissal);
+        }
+        let begins = batch.begins.iter().map(|begin| (begin.attempt_no, Ok(begin)));
+        let ends = batch.ends.iter().map(|end| (end.attempt_no, Err(end)));
+        let mut in_order: Vec<(u32, Result<&Begin, &End>)> = begins.chain(ends).collect();
+        in_order.sort_by_key(|(attempt_no, entry)| (*attempt_no, entry.is_err()));
+        let mut begun = Vec::with_capacity(batch.begins.len());
+        for (_, entry) in in_order {
+            match entry {
+                Ok(begin) if self.begin(begin) => begun.push(begin.delivery_id),
+                Ok(_) => {}
+                Err(end) => self.end(end),
+            }
+        }
+        begun
+    }
+
+    /// Takes in reports of the provider: any order, any number per delivery.
+    fn receive(&mut self, receipts: &[Receipt]) {
+        let mut in_order: Vec<&Receipt> = receipts.iter().collect();
+        in_order.sort_by_key(|receipt| (receipt.kind, receipt.at_ms));
+        for receipt in in_order {
+            let Some(row) = find(&mut self.rows, receipt.delivery_id) else { continue };
+            row.note(receipt);
+            let Some(next) = row.state.apply(DeliveryEvent::Receipt(receipt.kind)) else { continue };
+            row.move_to(next, receipt.at_ms);
+            if next == DeliveryState::Failed {
+                row.blame_receipt(receipt);
+            }
+            self.n_receipts_applied += 1;
+        }
+    }
+
+    /// Settles a pending delivery without an attempt; one that is not pending stays as it is.
+    fn dismiss(&mut self, dismissal: &Dismissal) {
+        let Some(row) = find(&mut self.rows, dismissal.delivery_id) else { return };
+        if row.state != DeliveryState::Pending {
+            return;
+        }
+        let Some(next) = row.state.apply(dismissal.event) else { return };
+        row.move_to(next, dismissal.at_ms);
+        row.class = dismissal.class;
+        row.reason = Some(dismissal.reason.as_str().to_owned());
+        row.provider_code = None;
+    }
+
+    /// Begins an attempt; `true` when it may be made, also when this very entry began it before.
+    fn begin(&mut self, begin: &'a Begin) -> bool {
+        let Some(row) = find(&mut self.rows, begin.delivery_id) else { return false };
+        if row.state == DeliveryState::Sending && row.n_attempts == begin.attempt_no {
+            return true;
+        }
+        if row.n_attempts.checked_add(1) != Some(begin.attempt_no) {
+            return false;
+        }
+        let Some(next) = row.state.apply(DeliveryEvent::AttemptStarted) else { return false };
+        row.n_attempts = begin.attempt_no;
+        row.move_to(next, begin.started_at_ms);
+        self.attempts.push(begin);
+        true
+    }
+
+    /// Ends an attempt. The outcome is kept even where a receipt was faster.
+    fn end(&mut self, end: &'a End) {
+        let Some(row) = find(&mut self.rows, end.delivery_id) else { return };
+        if row.n_attempts < end.attempt_no {
+            return;
+        }
+        self.outcomes.push(end);
+        if let Ended::Outcome(Outcome::Accepted { provider_message_id }) = &end.ended {
+            row.provider_message_id.get_or_insert_with(|| provider_message_id.clone());
+            row.sent_at_ms.get_or_insert(end.ended_at_ms);
+        }
+        let event = match &end.ended {
+            Ended::Withdrawn => DeliveryEvent::AttemptWithdrawn,
+            Ended::Outcome(outcome) => outcome.event(),
+        };
+        let Some(next) = row.state.apply(event).filter(|_| row.n_attempts == end.attempt_no) else { return };
+        row.move_to(next, end.ended_at_ms);
+        if let Ended::Outcome(outcome) = &end.ended
+            && let Some(failure) = outcome.failure()
+        {
+            row.blame(failure);
+        }
+        if next == DeliveryState::Pending {
+            row.due_at_ms = end.due_at_ms;
+            if self.cancelled.contains(&row.campaign_id) {
+                row.cancel(end.ended_at_ms);
+            }
+        }
+    }
+
+    /// Cancels every pending delivery; returns how many.
+    pub(crate) fn cancel_all(&mut self, at_ms: i64) -> usize {
+        self.rows.iter_mut().filter_map(|moving| moving.now.cancel(at_ms).then_some(())).count()
+    }
+
+    /// Puts every unknown delivery back in line; returns the lowest place put back of each stream.
+    pub(crate) fn requeue_all(&mut self) -> BTreeMap<(SessionId, CampaignId), i64> {
+        let mut lowest = BTreeMap::new();
+        for Moving { now: row, .. } in &mut self.rows {
+            if self.cancelled.contains(&row.campaign_id) {
+                continue;
+            }
+            let Some(next) = row.state.apply(DeliveryEvent::Requeued) else { continue };
+            row.move_to(next, 0);
+            row.due_at_ms = 0;
+            let seq = lowest.entry((row.session_id, row.campaign_id)).or_insert(row.seq);
+            *seq = row.seq.min(*seq);
+        }
+        lowest
+    }
+
+    /// Returns by how much the counters of each campaign move.
+    pub(crate) fn deltas(&self) -> BTreeMap<CampaignId, Counters> {
+        let mut deltas: BTreeMap<CampaignId, Counters> = BTreeMap::new();
+        for Moving { was, now } in &self.rows {
+            if (was.state, was.class) != (now.state, now.class) {
+                let delta = deltas.entry(now.campaign_id).or_default();
+                *delta.of_mut(was.state, was.class) -= 1;
+                *delta.of_mut(now.state, now.class) += 1;
+            }
+        }
+        deltas.retain(|_, delta| *delta != Counters::default());
+        deltas
+    }
+
+    /// Returns how many receipts moved their delivery.
+    pub(crate) fn n_receipts_applied(&self) -> usize {
+        self.n_receipts_applied
+    }
+
+    /// Returns the rows that are to be written: as they were, and as they are to be.
+    fn changed(&self) -> Vec<&Moving> {
+        self.rows.iter().filter(|moving| moving.was != moving.now).collect()
+    }
+}
