@@ -30,7 +30,7 @@ pub(super) fn migrate(args: &ConfigArgs) -> Outcome {
 
 /// Prints the OpenAPI document.
 pub(super) fn print_openapi() -> Outcome {
-    let text = crate::api::openapi::document().to_pretty_json().context("write the OpenAPI document")?;
+    let text = crate::api::document().to_pretty_json().context("write the OpenAPI document")?;
     print(format!("{text}\n").as_bytes())
 }
 

@@ -24,7 +24,7 @@ impl fmt::Display for Promise {
 
 /// Checks every promise.
 #[must_use]
-pub fn check(facts: &Facts) -> Vec<Promise> {
+pub(super) fn check(facts: &Facts) -> Vec<Promise> {
     let Facts { stats, ledger, imported, .. } = facts;
     let promise = |text, kept, found| Promise { text, kept, found };
     let taken = u64::try_from(stats.taken()).unwrap_or(0);
