@@ -30,9 +30,9 @@ pub mod config;
 
 pub mod telemetry;
 
-pub mod shutdown;
-
 pub mod simulator;
+
+pub mod shutdown;
 
 pub mod demo;
 
