@@ -110,7 +110,8 @@ impl DemoArgs {
     }
 
     fn plan(&self, folder: &Path) -> Plan {
-        let fair_share = (RATE_OF_ALL_PER_SECOND / f64::from(self.sessions)).clamp(RATE_PER_SECOND_MIN, RATE_PER_SECOND_MAX);
+        let fair_share =
+            (RATE_OF_ALL_PER_SECOND / f64::from(self.sessions)).clamp(RATE_PER_SECOND_MIN, RATE_PER_SECOND_MAX);
         Plan {
             n_recipients: self.recipients,
             n_sessions: self.sessions,
@@ -141,7 +142,11 @@ impl DemoArgs {
         let (report, promises) = (Report::from(&finished.facts), finished.promises());
         show(self.json, &report, || report.to_page(&promises))?;
         let broken = tell_broken(&promises, self.json);
-        let stayed = if self.serve { stay(finished, &mut signals).await } else { leave(finished).await };
+        let stayed = if self.serve {
+            stay(finished, &mut signals).await
+        } else {
+            leave(finished).await
+        };
         if broken.is_err() || stayed.is_err() {
             folder.keep();
         }
@@ -233,7 +238,11 @@ fn tell_broken(promises: &[Promise], json: bool) -> Outcome {
     for promise in broken.iter().filter(|_| json) {
         eprintln!("{promise}");
     }
-    if broken.is_empty() { Ok(()) } else { Err(Failure::Broken) }
+    if broken.is_empty() {
+        Ok(())
+    } else {
+        Err(Failure::Broken)
+    }
 }
 
 /// Stays up until somebody asks to stop, or a process ends by itself.
@@ -268,7 +277,10 @@ struct Signals {
 impl Signals {
     fn listen() -> Result<Self, Failure> {
         let listen = |kind| signal(kind).context("listen for signals");
-        Ok(Self { terminated: listen(SignalKind::terminate())?, interrupted: listen(SignalKind::interrupt())? })
+        Ok(Self {
+            terminated: listen(SignalKind::terminate())?,
+            interrupted: listen(SignalKind::interrupt())?,
+        })
     }
 
     /// Waits until somebody asks to stop.

@@ -94,21 +94,24 @@ pub async fn carry_out(plan: &Plan) -> anyhow::Result<Finished> {
     let result = Box::pin(run_campaign(plan, &mut stack, &progress)).await;
     progress.finish();
     match result {
-        Ok((facts, cpu, login)) => Ok(Finished { facts, cpu, stack, login }),
+        Ok((facts, cpu, login)) => Ok(Finished {
+            facts,
+            cpu,
+            stack,
+            login,
+        }),
         Err(problem) => Err(problem.context(stack.where_the_logs_are())),
     }
 }
 
-async fn run_campaign(
-    plan: &Plan,
-    stack: &mut Stack,
-    progress: &Progress,
-) -> anyhow::Result<(Facts, CpuTimes, Login)> {
+async fn run_campaign(plan: &Plan, stack: &mut Stack, progress: &Progress) -> anyhow::Result<(Facts, CpuTimes, Login)> {
     let login = Login {
         email: format!("demo-{}@example.com", uuid::Uuid::new_v4().simple()),
         password: uuid::Uuid::new_v4().simple().to_string(),
     };
-    let client = Client::register(&stack.api, &login.email, &login.password).await.context("register")?;
+    let client = Client::register(&stack.api, &login.email, &login.password)
+        .await
+        .context("register")?;
     progress.say(&format!("making and connecting {} sessions", plan.n_sessions));
     let sessions = client.connect_sessions(plan.n_sessions, plan.rate_per_second).await?;
     progress.say(&format!("uploading {} recipients", plan.n_recipients));
@@ -126,7 +129,15 @@ async fn run_campaign(
     let ledger = Ledger::read(&stack.simulator, plan.rate_per_second).await?;
     let daemon = stack.observe_daemon().await?;
     let elapsed = elapsed.unwrap_or_else(|| began.elapsed());
-    let facts = Facts { n_recipients: plan.n_recipients, n_sessions: plan.n_sessions, imported, stats, ledger, daemon, elapsed };
+    let facts = Facts {
+        n_recipients: plan.n_recipients,
+        n_sessions: plan.n_sessions,
+        imported,
+        stats,
+        ledger,
+        daemon,
+        elapsed,
+    };
     Ok((facts, cpu, login))
 }
 
@@ -166,7 +177,10 @@ async fn follow(
             return Ok((stats, settled_after));
         }
         if STALLED_AFTER <= moved_at.elapsed() || deadline <= Instant::now() {
-            bail!("nothing moved for {} s; the last counters: {stats:?}", moved_at.elapsed().as_secs());
+            bail!(
+                "nothing moved for {} s; the last counters: {stats:?}",
+                moved_at.elapsed().as_secs()
+            );
         }
     }
 }
@@ -186,7 +200,9 @@ impl Finished {
     /// Says where everything answers and how to get in, for people who stay.
     #[must_use]
     pub fn addresses(&self) -> String {
-        let Stack { api, admin, simulator, .. } = &self.stack;
+        let Stack {
+            api, admin, simulator, ..
+        } = &self.stack;
         let Login { email, password } = &self.login;
         format!(
             "API         {api}/api/v1\n\

@@ -103,7 +103,9 @@ pub struct Lateness {
 
 impl From<&Facts> for Report {
     fn from(facts: &Facts) -> Self {
-        let Facts { stats, ledger, daemon, .. } = facts;
+        let Facts {
+            stats, ledger, daemon, ..
+        } = facts;
         Self {
             recipients: facts.n_recipients,
             sessions: facts.n_sessions,
@@ -142,7 +144,9 @@ impl Facts {
     #[must_use]
     pub fn ledger_drift(&self) -> i64 {
         let of_sum = (self.stats.total - self.stats.sum()).abs();
-        of_sum.max(self.stats.ledger_drift.abs()).max(self.daemon.ledger_drift.abs())
+        of_sum
+            .max(self.stats.ledger_drift.abs())
+            .max(self.daemon.ledger_drift.abs())
     }
 }
 
@@ -158,21 +162,43 @@ impl Report {
             grouped(self.failed.whatsapp_unavailable)
         );
         let rows = [
-            ("accepted", self.accepted, format!("of {} recipients over {} sessions", self.recipients, self.sessions)),
-            ("sent", self.sent, "taken by the provider, nothing further reported".to_owned()),
+            (
+                "accepted",
+                self.accepted,
+                format!("of {} recipients over {} sessions", self.recipients, self.sessions),
+            ),
+            (
+                "sent",
+                self.sent,
+                "taken by the provider, nothing further reported".to_owned(),
+            ),
             ("delivered", self.delivered, "on the phone".to_owned()),
             ("read", self.read, String::new()),
             ("failed", failed, by_class),
             ("skipped", self.skipped, String::new()),
             ("cancelled", self.cancelled, String::new()),
-            ("unknown", self.unknown, "no answer and no receipt; not sent again".to_owned()),
+            (
+                "unknown",
+                self.unknown,
+                "no answer and no receipt; not sent again".to_owned(),
+            ),
             ("pending", self.pending, String::new()),
         ];
         // Writing to a text can not fail.
         for (state, count, remark) in rows {
-            writeln!(page, "{}", format!("{state:>10} {:>12}   {remark}", grouped(count)).trim_end()).ok();
+            writeln!(
+                page,
+                "{}",
+                format!("{state:>10} {:>12}   {remark}", grouped(count)).trim_end()
+            )
+            .ok();
         }
-        let ProviderReport { received, distinct, duplicates, pace_violations } = self.provider;
+        let ProviderReport {
+            received,
+            distinct,
+            duplicates,
+            pace_violations,
+        } = self.provider;
         writeln!(
             page,
             "\n{:.1} sends a second, {:.1} s; attempts began {:.1} ms late (p50), {:.1} ms (p99); daemon held at most {} MB\n\
@@ -254,14 +280,59 @@ pub(super) mod tests {
     #[test]
     fn json_has_exactly_the_fields_in_their_order() {
         let json = serde_json::to_string(&Report::from(&good_facts())).expect("JSON");
-        insta::assert_snapshot!(json.replace(",\"", ",\n\""), @"");
+        insta::assert_snapshot!(json.replace(",\"", ",\n\""), @r#"
+        {"recipients":10000,
+        "sessions":20,
+        "accepted":10000,
+        "sent":100,
+        "delivered":4000,
+        "read":5000,
+        "failed":{"LIMIT_EXCEEDED":300,
+        "WHATSAPP_UNAVAILABLE":550},
+        "skipped":20,
+        "cancelled":10,
+        "unknown":20,
+        "pending":0,
+        "ledgerDrift":0,
+        "provider":{"received":10400,
+        "distinct":9970,
+        "duplicates":0,
+        "paceViolations":0},
+        "sendsPerSecond":1779.2,
+        "latenessMs":{"p50":0.412,
+        "p99":3.25},
+        "elapsedSeconds":5.25,
+        "peakRssBytes":64000000}
+        "#);
     }
 
     #[test]
     fn the_page_is_for_people() {
         let mut facts = good_facts();
         facts.ledger.duplicates = 2;
-        insta::assert_snapshot!(Report::from(&facts).to_page(&promises::check(&facts)), @"");
+        insta::assert_snapshot!(Report::from(&facts).to_page(&promises::check(&facts)), @r#"
+          accepted       10,000   of 10000 recipients over 20 sessions
+              sent          100   taken by the provider, nothing further reported
+         delivered        4,000   on the phone
+              read        5,000
+            failed          850   LIMIT_EXCEEDED 300, WHATSAPP_UNAVAILABLE 550
+           skipped           20
+         cancelled           10
+           unknown           20   no answer and no receipt; not sent again
+           pending            0
+
+        1779.2 sends a second, 5.2 s; attempts began 0.4 ms late (p50), 3.2 ms (p99); daemon held at most 64 MB
+        the provider's ledger: 10400 requests for 9970 messages, 2 duplicates, 0 pace violations
+
+        kept    every recipient is accepted: 10000 given, 10000 uploaded, 10000 accepted
+        kept    nothing accepted is lost: 10000 accepted, 10000 in all states, drift 0
+        kept    every message comes to an end: 0 pending, 0 campaigns open
+        BROKEN  nothing is sent twice: 2 duplicates in the provider's ledger
+        kept    no session exceeds its pace: 0 violations in the provider's ledger
+        kept    nothing counts as sent that the provider did not take: 9100 sent, delivered or read; 9113 taken by the provider
+        kept    the provider took nothing that we do not know of: 9113 taken by the provider; 9970 sent, delivered, read, failed or unknown
+        kept    the provider's ledger is complete: 0 requests not put down
+        "#);
     }
 
     #[test]
@@ -278,6 +349,9 @@ pub(super) mod tests {
 
     #[test]
     fn thousands_are_grouped() {
-        assert_eq!([0, 999, 1_000, 1_234_567, -1_000].map(grouped).join(" "), "0 999 1,000 1,234,567 -1,000");
+        assert_eq!(
+            [0, 999, 1_000, 1_234_567, -1_000].map(grouped).join(" "),
+            "0 999 1,000 1,234,567 -1,000"
+        );
     }
 }

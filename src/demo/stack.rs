@@ -52,9 +52,7 @@ pub(super) struct Stack {
 impl StackPlan {
     /// Makes it from the plan of a run; paths become absolute, because the processes run in the folder.
     pub(super) fn new(plan: &Plan) -> anyhow::Result<Self> {
-        let absolute = |path: &PathBuf| {
-            path.canonicalize().with_context(|| format!("find {}", path.display()))
-        };
+        let absolute = |path: &PathBuf| path.canonicalize().with_context(|| format!("find {}", path.display()));
         let folder = absolute(&plan.folder)?;
         let file = folder.join("dispatcher.db");
         let store_url = match &plan.store_url {
@@ -66,7 +64,13 @@ impl StackPlan {
             None => format!("sqlite:{}", file.display()),
         };
         let faults = plan.faults.as_ref().map(absolute).transpose()?;
-        Ok(Self { folder, store_url, faults, latency: plan.provider_latency, usual_ports: plan.usual_ports })
+        Ok(Self {
+            folder,
+            store_url,
+            faults,
+            latency: plan.provider_latency,
+            usual_ports: plan.usual_ports,
+        })
     }
 
     fn daemon_settings(&self, ports: [u16; 3], secret: &str) -> anyhow::Result<String> {
@@ -103,7 +107,10 @@ impl StackPlan {
             format!("--app-secret={secret}"),
         ];
         arguments.extend(self.faults.iter().map(|path| format!("--faults={}", path.display())));
-        arguments.extend(self.latency.map(|latency| format!("--latency-ms={}", latency.as_millis())));
+        arguments.extend(
+            self.latency
+                .map(|latency| format!("--latency-ms={}", latency.as_millis())),
+        );
         arguments
     }
 }
@@ -116,7 +123,9 @@ impl Stack {
             let ports = free_ports(plan.usual_ports && starts == 1)?;
             match Self::start_on(plan, ports).await {
                 // The port was free when we looked; whoever took it since did so by chance.
-                Err(problem) if starts < STARTS_MAX && format!("{problem:#}").contains("ddress already in use") => starts += 1,
+                Err(problem) if starts < STARTS_MAX && format!("{problem:#}").contains("ddress already in use") => {
+                    starts += 1
+                }
                 other => return other,
             }
         }
@@ -146,9 +155,20 @@ impl Stack {
         let bound = std::fs::read_to_string(&ready).context("read the ready file")?;
         let bound: Bound = serde_json::from_str(&bound).context("read the ready file")?;
         if bound.api != api || bound.admin != admin {
-            bail!("the daemon listens on {} and {}, asked were {api} and {admin}", bound.api, bound.admin);
+            bail!(
+                "the daemon listens on {} and {}, asked were {api} and {admin}",
+                bound.api,
+                bound.admin
+            );
         }
-        Ok(Self { api, admin, simulator, folder, daemon, provider })
+        Ok(Self {
+            api,
+            admin,
+            simulator,
+            folder,
+            daemon,
+            provider,
+        })
     }
 
     /// Fails when either has ended.
@@ -159,7 +179,11 @@ impl Stack {
 
     /// Names the files to look into when something failed.
     pub(super) fn where_the_logs_are(&self) -> String {
-        format!("the logs are {} and {}", self.daemon.log().display(), self.provider.log().display())
+        format!(
+            "the logs are {} and {}",
+            self.daemon.log().display(),
+            self.provider.log().display()
+        )
     }
 
     /// Reads the processor time of both, and of the database when it runs on this machine.
@@ -195,7 +219,11 @@ async fn wait_until_ready(child: &mut Child, ready: impl AsyncFn() -> bool) -> a
     while !ready().await {
         child.fail_if_ended()?;
         if deadline <= Instant::now() {
-            bail!("not ready within {} s, see {}", READY_WITHIN.as_secs(), child.log().display());
+            bail!(
+                "not ready within {} s, see {}",
+                READY_WITHIN.as_secs(),
+                child.log().display()
+            );
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
@@ -211,7 +239,11 @@ fn free_ports(usual: bool) -> anyhow::Result<[u16; 3]> {
     let listen = |port| TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
     let mut listeners = Vec::new();
     for port in USUAL_PORTS {
-        let listener = if usual { listen(port).or_else(|_| listen(0)) } else { listen(0) };
+        let listener = if usual {
+            listen(port).or_else(|_| listen(0))
+        } else {
+            listen(0)
+        };
         // All are held until all are found, so that none is found twice.
         listeners.push(listener.context("find a free port")?);
     }
@@ -239,7 +271,10 @@ mod tests {
 
     #[test]
     fn busy_ports_are_passed_over() {
-        let taken: Vec<_> = USUAL_PORTS.iter().map(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port))).collect();
+        let taken: Vec<_> = USUAL_PORTS
+            .iter()
+            .map(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)))
+            .collect();
         let ports = free_ports(true).expect("free ports");
         for (port, usual) in ports.into_iter().zip(USUAL_PORTS) {
             assert!(port != 0 && port != usual, "{port} is busy");
@@ -251,9 +286,15 @@ mod tests {
     fn the_daemon_can_read_its_settings() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("dispatcher.toml");
-        let text = plan(folder.path()).daemon_settings([1, 2, 3], "0123456789abcdef").expect("settings");
+        let text = plan(folder.path())
+            .daemon_settings([1, 2, 3], "0123456789abcdef")
+            .expect("settings");
         std::fs::write(&path, text).expect("written");
-        let config = Config::load(&Sources { files: vec![path], environment: Vec::new() }).expect("no problems");
+        let config = Config::load(&Sources {
+            files: vec![path],
+            environment: Vec::new(),
+        })
+        .expect("no problems");
         assert_eq!(config.server.admin_listen.port(), 2);
         assert_eq!(config.gateway.base_url, "http://127.0.0.1:3");
         assert_eq!(config.gateway.app_secret.expose(), "0123456789abcdef");
@@ -262,6 +303,14 @@ mod tests {
     #[test]
     fn the_simulator_is_told_everything() {
         let arguments = plan(Path::new("/")).simulator_arguments([1, 2, 3], "s");
-        insta::assert_snapshot!(arguments.join("\n"), @"");
+        insta::assert_snapshot!(arguments.join("\n"), @r#"
+        simulate
+        --stop-with-stdin
+        --listen=127.0.0.1:3
+        --callback-url=http://127.0.0.1:1/api/v1/provider/cloud/webhook
+        --app-secret=s
+        --faults=/f.toml
+        --latency-ms=7
+        "#);
     }
 }
