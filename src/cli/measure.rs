@@ -21,7 +21,7 @@ const RATE_PER_SECOND_MIN: f64 = 0.5;
 /// Fastest pace of a session, sends per second: the provider's own ceiling.
 const RATE_PER_SECOND_MAX: f64 = 1_000.0;
 
-/// Arguments of `demo`.
+/// Runs a whole campaign on this machine and checks every promise against the provider's ledger.
 ///
 /// Starts a simulated provider and the daemon with SQLite as processes of their own on free ports, and does
 /// over the REST API what any client would: registers, makes and connects sessions, uploads the recipients as
@@ -59,7 +59,7 @@ pub(super) struct DemoArgs {
     json: bool,
 }
 
-/// Arguments of `bench`.
+/// Measures sends per second and processor time per 1,000 messages.
 ///
 /// Runs the demo flat out and also reports the processor time of daemon, database and simulator for every 1,000
 /// messages. With PostgreSQL it makes a database of its own on the server and drops it afterwards; the server's

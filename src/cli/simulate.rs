@@ -11,7 +11,7 @@ use super::{Failure, Outcome, block_on, print};
 use crate::shutdown::Shutdown;
 use crate::simulator::{self, Faults, Options};
 
-/// Arguments of `simulate`.
+/// Runs a simulated provider that speaks Meta's Cloud API and keeps a ledger of what arrives.
 ///
 /// Accepts POST /vNN.N/{phone-number-id}/messages as Meta's Cloud API does, reports what became of each
 /// message to --callback-url, and shows in GET /ledger every request that arrived, duplicates, and

@@ -9,7 +9,8 @@ use crate::error::{Error, Result};
 use crate::limits::{CANCEL_BATCH_MAX, CHANGE_TRIES_MAX};
 use crate::notice::Notice;
 use crate::service::CampaignService;
-use crate::store::campaigns::{CampaignRecord, Move};
+use crate::store::campaign_moves::Move;
+use crate::store::campaigns::CampaignRecord;
 
 impl CampaignService {
     /// Starts a campaign; does nothing when it runs.

@@ -235,12 +235,4 @@ mod tests {
             assert!(is_phone_number_id(&assigned));
         }
     }
-
-    /// Changes a session's name and pacing; a new pace holds from the next send on.
-    ///
-    /// # Errors
-    /// `Validation`; `NotFound`.
-    pub async fn update(&self, tenant_id: TenantId, id: SessionId, change: SessionChange) -> Result<SessionRecord> {
-        unimplemented!("{tenant_id} {id} {change:?}")
-    }
 }

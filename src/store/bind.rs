@@ -4,6 +4,7 @@
 //! are hex digits. Knows no tables.
 
 use serde::{Serialize, Serializer};
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 /// An id inside a JSON text for SQLite, which reads it by `unhex`.
@@ -40,4 +41,19 @@ pub(crate) fn to_i32(count: u32) -> i32 {
 /// Reads a small count; the columns hold no negative ones.
 pub(crate) fn to_u32(count: i32) -> u32 {
     u32::try_from(count).unwrap_or(0)
+}
+
+/// Writes a payload that nobody queries.
+pub(crate) fn written<T: Serialize>(payload: &T) -> String {
+    serde_json::to_string(payload).expect("messages and variables are texts and can be written as JSON")
+}
+
+/// Makes UTC milliseconds from a time on the wire.
+pub(crate) fn ms_of(time: OffsetDateTime) -> i64 {
+    i64::try_from(time.unix_timestamp_nanos() / 1_000_000).expect("years of RFC 3339 have few enough milliseconds")
+}
+
+/// Makes a time on the wire from UTC milliseconds; none when no calendar has it.
+pub(crate) fn time_of(ms: i64) -> Option<OffsetDateTime> {
+    OffsetDateTime::from_unix_timestamp_nanos(i128::from(ms) * 1_000_000).ok()
 }

@@ -15,8 +15,9 @@ use crate::domain::recipient::Recipient;
 use crate::limits::RECIPIENTS_PER_INSERT_MAX;
 use crate::store::column::RowPlace;
 use crate::store::page::{Page, PageRequest};
-use crate::store::{Pool, Sql, Store, StoreError};
-use crate::{with_reader, with_transaction};
+use crate::store::tx::with_tx;
+use crate::store::{Sql, Store, StoreError};
+use crate::with_reader;
 
 /// Holds the campaign's row, so that two appends cannot give out the same numbers.
 const HOLD_DRAFT: Sql = Sql::per_dialect(
@@ -83,14 +84,14 @@ pub struct Appended {
 /// The recipients in the database.
 #[derive(Debug, Clone, Copy)]
 pub struct CampaignRecipients<'a> {
-    pool: &'a Pool,
+    store: &'a Store,
 }
 
 impl Store {
     /// Returns the recipients of campaigns.
     #[must_use]
     pub fn campaign_recipients(&self) -> CampaignRecipients<'_> {
-        CampaignRecipients { pool: self.pool() }
+        CampaignRecipients { store: self }
     }
 }
 
@@ -106,25 +107,29 @@ impl CampaignRecipients<'_> {
         batch: &[NewRecipient],
     ) -> Result<Option<Appended>, StoreError> {
         let doing = "add recipients to a campaign";
-        let appended = with_transaction!(self.pool, doing, |tx| {
-            let held: Option<i64> = sqlx::query_scalar(HOLD_DRAFT.of(self.pool))
+        let mut tx = self.store.begin_write(doing).await?;
+        let held: Result<Option<i64>, _> = with_tx!(&mut tx, |db| {
+            sqlx::query_scalar(HOLD_DRAFT.of(self.store.pool()))
                 .bind(campaign_id.0)
                 .bind(tenant_id.0)
                 .bind(CampaignState::Draft.as_str())
-                .fetch_optional(&mut *tx)
+                .fetch_optional(db)
                 .await
-                .map_err(StoreError::database(doing))?;
-            let Some(first_seq) = held else { return Ok(None) };
-            let appended = insert_all(tx, campaign_id, first_seq, batch).await?;
-            sqlx::query(SET_COUNT.of(self.pool))
+        });
+        let Some(first_seq) = held.map_err(StoreError::database(doing))? else { return Ok(None) };
+        let appended = with_tx!(&mut tx, |db| insert_all(db, campaign_id, first_seq, batch).await)?;
+        let n_recipients = first_seq + as_count(appended.accepted);
+        let set = with_tx!(&mut tx, |db| {
+            sqlx::query(SET_COUNT.of(self.store.pool()))
                 .bind(campaign_id.0)
                 .bind(tenant_id.0)
-                .bind(first_seq + as_count(appended.accepted))
-                .execute(&mut *tx)
+                .bind(n_recipients)
+                .execute(db)
                 .await
-                .map_err(StoreError::database(doing))?;
-            appended
+                .map(|_| ())
         });
+        set.map_err(StoreError::database(doing))?;
+        tx.commit(doing).await?;
         Ok(Some(appended))
     }
 
@@ -139,13 +144,13 @@ impl CampaignRecipients<'_> {
         page: PageRequest,
     ) -> Result<Option<Page<RecipientRecord>>, StoreError> {
         let doing = "list the recipients of a campaign";
-        let total: Option<i64> = with_reader!(self.pool, |db| {
-            sqlx::query_scalar(COUNT.of(self.pool)).bind(campaign_id.0).bind(tenant_id.0).fetch_optional(db).await
+        let total: Option<i64> = with_reader!(self.store.pool(), |db| {
+            sqlx::query_scalar(COUNT.of(self.store.pool())).bind(campaign_id.0).bind(tenant_id.0).fetch_optional(db).await
         })
         .map_err(StoreError::database(doing))?;
         let Some(total) = total else { return Ok(None) };
-        let rows = with_reader!(self.pool, |db| {
-            sqlx::query_as::<_, RecipientRow>(LIST.of(self.pool))
+        let rows = with_reader!(self.store.pool(), |db| {
+            sqlx::query_as::<_, RecipientRow>(LIST.of(self.store.pool()))
                 .bind(campaign_id.0)
                 .bind(tenant_id.0)
                 .bind(page.offset())

@@ -1,7 +1,7 @@
-//! Campaigns: their settings, their life cycle, their counters.
+//! Campaigns: their settings, their sessions, their counters.
 //!
-//! Recipients are [`crate::store::campaign_recipients`]; the counters are moved by the journal and
-//! only read here.
+//! Recipients are [`crate::store::campaign_recipients`], moves [`crate::store::campaign_moves`]; the
+//! counters are moved by the journal and only read here.
 
 use sqlx::FromRow;
 use uuid::Uuid;
@@ -11,10 +11,12 @@ use crate::domain::id::{CampaignId, SessionId, TenantId};
 use crate::domain::message::MessageSpec;
 use crate::domain::session::SessionState;
 use crate::store::campaign_recipients::{Appended, NewRecipient, as_count, insert_all};
-use crate::store::column::{RowPlace, hex_list};
+use crate::store::bind::hex_list;
+use crate::store::column::RowPlace;
 use crate::store::page::{Page, PageRequest};
-use crate::store::{Pool, Sql, Store, StoreError};
-use crate::{with_reader, with_transaction, with_writer};
+use crate::store::tx::with_tx;
+use crate::store::{Sql, Store, StoreError};
+use crate::with_reader;
 
 macro_rules! select {
     ($rest:literal) => {
@@ -62,38 +64,6 @@ const INSERT_SESSIONS: Sql = Sql::per_dialect(
     "INSERT INTO campaign_sessions (campaign_id, ordinal, session_id) \
      SELECT $1, given.key, unhex(given.value) FROM json_each($2) AS given",
 );
-const MOVE: Sql = Sql::portable(
-    "UPDATE campaigns SET state = $4, started_at_ms = COALESCE(started_at_ms, $5), \
-     finished_at_ms = COALESCE(finished_at_ms, $6) WHERE campaign_id = $1 AND tenant_id = $2 AND state = $3",
-);
-/// One row per campaign, so the campaign's id serves as the row's.
-const FILL_OUTBOX: Sql = Sql::portable(
-    "INSERT INTO outbox (outbox_id, campaign_id, next_seq, created_at_ms) VALUES ($1, $1, 0, $2) \
-     ON CONFLICT (outbox_id) DO NOTHING",
-);
-const CLEAR_OUTBOX: Sql = Sql::portable("DELETE FROM outbox WHERE outbox_id = $1");
-/// Across tenants, for the daemon.
-const STREAMS_TO_CANCEL: Sql = Sql::portable(
-    "SELECT cs.campaign_id, cs.session_id FROM campaign_counters k \
-     JOIN campaigns c ON c.campaign_id = k.campaign_id \
-     JOIN campaign_sessions cs ON cs.campaign_id = k.campaign_id \
-     WHERE c.state = $1 AND k.pending > 0 ORDER BY cs.campaign_id, cs.ordinal",
-);
-
-/// Builds the statement that moves a campaign; expands for either database.
-macro_rules! move_query {
-    ($pool:expr, $tenant_id:expr, $id:expr, $step:expr) => {{
-        let step: Move = $step;
-        sqlx::query(MOVE.of($pool))
-            .bind($id.0)
-            .bind($tenant_id.0)
-            .bind(step.from.as_str())
-            .bind(step.to.as_str())
-            .bind((step.to == CampaignState::Running).then_some(step.at_ms))
-            .bind(step.to.is_over().then_some(step.at_ms))
-    }};
-}
-
 /// A campaign.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CampaignRecord {
@@ -183,26 +153,15 @@ impl CampaignRecord {
 /// The campaigns in the database.
 #[derive(Debug, Clone, Copy)]
 pub struct Campaigns<'a> {
-    pool: &'a Pool,
+    pub(super) store: &'a Store,
 }
 
 impl Store {
     /// Returns the campaigns.
     #[must_use]
     pub fn campaigns(&self) -> Campaigns<'_> {
-        Campaigns { pool: self.pool() }
+        Campaigns { store: self }
     }
-}
-
-/// A move of a campaign's life cycle.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Move {
-    /// The state it must be in.
-    pub from: CampaignState,
-    /// The state it gets.
-    pub to: CampaignState,
-    /// When, UTC milliseconds.
-    pub at_ms: i64,
 }
 
 impl Campaigns<'_> {
@@ -218,12 +177,12 @@ impl Campaigns<'_> {
     ) -> Result<Page<CampaignRecord>, StoreError> {
         let doing = "list campaigns";
         let state = state.map(CampaignState::as_str);
-        let total: i64 = with_reader!(self.pool, |db| {
-            sqlx::query_scalar(COUNT.of(self.pool)).bind(tenant_id.0).bind(state).fetch_one(db).await
+        let total: i64 = with_reader!(self.store.pool(), |db| {
+            sqlx::query_scalar(COUNT.of(self.store.pool())).bind(tenant_id.0).bind(state).fetch_one(db).await
         })
         .map_err(StoreError::database(doing))?;
-        let rows = with_reader!(self.pool, |db| {
-            sqlx::query_as::<_, CampaignRow>(LIST.of(self.pool))
+        let rows = with_reader!(self.store.pool(), |db| {
+            sqlx::query_as::<_, CampaignRow>(LIST.of(self.store.pool()))
                 .bind(tenant_id.0)
                 .bind(state)
                 .bind(i64::from(page.limit()))
@@ -241,8 +200,8 @@ impl Campaigns<'_> {
     /// # Errors
     /// [`StoreError::Database`] when it could not be read.
     pub async fn find(&self, tenant_id: TenantId, id: CampaignId) -> Result<Option<CampaignRecord>, StoreError> {
-        let row = with_reader!(self.pool, |db| {
-            sqlx::query_as::<_, CampaignRow>(FIND.of(self.pool)).bind(id.0).bind(tenant_id.0).fetch_optional(db).await
+        let row = with_reader!(self.store.pool(), |db| {
+            sqlx::query_as::<_, CampaignRow>(FIND.of(self.store.pool())).bind(id.0).bind(tenant_id.0).fetch_optional(db).await
         });
         let row = row.map_err(StoreError::database("find a campaign"))?;
         row.map(CampaignRecord::try_from).transpose()
@@ -253,8 +212,8 @@ impl Campaigns<'_> {
     /// # Errors
     /// [`StoreError::Database`] when they could not be read.
     pub async fn session_ids(&self, tenant_id: TenantId, id: CampaignId) -> Result<Vec<SessionId>, StoreError> {
-        let ids: Result<Vec<Uuid>, _> = with_reader!(self.pool, |db| {
-            sqlx::query_scalar(SESSIONS.of(self.pool)).bind(id.0).bind(tenant_id.0).fetch_all(db).await
+        let ids: Result<Vec<Uuid>, _> = with_reader!(self.store.pool(), |db| {
+            sqlx::query_scalar(SESSIONS.of(self.store.pool())).bind(id.0).bind(tenant_id.0).fetch_all(db).await
         });
         let ids = ids.map_err(StoreError::database("list the sessions of a campaign"))?;
         Ok(ids.into_iter().map(SessionId).collect())
@@ -265,8 +224,8 @@ impl Campaigns<'_> {
     /// # Errors
     /// [`StoreError::Database`] when they could not be read.
     pub async fn session_states(&self, tenant_id: TenantId, id: CampaignId) -> Result<Vec<SessionState>, StoreError> {
-        let words: Result<Vec<String>, _> = with_reader!(self.pool, |db| {
-            sqlx::query_scalar(SESSION_STATES.of(self.pool)).bind(id.0).bind(tenant_id.0).fetch_all(db).await
+        let words: Result<Vec<String>, _> = with_reader!(self.store.pool(), |db| {
+            sqlx::query_scalar(SESSION_STATES.of(self.store.pool())).bind(id.0).bind(tenant_id.0).fetch_all(db).await
         });
         let words = words.map_err(StoreError::database("read the states of a campaign's sessions"))?;
         let place = RowPlace { table: "sessions", key: format_args!("campaign {id}").to_string() };
@@ -287,8 +246,9 @@ impl Campaigns<'_> {
         let doing = "add a campaign";
         let message = serde_json::to_string(&campaign.message).map_err(|error| sqlx::Error::Encode(error.into()));
         let message = message.map_err(StoreError::database(doing))?;
-        let appended = with_transaction!(self.pool, doing, |tx| {
-            sqlx::query(INSERT.of(self.pool))
+        let mut tx = self.store.begin_write(doing).await?;
+        let inserted = with_tx!(&mut tx, |db| {
+            sqlx::query(INSERT.of(self.store.pool()))
                 .bind(campaign.id.0)
                 .bind(campaign.tenant_id.0)
                 .bind(&campaign.name)
@@ -297,100 +257,34 @@ impl Campaigns<'_> {
                 .bind(campaign.on_unknown.as_str())
                 .bind(campaign.expires_at_ms)
                 .bind(campaign.created_at_ms)
-                .execute(&mut *tx)
+                .execute(db)
                 .await
-                .map_err(StoreError::database(doing))?;
-            sqlx::query(INSERT_SESSIONS.of(self.pool))
+                .map(|_| ())
+        });
+        inserted.map_err(StoreError::database(doing))?;
+        let session_ids: Vec<Uuid> = session_ids.iter().map(|id| id.0).collect();
+        let inserted = with_tx!(&mut tx, |db| {
+            sqlx::query(INSERT_SESSIONS.of(self.store.pool()))
                 .bind(campaign.id.0)
-                .bind(hex_list(session_ids.iter().map(|id| id.0)))
-                .execute(&mut *tx)
+                .bind(hex_list(&session_ids))
+                .execute(db)
                 .await
-                .map_err(StoreError::database(doing))?;
-            let appended = insert_all(tx, campaign.id, 0, recipients).await?;
-            sqlx::query(SET_COUNT.of(self.pool))
+                .map(|_| ())
+        });
+        inserted.map_err(StoreError::database(doing))?;
+        let appended = with_tx!(&mut tx, |db| insert_all(db, campaign.id, 0, recipients).await)?;
+        let set = with_tx!(&mut tx, |db| {
+            sqlx::query(SET_COUNT.of(self.store.pool()))
                 .bind(campaign.id.0)
                 .bind(campaign.tenant_id.0)
                 .bind(as_count(appended.accepted))
-                .execute(&mut *tx)
+                .execute(db)
                 .await
-                .map_err(StoreError::database(doing))?;
-            appended
+                .map(|_| ())
         });
+        set.map_err(StoreError::database(doing))?;
+        tx.commit(doing).await?;
         Ok(appended)
-    }
-
-    /// Moves a campaign from one state to another; `false` if it was not in `from`.
-    ///
-    /// # Errors
-    /// [`StoreError::Database`] when it was not written; safe to repeat.
-    pub async fn transition(&self, tenant_id: TenantId, id: CampaignId, step: Move) -> Result<bool, StoreError> {
-        let moved = with_writer!(self.pool, |db| {
-            move_query!(self.pool, tenant_id, id, step).execute(db).await.map(|done| done.rows_affected())
-        });
-        Ok(0 < moved.map_err(StoreError::database("move a campaign"))?)
-    }
-
-    /// Moves a campaign and puts it into the outbox, both or none; `false` if it was not in `from`.
-    ///
-    /// # Errors
-    /// [`StoreError::Database`] when nothing was written; safe to repeat.
-    pub async fn transition_into_outbox(
-        &self,
-        tenant_id: TenantId,
-        id: CampaignId,
-        step: Move,
-    ) -> Result<bool, StoreError> {
-        let doing = "start a campaign";
-        with_transaction!(self.pool, doing, |tx| {
-            let moved = move_query!(self.pool, tenant_id, id, step).execute(&mut *tx).await;
-            if moved.map_err(StoreError::database(doing))?.rows_affected() == 0 {
-                return Ok(false);
-            }
-            sqlx::query(FILL_OUTBOX.of(self.pool))
-                .bind(id.0)
-                .bind(step.at_ms)
-                .execute(&mut *tx)
-                .await
-                .map_err(StoreError::database(doing))?;
-        });
-        Ok(true)
-    }
-
-    /// Moves a campaign and takes it out of the outbox, both or none; `false` if it was not in `from`.
-    ///
-    /// # Errors
-    /// [`StoreError::Database`] when nothing was written; safe to repeat.
-    pub async fn transition_out_of_outbox(
-        &self,
-        tenant_id: TenantId,
-        id: CampaignId,
-        step: Move,
-    ) -> Result<bool, StoreError> {
-        let doing = "cancel a campaign";
-        with_transaction!(self.pool, doing, |tx| {
-            let moved = move_query!(self.pool, tenant_id, id, step).execute(&mut *tx).await;
-            if moved.map_err(StoreError::database(doing))?.rows_affected() == 0 {
-                return Ok(false);
-            }
-            sqlx::query(CLEAR_OUTBOX.of(self.pool))
-                .bind(id.0)
-                .execute(&mut *tx)
-                .await
-                .map_err(StoreError::database(doing))?;
-        });
-        Ok(true)
-    }
-
-    /// Lists the streams of cancelled campaigns that have deliveries waiting, of all tenants.
-    ///
-    /// # Errors
-    /// [`StoreError::Database`] when they could not be read.
-    pub async fn streams_to_cancel(&self) -> Result<Vec<(CampaignId, SessionId)>, StoreError> {
-        let rows: Result<Vec<(Uuid, Uuid)>, _> = with_reader!(self.pool, |db| {
-            sqlx::query_as(STREAMS_TO_CANCEL.of(self.pool)).bind(CampaignState::Cancelled.as_str()).fetch_all(db).await
-        });
-        let rows = rows.map_err(StoreError::database("find cancelled campaigns"))?;
-        Ok(rows.into_iter().map(|(campaign, session)| (CampaignId(campaign), SessionId(session))).collect())
     }
 }
 

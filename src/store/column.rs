@@ -1,11 +1,10 @@
-//! Columns read back into domain values, and lists of ids as one parameter.
+//! Columns read back into domain values.
 //!
 //! What cannot be read back names its table, column and row.
 
 use std::fmt::Display;
 
 use serde::de::DeserializeOwned;
-use uuid::Uuid;
 
 use crate::domain::recipient::Recipient;
 use crate::store::StoreError;
@@ -42,20 +41,4 @@ impl<K: Display> RowPlace<K> {
     pub(super) fn recipient(&self, text: &str) -> Result<Recipient, StoreError> {
         self.known("recipient", Recipient::from_stored(text))
     }
-}
-
-/// Writes ids as a JSON list of hexadecimal texts: one parameter that both databases can read,
-/// PostgreSQL by `json_array_elements_text`, SQLite by `json_each` and `unhex`.
-pub(super) fn hex_list(ids: impl IntoIterator<Item = Uuid>) -> String {
-    let mut list = String::from("[");
-    for id in ids {
-        if 1 < list.len() {
-            list.push(',');
-        }
-        list.push('"');
-        list.push_str(&id.simple().to_string());
-        list.push('"');
-    }
-    list.push(']');
-    list
 }

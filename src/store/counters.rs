@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::domain::campaign::Counters;
 use crate::domain::id::CampaignId;
 use crate::store::bind::{Hex, column, to_json};
-use crate::store::tx::Tx;
+use crate::store::tx::{Tx, with_tx};
 use crate::store::{Sql, StoreError};
 
 const ADD: Sql = Sql::per_dialect(
@@ -39,6 +39,16 @@ const ADD: Sql = Sql::per_dialect(
          unknown = c.unknown + EXCLUDED.unknown \
      RETURNING campaign_id, accepted, pending, sending, sent, delivered, read, failed_limit, failed_unavailable, \
          skipped, cancelled, unknown",
+);
+
+const ALL: Sql = Sql::portable(
+    "SELECT campaign_id, accepted, pending, sending, sent, delivered, read, failed_limit, failed_unavailable, \
+         skipped, cancelled, unknown FROM campaign_counters",
+);
+
+const OF_CAMPAIGN: Sql = Sql::portable(
+    "SELECT campaign_id, accepted, pending, sending, sent, delivered, read, failed_limit, failed_unavailable, \
+         skipped, cancelled, unknown FROM campaign_counters WHERE campaign_id = $1",
 );
 
 /// A row of `campaign_counters`.
@@ -116,12 +126,57 @@ impl Tx {
             }
             Self::Sqlite(tx) => {
                 let json = to_json(&rows, |(id, v)| {
-                    (Hex(*id), v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7], v[8], v[9], v[10])
+                    (
+                        Hex(*id),
+                        v[0],
+                        v[1],
+                        v[2],
+                        v[3],
+                        v[4],
+                        v[5],
+                        v[6],
+                        v[7],
+                        v[8],
+                        v[9],
+                        v[10],
+                    )
                 });
                 sqlx::query_as(ADD.sqlite()).bind(json).fetch_all(&mut **tx).await
             }
         }
         .map_err(StoreError::database(doing))?;
         Ok(rows.into_iter().map(Into::into).collect())
+    }
+
+    /// Returns the counters of one campaign, none before its first delivery.
+    pub(crate) async fn counters_of(
+        &mut self,
+        campaign_id: CampaignId,
+        doing: &'static str,
+    ) -> Result<Option<Counters>, StoreError> {
+        let sql = OF_CAMPAIGN.postgres();
+        let row = with_tx!(self, |db| {
+            sqlx::query_as::<_, CountersRow>(sql)
+                .bind(campaign_id.0)
+                .fetch_optional(db)
+                .await
+        });
+        Ok(row
+            .map_err(StoreError::database(doing))?
+            .map(|row| <(CampaignId, Counters)>::from(row).1))
+    }
+
+    /// Returns the counters of all campaigns.
+    pub(crate) async fn all_counters(
+        &mut self,
+        doing: &'static str,
+    ) -> Result<Vec<(CampaignId, Counters)>, StoreError> {
+        let sql = ALL.postgres();
+        let rows = with_tx!(self, |db| sqlx::query_as::<_, CountersRow>(sql).fetch_all(db).await);
+        Ok(rows
+            .map_err(StoreError::database(doing))?
+            .into_iter()
+            .map(Into::into)
+            .collect())
     }
 }

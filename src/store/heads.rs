@@ -2,12 +2,16 @@
 //!
 //! Finds pending work along columns that never change; keeps no cursor of its own.
 
+use uuid::Uuid;
+
 use crate::domain::campaign::OnUnknown;
 use crate::domain::id::{CampaignId, DeliveryId, JobId, SessionId, TenantId};
 use crate::domain::job::TrafficClass;
 use crate::domain::message::{MessageSpec, Variables};
 use crate::domain::recipient::Recipient;
-use crate::store::{Store, StoreError};
+use crate::store::bind::{column, hex_list, to_u32};
+use crate::store::tx::Tx;
+use crate::store::{Pool, Sql, Store, StoreError};
 
 /// Asks for the next pending deliveries of one stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,13 +72,112 @@ pub struct JobRow {
     pub message: MessageSpec,
 }
 
+/// Goes along the index on columns that never change, one stretch per request.
+const FETCH: Sql = Sql::per_dialect(
+    "SELECT r.no, d.* \
+     FROM UNNEST($1::uuid[], $2::uuid[], $3::int8[], $4::int8[]) \
+          WITH ORDINALITY AS r (session_id, campaign_id, after_seq, n_max, no) \
+     CROSS JOIN LATERAL ( \
+         SELECT delivery_id, job_id, seq, recipient, variables, n_attempts, due_at_ms FROM deliveries d \
+         WHERE d.session_id = r.session_id AND d.campaign_id = r.campaign_id AND r.after_seq < d.seq \
+           AND d.state = 'pending' ORDER BY d.seq LIMIT r.n_max) AS d \
+     ORDER BY r.no, d.seq",
+    "SELECT 1 AS no, delivery_id, job_id, seq, recipient, variables, n_attempts, due_at_ms FROM deliveries \
+     WHERE session_id = $1 AND campaign_id = $2 AND $3 < seq AND state = 'pending' ORDER BY seq LIMIT $4",
+);
+
+const FIND_JOBS: Sql = Sql::per_dialect(
+    "SELECT job_id, tenant_id, session_id, campaign_id, traffic_class, on_unknown, not_before_ms, expires_at_ms, \
+         message FROM jobs WHERE job_id = ANY($1)",
+    "SELECT job_id, tenant_id, session_id, campaign_id, traffic_class, on_unknown, not_before_ms, expires_at_ms, \
+         message FROM jobs WHERE job_id IN (SELECT unhex(value) FROM json_each($1))",
+);
+
+const DOING: &str = "fetch the next deliveries";
+const DOING_JOBS: &str = "find jobs";
+
+#[derive(sqlx::FromRow)]
+struct StoredHead {
+    no: i64,
+    delivery_id: Uuid,
+    job_id: Uuid,
+    seq: i64,
+    recipient: String,
+    variables: String,
+    n_attempts: i32,
+    due_at_ms: i64,
+}
+
+impl StoredHead {
+    fn into_head(self, request: &HeadRequest) -> Result<Head, StoreError> {
+        let corrupt = |column| StoreError::corrupt("deliveries", column, self.delivery_id);
+        Ok(Head {
+            delivery_id: DeliveryId(self.delivery_id),
+            session_id: request.session_id,
+            campaign_id: request.campaign_id,
+            job_id: JobId(self.job_id),
+            seq: self.seq,
+            recipient: Recipient::from_stored(&self.recipient).ok_or_else(|| corrupt("recipient"))?,
+            variables: serde_json::from_str(&self.variables).map_err(|_| corrupt("variables"))?,
+            n_attempts: to_u32(self.n_attempts),
+            due_at_ms: self.due_at_ms,
+        })
+    }
+}
+
+#[derive(sqlx::FromRow)]
+struct StoredJob {
+    job_id: Uuid,
+    tenant_id: Uuid,
+    session_id: Uuid,
+    campaign_id: Uuid,
+    traffic_class: String,
+    on_unknown: String,
+    not_before_ms: Option<i64>,
+    expires_at_ms: Option<i64>,
+    message: String,
+}
+
+impl TryFrom<StoredJob> for JobRow {
+    type Error = StoreError;
+
+    fn try_from(row: StoredJob) -> Result<Self, StoreError> {
+        let corrupt = |column| StoreError::corrupt("jobs", column, row.job_id);
+        Ok(Self {
+            job_id: JobId(row.job_id),
+            tenant_id: TenantId(row.tenant_id),
+            session_id: SessionId(row.session_id),
+            campaign_id: CampaignId(row.campaign_id),
+            traffic_class: TrafficClass::parse(&row.traffic_class).ok_or_else(|| corrupt("traffic_class"))?,
+            on_unknown: OnUnknown::parse(&row.on_unknown).ok_or_else(|| corrupt("on_unknown"))?,
+            not_before_ms: row.not_before_ms,
+            expires_at_ms: row.expires_at_ms,
+            message: serde_json::from_str(&row.message).map_err(|_| corrupt("message"))?,
+        })
+    }
+}
+
 impl Store {
     /// Returns the pending deliveries behind each request's place, in stream order, one list per request.
     ///
     /// # Errors
     /// [`StoreError::Database`] when the read failed, [`StoreError::Corrupt`] when a row can not be read.
     pub async fn fetch_heads(&self, requests: &[HeadRequest]) -> Result<Vec<Vec<Head>>, StoreError> {
-        todo!("{requests:?}")
+        let mut heads: Vec<Vec<Head>> = requests.iter().map(|_| Vec::new()).collect();
+        if requests.is_empty() {
+            return Ok(heads);
+        }
+        let mut tx = self.begin_read(DOING).await?;
+        let rows = tx.heads(requests).await.map_err(StoreError::database(DOING))?;
+        tx.commit(DOING).await?;
+        for row in rows {
+            let place = usize::try_from(row.no - 1)
+                .ok()
+                .and_then(|i| Some((requests.get(i)?, heads.get_mut(i)?)));
+            let (request, heads) = place.expect("the statement numbers its rows by request, from 1");
+            heads.push(row.into_head(request)?);
+        }
+        Ok(heads)
     }
 
     /// Returns the jobs that exist among the given ones, in no order.
@@ -82,6 +185,49 @@ impl Store {
     /// # Errors
     /// [`StoreError::Database`] when the read failed, [`StoreError::Corrupt`] when a row can not be read.
     pub async fn find_jobs(&self, job_ids: &[JobId]) -> Result<Vec<JobRow>, StoreError> {
-        todo!("{job_ids:?}")
+        if job_ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let ids = column(job_ids, |job_id| job_id.0);
+        let rows: Vec<StoredJob> = match self.pool() {
+            Pool::Postgres(pool) => sqlx::query_as(FIND_JOBS.postgres()).bind(ids).fetch_all(pool).await,
+            Pool::Sqlite { reader, .. } => {
+                sqlx::query_as(FIND_JOBS.sqlite())
+                    .bind(hex_list(&ids))
+                    .fetch_all(reader)
+                    .await
+            }
+        }
+        .map_err(StoreError::database(DOING_JOBS))?;
+        rows.into_iter().map(JobRow::try_from).collect()
+    }
+}
+
+impl Tx {
+    async fn heads(&mut self, requests: &[HeadRequest]) -> Result<Vec<StoredHead>, sqlx::Error> {
+        match self {
+            Self::Postgres(tx) => {
+                sqlx::query_as(FETCH.postgres())
+                    .bind(column(requests, |request| request.session_id.0))
+                    .bind(column(requests, |request| request.campaign_id.0))
+                    .bind(column(requests, |request| request.after_seq))
+                    .bind(column(requests, |request| i64::from(request.limit)))
+                    .fetch_all(&mut **tx)
+                    .await
+            }
+            Self::Sqlite(tx) => {
+                let mut all = Vec::new();
+                for (no, request) in (1..).zip(requests) {
+                    let query = sqlx::query_as::<_, StoredHead>(FETCH.sqlite())
+                        .bind(request.session_id.0)
+                        .bind(request.campaign_id.0)
+                        .bind(request.after_seq)
+                        .bind(request.limit);
+                    let rows = query.fetch_all(&mut **tx).await?;
+                    all.extend(rows.into_iter().map(|row| StoredHead { no, ..row }));
+                }
+                Ok(all)
+            }
+        }
     }
 }

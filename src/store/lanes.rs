@@ -2,11 +2,16 @@
 //!
 //! Read only; the journal writes limiter states and places in streams.
 
+use uuid::Uuid;
+
 use crate::domain::campaign::CampaignState;
 use crate::domain::id::{CampaignId, SessionId, TenantId};
 use crate::domain::job::TrafficClass;
+use crate::domain::pacing::Pacing;
 use crate::domain::session::SessionState;
-use crate::store::{Store, StoreError};
+use crate::store::bind::to_u32;
+use crate::store::{Sql, Store, StoreError};
+use crate::with_reader;
 
 /// A lane as it was last saved.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,13 +47,102 @@ pub struct StreamRow {
     pub campaign_state: Option<CampaignState>,
 }
 
+const LANES: Sql = Sql::portable(
+    "SELECT s.session_id, s.tenant_id, s.state, s.phone_number_id, s.rate_per_minute, s.burst, l.tat_us \
+     FROM sessions s LEFT JOIN lanes l ON l.session_id = s.session_id ORDER BY s.session_id",
+);
+
+const LANE: Sql = Sql::portable(
+    "SELECT s.session_id, s.tenant_id, s.state, s.phone_number_id, s.rate_per_minute, s.burst, l.tat_us \
+     FROM sessions s LEFT JOIN lanes l ON l.session_id = s.session_id WHERE s.session_id = $1",
+);
+
+const STREAMS: Sql = Sql::portable(
+    "SELECT s.session_id, s.campaign_id, s.traffic_class, s.done_below_seq, c.state AS campaign_state \
+     FROM lane_streams s LEFT JOIN campaigns c ON c.campaign_id = s.campaign_id \
+     WHERE c.state IS NULL OR c.state IN ('running', 'paused') ORDER BY s.session_id, s.campaign_id",
+);
+
+const STREAMS_OF_CAMPAIGN: Sql = Sql::portable(
+    "SELECT s.session_id, s.campaign_id, s.traffic_class, s.done_below_seq, c.state AS campaign_state \
+     FROM lane_streams s LEFT JOIN campaigns c ON c.campaign_id = s.campaign_id \
+     WHERE s.campaign_id = $1 ORDER BY s.session_id",
+);
+
+const DOING: &str = "read lanes";
+const DOING_STREAMS: &str = "read the streams of lanes";
+
+#[derive(sqlx::FromRow)]
+struct StoredLane {
+    session_id: Uuid,
+    tenant_id: Uuid,
+    state: String,
+    phone_number_id: Option<String>,
+    rate_per_minute: Option<f64>,
+    burst: Option<i32>,
+    tat_us: Option<i64>,
+}
+
+impl TryFrom<StoredLane> for LaneRow {
+    type Error = StoreError;
+
+    fn try_from(row: StoredLane) -> Result<Self, StoreError> {
+        let corrupt = || StoreError::corrupt("sessions", "state", row.session_id);
+        Ok(Self {
+            session_id: SessionId(row.session_id),
+            tenant_id: TenantId(row.tenant_id),
+            state: SessionState::parse(&row.state).ok_or_else(corrupt)?,
+            phone_number_id: row.phone_number_id,
+            rate_per_minute: row.rate_per_minute,
+            burst: row.burst.map(to_u32),
+            tat_us: row.tat_us,
+        })
+    }
+}
+
+#[derive(sqlx::FromRow)]
+struct StoredStream {
+    session_id: Uuid,
+    campaign_id: Uuid,
+    traffic_class: String,
+    done_below_seq: i64,
+    campaign_state: Option<String>,
+}
+
+impl TryFrom<StoredStream> for StreamRow {
+    type Error = StoreError;
+
+    fn try_from(row: StoredStream) -> Result<Self, StoreError> {
+        let class = TrafficClass::parse(&row.traffic_class);
+        let state = row.campaign_state.as_deref().map(CampaignState::parse);
+        Ok(Self {
+            session_id: SessionId(row.session_id),
+            campaign_id: CampaignId(row.campaign_id),
+            traffic_class: class.ok_or_else(|| {
+                StoreError::corrupt("lane_streams", "traffic_class", format_args!("{}", row.session_id))
+            })?,
+            done_below_seq: row.done_below_seq,
+            campaign_state: state
+                .map(|state| state.ok_or_else(|| StoreError::corrupt("campaigns", "state", row.campaign_id)))
+                .transpose()?,
+        })
+    }
+}
+
 impl Store {
     /// Returns a lane per session, of all tenants, in order of session.
     ///
     /// # Errors
     /// [`StoreError::Database`] when the read failed, [`StoreError::Corrupt`] when a row can not be read.
     pub async fn lanes(&self) -> Result<Vec<LaneRow>, StoreError> {
-        todo!()
+        let sql = LANES.of(self.pool());
+        let rows = with_reader!(self.pool(), |db| sqlx::query_as::<_, StoredLane>(sql)
+            .fetch_all(db)
+            .await);
+        rows.map_err(StoreError::database(DOING))?
+            .into_iter()
+            .map(LaneRow::try_from)
+            .collect()
     }
 
     /// Returns the lane of one session, `None` when there is no such session.
@@ -56,7 +150,16 @@ impl Store {
     /// # Errors
     /// As [`Store::lanes`].
     pub async fn lane(&self, session_id: SessionId) -> Result<Option<LaneRow>, StoreError> {
-        todo!("{session_id}")
+        let sql = LANE.of(self.pool());
+        let row = with_reader!(self.pool(), |db| {
+            sqlx::query_as::<_, StoredLane>(sql)
+                .bind(session_id.0)
+                .fetch_optional(db)
+                .await
+        });
+        row.map_err(StoreError::database(DOING))?
+            .map(LaneRow::try_from)
+            .transpose()
     }
 
     /// Returns the streams that may still have work: of running and paused campaigns, of campaigns
@@ -65,7 +168,14 @@ impl Store {
     /// # Errors
     /// As [`Store::lanes`].
     pub async fn streams(&self) -> Result<Vec<StreamRow>, StoreError> {
-        todo!()
+        let sql = STREAMS.of(self.pool());
+        let rows = with_reader!(self.pool(), |db| sqlx::query_as::<_, StoredStream>(sql)
+            .fetch_all(db)
+            .await);
+        rows.map_err(StoreError::database(DOING_STREAMS))?
+            .into_iter()
+            .map(StreamRow::try_from)
+            .collect()
     }
 
     /// Returns all streams of one campaign, whatever its state.
@@ -73,6 +183,25 @@ impl Store {
     /// # Errors
     /// As [`Store::lanes`].
     pub async fn streams_of_campaign(&self, campaign_id: CampaignId) -> Result<Vec<StreamRow>, StoreError> {
-        todo!("{campaign_id}")
+        let sql = STREAMS_OF_CAMPAIGN.of(self.pool());
+        let rows = with_reader!(self.pool(), |db| {
+            sqlx::query_as::<_, StoredStream>(sql)
+                .bind(campaign_id.0)
+                .fetch_all(db)
+                .await
+        });
+        rows.map_err(StoreError::database(DOING_STREAMS))?
+            .into_iter()
+            .map(StreamRow::try_from)
+            .collect()
+    }
+}
+
+impl LaneRow {
+    /// Returns the session's own pacing, or the default where it has none.
+    #[must_use]
+    pub fn pacing(&self, default: Pacing) -> Pacing {
+        let own = self.rate_per_minute.map(|rate| Pacing::new(rate, self.burst.unwrap_or(default.burst().get())));
+        own.and_then(Result::ok).unwrap_or(default)
     }
 }

@@ -1,6 +1,7 @@
-//! Deliveries as the API shows them: one, its history, a campaign's export.
+//! Deliveries as the API shows them: one, or a campaign's export; and single messages on their way in.
 //!
-//! Only reads; the message path writes them in batches elsewhere.
+//! A delivery's history is [`crate::store::timeline`]; the message path writes deliveries in batches
+//! elsewhere.
 
 use sqlx::FromRow;
 use uuid::Uuid;
@@ -12,8 +13,10 @@ use crate::domain::job::Job;
 use crate::domain::recipient::Recipient;
 use crate::limits::EXPORT_STEP_MAX;
 use crate::store::column::RowPlace;
-use crate::store::{Pool, Sql, Store, StoreError};
+use crate::store::{Sql, Store, StoreError};
 use crate::{with_reader, with_writer};
+
+pub use crate::store::timeline::{TimelineEvent, TimelineKind};
 
 const FIND: Sql = Sql::portable(
     "SELECT delivery_id, session_id, campaign_id, seq, recipient, state, failure_class, reason, provider_code, \
@@ -32,11 +35,6 @@ const EXPORT: Sql = Sql::portable(
 const FIND_IN_OUTBOX: Sql = Sql::portable("SELECT job, created_at_ms FROM outbox WHERE outbox_id = $1");
 const INSERT_JOB: Sql = Sql::portable(
     "INSERT INTO outbox (outbox_id, campaign_id, job, next_seq, created_at_ms) VALUES ($1, $2, $3, 0, $4)",
-);
-const ATTEMPTS: Sql = Sql::portable(
-    "SELECT a.attempt_no, a.started_at_ms, o.outcome, o.failure_class, o.reason, o.provider_code, o.ended_at_ms \
-     FROM attempts a LEFT JOIN attempt_outcomes o ON o.delivery_id = a.delivery_id AND o.attempt_no = a.attempt_no \
-     WHERE a.delivery_id = $1 ORDER BY a.attempt_no",
 );
 const OWNER: Sql = Sql::portable("SELECT 1 FROM campaigns WHERE campaign_id = $1 AND tenant_id = $2");
 const SESSIONS: Sql = Sql::portable(
@@ -108,51 +106,6 @@ impl DeliveryRecord {
     }
 }
 
-/// One thing that happened to a delivery.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TimelineEvent {
-    /// When, UTC milliseconds.
-    pub at_ms: i64,
-    /// What.
-    pub kind: TimelineKind,
-}
-
-/// What can stand in a timeline.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum TimelineKind {
-    /// We accepted it.
-    Queued,
-    /// An attempt was made durable, just before it was sent.
-    AttemptStarted {
-        /// Which attempt, from 1.
-        attempt_no: i32,
-    },
-    /// An attempt ended.
-    AttemptEnded {
-        /// Which attempt, from 1.
-        attempt_no: i32,
-        /// `accepted`, `deferred`, `rejected`, `unknown` or `withdrawn`.
-        outcome: String,
-        /// Class of the failure.
-        failure_class: Option<FailureClass>,
-        /// Reason of the failure.
-        reason: Option<Reason>,
-        /// The provider's own code.
-        provider_code: Option<String>,
-    },
-    /// The provider reported that it reached the phone.
-    Delivered,
-    /// The provider reported that it was read.
-    Read,
-    /// It was settled in a way that no attempt explains: failed by a receipt, skipped, cancelled.
-    Settled {
-        /// The state it was settled in.
-        state: DeliveryState,
-        /// Reason of the failure.
-        reason: Option<Reason>,
-    },
-}
-
 /// Where an export goes on: behind delivery `seq` of the campaign's session number `ordinal`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ExportCursor {
@@ -179,14 +132,14 @@ impl ExportCursor {
 /// Deliveries as the API shows them.
 #[derive(Debug, Clone, Copy)]
 pub struct Messages<'a> {
-    pool: &'a Pool,
+    pub(super) store: &'a Store,
 }
 
 impl Store {
     /// Returns the deliveries as the API shows them.
     #[must_use]
     pub fn messages(&self) -> Messages<'_> {
-        Messages { pool: self.pool() }
+        Messages { store: self }
     }
 }
 
@@ -199,8 +152,8 @@ impl Messages<'_> {
         let doing = "accept a message";
         let text = serde_json::to_string(job).map_err(|error| sqlx::Error::Encode(error.into()));
         let text = text.map_err(StoreError::database(doing))?;
-        with_writer!(self.pool, |db| {
-            sqlx::query(INSERT_JOB.of(self.pool))
+        with_writer!(self.store.pool(), |db| {
+            sqlx::query(INSERT_JOB.of(self.store.pool()))
                 .bind(id.0)
                 .bind(job.campaign().0)
                 .bind(text)
@@ -228,16 +181,16 @@ impl Messages<'_> {
     }
 
     async fn find_admitted(&self, tenant_id: TenantId, id: DeliveryId) -> Result<Option<DeliveryRecord>, StoreError> {
-        let row = with_reader!(self.pool, |db| {
-            sqlx::query_as::<_, DeliveryRow>(FIND.of(self.pool)).bind(id.0).bind(tenant_id.0).fetch_optional(db).await
+        let row = with_reader!(self.store.pool(), |db| {
+            sqlx::query_as::<_, DeliveryRow>(FIND.of(self.store.pool())).bind(id.0).bind(tenant_id.0).fetch_optional(db).await
         });
         let row = row.map_err(StoreError::database("find a delivery"))?;
         row.map(DeliveryRecord::try_from).transpose()
     }
 
     async fn find_in_outbox(&self, tenant_id: TenantId, id: DeliveryId) -> Result<Option<DeliveryRecord>, StoreError> {
-        let row: Result<Option<(Option<String>, i64)>, _> = with_reader!(self.pool, |db| {
-            sqlx::query_as(FIND_IN_OUTBOX.of(self.pool)).bind(id.0).fetch_optional(db).await
+        let row: Result<Option<(Option<String>, i64)>, _> = with_reader!(self.store.pool(), |db| {
+            sqlx::query_as(FIND_IN_OUTBOX.of(self.store.pool())).bind(id.0).fetch_optional(db).await
         });
         let row = row.map_err(StoreError::database("find a message in the outbox"))?;
         let Some((Some(job), created_at_ms)) = row else { return Ok(None) };
@@ -248,24 +201,6 @@ impl Messages<'_> {
         }
         let delivery = place.known("job", job.deliveries.iter().find(|delivery| delivery.id == id))?;
         Ok(Some(DeliveryRecord::queued(id, &job, delivery.to.clone(), created_at_ms)))
-    }
-
-    /// Tells everything that happened to a delivery of the tenant, each after what it follows from;
-    /// what the provider reported carries the time of the provider's clock.
-    ///
-    /// # Errors
-    /// [`StoreError::Database`] when it could not be read.
-    pub async fn timeline(
-        &self,
-        tenant_id: TenantId,
-        id: DeliveryId,
-    ) -> Result<Option<Vec<TimelineEvent>>, StoreError> {
-        let Some(delivery) = self.find(tenant_id, id).await? else { return Ok(None) };
-        let rows = with_reader!(self.pool, |db| {
-            sqlx::query_as::<_, AttemptRow>(ATTEMPTS.of(self.pool)).bind(id.0).fetch_all(db).await
-        });
-        let rows = rows.map_err(StoreError::database("read the attempts of a delivery"))?;
-        timeline_of(&delivery, rows).map(Some)
     }
 
     /// Reads the next step of a campaign's export; `None` if the campaign is not the tenant's.
@@ -281,23 +216,23 @@ impl Messages<'_> {
         cursor: ExportCursor,
     ) -> Result<Option<ExportStep>, StoreError> {
         let doing = "export a campaign";
-        let owner = with_reader!(self.pool, |db| {
-            let query = sqlx::query(OWNER.of(self.pool)).bind(campaign_id.0).bind(tenant_id.0);
+        let owner = with_reader!(self.store.pool(), |db| {
+            let query = sqlx::query(OWNER.of(self.store.pool())).bind(campaign_id.0).bind(tenant_id.0);
             query.fetch_optional(db).await.map(|row| row.is_some())
         });
         if !owner.map_err(StoreError::database(doing))? {
             return Ok(None);
         }
-        let sessions: Result<Vec<(i32, Uuid)>, _> = with_reader!(self.pool, |db| {
-            sqlx::query_as(SESSIONS.of(self.pool)).bind(campaign_id.0).bind(cursor.ordinal).fetch_all(db).await
+        let sessions: Result<Vec<(i32, Uuid)>, _> = with_reader!(self.store.pool(), |db| {
+            sqlx::query_as(SESSIONS.of(self.store.pool())).bind(campaign_id.0).bind(cursor.ordinal).fetch_all(db).await
         });
         let limit = usize::try_from(EXPORT_STEP_MAX).expect("a step fits into memory");
         let mut deliveries: Vec<DeliveryRecord> = Vec::with_capacity(limit);
         for (ordinal, session_id) in sessions.map_err(StoreError::database(doing))? {
             let after_seq = if ordinal == cursor.ordinal { cursor.seq } else { ExportCursor::START.seq };
             let room = i64::from(EXPORT_STEP_MAX) - i64::try_from(deliveries.len()).expect("a step is short");
-            let rows = with_reader!(self.pool, |db| {
-                sqlx::query_as::<_, DeliveryRow>(EXPORT.of(self.pool))
+            let rows = with_reader!(self.store.pool(), |db| {
+                sqlx::query_as::<_, DeliveryRow>(EXPORT.of(self.store.pool()))
                     .bind(session_id)
                     .bind(campaign_id.0)
                     .bind(after_seq)
@@ -316,46 +251,6 @@ impl Messages<'_> {
         }
         Ok(Some(ExportStep { deliveries, next: None }))
     }
-}
-
-/// Puts what is known about a delivery in order.
-fn timeline_of(delivery: &DeliveryRecord, attempts: Vec<AttemptRow>) -> Result<Vec<TimelineEvent>, StoreError> {
-    let place = RowPlace { table: "attempt_outcomes", key: delivery.id };
-    let mut events = vec![TimelineEvent { at_ms: delivery.created_at_ms, kind: TimelineKind::Queued }];
-    let mut last_outcome = None;
-    for row in attempts {
-        let attempt_no = row.attempt_no;
-        events.push(TimelineEvent { at_ms: row.started_at_ms, kind: TimelineKind::AttemptStarted { attempt_no } });
-        let (Some(outcome), Some(at_ms)) = (row.outcome, row.ended_at_ms) else { continue };
-        last_outcome = Some(outcome.clone());
-        let kind = TimelineKind::AttemptEnded {
-            attempt_no,
-            outcome,
-            failure_class: place.word("failure_class", row.failure_class.as_deref(), FailureClass::parse)?,
-            reason: place.word("reason", row.reason.as_deref(), Reason::parse)?,
-            provider_code: row.provider_code,
-        };
-        events.push(TimelineEvent { at_ms, kind });
-    }
-    if let Some(at_ms) = delivery.delivered_at_ms {
-        events.push(TimelineEvent { at_ms, kind: TimelineKind::Delivered });
-    }
-    if let Some(at_ms) = delivery.read_at_ms {
-        events.push(TimelineEvent { at_ms, kind: TimelineKind::Read });
-    }
-    let explained_by = match delivery.state {
-        DeliveryState::Failed => Some("rejected"),
-        DeliveryState::Unknown => Some("unknown"),
-        DeliveryState::Skipped | DeliveryState::Cancelled => None,
-        _ => return Ok(events),
-    };
-    if let Some(at_ms) = delivery.settled_at_ms
-        && (explained_by.is_none() || explained_by != last_outcome.as_deref())
-    {
-        let kind = TimelineKind::Settled { state: delivery.state, reason: delivery.reason };
-        events.push(TimelineEvent { at_ms, kind });
-    }
-    Ok(events)
 }
 
 #[derive(FromRow)]
@@ -377,17 +272,6 @@ struct DeliveryRow {
     delivered_at_ms: Option<i64>,
     read_at_ms: Option<i64>,
     settled_at_ms: Option<i64>,
-}
-
-#[derive(FromRow)]
-struct AttemptRow {
-    attempt_no: i32,
-    started_at_ms: i64,
-    outcome: Option<String>,
-    failure_class: Option<String>,
-    reason: Option<String>,
-    provider_code: Option<String>,
-    ended_at_ms: Option<i64>,
 }
 
 impl TryFrom<DeliveryRow> for DeliveryRecord {

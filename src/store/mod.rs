@@ -25,8 +25,6 @@ pub mod page;
 
 mod column;
 
-mod transaction;
-
 pub mod tenants;
 
 pub mod users;
@@ -37,9 +35,13 @@ pub mod sessions;
 
 pub mod campaigns;
 
+pub mod campaign_moves;
+
 pub mod campaign_recipients;
 
 pub mod messages;
+
+pub mod timeline;
 
 mod bind;
 
@@ -122,7 +124,9 @@ impl Store {
                 .connect_with(options)
                 .await
                 .map_err(StoreError::database("connect to PostgreSQL"))?;
-            return Ok(Self { pool: Pool::Postgres(pool) });
+            return Ok(Self {
+                pool: Pool::Postgres(pool),
+            });
         }
         if !url.starts_with("sqlite:") {
             return Err(StoreError::Address(None));
@@ -147,7 +151,9 @@ impl Store {
             .connect_with(options)
             .await
             .map_err(StoreError::database(doing))?;
-        Ok(Self { pool: Pool::Sqlite { writer, reader } })
+        Ok(Self {
+            pool: Pool::Sqlite { writer, reader },
+        })
     }
 
     /// Wraps pools that somebody else opened; tests do.

@@ -2,9 +2,80 @@
 //!
 //! Steps of bounded size that are safe to repeat; when to take them is decided elsewhere.
 
-use crate::domain::campaign::Counters;
-use crate::domain::id::{CampaignId, SessionId};
-use crate::store::{Store, StoreError};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use uuid::Uuid;
+
+use crate::domain::attempt::Outcome;
+use crate::domain::campaign::{CampaignEvent, CampaignState, Counters, OnUnknown};
+use crate::domain::delivery::DeliveryState;
+use crate::domain::failure::{Failure, FailureClass, Reason, Retry, Scope};
+use crate::domain::id::{CampaignId, DeliveryId, SessionId};
+use crate::limits::JOURNAL_BATCH_MAX;
+use crate::store::bind::{Hex, column, to_json, to_u32};
+use crate::store::heads::HeadRequest;
+use crate::store::journal::{End, Ended, JournalBatch};
+use crate::store::moves::Moves;
+use crate::store::tx::{Tries, Tx, with_tx};
+use crate::store::{Sql, Store, StoreError};
+use crate::with_reader;
+
+/// Attempts under way, looked for where the streams have work.
+const SENDING_IN_STREAMS: Sql = Sql::portable(
+    "SELECT d.delivery_id, d.session_id, d.campaign_id, d.n_attempts FROM campaign_counters c \
+     JOIN lane_streams s ON s.campaign_id = c.campaign_id \
+     JOIN deliveries d ON d.session_id = s.session_id AND d.campaign_id = s.campaign_id \
+         AND s.done_below_seq <= d.seq AND d.state = 'sending' \
+     WHERE 0 < c.sending",
+);
+
+/// Attempts under way, wherever they are: reads the whole table.
+const SENDING_ANYWHERE: Sql =
+    Sql::portable("SELECT delivery_id, session_id, campaign_id, n_attempts FROM deliveries WHERE state = 'sending'");
+
+const COUNT_SENDING: Sql = Sql::portable("SELECT CAST(COALESCE(SUM(sending), 0) AS BIGINT) FROM campaign_counters");
+
+const DUE_RESENDS: Sql = Sql::portable(
+    "SELECT r.delivery_id, d.campaign_id FROM resends r JOIN deliveries d ON d.delivery_id = r.delivery_id \
+     WHERE r.unknown_at_ms < $1 ORDER BY r.unknown_at_ms, r.delivery_id LIMIT $2",
+);
+
+const TAKE_STREAMS_BACK: Sql = Sql::per_dialect(
+    "UPDATE lane_streams AS s SET done_below_seq = u.seq \
+     FROM UNNEST($1::uuid[], $2::uuid[], $3::int8[]) AS u (session_id, campaign_id, seq) \
+     WHERE s.session_id = u.session_id AND s.campaign_id = u.campaign_id AND u.seq < s.done_below_seq",
+    "UPDATE lane_streams AS s SET done_below_seq = u.seq \
+     FROM (SELECT unhex(value ->> 0) AS session_id, unhex(value ->> 1) AS campaign_id, value ->> 2 AS seq \
+           FROM json_each($1)) AS u \
+     WHERE s.session_id = u.session_id AND s.campaign_id = u.campaign_id AND u.seq < s.done_below_seq",
+);
+
+const WINDOW: Sql = Sql::portable(
+    "SELECT delivery_id, seq, state = 'pending' FROM deliveries \
+     WHERE session_id = $1 AND campaign_id = $2 AND $3 < seq ORDER BY seq LIMIT $4",
+);
+
+const CANCELLED_AT: Sql = Sql::portable("SELECT finished_at_ms FROM campaigns WHERE campaign_id = $1");
+
+const HOLD_CAMPAIGN: Sql = Sql::per_dialect(
+    "SELECT state, on_unknown FROM campaigns WHERE campaign_id = $1 FOR NO KEY UPDATE",
+    "SELECT state, on_unknown FROM campaigns WHERE campaign_id = $1",
+);
+
+const HAS_OUTBOX: Sql = Sql::portable("SELECT COUNT(*) FROM outbox WHERE campaign_id = $1");
+
+const FINISH: Sql =
+    Sql::portable("UPDATE campaigns SET state = $3, finished_at_ms = $4 WHERE campaign_id = $1 AND state = $2");
+
+const STATES: Sql = Sql::portable(
+    "SELECT campaign_id, state, failure_class, COUNT(*) FROM deliveries GROUP BY campaign_id, state, failure_class",
+);
+
+const DOING_ORPHANS: &str = "declare attempts unknown";
+const DOING_REQUEUE: &str = "put unknown deliveries back in line";
+const DOING_CANCEL: &str = "cancel pending deliveries";
+const DOING_FINISH: &str = "complete a campaign";
+const DOING_RECOUNT: &str = "count deliveries";
 
 impl Store {
     /// Declares every attempt under way unknown, because the process that made it is gone.
@@ -14,13 +85,40 @@ impl Store {
     /// # Errors
     /// [`StoreError::Database`] when a step failed; safe to repeat.
     pub async fn orphan_in_flight(&self, now_ms: i64) -> Result<Vec<SessionId>, StoreError> {
-        todo!("{now_ms}")
+        let mut sessions = BTreeSet::new();
+        // The counters are exact, so they tell when the quick look has missed some.
+        for sql in [SENDING_IN_STREAMS, SENDING_ANYWHERE] {
+            let sending = with_reader!(self.pool(), |db| {
+                sqlx::query_scalar::<_, i64>(COUNT_SENDING.of(self.pool()))
+                    .fetch_one(db)
+                    .await
+            });
+            if sending.map_err(StoreError::database(DOING_ORPHANS))? == 0 {
+                break;
+            }
+            let sql = sql.of(self.pool());
+            let rows = with_reader!(self.pool(), |db| {
+                sqlx::query_as::<_, (Uuid, Uuid, Uuid, i32)>(sql).fetch_all(db).await
+            });
+            let rows = rows.map_err(StoreError::database(DOING_ORPHANS))?;
+            for chunk in rows.chunks(JOURNAL_BATCH_MAX) {
+                let ends = chunk.iter().map(|row| lost_track(*row, now_ms)).collect();
+                self.write_journal(&JournalBatch {
+                    ends,
+                    ..JournalBatch::default()
+                })
+                .await?;
+            }
+            sessions.extend(rows.iter().map(|row| SessionId(row.1)));
+        }
+        Ok(sessions.into_iter().collect())
     }
 
     /// Puts unknown deliveries back in line where the job's policy is to resend, at most `limit`.
     ///
-    /// Only those that became unknown before `settled_before_ms`. Returns the streams concerned
-    /// with the lowest place put back.
+    /// Only those that became unknown before `settled_before_ms`; those of cancelled campaigns stay
+    /// unknown. Returns the streams concerned with the lowest place put back; the streams' saved
+    /// places go back with them.
     ///
     /// # Errors
     /// [`StoreError::Database`] when nothing was written; safe to repeat.
@@ -29,7 +127,51 @@ impl Store {
         settled_before_ms: i64,
         limit: u32,
     ) -> Result<Vec<(SessionId, CampaignId, i64)>, StoreError> {
-        todo!("{settled_before_ms} {limit}")
+        let mut tries = Tries::default();
+        loop {
+            let result = self.requeue_unknown_once(settled_before_ms, limit).await;
+            if !tries.again(&result) {
+                return result;
+            }
+        }
+    }
+
+    async fn requeue_unknown_once(
+        &self,
+        settled_before_ms: i64,
+        limit: u32,
+    ) -> Result<Vec<(SessionId, CampaignId, i64)>, StoreError> {
+        let mut tx = self.begin_write(DOING_REQUEUE).await?;
+        let sql = DUE_RESENDS.of(self.pool());
+        let due = with_tx!(&mut tx, |db| {
+            let query = sqlx::query_as::<_, (Uuid, Uuid)>(sql)
+                .bind(settled_before_ms)
+                .bind(i64::from(limit));
+            query.fetch_all(db).await
+        })
+        .map_err(StoreError::database(DOING_REQUEUE))?;
+        if due.is_empty() {
+            return Ok(Vec::new());
+        }
+        let cancelled = tx.hold_cancelled(column(&due, |row| row.1), DOING_REQUEUE).await?;
+        let rows = tx.lock_deliveries(column(&due, |row| row.0), DOING_REQUEUE).await?;
+        let mut moves = Moves::of(rows, cancelled);
+        let streams: Vec<_> = moves
+            .requeue_all()
+            .into_iter()
+            .map(|((lane, of), seq)| (lane, of, seq))
+            .collect();
+        tx.write_moves(&moves, DOING_REQUEUE).await?;
+        // Those that were not put back are not to be looked at again.
+        tx.forget_resends(column(&due, |row| row.0))
+            .await
+            .map_err(StoreError::database(DOING_REQUEUE))?;
+        tx.take_streams_back(&streams)
+            .await
+            .map_err(StoreError::database(DOING_REQUEUE))?;
+        tx.add_to_counters(&moves.deltas(), DOING_REQUEUE).await?;
+        tx.commit(DOING_REQUEUE).await?;
+        Ok(streams)
     }
 
     /// Cancels pending deliveries of one stream behind a place, looking at most at `limit` rows.
@@ -45,7 +187,37 @@ impl Store {
         after_seq: i64,
         limit: u32,
     ) -> Result<(usize, Option<i64>), StoreError> {
-        todo!("{campaign_id} {session_id} {after_seq} {limit}")
+        let request = HeadRequest {
+            session_id,
+            campaign_id,
+            after_seq,
+            limit,
+        };
+        let mut tries = Tries::default();
+        loop {
+            let result = self.cancel_pending_once(&request).await;
+            if !tries.again(&result) {
+                return result;
+            }
+        }
+    }
+
+    async fn cancel_pending_once(&self, request: &HeadRequest) -> Result<(usize, Option<i64>), StoreError> {
+        let mut tx = self.begin_write(DOING_CANCEL).await?;
+        let (window, cancelled_at_ms) = tx
+            .window(self, request)
+            .await
+            .map_err(StoreError::database(DOING_CANCEL))?;
+        let is_full = usize::try_from(request.limit).is_ok_and(|limit| limit <= window.len());
+        let next = window.last().map(|row| row.1).filter(|_| is_full);
+        let pending = window.iter().filter(|row| row.2).map(|row| row.0).collect();
+        let rows = tx.lock_deliveries(pending, DOING_CANCEL).await?;
+        let mut moves = Moves::of(rows, HashSet::new());
+        let n_cancelled = moves.cancel_all(cancelled_at_ms);
+        tx.write_moves(&moves, DOING_CANCEL).await?;
+        tx.add_to_counters(&moves.deltas(), DOING_CANCEL).await?;
+        tx.commit(DOING_CANCEL).await?;
+        Ok((n_cancelled, next))
     }
 
     /// Completes a running or paused campaign whose outbox is empty and whose deliveries are all settled.
@@ -53,16 +225,148 @@ impl Store {
     /// Returns whether it was completed by this call.
     ///
     /// # Errors
-    /// [`StoreError::Database`] when nothing was written; safe to repeat.
+    /// [`StoreError::Database`] when nothing was written; safe to repeat. [`StoreError::Corrupt`]
+    /// when the campaign can not be read.
     pub async fn finish_if_settled(&self, campaign_id: CampaignId, now_ms: i64) -> Result<bool, StoreError> {
-        todo!("{campaign_id} {now_ms}")
+        let mut tx = self.begin_write(DOING_FINISH).await?;
+        let sql = HOLD_CAMPAIGN.of(self.pool());
+        let row = with_tx!(&mut tx, |db| {
+            sqlx::query_as::<_, (String, String)>(sql)
+                .bind(campaign_id.0)
+                .fetch_optional(db)
+                .await
+        })
+        .map_err(StoreError::database(DOING_FINISH))?;
+        let Some((state, on_unknown)) = row else {
+            return Ok(false);
+        };
+        let corrupt = |column| StoreError::corrupt("campaigns", column, campaign_id);
+        let state = CampaignState::parse(&state).ok_or_else(|| corrupt("state"))?;
+        let on_unknown = OnUnknown::parse(&on_unknown).ok_or_else(|| corrupt("on_unknown"))?;
+        let next = state
+            .apply(CampaignEvent::LastDeliverySettled)
+            .ok()
+            .filter(|next| *next != state);
+        let Some(next) = next else { return Ok(false) };
+        // Read behind the lock: nothing can be admitted or started any more until it is released.
+        let counters = tx.counters_of(campaign_id, DOING_FINISH).await?.unwrap_or_default();
+        let sql = HAS_OUTBOX.of(self.pool());
+        let n_outbox = with_tx!(&mut tx, |db| sqlx::query_scalar::<_, i64>(sql)
+            .bind(campaign_id.0)
+            .fetch_one(db)
+            .await)
+        .map_err(StoreError::database(DOING_FINISH))?;
+        if n_outbox != 0 || !counters.all_settled(on_unknown) {
+            return Ok(false);
+        }
+        let sql = FINISH.of(self.pool());
+        with_tx!(&mut tx, |db| {
+            let query = sqlx::query(sql)
+                .bind(campaign_id.0)
+                .bind(state.as_str())
+                .bind(next.as_str())
+                .bind(now_ms);
+            query.execute(db).await.map(drop)
+        })
+        .map_err(StoreError::database(DOING_FINISH))?;
+        tx.commit(DOING_FINISH).await?;
+        Ok(true)
     }
 
-    /// Returns every campaign's counters as stored and as counted from the rows just now.
+    /// Returns every campaign's counters as stored and as counted from the rows, both as of one moment.
+    ///
+    /// Reads every delivery.
     ///
     /// # Errors
     /// [`StoreError::Database`] when the read failed, [`StoreError::Corrupt`] when a row can not be read.
     pub async fn recount(&self) -> Result<Vec<(CampaignId, Counters, Counters)>, StoreError> {
-        todo!()
+        let mut tx = self.begin_snapshot(DOING_RECOUNT).await?;
+        let mut both: BTreeMap<CampaignId, (Counters, Counters)> = BTreeMap::new();
+        for (campaign_id, stored) in tx.all_counters(DOING_RECOUNT).await? {
+            both.entry(campaign_id).or_default().0 = stored;
+        }
+        let sql = STATES.of(self.pool());
+        let counted = with_tx!(&mut tx, |db| {
+            sqlx::query_as::<_, (Uuid, String, Option<String>, i64)>(sql)
+                .fetch_all(db)
+                .await
+        })
+        .map_err(StoreError::database(DOING_RECOUNT))?;
+        tx.commit(DOING_RECOUNT).await?;
+        for (campaign_id, state, class, n) in counted {
+            let corrupt = || StoreError::corrupt("deliveries", "state", format_args!("campaign {campaign_id}"));
+            let state = DeliveryState::parse(&state).ok_or_else(corrupt)?;
+            let counted = &mut both.entry(CampaignId(campaign_id)).or_default().1;
+            *counted.of_mut(state, class.as_deref().and_then(FailureClass::parse)) += n;
+            counted.accepted += n;
+        }
+        Ok(both
+            .into_iter()
+            .map(|(campaign_id, (stored, counted))| (campaign_id, stored, counted))
+            .collect())
+    }
+}
+
+/// Makes the end of an attempt whose process is gone.
+fn lost_track((delivery_id, session_id, campaign_id, n_attempts): (Uuid, Uuid, Uuid, i32), now_ms: i64) -> End {
+    let failure = Failure {
+        class: FailureClass::WhatsappUnavailable,
+        reason: Reason::OutcomeUnknown,
+        scope: Scope::Message,
+        retry: Retry::AfterReconcile,
+        provider_code: None,
+    };
+    End {
+        delivery_id: DeliveryId(delivery_id),
+        campaign_id: CampaignId(campaign_id),
+        session_id: SessionId(session_id),
+        attempt_no: to_u32(n_attempts),
+        ended: Ended::Outcome(Outcome::Unknown(failure)),
+        ended_at_ms: now_ms,
+        due_at_ms: 0,
+    }
+}
+
+/// Some rows of a stream, each with its place and whether it is pending, and when the stream's
+/// campaign was cancelled.
+type Window = (Vec<(Uuid, i64, bool)>, Option<i64>);
+
+impl Tx {
+    async fn window(&mut self, store: &Store, request: &HeadRequest) -> Result<Window, sqlx::Error> {
+        let (window, cancelled_at) = (WINDOW.of(store.pool()), CANCELLED_AT.of(store.pool()));
+        with_tx!(self, |db| {
+            let query = sqlx::query_as::<_, (Uuid, i64, bool)>(window)
+                .bind(request.session_id.0)
+                .bind(request.campaign_id.0)
+                .bind(request.after_seq)
+                .bind(i64::from(request.limit));
+            let rows = query.fetch_all(&mut *db).await?;
+            let query = sqlx::query_scalar::<_, Option<i64>>(cancelled_at).bind(request.campaign_id.0);
+            let cancelled_at_ms = query.fetch_optional(db).await?.flatten();
+            Ok((rows, cancelled_at_ms))
+        })
+    }
+
+    async fn take_streams_back(&mut self, rows: &[(SessionId, CampaignId, i64)]) -> Result<(), sqlx::Error> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        match self {
+            Self::Postgres(tx) => sqlx::query(TAKE_STREAMS_BACK.postgres())
+                .bind(column(rows, |row| row.0.0))
+                .bind(column(rows, |row| row.1.0))
+                .bind(column(rows, |row| row.2))
+                .execute(&mut **tx)
+                .await
+                .map(drop),
+            Self::Sqlite(tx) => {
+                let json = to_json(rows, |row| (Hex(row.0.0), Hex(row.1.0), row.2));
+                sqlx::query(TAKE_STREAMS_BACK.sqlite())
+                    .bind(json)
+                    .execute(&mut **tx)
+                    .await
+                    .map(drop)
+            }
+        }
     }
 }

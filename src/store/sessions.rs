@@ -7,14 +7,18 @@ use uuid::Uuid;
 
 use crate::domain::id::{SessionId, TenantId};
 use crate::domain::session::SessionState;
-use crate::store::column::{RowPlace, hex_list};
+use crate::store::bind::hex_list;
+use crate::store::column::RowPlace;
 use crate::store::page::{Page, PageRequest};
-use crate::store::{Pool, Sql, Store, StoreError};
+use crate::store::{Sql, Store, StoreError};
 use crate::{with_reader, with_writer};
 
+/// No index keeps a number to one session: two inserts at the same moment could both pass.
 const INSERT: Sql = Sql::portable(
     "INSERT INTO sessions (session_id, tenant_id, name, state, phone_number, phone_number_id, rate_per_minute, burst, \
-     created_at_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+         created_at_ms) \
+     SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9 \
+     WHERE NOT EXISTS (SELECT 1 FROM sessions WHERE tenant_id = $2 AND phone_number_id = $6)",
 );
 const FIND: Sql = Sql::portable(
     "SELECT session_id, tenant_id, name, state, phone_number, phone_number_id, rate_per_minute, burst, created_at_ms \
@@ -78,14 +82,14 @@ pub struct SessionChange {
 /// The sessions in the database.
 #[derive(Debug, Clone, Copy)]
 pub struct Sessions<'a> {
-    pool: &'a Pool,
+    store: &'a Store,
 }
 
 impl Store {
     /// Returns the sessions.
     #[must_use]
     pub fn sessions(&self) -> Sessions<'_> {
-        Sessions { pool: self.pool() }
+        Sessions { store: self }
     }
 }
 
@@ -96,12 +100,12 @@ impl Sessions<'_> {
     /// [`StoreError::Database`] when they could not be read.
     pub async fn list(&self, tenant_id: TenantId, page: PageRequest) -> Result<Page<SessionRecord>, StoreError> {
         let doing = "list sessions";
-        let total: i64 = with_reader!(self.pool, |db| {
-            sqlx::query_scalar(COUNT.of(self.pool)).bind(tenant_id.0).fetch_one(db).await
+        let total: i64 = with_reader!(self.store.pool(), |db| {
+            sqlx::query_scalar(COUNT.of(self.store.pool())).bind(tenant_id.0).fetch_one(db).await
         })
         .map_err(StoreError::database(doing))?;
-        let rows = with_reader!(self.pool, |db| {
-            sqlx::query_as::<_, SessionRow>(LIST.of(self.pool))
+        let rows = with_reader!(self.store.pool(), |db| {
+            sqlx::query_as::<_, SessionRow>(LIST.of(self.store.pool()))
                 .bind(tenant_id.0)
                 .bind(i64::from(page.limit()))
                 .bind(page.offset())
@@ -118,8 +122,8 @@ impl Sessions<'_> {
     /// # Errors
     /// [`StoreError::Database`] when it could not be read.
     pub async fn find(&self, tenant_id: TenantId, id: SessionId) -> Result<Option<SessionRecord>, StoreError> {
-        let row = with_reader!(self.pool, |db| {
-            sqlx::query_as::<_, SessionRow>(FIND.of(self.pool)).bind(id.0).bind(tenant_id.0).fetch_optional(db).await
+        let row = with_reader!(self.store.pool(), |db| {
+            sqlx::query_as::<_, SessionRow>(FIND.of(self.store.pool())).bind(id.0).bind(tenant_id.0).fetch_optional(db).await
         });
         let row = row.map_err(StoreError::database("find a session"))?;
         row.map(SessionRecord::try_from).transpose()
@@ -130,9 +134,9 @@ impl Sessions<'_> {
     /// # Errors
     /// [`StoreError::Database`] when they could not be read.
     pub async fn known(&self, tenant_id: TenantId, ids: &[SessionId]) -> Result<Vec<SessionId>, StoreError> {
-        let ids = hex_list(ids.iter().map(|id| id.0));
-        let known: Result<Vec<Uuid>, _> = with_reader!(self.pool, |db| {
-            sqlx::query_scalar(KNOWN.of(self.pool)).bind(tenant_id.0).bind(ids).fetch_all(db).await
+        let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
+        let known: Result<Vec<Uuid>, _> = with_reader!(self.store.pool(), |db| {
+            sqlx::query_scalar(KNOWN.of(self.store.pool())).bind(tenant_id.0).bind(hex_list(&ids)).fetch_all(db).await
         });
         let known = known.map_err(StoreError::database("find sessions"))?;
         Ok(known.into_iter().map(SessionId).collect())
@@ -143,8 +147,8 @@ impl Sessions<'_> {
     /// # Errors
     /// [`StoreError::Database`] when it was not written.
     pub async fn insert(&self, session: &SessionRecord) -> Result<bool, StoreError> {
-        let inserted = with_writer!(self.pool, |db| {
-            sqlx::query(INSERT.of(self.pool))
+        let inserted = with_writer!(self.store.pool(), |db| {
+            sqlx::query(INSERT.of(self.store.pool()))
                 .bind(session.id.0)
                 .bind(session.tenant_id.0)
                 .bind(&session.name)
@@ -156,13 +160,9 @@ impl Sessions<'_> {
                 .bind(session.created_at_ms)
                 .execute(db)
                 .await
-                .map(|_| ())
+                .map(|done| done.rows_affected())
         });
-        match inserted.map_err(StoreError::database("add a session")) {
-            Ok(()) => Ok(true),
-            Err(error) if error.is_unique_violation() => Ok(false),
-            Err(error) => Err(error),
-        }
+        Ok(0 < inserted.map_err(StoreError::database("add a session"))?)
     }
 
     /// Moves a session of the tenant from one state to another; `false` if it was not in `from`.
@@ -176,8 +176,8 @@ impl Sessions<'_> {
         from: SessionState,
         to: SessionState,
     ) -> Result<bool, StoreError> {
-        let moved = with_writer!(self.pool, |db| {
-            sqlx::query(MOVE.of(self.pool))
+        let moved = with_writer!(self.store.pool(), |db| {
+            sqlx::query(MOVE.of(self.store.pool()))
                 .bind(id.0)
                 .bind(tenant_id.0)
                 .bind(from.as_str())
@@ -192,15 +192,15 @@ impl Sessions<'_> {
     /// Gives a session without a number one; `false` if it had one already.
     ///
     /// # Errors
-    /// [`StoreError::Database`] when it was not written, which it is not when the number is taken.
+    /// [`StoreError::Database`] when it was not written.
     pub async fn assign_number(
         &self,
         tenant_id: TenantId,
         id: SessionId,
         phone_number_id: &str,
     ) -> Result<bool, StoreError> {
-        let assigned = with_writer!(self.pool, |db| {
-            sqlx::query(ASSIGN_NUMBER.of(self.pool))
+        let assigned = with_writer!(self.store.pool(), |db| {
+            sqlx::query(ASSIGN_NUMBER.of(self.store.pool()))
                 .bind(id.0)
                 .bind(tenant_id.0)
                 .bind(phone_number_id)
@@ -216,8 +216,8 @@ impl Sessions<'_> {
     /// # Errors
     /// [`StoreError::Database`] when it was not written; safe to repeat.
     pub async fn update(&self, tenant_id: TenantId, id: SessionId, change: SessionChange) -> Result<bool, StoreError> {
-        let updated = with_writer!(self.pool, |db| {
-            sqlx::query(UPDATE.of(self.pool))
+        let updated = with_writer!(self.store.pool(), |db| {
+            sqlx::query(UPDATE.of(self.store.pool()))
                 .bind(id.0)
                 .bind(tenant_id.0)
                 .bind(change.name)

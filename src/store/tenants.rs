@@ -6,7 +6,7 @@ use sqlx::FromRow;
 use uuid::Uuid;
 
 use crate::domain::id::TenantId;
-use crate::store::{Pool, Sql, Store, StoreError};
+use crate::store::{Sql, Store, StoreError};
 use crate::with_reader;
 
 const FIND: Sql = Sql::portable("SELECT tenant_id, name, created_at_ms FROM tenants WHERE tenant_id = $1");
@@ -25,14 +25,14 @@ pub struct TenantRecord {
 /// The tenants in the database.
 #[derive(Debug, Clone, Copy)]
 pub struct Tenants<'a> {
-    pool: &'a Pool,
+    store: &'a Store,
 }
 
 impl Store {
     /// Returns the tenants.
     #[must_use]
     pub fn tenants(&self) -> Tenants<'_> {
-        Tenants { pool: self.pool() }
+        Tenants { store: self }
     }
 }
 
@@ -42,8 +42,8 @@ impl Tenants<'_> {
     /// # Errors
     /// [`StoreError::Database`] when it could not be read.
     pub async fn find(&self, id: TenantId) -> Result<Option<TenantRecord>, StoreError> {
-        let row = with_reader!(self.pool, |db| {
-            sqlx::query_as::<_, TenantRow>(FIND.of(self.pool)).bind(id.0).fetch_optional(db).await
+        let row = with_reader!(self.store.pool(), |db| {
+            sqlx::query_as::<_, TenantRow>(FIND.of(self.store.pool())).bind(id.0).fetch_optional(db).await
         });
         let row = row.map_err(StoreError::database("find a tenant"))?;
         Ok(row.map(|row| TenantRecord {

@@ -6,8 +6,9 @@ use sqlx::FromRow;
 use uuid::Uuid;
 
 use crate::domain::id::{TenantId, UserId};
-use crate::store::{Pool, Sql, Store, StoreError};
-use crate::{with_transaction, with_writer};
+use crate::store::tx::{Tx, with_tx};
+use crate::store::{Sql, Store, StoreError};
+use crate::with_writer;
 
 const INSERT: Sql = Sql::portable(
     "INSERT INTO refresh_tokens (token_hash, family_id, user_id, expires_at_ms) VALUES ($1, $2, $3, $4)",
@@ -52,14 +53,14 @@ pub enum Rotation {
 /// The refresh tokens in the database.
 #[derive(Debug, Clone, Copy)]
 pub struct Tokens<'a> {
-    pool: &'a Pool,
+    store: &'a Store,
 }
 
 impl Store {
     /// Returns the refresh tokens.
     #[must_use]
     pub fn tokens(&self) -> Tokens<'_> {
-        Tokens { pool: self.pool() }
+        Tokens { store: self }
     }
 }
 
@@ -69,8 +70,8 @@ impl Tokens<'_> {
     /// # Errors
     /// [`StoreError::Database`] when it was not written.
     pub async fn insert(&self, user_id: UserId, family_id: Uuid, token: NewRefreshToken) -> Result<(), StoreError> {
-        with_writer!(self.pool, |db| {
-            sqlx::query(INSERT.of(self.pool))
+        with_writer!(self.store.pool(), |db| {
+            sqlx::query(INSERT.of(self.store.pool()))
                 .bind(token.hash.as_slice())
                 .bind(family_id)
                 .bind(user_id.0)
@@ -89,47 +90,50 @@ impl Tokens<'_> {
     /// [`StoreError::Database`] when nothing was changed.
     pub async fn rotate(&self, hash: [u8; 32], next: NewRefreshToken, now_ms: i64) -> Result<Rotation, StoreError> {
         let doing = "exchange a refresh token";
-        let rotation = with_transaction!(self.pool, doing, |tx| {
-            let used = sqlx::query_as::<_, TokenRow>(USE.of(self.pool))
+        let mut tx = self.store.begin_write(doing).await?;
+        let used = with_tx!(&mut tx, |db| {
+            sqlx::query_as::<_, TokenRow>(USE.of(self.store.pool()))
                 .bind(hash.as_slice())
                 .bind(now_ms)
-                .fetch_optional(&mut *tx)
+                .fetch_optional(db)
                 .await
-                .map_err(StoreError::database(doing))?;
-            match used {
-                Some(row) if now_ms < row.expires_at_ms => {
-                    sqlx::query(INSERT.of(self.pool))
+        });
+        let rotation = match used.map_err(StoreError::database(doing))? {
+            Some(row) if now_ms < row.expires_at_ms => {
+                let inserted = with_tx!(&mut tx, |db| {
+                    sqlx::query(INSERT.of(self.store.pool()))
                         .bind(next.hash.as_slice())
                         .bind(row.family_id)
                         .bind(row.user_id)
                         .bind(next.expires_at_ms)
-                        .execute(&mut *tx)
+                        .execute(db)
                         .await
-                        .map_err(StoreError::database(doing))?;
-                    Rotation::Rotated { tenant_id: TenantId(row.tenant_id), user_id: UserId(row.user_id) }
-                }
-                Some(_) => Rotation::Refused,
-                None => {
-                    let known: Option<(Uuid, Uuid)> = sqlx::query_as(FIND.of(self.pool))
-                        .bind(hash.as_slice())
-                        .fetch_optional(&mut *tx)
-                        .await
-                        .map_err(StoreError::database(doing))?;
-                    match known {
-                        None => Rotation::Refused,
-                        Some((family_id, user_id)) => {
-                            sqlx::query(DELETE_FAMILY.of(self.pool))
-                                .bind(family_id)
-                                .execute(&mut *tx)
-                                .await
-                                .map_err(StoreError::database(doing))?;
-                            Rotation::Reused { user_id: UserId(user_id) }
-                        }
-                    }
-                }
+                        .map(|_| ())
+                });
+                inserted.map_err(StoreError::database(doing))?;
+                Rotation::Rotated { tenant_id: TenantId(row.tenant_id), user_id: UserId(row.user_id) }
             }
-        });
+            Some(_) => Rotation::Refused,
+            None => self.revoke_family_of(hash, &mut tx).await?,
+        };
+        tx.commit(doing).await?;
         Ok(rotation)
+    }
+
+    /// Ends the family of a token that is known and was used before.
+    async fn revoke_family_of(&self, hash: [u8; 32], tx: &mut Tx) -> Result<Rotation, StoreError> {
+        let doing = "revoke a family of refresh tokens";
+        let known: Result<Option<(Uuid, Uuid)>, _> = with_tx!(tx, |db| {
+            sqlx::query_as(FIND.of(self.store.pool())).bind(hash.as_slice()).fetch_optional(db).await
+        });
+        let Some((family_id, user_id)) = known.map_err(StoreError::database(doing))? else {
+            return Ok(Rotation::Refused);
+        };
+        with_tx!(tx, |db| {
+            sqlx::query(DELETE_FAMILY.of(self.store.pool())).bind(family_id).execute(db).await.map(|_| ())
+        })
+        .map_err(StoreError::database(doing))?;
+        Ok(Rotation::Reused { user_id: UserId(user_id) })
     }
 }
 

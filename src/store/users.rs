@@ -10,8 +10,9 @@ use crate::domain::id::{TenantId, UserId};
 use crate::domain::user::Role;
 use crate::store::column::RowPlace;
 use crate::store::tenants::TenantRecord;
-use crate::store::{Pool, Sql, Store, StoreError};
-use crate::{with_reader, with_transaction};
+use crate::store::tx::with_tx;
+use crate::store::{Sql, Store, StoreError};
+use crate::with_reader;
 
 const INSERT_TENANT: Sql = Sql::portable("INSERT INTO tenants (tenant_id, name, created_at_ms) VALUES ($1, $2, $3)");
 const INSERT_USER: Sql = Sql::portable(
@@ -51,14 +52,14 @@ pub struct UserRecord {
 /// The users in the database.
 #[derive(Debug, Clone, Copy)]
 pub struct Users<'a> {
-    pool: &'a Pool,
+    store: &'a Store,
 }
 
 impl Store {
     /// Returns the users.
     #[must_use]
     pub fn users(&self) -> Users<'_> {
-        Users { pool: self.pool() }
+        Users { store: self }
     }
 }
 
@@ -69,15 +70,19 @@ impl Users<'_> {
     /// [`StoreError::Database`] when neither was written.
     pub async fn insert_with_tenant(&self, tenant: &TenantRecord, owner: &UserRecord) -> Result<bool, StoreError> {
         let doing = "add a tenant and its owner";
-        with_transaction!(self.pool, doing, |tx| {
-            sqlx::query(INSERT_TENANT.of(self.pool))
+        let mut tx = self.store.begin_write(doing).await?;
+        let inserted = with_tx!(&mut tx, |db| {
+            sqlx::query(INSERT_TENANT.of(self.store.pool()))
                 .bind(tenant.id.0)
                 .bind(&tenant.name)
                 .bind(tenant.created_at_ms)
-                .execute(&mut *tx)
+                .execute(db)
                 .await
-                .map_err(StoreError::database(doing))?;
-            let inserted = sqlx::query(INSERT_USER.of(self.pool))
+                .map(|_| ())
+        });
+        inserted.map_err(StoreError::database(doing))?;
+        let inserted = with_tx!(&mut tx, |db| {
+            sqlx::query(INSERT_USER.of(self.store.pool()))
                 .bind(owner.id.0)
                 .bind(owner.tenant_id.0)
                 .bind(&owner.email)
@@ -85,13 +90,15 @@ impl Users<'_> {
                 .bind(owner.password_hash.expose_secret())
                 .bind(owner.role.as_str())
                 .bind(owner.created_at_ms)
-                .execute(&mut *tx)
+                .execute(db)
                 .await
-                .map_err(StoreError::database(doing))?;
-            if inserted.rows_affected() == 0 {
-                return Ok(false);
-            }
+                .map(|done| done.rows_affected())
         });
+        if inserted.map_err(StoreError::database(doing))? == 0 {
+            // Not committed, so the tenant is gone with it.
+            return Ok(false);
+        }
+        tx.commit(doing).await?;
         Ok(true)
     }
 
@@ -100,8 +107,8 @@ impl Users<'_> {
     /// # Errors
     /// [`StoreError::Database`] when it could not be read.
     pub async fn find(&self, tenant_id: TenantId, id: UserId) -> Result<Option<UserRecord>, StoreError> {
-        let row = with_reader!(self.pool, |db| {
-            sqlx::query_as::<_, UserRow>(FIND.of(self.pool)).bind(id.0).bind(tenant_id.0).fetch_optional(db).await
+        let row = with_reader!(self.store.pool(), |db| {
+            sqlx::query_as::<_, UserRow>(FIND.of(self.store.pool())).bind(id.0).bind(tenant_id.0).fetch_optional(db).await
         });
         let row = row.map_err(StoreError::database("find a user"))?;
         row.map(UserRecord::try_from).transpose()
@@ -112,8 +119,8 @@ impl Users<'_> {
     /// # Errors
     /// [`StoreError::Database`] when it could not be read.
     pub async fn find_by_email(&self, email: &str) -> Result<Option<UserRecord>, StoreError> {
-        let row = with_reader!(self.pool, |db| {
-            sqlx::query_as::<_, UserRow>(FIND_BY_EMAIL.of(self.pool)).bind(email).fetch_optional(db).await
+        let row = with_reader!(self.store.pool(), |db| {
+            sqlx::query_as::<_, UserRow>(FIND_BY_EMAIL.of(self.store.pool())).bind(email).fetch_optional(db).await
         });
         let row = row.map_err(StoreError::database("find a user by address"))?;
         row.map(UserRecord::try_from).transpose()

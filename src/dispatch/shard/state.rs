@@ -327,10 +327,7 @@ impl Shard {
     }
 
     fn session_changed(&mut self, row: &LaneRow) {
-        let pacing = row
-            .rate_per_minute
-            .and_then(|rate| Pacing::new(rate, row.burst.unwrap_or(1)).ok())
-            .unwrap_or(self.settings.default_pacing);
+        let pacing = row.pacing(self.settings.default_pacing);
         let index = match self.by_session.get(&row.session_id) {
             Some(&index) => index,
             None => {

@@ -1,1 +1,1 @@
-//! x
+//! Exports: every message of a campaign as CSV.

@@ -19,7 +19,11 @@ async fn plain_request_ids_are_taken_over() {
     let front = Front::start().await;
     let check = async |id: &str| {
         let request = request("GET", "/api/health", "").header("x-request-id", id);
-        front.call(request.body(Body::empty()).unwrap()).await.header("x-request-id").to_owned()
+        front
+            .call(request.body(Body::empty()).unwrap())
+            .await
+            .header("x-request-id")
+            .to_owned()
     };
     assert_eq!(check("order-17.a_B").await, "order-17.a_B");
     for refused in ["", "a b", "a\"b", &"x".repeat(65)] {
@@ -30,14 +34,33 @@ async fn plain_request_ids_are_taken_over() {
 #[tokio::test]
 async fn unknown_paths_and_methods_answer_in_our_form() {
     let front = Front::start().await;
-    for path in ["/", "/api", "/api/v1", "/api/v1/nothing", "/api/whatsapp/x/y/z", "/metrics", "/api/v1/whatsapp/"] {
-        assert_eq!(front.get(path, "").await.refusal(), "404 NOT_FOUND: There is nothing at this path", "{path}");
+    for path in [
+        "/",
+        "/api",
+        "/api/v1",
+        "/api/v1/nothing",
+        "/api/whatsapp/x/y/z",
+        "/metrics",
+        "/api/v1/whatsapp/",
+    ] {
+        assert_eq!(
+            front.get(path, "").await.refusal(),
+            "404 NOT_FOUND: There is nothing at this path",
+            "{path}"
+        );
     }
-    for (method, path) in
-        [("DELETE", "/api/v1/whatsapp"), ("GET", "/api/auth/login"), ("PUT", "/api/health"), ("TRACE", "/api/v1/campaigns")]
-    {
+    for (method, path) in [
+        ("DELETE", "/api/v1/whatsapp"),
+        ("GET", "/api/auth/login"),
+        ("PUT", "/api/health"),
+        ("TRACE", "/api/v1/campaigns"),
+    ] {
         let answer = front.call(request(method, path, "").body(Body::empty()).unwrap()).await;
-        assert_eq!(answer.refusal(), "405 METHOD_NOT_ALLOWED: This path does not take this method", "{method} {path}");
+        assert_eq!(
+            answer.refusal(),
+            "405 METHOD_NOT_ALLOWED: This path does not take this method",
+            "{method} {path}"
+        );
         assert_ne!(answer.header("allow"), "-", "{method} {path}");
     }
 }
@@ -46,10 +69,16 @@ async fn unknown_paths_and_methods_answer_in_our_form() {
 async fn browsers_are_told_what_they_may() {
     let front = Front::start().await;
     let answer = front.get("/api/v1/whatsapp", "").await;
-    let shown: Vec<String> = ["x-content-type-options", "x-frame-options", "referrer-policy", "cache-control", "content-security-policy"]
-        .into_iter()
-        .map(|name| format!("{name}: {}", answer.header(name)))
-        .collect();
+    let shown: Vec<String> = [
+        "x-content-type-options",
+        "x-frame-options",
+        "referrer-policy",
+        "cache-control",
+        "content-security-policy",
+    ]
+    .into_iter()
+    .map(|name| format!("{name}: {}", answer.header(name)))
+    .collect();
     insta::assert_snapshot!(shown.join("\n"), @r"
     x-content-type-options: nosniff
     x-frame-options: DENY
@@ -71,10 +100,21 @@ async fn only_named_origins_may_call() {
         front.call(request.body(Body::empty()).unwrap()).await
     };
     let known = preflight("https://desk.example").await;
-    assert_eq!((known.status.as_u16(), known.header("access-control-allow-origin")), (200, "https://desk.example"));
+    assert_eq!(
+        (known.status.as_u16(), known.header("access-control-allow-origin")),
+        (200, "https://desk.example")
+    );
     assert!(known.header("access-control-allow-methods").contains("PATCH"));
-    assert_eq!(preflight("https://evil.example").await.header("access-control-allow-origin"), "-");
+    assert_eq!(
+        preflight("https://evil.example")
+            .await
+            .header("access-control-allow-origin"),
+        "-"
+    );
     let refused = request("GET", "/api/v1/campaigns", "").header("origin", "https://desk.example");
     let refused = front.call(refused.body(Body::empty()).unwrap()).await;
-    assert_eq!((refused.status.as_u16(), refused.header("access-control-allow-origin")), (401, "https://desk.example"));
+    assert_eq!(
+        (refused.status.as_u16(), refused.header("access-control-allow-origin")),
+        (401, "https://desk.example")
+    );
 }

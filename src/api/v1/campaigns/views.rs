@@ -7,7 +7,7 @@ use crate::api::timestamp::Timestamp;
 use crate::domain::id::{CampaignId, DeliveryId, SessionId};
 use crate::domain::message::MessageSpec;
 use crate::service::campaigns::AddedRecipients;
-use crate::service::recipient_import::{BadLine, ImportReport};
+use crate::service::recipient_import::{ImportReport, LineProblem};
 use crate::store::campaign_recipients::RecipientRecord;
 use crate::store::campaigns::{CampaignRecord, CampaignStats};
 
@@ -283,7 +283,7 @@ impl From<AddedRecipients> for ImportView {
 
 impl From<ImportReport> for ImportView {
     fn from(report: ImportReport) -> Self {
-        let bad_lines = report.bad_lines.into_iter().map(|BadLine { line, problem }| BadLineView { line, problem });
+        let bad_lines = report.first_problems.into_iter().map(|LineProblem { line, problem }| BadLineView { line, problem });
         Self {
             accepted: report.accepted,
             duplicates: report.duplicates,
