@@ -29,3 +29,9 @@ pub mod limits;
 pub mod config;
 
 pub mod telemetry;
+
+pub mod simulator;
+
+pub mod shutdown;
+
+pub mod daemon;

@@ -109,9 +109,9 @@ pub const PASSWORD_HASHES_MAX: usize = 2;
 /// Passwords waiting to be hashed: 64 × 25 ms over two at once = about 1 s; more are turned away.
 pub const PASSWORD_QUEUE_MAX: usize = 64;
 
+/// Unknown deliveries put back in line at a time: one group commit's worth.
+pub const REQUEUE_ROWS_MAX: u32 = 1_000;
+
 /// Bytes of one JSON body that carries no recipients: 4,096 characters of text at four bytes, escaped
 /// six-fold, and as much again for the other fields.
 pub const SMALL_BODY_BYTES_MAX: usize = 256 * 1024;
-
-/// Unknown deliveries put back in line at a time: one group commit's worth.
-pub const REQUEUE_ROWS_MAX: u32 = 1_000;

@@ -9,6 +9,7 @@ pub mod recipient;
 
 pub mod recipient_csv;
 
+
 pub mod message;
 
 pub mod job;
