@@ -3,6 +3,9 @@
 //! A bound is here when it protects memory, files or fairness; settings that an operator may want
 //! to change are in `config`.
 
+use std::num::NonZeroU32;
+use std::time::Duration;
+
 /// Deliveries of one lane held in memory ahead of their turn: 64 × about 300 bytes = 19 kB for a
 /// lane that runs flat out; slow lanes hold what they need for two seconds.
 pub const HEADS_PER_LANE_MAX: usize = 64;
@@ -110,8 +113,28 @@ pub const PASSWORD_HASHES_MAX: usize = 2;
 pub const PASSWORD_QUEUE_MAX: usize = 64;
 
 /// Unknown deliveries put back in line at a time: one group commit's worth, 1,000 rows in about 10 ms.
+
+/// Unknown deliveries put back in line at a time: one group commit's worth.
 pub const REQUEUE_ROWS_MAX: u32 = 1_000;
 
 /// Bytes of one JSON body that carries no recipients: 4,096 characters of text at four bytes, escaped
 /// six-fold, and as much again for the other fields.
 pub const SMALL_BODY_BYTES_MAX: usize = 256 * 1024;
+
+/// Tries to log in to one account from one address at once: 3 people behind one address × 3 tries each.
+pub const LOGIN_BURST_MAX: NonZeroU32 = NonZeroU32::new(10).expect("10 is not zero");
+
+/// Time until one more such try: 4 a minute are 2 million a year, none of the passwords we allow.
+pub const LOGIN_INTERVAL: Duration = Duration::from_secs(15);
+
+/// Calls for credentials from one address at once: an office of 100 people that starts its day.
+pub const VISITOR_BURST_MAX: NonZeroU32 = NonZeroU32::new(100).expect("100 is not zero");
+
+/// Time until one more such call: at 2/s × 25 ms of hashing, one address can keep 5 % of a processor busy.
+pub const VISITOR_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Places of one table of the throttle: 65,536 × 8 bytes = 512 kB; 6,500 who try at once share one with 10 %.
+pub const THROTTLE_PLACES: usize = 65_536;
+
+/// Bodies over the small bound read at the same time: 32 × 4 MiB × about 3 while they are parsed = 400 MB.
+pub const LARGE_BODIES_MAX: usize = 32;
