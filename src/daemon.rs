@@ -3,6 +3,7 @@
 //! Order of start: database → limiter state and orphans → dispatch with its lanes → intake and
 //! reconcilers → REST front. Holds no rule of its own.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use axum::serve::ListenerExt;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use secrecy::SecretString;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -50,101 +51,137 @@ use crate::telemetry::metrics::Metrics;
 /// How often the database is asked whether it is there.
 const PING_BEAT: Duration = Duration::from_secs(1);
 
+/// What all parts share.
+struct Base {
+    config: Config,
+    store: Store,
+    clock: Clock,
+    metrics: Arc<Metrics>,
+    readiness: Readiness,
+    nudges: Nudges,
+    tasks: TaskTracker,
+    /// Ends intake and background work, before the lanes drain.
+    stop_intake: CancellationToken,
+}
+
 /// Runs the daemon until it is asked to stop and has drained.
 ///
 /// # Errors
 /// When a part can not start: database, addresses, provider's settings.
 pub async fn run(config: Config, shutdown: Shutdown, ready: ReadyFile) -> anyhow::Result<()> {
-    let clock = Clock::system();
-    let metrics = Metrics::new().context("set up the metrics")?;
-    let readiness = Readiness::new();
     let admin_listener = listen("server.admin_listen", config.server.admin_listen).await?;
     let api_listener = listen("server.listen", config.server.listen).await?;
+    let (api_address, admin_address) = (api_listener.local_addr()?, admin_listener.local_addr()?);
     let store = Store::open(config.store.url.expose(), config.store.connections_max).await?;
     store.migrate().await?;
     // The tables of all countries are read once, here, and not under the first request.
     tokio::task::spawn_blocking(Recipient::prepare).await?;
-
-    let tasks = TaskTracker::new();
-    let (stop_intake, stop_admin) = (CancellationToken::new(), CancellationToken::new());
-    let admin_routes = admin::router(Arc::clone(&metrics), readiness.clone()).merge(ledger_route(store.clone()));
-    tasks.spawn(admin::serve(admin_listener.0, admin_routes, stop_admin.clone()));
-
-    let nudges = Nudges::default();
-    let gateway = CloudGateway::new(&cloud_settings(&config))?;
-    let parts = Parts {
-        store: store.clone(),
-        gateway: Arc::new(gateway),
-        clock: clock.clone(),
-        metrics: Arc::clone(&metrics),
-        settled: Arc::clone(&nudges.settled),
+    let base = Base {
+        config,
+        store,
+        clock: Clock::system(),
+        metrics: Metrics::new().context("set up the metrics")?,
+        readiness: Readiness::new(),
+        nudges: Nudges::default(),
+        tasks: TaskTracker::new(),
+        stop_intake: CancellationToken::new(),
     };
-    let default_pacing = config.dispatch.default_pacing;
-    let settings = Settings {
-        n_shards: usize::from(config.dispatch.shards.get()),
-        default_pacing,
-        drain_deadline: config.dispatch.drain_deadline,
-    };
-    let lanes = restore_lanes(&store, &clock, default_pacing).await?;
-    let dispatch = Dispatch::start(parts, settings, &tasks);
-    open_lanes(&store, &dispatch.handle(), lanes).await?;
+    let stop_admin = CancellationToken::new();
+    let admin_routes =
+        admin::router(Arc::clone(&base.metrics), base.readiness.clone()).merge(ledger_route(base.store.clone()));
+    base.tasks.spawn(admin::serve(admin_listener, admin_routes, stop_admin.clone()));
 
-    let (notices, reader) = notices();
-    let tools = Tools { store: store.clone(), clock: clock.clone(), notices };
-    let services = Services::new(tools, service_settings(&config), Arc::new(ByNumber));
-    let outbox_nudge = Arc::new(Notify::new());
-    let intake =
-        Intake { store: store.clone(), dispatch: dispatch.handle(), clock: clock.clone(), metrics: Arc::clone(&metrics), last_seq: 0 };
-    tasks.spawn(drain_outbox(intake, Arc::clone(&outbox_nudge), stop_intake.clone()));
-    let follower =
-        Follower { store: store.clone(), dispatch: dispatch.handle(), outbox: outbox_nudge, nudges: nudges.clone() };
-    tasks.spawn(follower.run(reader, stop_intake.clone()));
-    let background = Background {
-        store: store.clone(),
-        services: services.clone(),
-        dispatch: dispatch.handle(),
-        clock: clock.clone(),
-        metrics: Arc::clone(&metrics),
-        unknown_grace: config.dispatch.unknown_grace,
-        nudges,
-    };
-    background.start(&tasks, &stop_intake);
-    tasks.spawn(watch_store(store.clone(), readiness.clone(), stop_intake.clone()));
-
-    let state = ApiState {
-        services,
-        store: store.clone(),
-        clock,
-        receipts: Arc::new(dispatch.handle()),
-        readiness: Arc::new(ShownReadiness(readiness.clone())),
-        metrics: Some(metrics),
-        settings: api_settings(&config),
-    };
-    readiness.set(Phase::Ready);
-    ready.tell(api_listener.1, admin_listener.1).context("write the ready file")?;
-    tracing::info!(api = %api_listener.1, admin = %admin_listener.1, "ready");
-    let no_delay = |stream: &mut tokio::net::TcpStream| {
+    let dispatch = base.start_dispatch().await?;
+    let services = base.start_intake(&dispatch.handle());
+    let state = base.api_state(services, dispatch.handle());
+    base.readiness.set(Phase::Ready);
+    ready.tell(api_address, admin_address).context("write the ready file")?;
+    tracing::info!(api = %api_address, admin = %admin_address, "ready");
+    let no_delay = |stream: &mut TcpStream| {
         stream.set_nodelay(true).ok();
     };
-    axum::serve(api_listener.0.tap_io(no_delay), api::service(state))
+    axum::serve(api_listener.tap_io(no_delay), api::router(state))
         .with_graceful_shutdown(shutdown.drain().clone().cancelled_owned())
         .await
         .context("serve the REST front")?;
 
-    readiness.set(Phase::Draining);
+    base.readiness.set(Phase::Draining);
     tracing::info!("draining");
-    stop_intake.cancel();
+    base.stop_intake.cancel();
     dispatch.drain().await;
     stop_admin.cancel();
-    store.close().await;
+    base.store.close().await;
     tracing::info!("drained");
     Ok(())
 }
 
-async fn listen(key: &str, address: std::net::SocketAddr) -> anyhow::Result<(TcpListener, std::net::SocketAddr)> {
-    let listener = TcpListener::bind(address).await.with_context(|| format!("{key}: can not listen on {address}"))?;
-    let bound = listener.local_addr()?;
-    Ok((listener, bound))
+impl Base {
+    /// Starts the lanes where the last process left them.
+    async fn start_dispatch(&self) -> anyhow::Result<Dispatch> {
+        let settings = Settings {
+            n_shards: usize::from(self.config.dispatch.shards.get()),
+            default_pacing: self.config.dispatch.default_pacing,
+            drain_deadline: self.config.dispatch.drain_deadline,
+        };
+        let lanes = restore_lanes(&self.store, &self.clock, settings.default_pacing).await?;
+        let parts = Parts {
+            store: self.store.clone(),
+            gateway: Arc::new(CloudGateway::new(&cloud_settings(&self.config))?),
+            clock: self.clock.clone(),
+            metrics: Arc::clone(&self.metrics),
+            settled: Arc::clone(&self.nudges.settled),
+        };
+        let dispatch = Dispatch::start(parts, settings, &self.tasks);
+        open_lanes(&self.store, &dispatch.handle(), lanes).await?;
+        Ok(dispatch)
+    }
+
+    /// Starts everything that brings the lanes their work.
+    fn start_intake(&self, dispatch: &DispatchHandle) -> Services {
+        let (notices, reader) = notices();
+        let tools = Tools { store: self.store.clone(), clock: self.clock.clone(), notices };
+        let services = Services::new(tools, service_settings(&self.config), Arc::new(ByNumber));
+        let outbox = Arc::new(Notify::new());
+        let intake = Intake {
+            store: self.store.clone(),
+            dispatch: dispatch.clone(),
+            clock: self.clock.clone(),
+            metrics: Arc::clone(&self.metrics),
+            last_seq: 0,
+        };
+        self.tasks.spawn(drain_outbox(intake, Arc::clone(&outbox), self.stop_intake.clone()));
+        let (store, nudges) = (self.store.clone(), self.nudges.clone());
+        let follower = Follower { store, dispatch: dispatch.clone(), outbox, nudges };
+        self.tasks.spawn(follower.run(reader, self.stop_intake.clone()));
+        let background = Background {
+            store: self.store.clone(),
+            services: services.clone(),
+            dispatch: dispatch.clone(),
+            clock: self.clock.clone(),
+            metrics: Arc::clone(&self.metrics),
+            unknown_grace: self.config.dispatch.unknown_grace,
+            nudges: self.nudges.clone(),
+        };
+        background.start(&self.tasks, &self.stop_intake);
+        self.tasks.spawn(watch_store(self.store.clone(), self.readiness.clone(), self.stop_intake.clone()));
+        services
+    }
+
+    fn api_state(&self, services: Services, dispatch: DispatchHandle) -> ApiState {
+        ApiState {
+            services,
+            store: self.store.clone(),
+            clock: self.clock.clone(),
+            receipts: Arc::new(dispatch),
+            metrics: Arc::clone(&self.metrics),
+            readiness: Arc::new(ShownReadiness(self.readiness.clone())),
+            settings: api_settings(&self.config),
+        }
+    }
+}
+
+async fn listen(key: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("{key}: can not listen on {address}"))
 }
 
 /// Reads all lanes, after declaring unknown what was on the wire when the process died.

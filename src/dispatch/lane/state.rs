@@ -96,14 +96,20 @@ pub struct Lane {
     pub streams: Streams,
     draining: bool,
     /// Deferred deliveries, unordered; few.
+    #[expect(clippy::vec_box, reason = "they come and go as boxes")]
     retries: Vec<Box<Work>>,
     /// Durable attempts waiting for their moment, in order.
     prepared: VecDeque<Prepared>,
     n_preparing: usize,
     n_in_flight: usize,
     hold: Option<Hold>,
-    /// Holds in a row without a success between them.
+    /// Holds in a row without a success between them; while there are any, the lane probes.
     n_strikes: u32,
+    /// When the last hold began, and how many of the sends that were out then still are.
+    held_at: Moment,
+    n_out_before_hold: usize,
+    /// Since when nothing but pace and work kept the lane from sending.
+    open_since: Moment,
 }
 
 impl Lane {
@@ -123,6 +129,9 @@ impl Lane {
             n_in_flight: 0,
             hold: None,
             n_strikes: 0,
+            held_at: Moment::default(),
+            n_out_before_hold: 0,
+            open_since: Moment::default(),
         }
     }
 
@@ -130,13 +139,15 @@ impl Lane {
     pub fn step(&mut self, now: Moment, grant: Grant) -> Step {
         if self.hold.is_some_and(|hold| hold.until <= now) {
             self.hold = None;
+            self.open_since = now;
         }
         if let Some(index) = self.next_prepared() {
             if !self.may_go(&self.prepared[index].work, now) {
                 return self.prepared.remove(index).map_or(Step::Wait(None), Step::Withdraw);
             }
             if self.n_in_flight < self.in_flight_max(grant) {
-                let due = self.pacer.due().unwrap_or_default().max(self.prepared[index].work.ready_at);
+                let work = &self.prepared[index].work;
+                let due = self.pacer.due().unwrap_or_default().max(work.ready_at).max(self.open_since);
                 if self.pacer.take()
                     && let Some(prepared) = self.prepared.remove(index)
                 {
@@ -173,10 +184,13 @@ impl Lane {
     /// Tells the lane how a send ended; returns what to write.
     pub fn finished(&mut self, mut work: Box<Work>, outcome: Outcome, released_at: Moment, now: Moment) -> Verdict {
         self.n_in_flight -= 1;
+        if released_at <= self.held_at {
+            self.n_out_before_hold = self.n_out_before_hold.saturating_sub(1);
+        } else if self.n_strikes != 0 && proves_open(&outcome) {
+            self.n_strikes = 0;
+            self.open_since = now;
+        }
         let Outcome::Deferred(failure) = outcome else {
-            if self.hold.is_none_or(|hold| hold.until <= released_at) {
-                self.n_strikes = 0;
-            }
             return Verdict { outcome, due_at: now };
         };
         let due_at = if failure.scope.holds_lane() {
@@ -240,7 +254,7 @@ impl Lane {
         let n_ahead_max = if self.n_strikes == 0 { PREPARED_PER_LANE_MAX } else { 1 };
         let has_place = self.n_in_flight < self.in_flight_max(grant);
         let wake_for_release = (has_place && !self.prepared.is_empty()).then(|| self.pacer.earliest(now, 0));
-        let probing = self.n_strikes != 0 && self.n_out() != 0;
+        let probing = self.n_strikes != 0 && self.n_out_before_hold < self.n_out();
         if !has_place || probing || n_ahead_max <= n_waiting || grant.n_places == 0 {
             return Step::Wait(wake_for_release);
         }
@@ -306,7 +320,7 @@ impl Lane {
     /// not slow the pace; few when the shard is crowded; one while it probes.
     fn in_flight_max(&self, grant: Grant) -> usize {
         if self.n_strikes != 0 {
-            return 1;
+            return self.n_out_before_hold + 1;
         }
         let own = self.n_in(Duration::from_secs(1)).clamp(2, IN_FLIGHT_PER_LANE_MAX);
         if grant.crowded { own.min(IN_FLIGHT_PER_LANE_CROWDED_MAX) } else { own }
@@ -321,13 +335,14 @@ impl Lane {
     /// Holds the lane after a failure of number scope or wider; returns until when.
     fn hold_after(&mut self, failure: &Failure, seed: u64, released_at: Moment, now: Moment) -> Moment {
         // Sends that left before the lane was held say nothing new.
-        if let Some(hold) = self.hold.filter(|hold| released_at <= hold.since) {
-            return hold.until;
+        if released_at <= self.held_at {
+            return self.hold.map_or(now, |hold| hold.until);
         }
         self.n_strikes = self.n_strikes.saturating_add(1);
         let wait = wait_before_next(failure.retry, self.n_strikes, seed).unwrap_or(Duration::from_secs(60));
         let hold = Hold { reason: failure.reason, since: now, until: now + wait };
         self.hold = Some(hold);
+        (self.held_at, self.n_out_before_hold) = (now, self.n_in_flight);
         hold.until
     }
 
@@ -361,6 +376,15 @@ impl Dismissed {
             Self::Expired => None,
             Self::Unrenderable => Some(FailureClass::WhatsappUnavailable),
         }
+    }
+}
+
+/// Tells whether an outcome shows that the provider takes messages of this number again.
+fn proves_open(outcome: &Outcome) -> bool {
+    match outcome {
+        Outcome::Accepted { .. } | Outcome::Rejected(_) => true,
+        Outcome::Deferred(failure) => !failure.scope.holds_lane(),
+        Outcome::Unknown(_) => false,
     }
 }
 

@@ -1,6 +1,6 @@
 //! A slice of the sessions, run by one task that owns all their lanes: no locks.
 //!
-//! [`state`] is the scheduler, pure: events and the time go in, [`state::Output`] comes out.
+//! [`state`] is the scheduler, pure: events and the time go in, [`output::Output`] comes out.
 //! [`task`] waits, carries out and feeds back. [`loader`] reads heads for many lanes in one query.
 
 use crate::dispatch::lane::streams::Load;
@@ -13,6 +13,8 @@ use crate::domain::message::Content;
 use crate::store::lanes::LaneRow;
 
 pub mod state;
+
+pub mod output;
 
 pub mod loader;
 

@@ -10,10 +10,12 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use super::*;
-use crate::dispatch::lane::work::JobPlan;
+use crate::dispatch::lane::task::Finished;
+use crate::dispatch::lane::work::{JobPlan, Work};
 use crate::dispatch::pacer::state_after_full_burst;
 use crate::domain::failure::{Failure, FailureClass, Reason, Retry, Scope};
-use crate::domain::id::{JobId, TenantId};
+use crate::domain::attempt::Outcome;
+use crate::domain::id::{DeliveryId, JobId, TenantId};
 use crate::domain::message::{MessageSpec, MessageTemplate, Variables};
 use crate::domain::recipient::Recipient;
 

@@ -1,0 +1,75 @@
+//! What the scheduler of a shard wants done after a round.
+
+use std::sync::Arc;
+
+use crate::clock::Moment;
+use crate::dispatch::lane::state::{Dismissed, Lateness};
+use crate::dispatch::lane::work::{Prepared, Work};
+use crate::dispatch::shard::{LaneIndex, Withdrawal};
+use crate::domain::attempt::Outcome;
+use crate::domain::id::{CampaignId, DeliveryId, SessionId};
+use crate::domain::message::Content;
+
+/// What is to be done after a round.
+#[derive(Debug, Default)]
+pub struct Output {
+    /// Attempts to write.
+    pub begins: Vec<Begin>,
+    /// Messages to let go.
+    pub releases: Vec<Release>,
+    /// Attempts to take back.
+    pub withdrawals: Vec<Withdrawal>,
+    /// Deliveries to settle without an attempt.
+    pub dismissals: Vec<(Box<Work>, Dismissed)>,
+    /// Outcomes to write, with the limiter state of their lane.
+    pub ends: Vec<End>,
+    /// Streams with nothing left up to a place: session, campaign, place.
+    pub settled_below: Vec<(SessionId, CampaignId, i64)>,
+}
+
+/// An attempt to write.
+#[derive(Debug)]
+pub struct Begin {
+    /// The lane.
+    pub lane: LaneIndex,
+    /// Its session.
+    pub session_id: SessionId,
+    /// The delivery.
+    pub work: Box<Work>,
+    /// What it says.
+    pub content: Content,
+}
+
+/// A message to let go.
+#[derive(Debug)]
+pub struct Release {
+    /// The lane.
+    pub lane: LaneIndex,
+    /// The provider's name of the sending number.
+    pub phone_number_id: Arc<str>,
+    /// The message.
+    pub prepared: Prepared,
+    /// How late it is.
+    pub lateness: Lateness,
+}
+
+/// An outcome to write.
+#[derive(Debug)]
+pub struct End {
+    /// Its session.
+    pub session_id: SessionId,
+    /// The campaign.
+    pub campaign_id: CampaignId,
+    /// The delivery.
+    pub delivery_id: DeliveryId,
+    /// Which attempt.
+    pub attempt_no: u32,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// When it ended.
+    pub ended_at: Moment,
+    /// When a deferred delivery is due again.
+    pub due_at: Moment,
+    /// The lane's limiter state, UTC microseconds.
+    pub tat_us: Option<i64>,
+}
