@@ -182,9 +182,9 @@ impl DispatchHandle {
     }
 
     /// Tells dispatch of a session, new or changed.
-    pub async fn session_changed(&self, row: LaneRow, in_flight_at_crash: bool) {
+    pub async fn session_changed(&self, row: LaneRow) {
         let shard = self.shard_of(row.session_id);
-        self.tell(shard, Command::Session { row: Box::new(row), in_flight_at_crash }).await;
+        self.tell(shard, Command::Session(Box::new(row))).await;
     }
 
     /// Writes receipts; returns after they are durable, `false` when that can not happen any more.

@@ -108,7 +108,7 @@ impl Pacer {
         let limiter = RateLimiter::new(quota, tat.clone(), time.clone());
         let pacer = Self { limiter, tat, start, pacing };
         if let Some(saved) = saved_tat {
-            pacer.restore(saved.min(start + pacer.full_burst()));
+            pacer.restore(saved.min(state_after_full_burst(pacing, start)));
         }
         pacer
     }
@@ -117,14 +117,6 @@ impl Pacer {
     #[must_use]
     pub fn with_pacing(&self, pacing: Pacing, time: &ShardTime) -> Self {
         Self::new(pacing, self.saved_state(), time)
-    }
-
-    /// Holds the lane as if its whole burst had just been sent.
-    ///
-    /// Used after a crash with attempts under way: when they left is not known, so the latest
-    /// possible moment is assumed.
-    pub fn assume_just_sent(&self, now: Moment) {
-        self.restore(now + self.full_burst());
     }
 
     /// Takes the place of one send, if the pace allows one now.
@@ -167,13 +159,19 @@ impl Pacer {
         self.pacing
     }
 
-    fn full_burst(&self) -> Duration {
-        self.pacing.interval() * self.pacing.burst().get()
-    }
 
     fn restore(&self, tat: Moment) {
         self.tat.0.store(tat.0.saturating_sub(self.start.0), Ordering::Relaxed);
     }
+}
+
+/// Returns the state of a lane whose whole burst left at `now`.
+///
+/// Saved for lanes with attempts under way when the process died: when those left is not known,
+/// so the latest possible moment is assumed.
+#[must_use]
+pub fn state_after_full_burst(pacing: Pacing, now: Moment) -> Moment {
+    now + pacing.interval() * pacing.burst().get()
 }
 
 #[cfg(test)]
@@ -253,8 +251,6 @@ mod tests {
         let time = ShardTime::default();
         time.set(START);
         let pacer = pacer_at(&time, 60.0, 2, Some(START + Duration::from_secs(86_400)));
-        assert_eq!(pacer.earliest(START, 0), START + Duration::from_secs(1));
-        pacer.assume_just_sent(START);
         assert_eq!(pacer.earliest(START, 0), START + Duration::from_secs(1));
         assert_eq!(pacer.earliest(START, 1), START + Duration::from_secs(2));
     }

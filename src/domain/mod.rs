@@ -7,6 +7,7 @@ pub mod id;
 
 pub mod recipient;
 
+pub mod recipient_csv;
 
 pub mod message;
 

@@ -2,19 +2,24 @@
 //!
 //! Hands out no delivery itself; it writes what is wanted and nudges the daemon.
 
+use crate::domain::campaign::{CampaignEvent, CampaignState};
 use crate::domain::id::{CampaignId, TenantId};
-use crate::error::Result;
+use crate::domain::session::SessionState;
+use crate::error::{Error, Result};
+use crate::limits::{CANCEL_BATCH_MAX, CHANGE_TRIES_MAX};
+use crate::notice::Notice;
 use crate::service::CampaignService;
+use crate::store::campaign_moves::Move;
 use crate::store::campaigns::CampaignRecord;
 
 impl CampaignService {
     /// Starts a campaign; does nothing when it runs.
     ///
     /// # Errors
-    /// `NotFound`; `Conflict` when its state refuses, when it has no recipients, or when none of its
-    /// sessions accepts messages.
+    /// `NotFound`; `Conflict` when its state refuses, when it has no recipients, when it has expired,
+    /// or when none of its sessions accepts messages.
     pub async fn start(&self, tenant_id: TenantId, id: CampaignId) -> Result<CampaignRecord> {
-        unimplemented!("{tenant_id} {id}")
+        self.advance(tenant_id, id, CampaignEvent::Started).await
     }
 
     /// Holds a campaign; does nothing when it is held. Attempts under way finish.
@@ -22,7 +27,7 @@ impl CampaignService {
     /// # Errors
     /// `NotFound`; `Conflict` when its state refuses.
     pub async fn pause(&self, tenant_id: TenantId, id: CampaignId) -> Result<CampaignRecord> {
-        unimplemented!("{tenant_id} {id}")
+        self.advance(tenant_id, id, CampaignEvent::Paused).await
     }
 
     /// Lets a held campaign go on; does nothing when it runs.
@@ -30,7 +35,7 @@ impl CampaignService {
     /// # Errors
     /// `NotFound`; `Conflict` when its state refuses.
     pub async fn resume(&self, tenant_id: TenantId, id: CampaignId) -> Result<CampaignRecord> {
-        unimplemented!("{tenant_id} {id}")
+        self.advance(tenant_id, id, CampaignEvent::Resumed).await
     }
 
     /// Ends a campaign early; does nothing when it was ended so. Attempts under way finish.
@@ -40,7 +45,7 @@ impl CampaignService {
     /// # Errors
     /// `NotFound`; `Conflict` when its state refuses.
     pub async fn cancel(&self, tenant_id: TenantId, id: CampaignId) -> Result<CampaignRecord> {
-        unimplemented!("{tenant_id} {id}")
+        self.advance(tenant_id, id, CampaignEvent::Cancelled).await
     }
 
     /// Cancels the waiting deliveries of cancelled campaigns and returns how many; for the daemon:
@@ -49,6 +54,68 @@ impl CampaignService {
     /// # Errors
     /// `Store` when a step did not happen.
     pub async fn settle_cancelled(&self) -> Result<u64> {
-        unimplemented!()
+        let store = &self.tools.store;
+        let mut n_cancelled = 0;
+        for (campaign_id, session_id) in store.campaigns().streams_to_cancel().await? {
+            let mut next = Some(-1);
+            while let Some(after_seq) = next {
+                let (n, goes_on) =
+                    store.cancel_pending(campaign_id, session_id, after_seq, CANCEL_BATCH_MAX).await?;
+                n_cancelled += u64::try_from(n).unwrap_or(u64::MAX);
+                // Each step goes on behind the last one, so that the loop ends with the stream.
+                next = goes_on.filter(|seq| after_seq < *seq);
+            }
+        }
+        Ok(n_cancelled)
+    }
+
+    async fn advance(&self, tenant_id: TenantId, id: CampaignId, event: CampaignEvent) -> Result<CampaignRecord> {
+        let campaigns = self.tools.store.campaigns();
+        for _ in 0..CHANGE_TRIES_MAX {
+            let campaign = campaigns.find(tenant_id, id).await?.ok_or(Error::NotFound("campaign"))?;
+            let to = campaign.state.apply(event)?;
+            if to == campaign.state {
+                return Ok(campaign);
+            }
+            if event == CampaignEvent::Started {
+                self.check_start(&campaign).await?;
+            }
+            let step = Move { from: campaign.state, to, at_ms: self.tools.clock.now().as_ms() };
+            if self.write(tenant_id, id, event, step).await? {
+                return campaigns.find(tenant_id, id).await?.ok_or(Error::NotFound("campaign"));
+            }
+        }
+        Err(Error::conflict("The campaign changed meanwhile."))
+    }
+
+    async fn write(&self, tenant_id: TenantId, id: CampaignId, event: CampaignEvent, step: Move) -> Result<bool> {
+        let campaigns = self.tools.store.campaigns();
+        let moved = match event {
+            CampaignEvent::Started => campaigns.transition_into_outbox(tenant_id, id, step).await?,
+            CampaignEvent::Cancelled => campaigns.transition_out_of_outbox(tenant_id, id, step).await?,
+            _ => campaigns.transition(tenant_id, id, step).await?,
+        };
+        if moved {
+            self.tools.notices.tell(Notice::CampaignChanged(id));
+            if step.to == CampaignState::Running {
+                self.tools.notices.tell(Notice::OutboxWritten);
+            }
+        }
+        Ok(moved)
+    }
+
+    async fn check_start(&self, campaign: &CampaignRecord) -> Result<()> {
+        if campaign.n_recipients == 0 {
+            return Err(Error::conflict("The campaign has no recipients."));
+        }
+        let now_ms = self.tools.clock.now().as_ms();
+        if campaign.expires_at_ms.is_some_and(|at_ms| at_ms <= now_ms) {
+            return Err(Error::conflict("The campaign has expired."));
+        }
+        let states = self.tools.store.campaigns().session_states(campaign.tenant_id, campaign.id).await?;
+        if !states.into_iter().any(SessionState::accepts_messages) {
+            return Err(Error::conflict("None of the campaign's sessions is connected."));
+        }
+        Ok(())
     }
 }

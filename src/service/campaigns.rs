@@ -2,14 +2,23 @@
 //!
 //! Starting, pausing and cancelling is [`crate::service::campaign_control`].
 
+use std::collections::HashSet;
+
 use crate::clock::Moment;
-use crate::domain::campaign::OnUnknown;
+use crate::domain::campaign::{CampaignState, Counters, OnUnknown};
 use crate::domain::id::{CampaignId, SessionId, TenantId};
-use crate::domain::message::{MessageSpec, Variables};
-use crate::error::Result;
+use crate::domain::message::{MessageSpec, MessageTemplate, Variables};
+use crate::domain::recipient::Recipient;
+use crate::error::{Error, Problems, Result};
+use crate::limits::{RECIPIENTS_PER_BODY_MAX, SESSIONS_PER_CAMPAIGN_MAX};
 use crate::service::Tools;
+use crate::service::check::check_name;
 use crate::service::recipient_import::RecipientImport;
+use crate::store::campaign_recipients::{Appended, NewRecipient};
 use crate::store::campaigns::CampaignRecord;
+
+/// Characters of a campaign's name, at most.
+const NAME_CHARS_MAX: usize = 200;
 
 /// A campaign to make.
 #[derive(Debug, Clone)]
@@ -65,7 +74,37 @@ impl CampaignService {
     /// `Validation` with every problem, by the fields `name`, `sessionIds`, `message`, `expiresAt`,
     /// `recipients[n].phone`.
     pub async fn create(&self, tenant_id: TenantId, new: NewCampaign) -> Result<(CampaignRecord, AddedRecipients)> {
-        unimplemented!("{tenant_id} {new:?}")
+        let now = self.tools.clock.now();
+        let mut problems = Problems::default();
+        let name = check_name("name", &new.name, NAME_CHARS_MAX, &mut problems);
+        self.check_sessions(tenant_id, &new.session_ids, &mut problems).await?;
+        if let Err(problem) = MessageTemplate::compile(&new.message) {
+            problems.push("message", problem.to_string());
+        }
+        if new.expires_at.is_some_and(|at| at <= now) {
+            problems.push("expiresAt", "must be in the future");
+        }
+        let recipients = check_recipients(new.recipients, &mut problems);
+        problems.check()?;
+        let campaign = CampaignRecord {
+            id: CampaignId::generate(),
+            tenant_id,
+            name,
+            state: CampaignState::Draft,
+            message: new.message,
+            on_unknown: new.on_unknown,
+            n_recipients: 0,
+            expires_at_ms: new.expires_at.map(Moment::as_ms),
+            created_at_ms: now.as_ms(),
+            started_at_ms: None,
+            finished_at_ms: None,
+            counters: Counters::default(),
+        };
+        let campaigns = self.tools.store.campaigns();
+        let appended = campaigns.insert(&campaign, &new.session_ids, &recipients).await?;
+        let added = AddedRecipients::from(&appended);
+        let n_recipients = i64::try_from(added.accepted).map_err(Error::internal("count recipients"))?;
+        Ok((CampaignRecord { n_recipients, ..campaign }, added))
     }
 
     /// Adds recipients to a draft, all of them or none; those it has are only counted.
@@ -79,7 +118,14 @@ impl CampaignService {
         id: CampaignId,
         recipients: Vec<RecipientInput>,
     ) -> Result<AddedRecipients> {
-        unimplemented!("{tenant_id} {id} {recipients:?}")
+        let mut problems = Problems::default();
+        if recipients.is_empty() {
+            problems.push("recipients", "must not be empty");
+        }
+        let recipients = check_recipients(recipients, &mut problems);
+        problems.check()?;
+        let appended = append(&self.tools, tenant_id, id, &recipients).await?;
+        Ok(AddedRecipients::from(&appended))
     }
 
     /// Starts taking a recipient file for a draft.
@@ -87,6 +133,63 @@ impl CampaignService {
     /// # Errors
     /// `NotFound`; `Conflict` when it is no draft.
     pub async fn import_recipients(&self, tenant_id: TenantId, id: CampaignId) -> Result<RecipientImport> {
-        unimplemented!("{tenant_id} {id}")
+        append(&self.tools, tenant_id, id, &[]).await?;
+        Ok(RecipientImport::new(self.tools.clone(), tenant_id, id))
     }
+
+    async fn check_sessions(&self, tenant_id: TenantId, ids: &[SessionId], problems: &mut Problems) -> Result<()> {
+        let field = "sessionIds";
+        if ids.is_empty() || SESSIONS_PER_CAMPAIGN_MAX < ids.len() {
+            problems.push(field, format!("must name 1 to {SESSIONS_PER_CAMPAIGN_MAX} sessions"));
+            return Ok(());
+        }
+        let distinct: HashSet<SessionId> = ids.iter().copied().collect();
+        if distinct.len() < ids.len() {
+            problems.push(field, "must name each session once");
+        }
+        let known: HashSet<SessionId> = self.tools.store.sessions().known(tenant_id, ids).await?.into_iter().collect();
+        let unknown = ids.iter().enumerate().filter(|(_, id)| !known.contains(id));
+        for (place, _) in unknown {
+            problems.push(format!("{field}[{place}]"), "There is no such session");
+        }
+        Ok(())
+    }
+}
+
+impl From<&Appended> for AddedRecipients {
+    fn from(appended: &Appended) -> Self {
+        let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
+        Self { accepted: count(appended.accepted), duplicates: count(appended.duplicates.len()) }
+    }
+}
+
+/// Adds recipients to a draft, or says why that is not possible.
+pub(super) async fn append(
+    tools: &Tools,
+    tenant_id: TenantId,
+    id: CampaignId,
+    recipients: &[NewRecipient],
+) -> Result<Appended> {
+    if let Some(appended) = tools.store.campaign_recipients().append(tenant_id, id, recipients).await? {
+        return Ok(appended);
+    }
+    let campaign = tools.store.campaigns().find(tenant_id, id).await?.ok_or(Error::NotFound("campaign"))?;
+    let state = campaign.state.as_str();
+    Err(Error::conflict(format!("The campaign is {state}; recipients can only be added to a draft.")))
+}
+
+fn check_recipients(given: Vec<RecipientInput>, problems: &mut Problems) -> Vec<NewRecipient> {
+    if RECIPIENTS_PER_BODY_MAX < given.len() {
+        let most = format!("must be at most {RECIPIENTS_PER_BODY_MAX}; upload a file for more");
+        problems.push("recipients", most);
+        return vec![];
+    }
+    let mut recipients = Vec::with_capacity(given.len());
+    for (place, RecipientInput { phone, variables }) in given.into_iter().enumerate() {
+        match Recipient::parse(&phone) {
+            Ok(recipient) => recipients.push(NewRecipient { recipient, variables }),
+            Err(problem) => problems.push(format!("recipients[{place}].phone"), problem.to_string()),
+        }
+    }
+    recipients
 }

@@ -30,6 +30,8 @@ pub mod recipient_import;
 
 pub mod messages;
 
+mod check;
+
 /// What all services work with; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Tools {
@@ -68,7 +70,7 @@ impl Services {
     #[must_use]
     pub fn new(tools: Tools, settings: ServiceSettings, connector: Arc<dyn Connector>) -> Self {
         Self {
-            auth: AuthService::new(tools.store.clone(), tools.clock.clone(), settings.auth),
+            auth: AuthService::new(tools.store.clone(), tools.clock.clone(), &settings.auth),
             sessions: SessionService::new(tools.clone(), settings.sessions, connector),
             campaigns: CampaignService::new(tools.clone()),
             messages: MessageService::new(tools),

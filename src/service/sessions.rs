@@ -6,10 +6,19 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::domain::id::{SessionId, TenantId};
-use crate::domain::pacing::Pacing;
-use crate::error::Result;
+use crate::domain::pacing::{Pacing, PacingProblem};
+use crate::domain::session::{SessionEvent, SessionState};
+use crate::error::{Error, Problems, Result};
+use crate::limits::CHANGE_TRIES_MAX;
+use crate::notice::Notice;
 use crate::service::Tools;
-use crate::store::sessions::SessionRecord;
+use crate::service::check::check_name;
+use crate::store::sessions::{SessionChange as StoredChange, SessionRecord};
+
+/// Characters of a session's name, at most.
+const NAME_CHARS_MAX: usize = 100;
+/// Digits of a provider's number id, at most; those in use have 15 to 17.
+const PHONE_NUMBER_ID_DIGITS_MAX: usize = 32;
 
 /// The gateway's side of connecting a session.
 pub trait Connector: fmt::Debug + Send + Sync {
@@ -59,6 +68,15 @@ pub struct PacingChange {
     pub burst: Option<u32>,
 }
 
+/// A change of a session; what is none stays as it is.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SessionChange {
+    /// What people call it; 1 to 100 characters.
+    pub name: Option<String>,
+    /// Its pacing.
+    pub pacing: PacingChange,
+}
+
 /// Makes and connects sessions.
 #[derive(Debug, Clone)]
 pub struct SessionService {
@@ -81,7 +99,9 @@ impl SessionService {
     /// Returns the pacing that a session has, its own or the default.
     #[must_use]
     pub fn pacing_of(&self, session: &SessionRecord) -> Pacing {
-        unimplemented!("{session:?} {:?} {:?} {:?}", self.settings, self.connector, self.tools)
+        let own = PacingChange { rate_per_minute: session.rate_per_minute, burst: session.burst };
+        // What is stored was checked against the default of its day, which may have been another.
+        self.paced(own).unwrap_or(self.settings.default_pacing)
     }
 
     /// Makes a session; it is disconnected.
@@ -89,7 +109,31 @@ impl SessionService {
     /// # Errors
     /// `Validation`; `Conflict` on `phoneNumberId` when another session of the tenant has it.
     pub async fn create(&self, tenant_id: TenantId, new: NewSession) -> Result<SessionRecord> {
-        unimplemented!("{tenant_id} {new:?}")
+        let mut problems = Problems::default();
+        let name = check_name("name", &new.name, NAME_CHARS_MAX, &mut problems);
+        if new.phone_number_id.as_deref().is_some_and(|id| !is_phone_number_id(id)) {
+            let form = format!("must be 1 to {PHONE_NUMBER_ID_DIGITS_MAX} digits");
+            problems.push("phoneNumberId", form);
+        }
+        self.check_pacing(new.pacing, &mut problems);
+        problems.check()?;
+        let session = SessionRecord {
+            id: SessionId::generate(),
+            tenant_id,
+            name,
+            state: SessionState::Disconnected,
+            phone_number: None,
+            phone_number_id: new.phone_number_id,
+            rate_per_minute: new.pacing.rate_per_minute,
+            burst: new.pacing.burst,
+            created_at_ms: self.tools.clock.now().as_ms(),
+        };
+        if !self.tools.store.sessions().insert(&session).await? {
+            let message = "Another session has this phone number id.".into();
+            return Err(Error::Conflict { message, field: Some("phoneNumberId") });
+        }
+        self.tools.notices.tell(Notice::SessionChanged(session.id));
+        Ok(session)
     }
 
     /// Connects a session, or does nothing when it is connected.
@@ -97,19 +141,98 @@ impl SessionService {
     /// # Errors
     /// `NotFound`; `Conflict` when it is banned; `WhatsappUnavailable` when the provider refuses.
     pub async fn connect(&self, tenant_id: TenantId, id: SessionId) -> Result<SessionRecord> {
-        unimplemented!("{tenant_id} {id}")
+        let sessions = self.tools.store.sessions();
+        for _ in 0..CHANGE_TRIES_MAX {
+            let mut session = sessions.find(tenant_id, id).await?.ok_or(Error::NotFound("session"))?;
+            match session.state {
+                SessionState::Connected | SessionState::Reconnecting => return Ok(session),
+                SessionState::Banned => return Err(Error::conflict("The session is banned.")),
+                _ => {}
+            }
+            if session.phone_number_id.is_none() && self.settings.assigns_phone_number_id {
+                let assigned = phone_number_id_of(id);
+                sessions.assign_number(tenant_id, id, &assigned).await?;
+                session.phone_number_id = Some(assigned);
+            }
+            let asked = session.state.apply(SessionEvent::ConnectAsked).unwrap_or(session.state);
+            let to = match self.connector.connect(&session) {
+                ConnectOutcome::Connecting => asked,
+                ConnectOutcome::QrPending => asked.apply(SessionEvent::QrIssued).unwrap_or(asked),
+                ConnectOutcome::Connected => asked.apply(SessionEvent::Connected).unwrap_or(asked),
+                ConnectOutcome::Refused(why) => return Err(Error::WhatsappUnavailable(why.into())),
+            };
+            if to == session.state {
+                return Ok(session);
+            }
+            if sessions.transition(tenant_id, id, session.state, to).await? {
+                self.tools.notices.tell(Notice::SessionChanged(id));
+                return sessions.find(tenant_id, id).await?.ok_or(Error::NotFound("session"));
+            }
+        }
+        Err(Error::conflict("The session changed meanwhile."))
     }
 
-    /// Changes a session's pacing, from the next send on.
+    /// Changes a session's name and pacing; a new pace holds from the next send on.
     ///
     /// # Errors
     /// `Validation`; `NotFound`.
-    pub async fn update_pacing(
-        &self,
-        tenant_id: TenantId,
-        id: SessionId,
-        change: PacingChange,
-    ) -> Result<SessionRecord> {
-        unimplemented!("{tenant_id} {id} {change:?}")
+    pub async fn update(&self, tenant_id: TenantId, id: SessionId, change: SessionChange) -> Result<SessionRecord> {
+        let sessions = self.tools.store.sessions();
+        let session = sessions.find(tenant_id, id).await?.ok_or(Error::NotFound("session"))?;
+        let mut problems = Problems::default();
+        let name = change.name.map(|name| check_name("name", &name, NAME_CHARS_MAX, &mut problems));
+        let merged = PacingChange {
+            rate_per_minute: change.pacing.rate_per_minute.or(session.rate_per_minute),
+            burst: change.pacing.burst.or(session.burst),
+        };
+        self.check_pacing(merged, &mut problems);
+        problems.check()?;
+        let PacingChange { rate_per_minute, burst } = change.pacing;
+        if !sessions.update(tenant_id, id, StoredChange { name, rate_per_minute, burst }).await? {
+            return Err(Error::NotFound("session"));
+        }
+        self.tools.notices.tell(Notice::SessionChanged(id));
+        sessions.find(tenant_id, id).await?.ok_or(Error::NotFound("session"))
+    }
+
+    fn paced(&self, own: PacingChange) -> Result<Pacing, PacingProblem> {
+        let default = self.settings.default_pacing;
+        let rate_per_minute = own.rate_per_minute.unwrap_or_else(|| default.rate_per_minute());
+        Pacing::new(rate_per_minute, own.burst.unwrap_or_else(|| default.burst().get()))
+    }
+
+    fn check_pacing(&self, own: PacingChange, problems: &mut Problems) {
+        let rate_only = PacingChange { burst: Some(1), ..own };
+        let burst_only = PacingChange { rate_per_minute: None, ..own };
+        for (field, part) in [("ratePerMinute", rate_only), ("burst", burst_only)] {
+            if let Err(problem) = self.paced(part) {
+                problems.push(field, problem.to_string());
+            }
+        }
+    }
+}
+
+fn is_phone_number_id(text: &str) -> bool {
+    (1..=PHONE_NUMBER_ID_DIGITS_MAX).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// Makes 15 digits out of a session's id, for a provider that takes any number.
+fn phone_number_id_of(id: SessionId) -> String {
+    let (_, random) = id.0.as_u64_pair();
+    let digits = 100_000_000_000_000 + random % 900_000_000_000_000;
+    digits.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn assigned_numbers_have_fifteen_digits() {
+        for _ in 0..1_000 {
+            let assigned = phone_number_id_of(SessionId::generate());
+            assert_eq!(assigned.len(), 15);
+            assert!(is_phone_number_id(&assigned));
+        }
     }
 }

@@ -1,14 +1,69 @@
-//! Campaigns: their settings, their life cycle, their counters.
+//! Campaigns: their settings, their sessions, their counters.
 //!
-//! Recipients are [`crate::store::campaign_recipients`]; the counters are moved by the journal and
-//! only read here.
+//! Recipients are [`crate::store::campaign_recipients`], moves [`crate::store::campaign_moves`]; the
+//! counters are moved by the journal and only read here.
+
+use sqlx::FromRow;
+use uuid::Uuid;
 
 use crate::domain::campaign::{CampaignState, Counters, OnUnknown};
 use crate::domain::id::{CampaignId, SessionId, TenantId};
 use crate::domain::message::MessageSpec;
+use crate::domain::session::SessionState;
+use crate::store::campaign_recipients::{Appended, NewRecipient, as_count, insert_all};
+use crate::store::bind::hex_list;
+use crate::store::column::RowPlace;
 use crate::store::page::{Page, PageRequest};
-use crate::store::{Pool, Store, StoreError};
+use crate::store::tx::with_tx;
+use crate::store::{Sql, Store, StoreError};
+use crate::with_reader;
 
+macro_rules! select {
+    ($rest:literal) => {
+        Sql::portable(concat!(
+            "SELECT c.campaign_id, c.tenant_id, c.name, c.state, c.message, c.on_unknown, c.n_recipients, ",
+            "c.expires_at_ms, c.created_at_ms, c.started_at_ms, c.finished_at_ms, ",
+            "COALESCE(k.accepted, 0) AS accepted, COALESCE(k.pending, 0) AS pending, ",
+            "COALESCE(k.sending, 0) AS sending, COALESCE(k.sent, 0) AS sent, ",
+            "COALESCE(k.delivered, 0) AS delivered, COALESCE(k.read, 0) AS read, ",
+            "COALESCE(k.failed_limit, 0) AS failed_limit, COALESCE(k.failed_unavailable, 0) AS failed_unavailable, ",
+            "COALESCE(k.skipped, 0) AS skipped, COALESCE(k.cancelled, 0) AS cancelled, ",
+            "COALESCE(k.unknown, 0) AS unknown ",
+            "FROM campaigns c LEFT JOIN campaign_counters k ON k.campaign_id = c.campaign_id ",
+            $rest
+        ))
+    };
+}
+
+const FIND: Sql = select!("WHERE c.campaign_id = $1 AND c.tenant_id = $2");
+const LIST: Sql = select!(
+    "WHERE c.tenant_id = $1 AND (CAST($2 AS TEXT) IS NULL OR c.state = $2) \
+     ORDER BY c.campaign_id DESC LIMIT $3 OFFSET $4"
+);
+const COUNT: Sql = Sql::portable(
+    "SELECT COUNT(*) FROM campaigns WHERE tenant_id = $1 AND (CAST($2 AS TEXT) IS NULL OR state = $2)",
+);
+const SESSIONS: Sql = Sql::portable(
+    "SELECT s.session_id FROM campaign_sessions s JOIN campaigns c ON c.campaign_id = s.campaign_id \
+     WHERE s.campaign_id = $1 AND c.tenant_id = $2 ORDER BY s.ordinal",
+);
+const SESSION_STATES: Sql = Sql::portable(
+    "SELECT DISTINCT s.state FROM campaign_sessions cs JOIN sessions s ON s.session_id = cs.session_id \
+     WHERE cs.campaign_id = $1 AND s.tenant_id = $2",
+);
+const INSERT: Sql = Sql::portable(
+    "INSERT INTO campaigns (campaign_id, tenant_id, name, state, message, on_unknown, n_recipients, expires_at_ms, \
+     created_at_ms) VALUES ($1, $2, $3, $4, $5, $6, 0, $7, $8)",
+);
+const SET_COUNT: Sql =
+    Sql::portable("UPDATE campaigns SET n_recipients = $3 WHERE campaign_id = $1 AND tenant_id = $2");
+const INSERT_SESSIONS: Sql = Sql::per_dialect(
+    "INSERT INTO campaign_sessions (campaign_id, ordinal, session_id) \
+     SELECT $1, given.place - 1, CAST(given.id AS UUID) \
+     FROM json_array_elements_text(CAST($2 AS JSON)) WITH ORDINALITY AS given (id, place)",
+    "INSERT INTO campaign_sessions (campaign_id, ordinal, session_id) \
+     SELECT $1, given.key, unhex(given.value) FROM json_each($2) AS given",
+);
 /// A campaign.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CampaignRecord {
@@ -98,14 +153,14 @@ impl CampaignRecord {
 /// The campaigns in the database.
 #[derive(Debug, Clone, Copy)]
 pub struct Campaigns<'a> {
-    pool: &'a Pool,
+    pub(super) store: &'a Store,
 }
 
 impl Store {
     /// Returns the campaigns.
     #[must_use]
     pub fn campaigns(&self) -> Campaigns<'_> {
-        Campaigns { pool: self.pool() }
+        Campaigns { store: self }
     }
 }
 
@@ -120,7 +175,24 @@ impl Campaigns<'_> {
         state: Option<CampaignState>,
         page: PageRequest,
     ) -> Result<Page<CampaignRecord>, StoreError> {
-        unimplemented!("{:?} {page:?} {tenant_id} {state:?}", self.pool)
+        let doing = "list campaigns";
+        let state = state.map(CampaignState::as_str);
+        let total: i64 = with_reader!(self.store.pool(), |db| {
+            sqlx::query_scalar(COUNT.of(self.store.pool())).bind(tenant_id.0).bind(state).fetch_one(db).await
+        })
+        .map_err(StoreError::database(doing))?;
+        let rows = with_reader!(self.store.pool(), |db| {
+            sqlx::query_as::<_, CampaignRow>(LIST.of(self.store.pool()))
+                .bind(tenant_id.0)
+                .bind(state)
+                .bind(i64::from(page.limit()))
+                .bind(page.offset())
+                .fetch_all(db)
+                .await
+        })
+        .map_err(StoreError::database(doing))?;
+        let items = rows.into_iter().map(CampaignRecord::try_from).collect::<Result<_, _>>()?;
+        Ok(Page { items, total: total.unsigned_abs() })
     }
 
     /// Finds a campaign of the tenant.
@@ -128,7 +200,11 @@ impl Campaigns<'_> {
     /// # Errors
     /// [`StoreError::Database`] when it could not be read.
     pub async fn find(&self, tenant_id: TenantId, id: CampaignId) -> Result<Option<CampaignRecord>, StoreError> {
-        unimplemented!("{:?} {id} {tenant_id}", self.pool)
+        let row = with_reader!(self.store.pool(), |db| {
+            sqlx::query_as::<_, CampaignRow>(FIND.of(self.store.pool())).bind(id.0).bind(tenant_id.0).fetch_optional(db).await
+        });
+        let row = row.map_err(StoreError::database("find a campaign"))?;
+        row.map(CampaignRecord::try_from).transpose()
     }
 
     /// Lists the sessions that send a campaign, in their order; empty if it is not the tenant's.
@@ -136,6 +212,150 @@ impl Campaigns<'_> {
     /// # Errors
     /// [`StoreError::Database`] when they could not be read.
     pub async fn session_ids(&self, tenant_id: TenantId, id: CampaignId) -> Result<Vec<SessionId>, StoreError> {
-        unimplemented!("{:?} {id} {tenant_id}", self.pool)
+        let ids: Result<Vec<Uuid>, _> = with_reader!(self.store.pool(), |db| {
+            sqlx::query_scalar(SESSIONS.of(self.store.pool())).bind(id.0).bind(tenant_id.0).fetch_all(db).await
+        });
+        let ids = ids.map_err(StoreError::database("list the sessions of a campaign"))?;
+        Ok(ids.into_iter().map(SessionId).collect())
+    }
+
+    /// Lists the states that the sessions of a campaign are in, each once.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`] when they could not be read.
+    pub async fn session_states(&self, tenant_id: TenantId, id: CampaignId) -> Result<Vec<SessionState>, StoreError> {
+        let words: Result<Vec<String>, _> = with_reader!(self.store.pool(), |db| {
+            sqlx::query_scalar(SESSION_STATES.of(self.store.pool())).bind(id.0).bind(tenant_id.0).fetch_all(db).await
+        });
+        let words = words.map_err(StoreError::database("read the states of a campaign's sessions"))?;
+        let place = RowPlace { table: "sessions", key: format_args!("campaign {id}").to_string() };
+        words.iter().map(|word| place.known("state", SessionState::parse(word))).collect()
+    }
+
+    /// Adds a draft with its sessions and first recipients, all or nothing; the record's own
+    /// counts are not read.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`] when nothing was written.
+    pub async fn insert(
+        &self,
+        campaign: &CampaignRecord,
+        session_ids: &[SessionId],
+        recipients: &[NewRecipient],
+    ) -> Result<Appended, StoreError> {
+        let doing = "add a campaign";
+        let message = serde_json::to_string(&campaign.message).map_err(|error| sqlx::Error::Encode(error.into()));
+        let message = message.map_err(StoreError::database(doing))?;
+        let mut tx = self.store.begin_write(doing).await?;
+        let inserted = with_tx!(&mut tx, |db| {
+            sqlx::query(INSERT.of(self.store.pool()))
+                .bind(campaign.id.0)
+                .bind(campaign.tenant_id.0)
+                .bind(&campaign.name)
+                .bind(campaign.state.as_str())
+                .bind(&message)
+                .bind(campaign.on_unknown.as_str())
+                .bind(campaign.expires_at_ms)
+                .bind(campaign.created_at_ms)
+                .execute(db)
+                .await
+                .map(|_| ())
+        });
+        inserted.map_err(StoreError::database(doing))?;
+        let session_ids: Vec<Uuid> = session_ids.iter().map(|id| id.0).collect();
+        let inserted = with_tx!(&mut tx, |db| {
+            sqlx::query(INSERT_SESSIONS.of(self.store.pool()))
+                .bind(campaign.id.0)
+                .bind(hex_list(&session_ids))
+                .execute(db)
+                .await
+                .map(|_| ())
+        });
+        inserted.map_err(StoreError::database(doing))?;
+        let appended = with_tx!(&mut tx, |db| insert_all(db, campaign.id, 0, recipients).await)?;
+        let set = with_tx!(&mut tx, |db| {
+            sqlx::query(SET_COUNT.of(self.store.pool()))
+                .bind(campaign.id.0)
+                .bind(campaign.tenant_id.0)
+                .bind(as_count(appended.accepted))
+                .execute(db)
+                .await
+                .map(|_| ())
+        });
+        set.map_err(StoreError::database(doing))?;
+        tx.commit(doing).await?;
+        Ok(appended)
+    }
+}
+
+#[derive(FromRow)]
+struct CampaignRow {
+    campaign_id: Uuid,
+    tenant_id: Uuid,
+    name: String,
+    state: String,
+    message: String,
+    on_unknown: String,
+    n_recipients: i64,
+    expires_at_ms: Option<i64>,
+    created_at_ms: i64,
+    started_at_ms: Option<i64>,
+    finished_at_ms: Option<i64>,
+    #[sqlx(flatten)]
+    counters: CountersRow,
+}
+
+#[derive(FromRow)]
+struct CountersRow {
+    accepted: i64,
+    pending: i64,
+    sending: i64,
+    sent: i64,
+    delivered: i64,
+    read: i64,
+    failed_limit: i64,
+    failed_unavailable: i64,
+    skipped: i64,
+    cancelled: i64,
+    unknown: i64,
+}
+
+impl TryFrom<CampaignRow> for CampaignRecord {
+    type Error = StoreError;
+
+    fn try_from(row: CampaignRow) -> Result<Self, StoreError> {
+        let place = RowPlace { table: "campaigns", key: row.campaign_id };
+        Ok(Self {
+            id: CampaignId(row.campaign_id),
+            tenant_id: TenantId(row.tenant_id),
+            state: place.known("state", CampaignState::parse(&row.state))?,
+            message: place.json("message", &row.message)?,
+            on_unknown: place.known("on_unknown", OnUnknown::parse(&row.on_unknown))?,
+            name: row.name,
+            n_recipients: row.n_recipients,
+            expires_at_ms: row.expires_at_ms,
+            created_at_ms: row.created_at_ms,
+            started_at_ms: row.started_at_ms,
+            finished_at_ms: row.finished_at_ms,
+            counters: row.counters.into(),
+        })
+    }
+}
+
+impl From<CountersRow> for Counters {
+    fn from(row: CountersRow) -> Self {
+        Self {
+            accepted: row.accepted,
+            pending: row.pending,
+            sending: row.sending,
+            sent: row.sent,
+            delivered: row.delivered,
+            read: row.read,
+            failed_limit: row.failed_limit,
+            failed_unavailable: row.failed_unavailable,
+            skipped: row.skipped,
+            cancelled: row.cancelled,
+            unknown: row.unknown,
+        }
     }
 }

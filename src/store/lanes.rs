@@ -7,6 +7,7 @@ use uuid::Uuid;
 use crate::domain::campaign::CampaignState;
 use crate::domain::id::{CampaignId, SessionId, TenantId};
 use crate::domain::job::TrafficClass;
+use crate::domain::pacing::Pacing;
 use crate::domain::session::SessionState;
 use crate::store::bind::to_u32;
 use crate::store::{Sql, Store, StoreError};
@@ -193,5 +194,14 @@ impl Store {
             .into_iter()
             .map(StreamRow::try_from)
             .collect()
+    }
+}
+
+impl LaneRow {
+    /// Returns the session's own pacing, or the default where it has none.
+    #[must_use]
+    pub fn pacing(&self, default: Pacing) -> Pacing {
+        let own = self.rate_per_minute.map(|rate| Pacing::new(rate, self.burst.unwrap_or(default.burst().get())));
+        own.and_then(Result::ok).unwrap_or(default)
     }
 }

@@ -1,12 +1,45 @@
-//! Deliveries as the API shows them: one, its history, a campaign's export.
+//! Deliveries as the API shows them: one, or a campaign's export; and single messages on their way in.
 //!
-//! Only reads; the message path writes them in batches elsewhere.
+//! A delivery's history is [`crate::store::timeline`]; the message path writes deliveries in batches
+//! elsewhere.
+
+use sqlx::FromRow;
+use uuid::Uuid;
 
 use crate::domain::delivery::DeliveryState;
 use crate::domain::failure::{FailureClass, Reason};
 use crate::domain::id::{CampaignId, DeliveryId, SessionId, TenantId};
+use crate::domain::job::Job;
 use crate::domain::recipient::Recipient;
-use crate::store::{Pool, Store, StoreError};
+use crate::limits::EXPORT_STEP_MAX;
+use crate::store::column::RowPlace;
+use crate::store::{Sql, Store, StoreError};
+use crate::{with_reader, with_writer};
+
+pub use crate::store::timeline::{TimelineEvent, TimelineKind};
+
+const FIND: Sql = Sql::portable(
+    "SELECT delivery_id, session_id, campaign_id, seq, recipient, state, failure_class, reason, provider_code, \
+         provider_message_id, n_attempts, created_at_ms, due_at_ms, sent_at_ms, delivered_at_ms, read_at_ms, \
+         settled_at_ms \
+     FROM deliveries WHERE delivery_id = $1 AND tenant_id = $2",
+);
+const EXPORT: Sql = Sql::portable(
+    "SELECT delivery_id, session_id, campaign_id, seq, recipient, state, failure_class, reason, provider_code, \
+         provider_message_id, n_attempts, created_at_ms, due_at_ms, sent_at_ms, delivered_at_ms, read_at_ms, \
+         settled_at_ms \
+     FROM deliveries WHERE session_id = $1 AND campaign_id = $2 AND seq > $3 AND tenant_id = $4 \
+     ORDER BY seq LIMIT $5",
+);
+/// The tenant is inside the job and is compared once that is read.
+const FIND_IN_OUTBOX: Sql = Sql::portable("SELECT job, created_at_ms FROM outbox WHERE outbox_id = $1");
+const INSERT_JOB: Sql = Sql::portable(
+    "INSERT INTO outbox (outbox_id, campaign_id, job, next_seq, created_at_ms) VALUES ($1, $2, $3, 0, $4)",
+);
+const OWNER: Sql = Sql::portable("SELECT 1 FROM campaigns WHERE campaign_id = $1 AND tenant_id = $2");
+const SESSIONS: Sql = Sql::portable(
+    "SELECT ordinal, session_id FROM campaign_sessions WHERE campaign_id = $1 AND ordinal >= $2 ORDER BY ordinal",
+);
 
 /// One delivery and what became of it.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,49 +80,30 @@ pub struct DeliveryRecord {
     pub settled_at_ms: Option<i64>,
 }
 
-/// One thing that happened to a delivery.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TimelineEvent {
-    /// When, UTC milliseconds.
-    pub at_ms: i64,
-    /// What.
-    pub kind: TimelineKind,
-}
-
-/// What can stand in a timeline.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum TimelineKind {
-    /// We accepted it.
-    Queued,
-    /// An attempt was made durable, just before it was sent.
-    AttemptStarted {
-        /// Which attempt, from 1.
-        attempt_no: i32,
-    },
-    /// An attempt ended.
-    AttemptEnded {
-        /// Which attempt, from 1.
-        attempt_no: i32,
-        /// `accepted`, `deferred`, `rejected`, `unknown` or `withdrawn`.
-        outcome: String,
-        /// Class of the failure.
-        failure_class: Option<FailureClass>,
-        /// Reason of the failure.
-        reason: Option<Reason>,
-        /// The provider's own code.
-        provider_code: Option<String>,
-    },
-    /// The provider reported that it reached the phone.
-    Delivered,
-    /// The provider reported that it was read.
-    Read,
-    /// It was settled in a way that no attempt explains: failed by a receipt, skipped, cancelled.
-    Settled {
-        /// The state it was settled in.
-        state: DeliveryState,
-        /// Reason of the failure.
-        reason: Option<Reason>,
-    },
+impl DeliveryRecord {
+    /// Describes a delivery of a job that is still in the outbox.
+    #[must_use]
+    pub fn queued(id: DeliveryId, job: &Job, recipient: Recipient, created_at_ms: i64) -> Self {
+        Self {
+            id,
+            session_id: job.session_id,
+            campaign_id: job.campaign(),
+            seq: 0,
+            recipient,
+            state: DeliveryState::Pending,
+            failure_class: None,
+            reason: None,
+            provider_code: None,
+            provider_message_id: None,
+            n_attempts: 0,
+            created_at_ms,
+            due_at_ms: 0,
+            sent_at_ms: None,
+            delivered_at_ms: None,
+            read_at_ms: None,
+            settled_at_ms: None,
+        }
+    }
 }
 
 /// Where an export goes on: behind delivery `seq` of the campaign's session number `ordinal`.
@@ -118,39 +132,80 @@ impl ExportCursor {
 /// Deliveries as the API shows them.
 #[derive(Debug, Clone, Copy)]
 pub struct Messages<'a> {
-    pool: &'a Pool,
+    pub(super) store: &'a Store,
 }
 
 impl Store {
     /// Returns the deliveries as the API shows them.
     #[must_use]
     pub fn messages(&self) -> Messages<'_> {
-        Messages { pool: self.pool() }
+        Messages { store: self }
     }
 }
 
 impl Messages<'_> {
+    /// Puts a job for one delivery into the outbox, under the delivery's id.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`] when it was not written.
+    pub async fn insert(&self, id: DeliveryId, job: &Job, now_ms: i64) -> Result<(), StoreError> {
+        let doing = "accept a message";
+        let text = serde_json::to_string(job).map_err(|error| sqlx::Error::Encode(error.into()));
+        let text = text.map_err(StoreError::database(doing))?;
+        with_writer!(self.store.pool(), |db| {
+            sqlx::query(INSERT_JOB.of(self.store.pool()))
+                .bind(id.0)
+                .bind(job.campaign().0)
+                .bind(text)
+                .bind(now_ms)
+                .execute(db)
+                .await
+                .map(|_| ())
+        })
+        .map_err(StoreError::database(doing))
+    }
+
     /// Finds a delivery of the tenant; one that is still in the outbox is pending.
     ///
     /// # Errors
     /// [`StoreError::Database`] when it could not be read.
     pub async fn find(&self, tenant_id: TenantId, id: DeliveryId) -> Result<Option<DeliveryRecord>, StoreError> {
-        unimplemented!("{:?} {id} {tenant_id}", self.pool)
+        if let Some(found) = self.find_admitted(tenant_id, id).await? {
+            return Ok(Some(found));
+        }
+        if let Some(found) = self.find_in_outbox(tenant_id, id).await? {
+            return Ok(Some(found));
+        }
+        // It may have moved between the two looks.
+        self.find_admitted(tenant_id, id).await
     }
 
-    /// Tells everything that happened to a delivery of the tenant, oldest first.
-    ///
-    /// # Errors
-    /// [`StoreError::Database`] when it could not be read.
-    pub async fn timeline(
-        &self,
-        tenant_id: TenantId,
-        id: DeliveryId,
-    ) -> Result<Option<Vec<TimelineEvent>>, StoreError> {
-        unimplemented!("{:?} {id} {tenant_id}", self.pool)
+    async fn find_admitted(&self, tenant_id: TenantId, id: DeliveryId) -> Result<Option<DeliveryRecord>, StoreError> {
+        let row = with_reader!(self.store.pool(), |db| {
+            sqlx::query_as::<_, DeliveryRow>(FIND.of(self.store.pool())).bind(id.0).bind(tenant_id.0).fetch_optional(db).await
+        });
+        let row = row.map_err(StoreError::database("find a delivery"))?;
+        row.map(DeliveryRecord::try_from).transpose()
+    }
+
+    async fn find_in_outbox(&self, tenant_id: TenantId, id: DeliveryId) -> Result<Option<DeliveryRecord>, StoreError> {
+        let row: Result<Option<(Option<String>, i64)>, _> = with_reader!(self.store.pool(), |db| {
+            sqlx::query_as(FIND_IN_OUTBOX.of(self.store.pool())).bind(id.0).fetch_optional(db).await
+        });
+        let row = row.map_err(StoreError::database("find a message in the outbox"))?;
+        let Some((Some(job), created_at_ms)) = row else { return Ok(None) };
+        let place = RowPlace { table: "outbox", key: id };
+        let job: Job = place.json("job", &job)?;
+        if job.tenant_id != tenant_id {
+            return Ok(None);
+        }
+        let delivery = place.known("job", job.deliveries.iter().find(|delivery| delivery.id == id))?;
+        Ok(Some(DeliveryRecord::queued(id, &job, delivery.to.clone(), created_at_ms)))
     }
 
     /// Reads the next step of a campaign's export; `None` if the campaign is not the tenant's.
+    ///
+    /// Goes through the campaign's sessions one by one, since deliveries are kept in their order.
     ///
     /// # Errors
     /// [`StoreError::Database`] when it could not be read.
@@ -160,6 +215,88 @@ impl Messages<'_> {
         campaign_id: CampaignId,
         cursor: ExportCursor,
     ) -> Result<Option<ExportStep>, StoreError> {
-        unimplemented!("{:?} {campaign_id} {tenant_id} {cursor:?}", self.pool)
+        let doing = "export a campaign";
+        let owner = with_reader!(self.store.pool(), |db| {
+            let query = sqlx::query(OWNER.of(self.store.pool())).bind(campaign_id.0).bind(tenant_id.0);
+            query.fetch_optional(db).await.map(|row| row.is_some())
+        });
+        if !owner.map_err(StoreError::database(doing))? {
+            return Ok(None);
+        }
+        let sessions: Result<Vec<(i32, Uuid)>, _> = with_reader!(self.store.pool(), |db| {
+            sqlx::query_as(SESSIONS.of(self.store.pool())).bind(campaign_id.0).bind(cursor.ordinal).fetch_all(db).await
+        });
+        let limit = usize::try_from(EXPORT_STEP_MAX).expect("a step fits into memory");
+        let mut deliveries: Vec<DeliveryRecord> = Vec::with_capacity(limit);
+        for (ordinal, session_id) in sessions.map_err(StoreError::database(doing))? {
+            let after_seq = if ordinal == cursor.ordinal { cursor.seq } else { ExportCursor::START.seq };
+            let room = i64::from(EXPORT_STEP_MAX) - i64::try_from(deliveries.len()).expect("a step is short");
+            let rows = with_reader!(self.store.pool(), |db| {
+                sqlx::query_as::<_, DeliveryRow>(EXPORT.of(self.store.pool()))
+                    .bind(session_id)
+                    .bind(campaign_id.0)
+                    .bind(after_seq)
+                    .bind(tenant_id.0)
+                    .bind(room)
+                    .fetch_all(db)
+                    .await
+            });
+            for row in rows.map_err(StoreError::database(doing))? {
+                deliveries.push(row.try_into()?);
+            }
+            if deliveries.len() == limit {
+                let seq = deliveries.last().map_or(after_seq, |last| last.seq);
+                return Ok(Some(ExportStep { deliveries, next: Some(ExportCursor { ordinal, seq }) }));
+            }
+        }
+        Ok(Some(ExportStep { deliveries, next: None }))
+    }
+}
+
+#[derive(FromRow)]
+struct DeliveryRow {
+    delivery_id: Uuid,
+    session_id: Uuid,
+    campaign_id: Uuid,
+    seq: i64,
+    recipient: String,
+    state: String,
+    failure_class: Option<String>,
+    reason: Option<String>,
+    provider_code: Option<String>,
+    provider_message_id: Option<String>,
+    n_attempts: i32,
+    created_at_ms: i64,
+    due_at_ms: i64,
+    sent_at_ms: Option<i64>,
+    delivered_at_ms: Option<i64>,
+    read_at_ms: Option<i64>,
+    settled_at_ms: Option<i64>,
+}
+
+impl TryFrom<DeliveryRow> for DeliveryRecord {
+    type Error = StoreError;
+
+    fn try_from(row: DeliveryRow) -> Result<Self, StoreError> {
+        let place = RowPlace { table: "deliveries", key: row.delivery_id };
+        Ok(Self {
+            id: DeliveryId(row.delivery_id),
+            session_id: SessionId(row.session_id),
+            campaign_id: CampaignId(row.campaign_id),
+            seq: row.seq,
+            recipient: place.recipient(&row.recipient)?,
+            state: place.known("state", DeliveryState::parse(&row.state))?,
+            failure_class: place.word("failure_class", row.failure_class.as_deref(), FailureClass::parse)?,
+            reason: place.word("reason", row.reason.as_deref(), Reason::parse)?,
+            provider_code: row.provider_code,
+            provider_message_id: row.provider_message_id,
+            n_attempts: row.n_attempts,
+            created_at_ms: row.created_at_ms,
+            due_at_ms: row.due_at_ms,
+            sent_at_ms: row.sent_at_ms,
+            delivered_at_ms: row.delivered_at_ms,
+            read_at_ms: row.read_at_ms,
+            settled_at_ms: row.settled_at_ms,
+        })
     }
 }

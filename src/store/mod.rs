@@ -17,21 +17,31 @@ pub mod error;
 
 pub mod migrate;
 
+pub mod scratch;
+
 pub mod sql;
 
 pub mod page;
+
+mod column;
 
 pub mod tenants;
 
 pub mod users;
 
+pub mod tokens;
+
 pub mod sessions;
 
 pub mod campaigns;
 
+pub mod campaign_moves;
+
 pub mod campaign_recipients;
 
 pub mod messages;
+
+pub mod timeline;
 
 mod bind;
 

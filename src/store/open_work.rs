@@ -2,6 +2,8 @@
 //!
 //! Read by the daemon on a beat and when a notice came; small tables only.
 
+use std::collections::HashSet;
+
 use sqlx::Row;
 
 use crate::domain::campaign::CampaignState;
@@ -14,6 +16,8 @@ use crate::with_reader;
 const OPEN: Sql = Sql::portable("SELECT campaign_id FROM campaigns WHERE state IN ('running', 'paused')");
 
 const STATE: Sql = Sql::portable("SELECT state FROM campaigns WHERE campaign_id = $1");
+
+const IN_FLIGHT: Sql = Sql::portable("SELECT DISTINCT session_id FROM deliveries WHERE state = 'sending'");
 
 const STREAMS: Sql = Sql::portable(
     "SELECT s.campaign_id, s.traffic_class, s.done_below_seq, c.state
@@ -31,6 +35,18 @@ impl Store {
         with_reader!(self.pool(), |db| sqlx::query_scalar::<_, uuid::Uuid>(sql).fetch_all(db).await)
             .map(|ids| ids.into_iter().map(CampaignId).collect())
             .map_err(StoreError::database("list the open campaigns"))
+    }
+
+    /// Returns the sessions with attempts under way; before this process made any, those that an
+    /// earlier one left behind.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`] when the read failed.
+    pub async fn sessions_in_flight(&self) -> Result<HashSet<SessionId>, StoreError> {
+        let sql = IN_FLIGHT.of(self.pool());
+        with_reader!(self.pool(), |db| sqlx::query_scalar::<_, uuid::Uuid>(sql).fetch_all(db).await)
+            .map(|ids| ids.into_iter().map(SessionId).collect())
+            .map_err(StoreError::database("find attempts under way"))
     }
 
     /// Returns where a campaign stands, for the daemon, whosever it is.

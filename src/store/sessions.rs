@@ -2,10 +2,48 @@
 //!
 //! Limiter state and backlog belong to the lanes, not here.
 
+use sqlx::FromRow;
+use uuid::Uuid;
+
 use crate::domain::id::{SessionId, TenantId};
 use crate::domain::session::SessionState;
+use crate::store::bind::hex_list;
+use crate::store::column::RowPlace;
 use crate::store::page::{Page, PageRequest};
-use crate::store::{Pool, Store, StoreError};
+use crate::store::{Sql, Store, StoreError};
+use crate::{with_reader, with_writer};
+
+/// No index keeps a number to one session: two inserts at the same moment could both pass.
+const INSERT: Sql = Sql::portable(
+    "INSERT INTO sessions (session_id, tenant_id, name, state, phone_number, phone_number_id, rate_per_minute, burst, \
+         created_at_ms) \
+     SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9 \
+     WHERE NOT EXISTS (SELECT 1 FROM sessions WHERE tenant_id = $2 AND phone_number_id = $6)",
+);
+const FIND: Sql = Sql::portable(
+    "SELECT session_id, tenant_id, name, state, phone_number, phone_number_id, rate_per_minute, burst, created_at_ms \
+     FROM sessions WHERE session_id = $1 AND tenant_id = $2",
+);
+const LIST: Sql = Sql::portable(
+    "SELECT session_id, tenant_id, name, state, phone_number, phone_number_id, rate_per_minute, burst, created_at_ms \
+     FROM sessions WHERE tenant_id = $1 ORDER BY session_id DESC LIMIT $2 OFFSET $3",
+);
+const COUNT: Sql = Sql::portable("SELECT COUNT(*) FROM sessions WHERE tenant_id = $1");
+const KNOWN: Sql = Sql::per_dialect(
+    "SELECT session_id FROM sessions WHERE tenant_id = $1 \
+     AND session_id IN (SELECT CAST(value AS UUID) FROM json_array_elements_text(CAST($2 AS JSON)))",
+    "SELECT session_id FROM sessions WHERE tenant_id = $1 AND session_id IN (SELECT unhex(value) FROM json_each($2))",
+);
+const MOVE: Sql = Sql::portable(
+    "UPDATE sessions SET state = $4 WHERE session_id = $1 AND tenant_id = $2 AND state = $3",
+);
+const ASSIGN_NUMBER: Sql = Sql::portable(
+    "UPDATE sessions SET phone_number_id = $3 WHERE session_id = $1 AND tenant_id = $2 AND phone_number_id IS NULL",
+);
+const UPDATE: Sql = Sql::portable(
+    "UPDATE sessions SET name = COALESCE($3, name), rate_per_minute = COALESCE($4, rate_per_minute), \
+     burst = COALESCE($5, burst) WHERE session_id = $1 AND tenant_id = $2",
+);
 
 /// One WhatsApp identity.
 #[derive(Debug, Clone, PartialEq)]
@@ -30,17 +68,28 @@ pub struct SessionRecord {
     pub created_at_ms: i64,
 }
 
+/// A change of a session; what is none stays as it is.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SessionChange {
+    /// What people call it.
+    pub name: Option<String>,
+    /// Steady rate, sends per minute.
+    pub rate_per_minute: Option<f64>,
+    /// Sends at once after a rest.
+    pub burst: Option<u32>,
+}
+
 /// The sessions in the database.
 #[derive(Debug, Clone, Copy)]
 pub struct Sessions<'a> {
-    pool: &'a Pool,
+    store: &'a Store,
 }
 
 impl Store {
     /// Returns the sessions.
     #[must_use]
     pub fn sessions(&self) -> Sessions<'_> {
-        Sessions { pool: self.pool() }
+        Sessions { store: self }
     }
 }
 
@@ -50,7 +99,22 @@ impl Sessions<'_> {
     /// # Errors
     /// [`StoreError::Database`] when they could not be read.
     pub async fn list(&self, tenant_id: TenantId, page: PageRequest) -> Result<Page<SessionRecord>, StoreError> {
-        unimplemented!("{:?} {page:?} {tenant_id}", self.pool)
+        let doing = "list sessions";
+        let total: i64 = with_reader!(self.store.pool(), |db| {
+            sqlx::query_scalar(COUNT.of(self.store.pool())).bind(tenant_id.0).fetch_one(db).await
+        })
+        .map_err(StoreError::database(doing))?;
+        let rows = with_reader!(self.store.pool(), |db| {
+            sqlx::query_as::<_, SessionRow>(LIST.of(self.store.pool()))
+                .bind(tenant_id.0)
+                .bind(i64::from(page.limit()))
+                .bind(page.offset())
+                .fetch_all(db)
+                .await
+        })
+        .map_err(StoreError::database(doing))?;
+        let items = rows.into_iter().map(SessionRecord::try_from).collect::<Result<_, _>>()?;
+        Ok(Page { items, total: total.unsigned_abs() })
     }
 
     /// Finds a session of the tenant.
@@ -58,6 +122,144 @@ impl Sessions<'_> {
     /// # Errors
     /// [`StoreError::Database`] when it could not be read.
     pub async fn find(&self, tenant_id: TenantId, id: SessionId) -> Result<Option<SessionRecord>, StoreError> {
-        unimplemented!("{:?} {id} {tenant_id}", self.pool)
+        let row = with_reader!(self.store.pool(), |db| {
+            sqlx::query_as::<_, SessionRow>(FIND.of(self.store.pool())).bind(id.0).bind(tenant_id.0).fetch_optional(db).await
+        });
+        let row = row.map_err(StoreError::database("find a session"))?;
+        row.map(SessionRecord::try_from).transpose()
+    }
+
+    /// Tells which of the given sessions are the tenant's, in no order.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`] when they could not be read.
+    pub async fn known(&self, tenant_id: TenantId, ids: &[SessionId]) -> Result<Vec<SessionId>, StoreError> {
+        let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
+        let known: Result<Vec<Uuid>, _> = with_reader!(self.store.pool(), |db| {
+            sqlx::query_scalar(KNOWN.of(self.store.pool())).bind(tenant_id.0).bind(hex_list(&ids)).fetch_all(db).await
+        });
+        let known = known.map_err(StoreError::database("find sessions"))?;
+        Ok(known.into_iter().map(SessionId).collect())
+    }
+
+    /// Adds a session; `false` if another session of the tenant has its number.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`] when it was not written.
+    pub async fn insert(&self, session: &SessionRecord) -> Result<bool, StoreError> {
+        let inserted = with_writer!(self.store.pool(), |db| {
+            sqlx::query(INSERT.of(self.store.pool()))
+                .bind(session.id.0)
+                .bind(session.tenant_id.0)
+                .bind(&session.name)
+                .bind(session.state.as_str())
+                .bind(&session.phone_number)
+                .bind(&session.phone_number_id)
+                .bind(session.rate_per_minute)
+                .bind(session.burst.map(i64::from))
+                .bind(session.created_at_ms)
+                .execute(db)
+                .await
+                .map(|done| done.rows_affected())
+        });
+        Ok(0 < inserted.map_err(StoreError::database("add a session"))?)
+    }
+
+    /// Moves a session of the tenant from one state to another; `false` if it was not in `from`.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`] when it was not written; safe to repeat.
+    pub async fn transition(
+        &self,
+        tenant_id: TenantId,
+        id: SessionId,
+        from: SessionState,
+        to: SessionState,
+    ) -> Result<bool, StoreError> {
+        let moved = with_writer!(self.store.pool(), |db| {
+            sqlx::query(MOVE.of(self.store.pool()))
+                .bind(id.0)
+                .bind(tenant_id.0)
+                .bind(from.as_str())
+                .bind(to.as_str())
+                .execute(db)
+                .await
+                .map(|done| done.rows_affected())
+        });
+        Ok(0 < moved.map_err(StoreError::database("move a session"))?)
+    }
+
+    /// Gives a session without a number one; `false` if it had one already.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`] when it was not written.
+    pub async fn assign_number(
+        &self,
+        tenant_id: TenantId,
+        id: SessionId,
+        phone_number_id: &str,
+    ) -> Result<bool, StoreError> {
+        let assigned = with_writer!(self.store.pool(), |db| {
+            sqlx::query(ASSIGN_NUMBER.of(self.store.pool()))
+                .bind(id.0)
+                .bind(tenant_id.0)
+                .bind(phone_number_id)
+                .execute(db)
+                .await
+                .map(|done| done.rows_affected())
+        });
+        Ok(0 < assigned.map_err(StoreError::database("give a session a number"))?)
+    }
+
+    /// Changes a session of the tenant; `false` if it is not there.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`] when it was not written; safe to repeat.
+    pub async fn update(&self, tenant_id: TenantId, id: SessionId, change: SessionChange) -> Result<bool, StoreError> {
+        let updated = with_writer!(self.store.pool(), |db| {
+            sqlx::query(UPDATE.of(self.store.pool()))
+                .bind(id.0)
+                .bind(tenant_id.0)
+                .bind(change.name)
+                .bind(change.rate_per_minute)
+                .bind(change.burst.map(i64::from))
+                .execute(db)
+                .await
+                .map(|done| done.rows_affected())
+        });
+        Ok(0 < updated.map_err(StoreError::database("change a session"))?)
+    }
+}
+
+#[derive(FromRow)]
+struct SessionRow {
+    session_id: Uuid,
+    tenant_id: Uuid,
+    name: String,
+    state: String,
+    phone_number: Option<String>,
+    phone_number_id: Option<String>,
+    rate_per_minute: Option<f64>,
+    burst: Option<i32>,
+    created_at_ms: i64,
+}
+
+impl TryFrom<SessionRow> for SessionRecord {
+    type Error = StoreError;
+
+    fn try_from(row: SessionRow) -> Result<Self, StoreError> {
+        let place = RowPlace { table: "sessions", key: row.session_id };
+        let burst = row.burst.map(|burst| place.known("burst", u32::try_from(burst).ok()));
+        Ok(Self {
+            id: SessionId(row.session_id),
+            tenant_id: TenantId(row.tenant_id),
+            name: row.name,
+            state: place.known("state", SessionState::parse(&row.state))?,
+            phone_number: row.phone_number,
+            phone_number_id: row.phone_number_id,
+            rate_per_minute: row.rate_per_minute,
+            burst: burst.transpose()?,
+            created_at_ms: row.created_at_ms,
+        })
     }
 }

@@ -2,8 +2,14 @@
 //!
 //! A tenant is made together with its owner, in [`crate::store::users`].
 
+use sqlx::FromRow;
+use uuid::Uuid;
+
 use crate::domain::id::TenantId;
-use crate::store::{Pool, Store, StoreError};
+use crate::store::{Sql, Store, StoreError};
+use crate::with_reader;
+
+const FIND: Sql = Sql::portable("SELECT tenant_id, name, created_at_ms FROM tenants WHERE tenant_id = $1");
 
 /// A customer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,14 +25,14 @@ pub struct TenantRecord {
 /// The tenants in the database.
 #[derive(Debug, Clone, Copy)]
 pub struct Tenants<'a> {
-    pool: &'a Pool,
+    store: &'a Store,
 }
 
 impl Store {
     /// Returns the tenants.
     #[must_use]
     pub fn tenants(&self) -> Tenants<'_> {
-        Tenants { pool: self.pool() }
+        Tenants { store: self }
     }
 }
 
@@ -36,6 +42,21 @@ impl Tenants<'_> {
     /// # Errors
     /// [`StoreError::Database`] when it could not be read.
     pub async fn find(&self, id: TenantId) -> Result<Option<TenantRecord>, StoreError> {
-        unimplemented!("{:?} {id}", self.pool)
+        let row = with_reader!(self.store.pool(), |db| {
+            sqlx::query_as::<_, TenantRow>(FIND.of(self.store.pool())).bind(id.0).fetch_optional(db).await
+        });
+        let row = row.map_err(StoreError::database("find a tenant"))?;
+        Ok(row.map(|row| TenantRecord {
+            id: TenantId(row.tenant_id),
+            name: row.name,
+            created_at_ms: row.created_at_ms,
+        }))
     }
+}
+
+#[derive(FromRow)]
+struct TenantRow {
+    tenant_id: Uuid,
+    name: String,
+    created_at_ms: i64,
 }

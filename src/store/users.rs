@@ -2,12 +2,31 @@
 //!
 //! Knows no passwords, only their hashes.
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
+use sqlx::FromRow;
+use uuid::Uuid;
 
 use crate::domain::id::{TenantId, UserId};
 use crate::domain::user::Role;
+use crate::store::column::RowPlace;
 use crate::store::tenants::TenantRecord;
-use crate::store::{Pool, Store, StoreError};
+use crate::store::tx::with_tx;
+use crate::store::{Sql, Store, StoreError};
+use crate::with_reader;
+
+const INSERT_TENANT: Sql = Sql::portable("INSERT INTO tenants (tenant_id, name, created_at_ms) VALUES ($1, $2, $3)");
+const INSERT_USER: Sql = Sql::portable(
+    "INSERT INTO users (user_id, tenant_id, email, name, password_hash, role, created_at_ms) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (email) DO NOTHING",
+);
+const FIND: Sql = Sql::portable(
+    "SELECT u.user_id, u.tenant_id, t.name AS tenant_name, u.email, u.name, u.password_hash, u.role, u.created_at_ms \
+     FROM users u JOIN tenants t ON t.tenant_id = u.tenant_id WHERE u.user_id = $1 AND u.tenant_id = $2",
+);
+const FIND_BY_EMAIL: Sql = Sql::portable(
+    "SELECT u.user_id, u.tenant_id, t.name AS tenant_name, u.email, u.name, u.password_hash, u.role, u.created_at_ms \
+     FROM users u JOIN tenants t ON t.tenant_id = u.tenant_id WHERE u.email = $1",
+);
 
 /// A person who may log in.
 #[derive(Debug, Clone)]
@@ -33,14 +52,14 @@ pub struct UserRecord {
 /// The users in the database.
 #[derive(Debug, Clone, Copy)]
 pub struct Users<'a> {
-    pool: &'a Pool,
+    store: &'a Store,
 }
 
 impl Store {
     /// Returns the users.
     #[must_use]
     pub fn users(&self) -> Users<'_> {
-        Users { pool: self.pool() }
+        Users { store: self }
     }
 }
 
@@ -50,7 +69,37 @@ impl Users<'_> {
     /// # Errors
     /// [`StoreError::Database`] when neither was written.
     pub async fn insert_with_tenant(&self, tenant: &TenantRecord, owner: &UserRecord) -> Result<bool, StoreError> {
-        unimplemented!("{:?} {tenant:?} {owner:?}", self.pool)
+        let doing = "add a tenant and its owner";
+        let mut tx = self.store.begin_write(doing).await?;
+        let inserted = with_tx!(&mut tx, |db| {
+            sqlx::query(INSERT_TENANT.of(self.store.pool()))
+                .bind(tenant.id.0)
+                .bind(&tenant.name)
+                .bind(tenant.created_at_ms)
+                .execute(db)
+                .await
+                .map(|_| ())
+        });
+        inserted.map_err(StoreError::database(doing))?;
+        let inserted = with_tx!(&mut tx, |db| {
+            sqlx::query(INSERT_USER.of(self.store.pool()))
+                .bind(owner.id.0)
+                .bind(owner.tenant_id.0)
+                .bind(&owner.email)
+                .bind(&owner.name)
+                .bind(owner.password_hash.expose_secret())
+                .bind(owner.role.as_str())
+                .bind(owner.created_at_ms)
+                .execute(db)
+                .await
+                .map(|done| done.rows_affected())
+        });
+        if inserted.map_err(StoreError::database(doing))? == 0 {
+            // Not committed, so the tenant is gone with it.
+            return Ok(false);
+        }
+        tx.commit(doing).await?;
+        Ok(true)
     }
 
     /// Finds a user of a tenant.
@@ -58,7 +107,11 @@ impl Users<'_> {
     /// # Errors
     /// [`StoreError::Database`] when it could not be read.
     pub async fn find(&self, tenant_id: TenantId, id: UserId) -> Result<Option<UserRecord>, StoreError> {
-        unimplemented!("{:?} {id} {tenant_id}", self.pool)
+        let row = with_reader!(self.store.pool(), |db| {
+            sqlx::query_as::<_, UserRow>(FIND.of(self.store.pool())).bind(id.0).bind(tenant_id.0).fetch_optional(db).await
+        });
+        let row = row.map_err(StoreError::database("find a user"))?;
+        row.map(UserRecord::try_from).transpose()
     }
 
     /// Finds whoever logs in with an address; the only look-up that knows no tenant yet.
@@ -66,6 +119,40 @@ impl Users<'_> {
     /// # Errors
     /// [`StoreError::Database`] when it could not be read.
     pub async fn find_by_email(&self, email: &str) -> Result<Option<UserRecord>, StoreError> {
-        unimplemented!("{:?} {email}", self.pool)
+        let row = with_reader!(self.store.pool(), |db| {
+            sqlx::query_as::<_, UserRow>(FIND_BY_EMAIL.of(self.store.pool())).bind(email).fetch_optional(db).await
+        });
+        let row = row.map_err(StoreError::database("find a user by address"))?;
+        row.map(UserRecord::try_from).transpose()
+    }
+}
+
+#[derive(FromRow)]
+struct UserRow {
+    user_id: Uuid,
+    tenant_id: Uuid,
+    tenant_name: String,
+    email: String,
+    name: String,
+    password_hash: String,
+    role: String,
+    created_at_ms: i64,
+}
+
+impl TryFrom<UserRow> for UserRecord {
+    type Error = StoreError;
+
+    fn try_from(row: UserRow) -> Result<Self, StoreError> {
+        let place = RowPlace { table: "users", key: row.user_id };
+        Ok(Self {
+            id: UserId(row.user_id),
+            tenant_id: TenantId(row.tenant_id),
+            tenant_name: row.tenant_name,
+            email: row.email,
+            name: row.name,
+            password_hash: row.password_hash.into(),
+            role: place.known("role", Role::parse(&row.role))?,
+            created_at_ms: row.created_at_ms,
+        })
     }
 }

@@ -3,6 +3,10 @@
 //! Tests of one module's insides stand beside that module.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod api;
+
+mod service;
+
 mod store;
 
 mod support;

@@ -370,6 +370,3 @@ fn earlier(a: Option<Moment>, b: Option<Moment>) -> Option<Moment> {
         (a, b) => a.or(b),
     }
 }
-
-#[cfg(test)]
-mod tests;

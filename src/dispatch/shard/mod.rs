@@ -68,14 +68,8 @@ pub enum Command {
     },
     /// A campaign's state changed.
     Campaign(CampaignId, CampaignState),
-    /// A session appeared or changed; `in_flight_at_crash` tells that attempts of it were under
-    /// way when the process died, so that its pace starts from now.
-    Session {
-        /// The session as stored.
-        row: Box<LaneRow>,
-        /// Attempts of it were orphaned on start.
-        in_flight_at_crash: bool,
-    },
+    /// A session appeared or changed; as stored.
+    Session(Box<LaneRow>),
     /// Stop handing out and finish.
     Drain,
 }

@@ -85,8 +85,8 @@ pub struct End {
     pub ended_at: Moment,
     /// When a deferred delivery is due again.
     pub due_at: Moment,
-    /// The lane's limiter state.
-    pub tat: Option<Moment>,
+    /// The lane's limiter state, UTC microseconds.
+    pub tat_us: Option<i64>,
 }
 
 /// Settings of a shard.
@@ -150,7 +150,7 @@ impl Shard {
                 self.offer(session_id, campaign_id, traffic_class, first_seq);
             }
             Command::Campaign(campaign_id, state) => self.campaign_changed(campaign_id, state),
-            Command::Session { row, in_flight_at_crash } => self.session_changed(&row, in_flight_at_crash, now),
+            Command::Session(row) => self.session_changed(&row),
             Command::Drain => {
                 self.draining = true;
                 for index in 0..self.lanes.len() {
@@ -289,9 +289,10 @@ impl Shard {
         let lane = self.lane(index);
         let session_id = lane.session_id;
         let verdict = lane.finished(work, outcome, released_at, now);
-        let tat = lane.pacer.saved_state();
+        // Rounded up: a lane may come back a microsecond late, never early.
+        let tat_us = lane.pacer.saved_state().map(|tat| (tat + Duration::from_nanos(999)).as_us());
         let (outcome, due_at) = (verdict.outcome, verdict.due_at);
-        out.ends.push(End { session_id, campaign_id, delivery_id, attempt_no, outcome, ended_at, due_at, tat });
+        out.ends.push(End { session_id, campaign_id, delivery_id, attempt_no, outcome, ended_at, due_at, tat_us });
         self.note_settled(index, campaign_id, out);
         self.give_back_place(index);
     }
@@ -325,11 +326,8 @@ impl Shard {
         }
     }
 
-    fn session_changed(&mut self, row: &LaneRow, in_flight_at_crash: bool, now: Moment) {
-        let pacing = row
-            .rate_per_minute
-            .and_then(|rate| Pacing::new(rate, row.burst.unwrap_or(1)).ok())
-            .unwrap_or(self.settings.default_pacing);
+    fn session_changed(&mut self, row: &LaneRow) {
+        let pacing = row.pacing(self.settings.default_pacing);
         let index = match self.by_session.get(&row.session_id) {
             Some(&index) => index,
             None => {
@@ -348,9 +346,6 @@ impl Shard {
         let lane = self.lane(index);
         if lane.pacer.pacing() != pacing {
             lane.pacer = lane.pacer.with_pacing(pacing, &time);
-        }
-        if in_flight_at_crash {
-            lane.pacer.assume_just_sent(now);
         }
         lane.phone_number_id = row.phone_number_id.as_deref().map(Arc::from);
         lane.connected = row.state == SessionState::Connected && lane.phone_number_id.is_some();

@@ -143,8 +143,8 @@ impl ShardTask {
     async fn end(&self, end: End) {
         self.metrics.dispatch.in_flight.dec();
         self.metrics.dispatch.count_outcome(&end.outcome);
-        if let Some(tat) = end.tat {
-            self.write(Entry::Lane(LaneSave { session_id: end.session_id, tat_us: tat.as_us() })).await;
+        if let Some(tat_us) = end.tat_us {
+            self.write(Entry::Lane(LaneSave { session_id: end.session_id, tat_us })).await;
         }
         self.write(Entry::End(journal::End {
             delivery_id: end.delivery_id,

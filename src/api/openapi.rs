@@ -1,0 +1,66 @@
+//! The frame of the OpenAPI document: title, tags, credentials, and the schemas that routes do not register.
+//!
+//! What an operation takes and answers stands at its handler.
+
+use axum::http::StatusCode;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa::{Modify, OpenApi};
+
+use super::error::{Code, FailureBody};
+
+/// The document without its operations.
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "ActiWAPI",
+        description = "Bulk messages over WhatsApp: sessions, campaigns, messages. Every path also answers without its \
+                       `/v1`. Answers are `{success, data}`, lists have `pagination` beside `data`, and failures are \
+                       `{success: false, code, message, errors}`. Every answer carries `x-request-id`."
+    ),
+    tags(
+        (name = "auth", description = "Registration and tokens."),
+        (name = "sessions", description = "WhatsApp identities that can send."),
+        (name = "messages", description = "Single messages and what became of them."),
+        (name = "campaigns", description = "One message to many recipients."),
+        (name = "provider", description = "Calls that the provider makes."),
+        (name = "system", description = "State and description of this service."),
+    ),
+    components(schemas(Code, FailureBody)),
+    modifiers(&Bearer),
+)]
+pub struct Frame;
+
+/// Gives every answer a description, which the format asks for: its status in words where the handler gives none.
+pub fn describe_answers(document: &mut utoipa::openapi::OpenApi) {
+    for item in document.paths.paths.values_mut() {
+        let operations = [
+            &mut item.get,
+            &mut item.post,
+            &mut item.patch,
+            &mut item.put,
+            &mut item.delete,
+        ];
+        for operation in operations.into_iter().flatten() {
+            for (status, response) in &mut operation.responses.responses {
+                let RefOr::T(response) = response else { continue };
+                if response.description.is_empty() {
+                    let reason = status.parse().ok().and_then(|code: StatusCode| code.canonical_reason());
+                    response.description = reason.unwrap_or("As described.").to_owned();
+                }
+            }
+        }
+    }
+}
+
+/// The one kind of credentials.
+struct Bearer;
+
+impl Modify for Bearer {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let mut scheme = Http::new(HttpAuthScheme::Bearer);
+        scheme.bearer_format = Some("JWT".to_owned());
+        let components = document.components.get_or_insert_default();
+        components.add_security_scheme("bearer", SecurityScheme::Http(scheme));
+    }
+}

@@ -1,0 +1,146 @@
+//! Campaigns as things: listed, made, shown.
+
+use axum::extract::{FromRequestParts, Query};
+use axum::http::request::Parts;
+use serde::Deserialize;
+use utoipa::{IntoParams, ToSchema};
+
+use super::recipients::RecipientBody;
+use super::views::{CampaignDetailView, CampaignView, MessageBody};
+use crate::api::CallContext;
+use crate::api::envelope::{ApiResult, Envelope, ListResult, Paged, created, ok, paged};
+use crate::api::error::{ApiError, Failures, Guarded, OfBody, OfOne};
+use crate::api::extract::{Fields, FromFields, Json, Path};
+use crate::api::page::{Page, PageQuery};
+use crate::api::timestamp::Timestamp;
+use crate::domain::campaign::{CampaignState, OnUnknown};
+use crate::domain::id::{CampaignId, SessionId};
+use crate::error::Error;
+use crate::service::campaigns::NewCampaign;
+
+/// A campaign to make.
+#[derive(Debug, ToSchema)]
+#[schema(rename_all = "camelCase")]
+pub struct CreateCampaignBody {
+    /// What people call it; 1 to 200 characters.
+    #[schema(example = "Diwali sale")]
+    name: String,
+    /// The sessions that send it: 1 to 1,000, each once.
+    #[schema(value_type = Vec<uuid::Uuid>)]
+    session_ids: Vec<SessionId>,
+    /// What is sent.
+    message: MessageBody,
+    /// Its first recipients, at most 10,000; more can be added until it starts.
+    recipients: Option<Vec<RecipientBody>>,
+    /// What becomes of messages without an answer: `quarantine` (the default, at most once) or `resend` (at least
+    /// once).
+    #[schema(value_type = Option<String>, example = "quarantine")]
+    on_unknown: Option<OnUnknown>,
+    /// Messages not sent by then are skipped.
+    expires_at: Option<Timestamp>,
+}
+
+/// Which campaigns are listed.
+#[derive(Debug, Clone, Copy)]
+pub struct CampaignFilter(Option<CampaignState>);
+
+/// The query of the list, as it is documented and as it arrives.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct CampaignQuery {
+    /// Only those in this status.
+    #[param(example = "running")]
+    status: Option<String>,
+}
+
+/// Lists the campaigns, newest first.
+#[utoipa::path(get, path = "/campaigns", tag = "campaigns", security(("bearer" = [])), params(PageQuery, CampaignQuery),
+    responses((status = 200, body = Paged<CampaignView>), Failures, Guarded))]
+pub(super) async fn list_campaigns(ctx: CallContext, page: Page, filter: CampaignFilter) -> ListResult<CampaignView> {
+    paged(
+        page,
+        ctx.store
+            .campaigns()
+            .list(ctx.caller.tenant_id, filter.0, page.0)
+            .await?,
+    )
+}
+
+/// Makes a campaign; it is a draft until it is started.
+#[utoipa::path(post, path = "/campaigns", tag = "campaigns", security(("bearer" = [])),
+    request_body = CreateCampaignBody,
+    responses((status = 201, body = Envelope<CampaignDetailView>), Failures, Guarded, OfBody))]
+pub(super) async fn create_campaign(
+    ctx: CallContext,
+    Json(body): Json<CreateCampaignBody>,
+) -> ApiResult<CampaignDetailView> {
+    let session_ids = body.session_ids.clone();
+    let (campaign, _) = ctx.services.campaigns.create(ctx.caller.tenant_id, body.into()).await?;
+    created(CampaignDetailView::new(campaign, session_ids))
+}
+
+/// Shows a campaign, its sessions and its counters.
+#[utoipa::path(get, path = "/campaigns/{id}", tag = "campaigns", security(("bearer" = [])),
+    params(("id" = uuid::Uuid, Path, description = "The campaign.")),
+    responses((status = 200, body = Envelope<CampaignDetailView>), Failures, Guarded, OfOne))]
+pub(super) async fn get_campaign(ctx: CallContext, Path(id): Path<CampaignId>) -> ApiResult<CampaignDetailView> {
+    let campaigns = ctx.store.campaigns();
+    let campaign = campaigns
+        .find(ctx.caller.tenant_id, id)
+        .await?
+        .ok_or(Error::NotFound("campaign"))?;
+    let session_ids = campaigns.session_ids(ctx.caller.tenant_id, id).await?;
+    ok(CampaignDetailView::new(campaign, session_ids))
+}
+
+impl FromFields for CreateCampaignBody {
+    fn from_fields(fields: &mut Fields) -> Option<Self> {
+        let name = fields.required("name");
+        let session_ids = fields.required("sessionIds");
+        let message = fields.required("message");
+        let recipients = fields.optional("recipients");
+        let on_unknown = fields.optional("onUnknown");
+        let expires_at = fields.optional("expiresAt");
+        Some(Self {
+            name: name?,
+            session_ids: session_ids?,
+            message: message?,
+            recipients: recipients?,
+            on_unknown: on_unknown?,
+            expires_at: expires_at?,
+        })
+    }
+}
+
+impl From<CreateCampaignBody> for NewCampaign {
+    fn from(body: CreateCampaignBody) -> Self {
+        Self {
+            name: body.name,
+            session_ids: body.session_ids,
+            message: body.message.into(),
+            on_unknown: body.on_unknown.unwrap_or_default(),
+            expires_at: body.expires_at.map(Timestamp::moment),
+            recipients: body
+                .recipients
+                .unwrap_or_default()
+                .into_iter()
+                .map(Into::into)
+                .collect(),
+        }
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for CampaignFilter {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, ApiError> {
+        let Query(query) = Query::<CampaignQuery>::try_from_uri(&parts.uri)
+            .map_err(|_| ApiError::Malformed("The query can not be read."))?;
+        let Some(word) = query.status else {
+            return Ok(Self(None));
+        };
+        let state =
+            CampaignState::parse(&word).ok_or_else(|| ApiError::invalid("status", "is not a status of campaigns"))?;
+        Ok(Self(Some(state)))
+    }
+}

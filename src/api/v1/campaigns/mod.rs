@@ -1,0 +1,42 @@
+//! Campaigns: put together, given recipients, started and stopped, counted, exported.
+
+use axum::extract::DefaultBodyLimit;
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
+use utoipa_axum::routes;
+
+use crate::api::{ApiSettings, Shared};
+use crate::limits::BODY_BYTES_MAX;
+
+pub mod crud;
+
+pub mod recipients;
+
+pub mod upload;
+
+pub mod control;
+
+pub mod report;
+
+pub mod export;
+
+pub mod views;
+
+pub(super) fn routes() -> OpenApiRouter<Shared> {
+    OpenApiRouter::default()
+        .routes(routes!(crud::list_campaigns))
+        .routes(routes!(crud::create_campaign).layer(DefaultBodyLimit::max(BODY_BYTES_MAX)))
+        .routes(routes!(crud::get_campaign))
+        .routes(routes!(recipients::list_recipients))
+        .routes(routes!(control::start_campaign))
+        .routes(routes!(control::pause_campaign))
+        .routes(routes!(control::resume_campaign))
+        .routes(routes!(control::cancel_campaign))
+        .routes(routes!(report::get_campaign_stats))
+}
+
+/// Returns the operations whose bodies flow for as long as they need.
+pub(super) fn streams(settings: &ApiSettings) -> OpenApiRouter<Shared> {
+    OpenApiRouter::default()
+        .routes(routes!(recipients::add_recipients).layer(DefaultBodyLimit::max(settings.upload_bytes_max)))
+        .routes(routes!(export::export_campaign))
+}

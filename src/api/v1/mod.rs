@@ -1,0 +1,35 @@
+//! Version 1 of the operations: the table of contents.
+
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::from_fn;
+use utoipa_axum::router::OpenApiRouter;
+
+use super::{ApiSettings, Shared, layers};
+use crate::limits::SMALL_BODY_BYTES_MAX;
+
+pub mod auth;
+
+pub mod sessions;
+
+pub mod messages;
+
+pub mod campaigns;
+
+pub mod provider;
+
+pub mod system;
+
+/// Returns all operations, with paths relative to their mount.
+pub fn routes(settings: &ApiSettings) -> OpenApiRouter<Shared> {
+    let timeout = settings.timeout;
+    OpenApiRouter::default()
+        .merge(auth::routes())
+        .merge(sessions::routes())
+        .merge(messages::routes())
+        .merge(campaigns::routes())
+        .merge(provider::routes())
+        .merge(system::routes())
+        .layer(from_fn(move |request, next| layers::end_late(timeout, request, next)))
+        .layer(DefaultBodyLimit::max(SMALL_BODY_BYTES_MAX))
+        .merge(campaigns::streams(settings))
+}

@@ -1,0 +1,22 @@
+//! Sessions under `/whatsapp`: made, listed, paced, connected.
+
+use axum::routing::put;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::api::Shared;
+
+pub mod crud;
+
+pub mod connection;
+
+pub mod views;
+
+pub(super) fn routes() -> OpenApiRouter<Shared> {
+    OpenApiRouter::default()
+        .routes(routes!(crud::list_sessions, crud::create_session))
+        .routes(routes!(crud::get_session, crud::update_session))
+        .route("/whatsapp/{id}", put(crud::update_session))
+        .routes(routes!(connection::connect_session))
+        .routes(routes!(connection::get_session_status))
+}

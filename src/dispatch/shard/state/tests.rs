@@ -1,0 +1,392 @@
+//! The scheduler in a simulated world: journal, loader and provider answer late and at random,
+//! sessions come and go, campaigns are paused, the process dies. One seed is one history.
+//!
+//! After every step: no delivery is sent twice without its attempt having been refused, none
+//! leaves without a durable attempt, no lane is above its pace, and in the end all is settled.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+use super::*;
+use crate::dispatch::lane::work::JobPlan;
+use crate::dispatch::pacer::state_after_full_burst;
+use crate::domain::failure::{Failure, FailureClass, Reason, Retry, Scope};
+use crate::domain::id::{JobId, TenantId};
+use crate::domain::message::{MessageSpec, MessageTemplate, Variables};
+use crate::domain::recipient::Recipient;
+
+const START: Moment = Moment(1_800_000_000_000_000_000);
+const N_SESSIONS: usize = 4;
+const RATE_PER_MINUTE: f64 = 600.0;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum RowState {
+    Pending,
+    Sending,
+    Settled,
+}
+
+#[derive(Debug)]
+struct Row {
+    delivery_id: DeliveryId,
+    session: usize,
+    campaign: usize,
+    seq: i64,
+    state: RowState,
+    n_attempts: u32,
+    due_at: Moment,
+    n_accepted: u32,
+}
+
+enum Happening {
+    Commit(Output),
+    Sent(Finished),
+    Load(Vec<(LaneIndex, SessionId, Load)>),
+}
+
+struct World {
+    rng: StdRng,
+    now: Moment,
+    shard: Shard,
+    rows: Vec<Row>,
+    by_id: HashMap<DeliveryId, usize>,
+    sessions: Vec<SessionId>,
+    campaigns: Vec<CampaignId>,
+    plan: Arc<JobPlan>,
+    queue: BTreeMap<(Moment, u64), Happening>,
+    n_happenings: u64,
+    loading: bool,
+    /// What the lanes saved, and what the provider saw.
+    saved_tat: HashMap<SessionId, i64>,
+    arrivals: Vec<Vec<Moment>>,
+    on_wire: HashSet<DeliveryId>,
+    paused: HashSet<usize>,
+    burst: u32,
+    out: Output,
+    committed_at: Moment,
+}
+
+fn settings(burst: u32) -> ShardSettings {
+    ShardSettings { default_pacing: Pacing::new(RATE_PER_MINUTE, burst).unwrap(), n_places: 12 }
+}
+
+impl World {
+    fn new(seed: u64) -> Self {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let burst = rng.random_range(1..4);
+        let spec = MessageSpec::Text { text: "Hello {{phone}}".to_owned() };
+        let mut world = Self {
+            shard: Shard::new(settings(burst)),
+            now: START,
+            rows: Vec::new(),
+            by_id: HashMap::new(),
+            sessions: (0..N_SESSIONS).map(|_| SessionId::generate()).collect(),
+            campaigns: (0..3).map(|n| if n == 0 { CampaignId::DIRECT } else { CampaignId::generate() }).collect(),
+            plan: Arc::new(JobPlan {
+                job_id: JobId::generate(),
+                traffic_class: TrafficClass::Bulk,
+                not_before: None,
+                expires_at: None,
+                template: Some(MessageTemplate::compile(&spec).unwrap()),
+            }),
+            queue: BTreeMap::new(),
+            n_happenings: 0,
+            loading: false,
+            saved_tat: HashMap::new(),
+            arrivals: vec![Vec::new(); N_SESSIONS],
+            on_wire: HashSet::new(),
+            paused: HashSet::new(),
+            burst,
+            out: Output::default(),
+            committed_at: START,
+            rng,
+        };
+        for session in 0..N_SESSIONS {
+            world.tell_session(session, true);
+        }
+        world
+    }
+
+    fn tell_session(&mut self, session: usize, connected: bool) {
+        let session_id = self.sessions[session];
+        let row = LaneRow {
+            session_id,
+            tenant_id: TenantId::generate(),
+            state: if connected { SessionState::Connected } else { SessionState::Reconnecting },
+            phone_number_id: Some(format!("number-{session}")),
+            rate_per_minute: None,
+            burst: None,
+            tat_us: self.saved_tat.get(&session_id).copied(),
+        };
+        self.shard.command(Command::Session(Box::new(row)), self.now);
+    }
+
+    fn submit(&mut self) {
+        let (session, campaign) = (self.rng.random_range(0..N_SESSIONS), self.rng.random_range(0..3));
+        let first_seq = i64::try_from(self.rows.len()).unwrap() + 1;
+        for _ in 0..self.rng.random_range(1..30) {
+            let delivery_id = DeliveryId::generate();
+            let seq = i64::try_from(self.rows.len()).unwrap() + 1;
+            self.by_id.insert(delivery_id, self.rows.len());
+            self.rows.push(Row {
+                delivery_id,
+                session,
+                campaign,
+                seq,
+                state: RowState::Pending,
+                n_attempts: 0,
+                due_at: START,
+                n_accepted: 0,
+            });
+        }
+        self.offer(session, campaign, first_seq);
+    }
+
+    fn offer(&mut self, session: usize, campaign: usize, first_seq: i64) {
+        let traffic_class = if campaign == 0 { TrafficClass::Transactional } else { TrafficClass::Bulk };
+        let (session_id, campaign_id) = (self.sessions[session], self.campaigns[campaign]);
+        self.shard.command(Command::Offer { session_id, campaign_id, traffic_class, first_seq }, self.now);
+    }
+
+    fn later(&mut self, within_ms: u64, happening: Happening) {
+        let wait = Duration::from_millis(self.rng.random_range(1..=within_ms));
+        self.at(self.now + wait, happening);
+    }
+
+    fn at(&mut self, at: Moment, happening: Happening) {
+        self.n_happenings += 1;
+        self.queue.insert((at, self.n_happenings), happening);
+    }
+
+    /// Lets the shard act, then moves on to whatever comes next; `false` when nothing does.
+    fn step(&mut self, disturbed: bool) -> bool {
+        let mut out = std::mem::take(&mut self.out);
+        self.shard.run(self.now, Duration::from_millis(20), &mut out);
+        for release in std::mem::take(&mut out.releases) {
+            self.release(release);
+        }
+        if !(out.begins.is_empty() && out.ends.is_empty() && out.withdrawals.is_empty()) {
+            // The journal writes in order: a commit never overtakes an earlier one.
+            let at = self.committed_at.max(self.now) + Duration::from_millis(self.rng.random_range(1..=15));
+            self.committed_at = at;
+            self.at(at, Happening::Commit(out));
+        }
+        if !self.loading {
+            let mut loads = Vec::new();
+            self.shard.take_loads(&mut loads);
+            if !loads.is_empty() {
+                self.loading = true;
+                self.later(30, Happening::Load(loads));
+            }
+        }
+        let next_event = self.queue.keys().next().copied();
+        let (Some(next_at), wake) = (next_event.map(|(at, _)| at).or(self.shard.next_wake()), self.shard.next_wake())
+        else {
+            return false;
+        };
+        self.now = self.now.max(wake.map_or(next_at, |wake| wake.min(next_at)));
+        if let Some(key) = next_event.filter(|(at, _)| *at <= self.now) {
+            let happening = self.queue.remove(&key).unwrap();
+            let mut out = Output::default();
+            self.happen(happening, &mut out);
+            self.out = out;
+        }
+        if disturbed && self.rng.random_ratio(1, 60) {
+            self.disturb();
+        }
+        true
+    }
+
+    fn release(&mut self, release: Release) {
+        let work = release.prepared.work;
+        let row = &mut self.rows[self.by_id[&work.delivery_id]];
+        assert_eq!(row.state, RowState::Sending, "left without a durable attempt");
+        assert_eq!(row.n_attempts, work.n_attempts);
+        assert_eq!(row.n_accepted, 0, "sent again after it was accepted");
+        assert!(self.on_wire.insert(work.delivery_id), "on the wire twice");
+        assert!(!self.paused.contains(&row.campaign), "sent while its campaign was paused");
+        self.arrivals[row.session].push(self.now);
+        let outcome = match self.rng.random_range(0..20) {
+            0 => deferred(Scope::Number),
+            1 => deferred(Scope::Pair),
+            2 => Outcome::Rejected(failure(Scope::Message, Retry::Never)),
+            3 => Outcome::Unknown(failure(Scope::Message, Retry::AfterReconcile)),
+            _ => Outcome::Accepted { provider_message_id: "wamid".to_owned() },
+        };
+        if matches!(outcome, Outcome::Accepted { .. }) {
+            row.n_accepted += 1;
+        }
+        let finished = Finished { lane: release.lane, work, outcome, released_at: self.now, ended_at: self.now };
+        self.later(200, Happening::Sent(finished));
+    }
+
+    fn happen(&mut self, happening: Happening, out: &mut Output) {
+        match happening {
+            Happening::Sent(finished) => {
+                assert!(self.on_wire.remove(&finished.work.delivery_id));
+                self.shard.report(Report::Finished(finished), self.now, out);
+            }
+            Happening::Load(loads) => {
+                self.loading = false;
+                let loaded = loads.into_iter().map(|(lane, session_id, load)| self.load(lane, session_id, load)).collect();
+                self.shard.report(Report::Loaded(loaded), self.now, out);
+            }
+            Happening::Commit(output) => self.commit(output, out),
+        }
+    }
+
+    fn commit(&mut self, output: Output, out: &mut Output) {
+        for end in output.ends {
+            if let Some(tat_us) = end.tat_us {
+                self.saved_tat.insert(end.session_id, tat_us);
+            }
+            let row = &mut self.rows[self.by_id[&end.delivery_id]];
+            assert_eq!((row.state, row.n_attempts), (RowState::Sending, end.attempt_no));
+            row.due_at = end.due_at;
+            row.state =
+                if matches!(end.outcome, Outcome::Deferred(_)) { RowState::Pending } else { RowState::Settled };
+        }
+        for Withdrawal { lane, prepared, .. } in output.withdrawals {
+            let row = &mut self.rows[self.by_id[&prepared.work.delivery_id]];
+            assert_eq!(row.state, RowState::Sending);
+            row.state = RowState::Pending;
+            self.shard.report(Report::Withdrawn(lane, prepared.work), self.now, out);
+        }
+        for begin in output.begins {
+            let row = &mut self.rows[self.by_id[&begin.work.delivery_id]];
+            if row.state == RowState::Pending && row.n_attempts == begin.work.n_attempts {
+                row.state = RowState::Sending;
+                row.n_attempts += 1;
+                self.shard.report(Report::Begun(begin.lane, begin.work, begin.content), self.now, out);
+            } else {
+                self.shard.report(Report::BeginRefused(begin.lane), self.now, out);
+            }
+        }
+    }
+
+    fn load(&self, lane: LaneIndex, session_id: SessionId, load: Load) -> Loaded {
+        let session = self.sessions.iter().position(|id| *id == session_id).unwrap();
+        let campaign = self.campaigns.iter().position(|id| *id == load.campaign_id).unwrap();
+        let open = self.rows.iter().filter(|row| {
+            (row.session, row.campaign, row.state) == (session, campaign, RowState::Pending) && load.after_seq < row.seq
+        });
+        let works = open.take(load.limit).map(|row| {
+            Box::new(Work {
+                delivery_id: row.delivery_id,
+                campaign_id: load.campaign_id,
+                seq: row.seq,
+                recipient: Recipient::from_stored("919876543210").unwrap(),
+                variables: Variables::default(),
+                n_attempts: row.n_attempts,
+                ready_at: row.due_at.max(self.now),
+                plan: Arc::clone(&self.plan),
+            })
+        });
+        let works: Vec<_> = works.collect();
+        Loaded { lane, load, n_rows: works.len(), last_seq: works.last().map(|work| work.seq), works }
+    }
+
+    fn disturb(&mut self) {
+        let session = self.rng.random_range(0..N_SESSIONS);
+        let campaign = self.rng.random_range(1..3);
+        match self.rng.random_range(0..5) {
+            0 => self.tell_session(session, false),
+            1 | 2 => self.tell_session(session, true),
+            3 => self.set_paused(campaign, !self.paused.contains(&campaign)),
+            _ => self.crash(),
+        }
+    }
+
+    fn set_paused(&mut self, campaign: usize, paused: bool) {
+        let state = if paused { CampaignState::Paused } else { CampaignState::Running };
+        if paused { self.paused.insert(campaign) } else { self.paused.remove(&campaign) };
+        self.shard.command(Command::Campaign(self.campaigns[campaign], state), self.now);
+    }
+
+    /// The process dies and comes back at once: what is not in the database is gone.
+    fn crash(&mut self) {
+        self.shard = Shard::new(settings(self.burst));
+        self.queue.clear();
+        self.out = Output::default();
+        self.loading = false;
+        self.on_wire.clear();
+        let mut orphaned = HashSet::new();
+        for row in self.rows.iter_mut().filter(|row| row.state == RowState::Sending) {
+            row.state = RowState::Settled;
+            orphaned.insert(row.session);
+        }
+        for session in orphaned {
+            let tat = state_after_full_burst(settings(self.burst).default_pacing, self.now);
+            self.saved_tat.insert(self.sessions[session], tat.as_us());
+        }
+        for session in 0..N_SESSIONS {
+            self.tell_session(session, true);
+        }
+        for session in 0..N_SESSIONS {
+            for campaign in 0..3 {
+                self.offer(session, campaign, 0);
+            }
+        }
+        for campaign in self.paused.clone() {
+            self.set_paused(campaign, true);
+        }
+    }
+
+    fn check_pace(&self) {
+        let interval = Duration::from_millis(100);
+        for arrivals in &self.arrivals {
+            for (i, first) in arrivals.iter().enumerate() {
+                for (n, later) in (1u32..).zip(&arrivals[i + 1..]) {
+                    let least = interval * (n + 1).saturating_sub(self.burst);
+                    assert!(least <= later.since(*first), "{n} more within {:?}", later.since(*first));
+                }
+            }
+        }
+    }
+}
+
+fn failure(scope: Scope, retry: Retry) -> Failure {
+    Failure { class: FailureClass::WhatsappUnavailable, reason: Reason::ProviderError, scope, retry, provider_code: None }
+}
+
+fn deferred(scope: Scope) -> Outcome {
+    let (first, longest) = (Duration::from_millis(300), Duration::from_secs(2));
+    Outcome::Deferred(failure(scope, Retry::Backoff { first, longest, attempts_max: 5 }))
+}
+
+/// Runs one history; what it asserts on the way is in the steps themselves.
+fn run(seed: u64) -> World {
+    let mut world = World::new(seed);
+    for round in 0..4_000 {
+        if round % 300 == 0 {
+            world.submit();
+        }
+        if !world.step(true) {
+            world.now = world.now + Duration::from_secs(1);
+            world.disturb();
+        }
+    }
+    for session in 0..N_SESSIONS {
+        world.tell_session(session, true);
+    }
+    for campaign in 1..3 {
+        world.set_paused(campaign, false);
+    }
+    while world.step(false) {}
+    world.check_pace();
+    world
+}
+
+#[test]
+fn histories_keep_the_promises() {
+    for seed in 0..200 {
+        let history = std::panic::catch_unwind(|| {
+            let world = run(seed);
+            let left = world.rows.iter().filter(|row| row.state != RowState::Settled).count();
+            assert_eq!(left, 0, "deliveries were left behind");
+        });
+        assert!(history.is_ok(), "seed {seed}");
+    }
+}

@@ -1,0 +1,358 @@
+//! The HTTP side: connections, paths, and the handling of one send request from its head to its answer.
+//!
+//! Plain hyper, because it shares two cores with what it measures. What becomes of a request is decided in [`super::decide`].
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use hyper::header::AUTHORIZATION;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{HeaderMap, Method, Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::clock::{Clock, Moment};
+use crate::simulator::answer::{self, Answer};
+use crate::simulator::decide::{Case, Decision, Refusal, decide};
+use crate::simulator::dice::mix;
+use crate::simulator::faults::{Faults, OutageKind};
+use crate::simulator::ledger::view::{Beside, Question};
+use crate::simulator::ledger::{Arrival, Ledger, Verdict};
+use crate::simulator::numbers::{Number, Numbers, Pairs};
+use crate::simulator::receipts::{self, Backlog, Message};
+use crate::simulator::request::{self, Asked, Malformed, Order};
+use crate::simulator::wire::Wire;
+use crate::simulator::{CONNECTIONS_MAX, LEDGER_ENTRIES_MAX, NUMBERS_MAX, REQUEST_BYTES_MAX, micros};
+
+/// How long open requests may take to end when the simulator stops.
+const STOP_WITHIN: Duration = Duration::from_millis(500);
+
+/// Pause after the system refused a connection, usually for want of file descriptors.
+const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(10);
+
+/// Everything that requests share.
+#[derive(Debug)]
+pub(crate) struct Provider {
+    clock: Clock,
+    started_at: Moment,
+    seed: u64,
+    faults: Faults,
+    numbers: Numbers,
+    pairs: Pairs,
+    ledger: Arc<Ledger>,
+    backlog: Option<Arc<Backlog>>,
+    /// Makes message ids of this run differ from those of another one with the same seed.
+    run: u64,
+    n_messages: AtomicU64,
+    n_incomplete: AtomicU64,
+}
+
+/// Ends a connection without an answer.
+#[derive(Debug, thiserror::Error)]
+#[error("the connection was cut")]
+pub(crate) struct Cut;
+
+impl Provider {
+    /// Makes a provider that has seen nothing yet.
+    pub(crate) fn new(clock: Clock, seed: u64, faults: Faults, backlog: Option<Arc<Backlog>>) -> Self {
+        let started_at = clock.now();
+        Self {
+            clock,
+            started_at,
+            seed,
+            faults,
+            numbers: Numbers::default(),
+            pairs: Pairs::new(),
+            ledger: Arc::new(Ledger::new(LEDGER_ENTRIES_MAX)),
+            backlog,
+            run: mix(seed ^ started_at.0),
+            n_messages: AtomicU64::new(0),
+            n_incomplete: AtomicU64::new(0),
+        }
+    }
+
+    fn refuses_connections(&self) -> bool {
+        self.faults.outage_at(self.clock.now().since(self.started_at)) == Some(OutageKind::Reset)
+    }
+}
+
+/// Accepts connections until `stop`.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    provider: Arc<Provider>,
+    tracker: &TaskTracker,
+    stop: &CancellationToken,
+) {
+    let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let accepting = async {
+        while let Ok(slot) = Arc::clone(&slots).acquire_owned().await {
+            match listener.accept().await {
+                Ok((stream, _)) if provider.refuses_connections() => Wire::cut(stream),
+                Ok((stream, _)) => {
+                    tracker.spawn(serve_connection(stream, Arc::clone(&provider), stop.clone(), slot));
+                }
+                Err(error) => {
+                    tracing::warn!(error = %error, "connection not accepted");
+                    tokio::time::sleep(ACCEPT_AGAIN_AFTER).await;
+                }
+            }
+        }
+    };
+    stop.run_until_cancelled(accepting).await;
+}
+
+async fn serve_connection(
+    stream: TcpStream,
+    provider: Arc<Provider>,
+    stop: CancellationToken,
+    slot: OwnedSemaphorePermit,
+) {
+    if stream.set_nodelay(true).is_err() {
+        return;
+    }
+    let cut = Arc::new(AtomicBool::new(false));
+    let wire = TokioIo::new(Wire::new(stream, Arc::clone(&cut)));
+    let service = service_fn(|request| handle(&provider, &cut, request));
+    let mut connection = std::pin::pin!(http1::Builder::new().serve_connection(wire, service));
+    tokio::select! {
+        // A sender that goes away, or is cut off, is no error here.
+        _ = connection.as_mut() => {}
+        () = stop.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            if tokio::time::timeout(STOP_WITHIN, connection).await.is_err() {
+                tracing::debug!("connection with an open request dropped");
+            }
+        }
+    }
+    drop(slot);
+}
+
+async fn handle(provider: &Provider, cut: &AtomicBool, request: Request<Incoming>) -> Result<Answer, Cut> {
+    let arrived_at = provider.clock.now();
+    let (head, body) = request.into_parts();
+    if let Some(id) = number_of(head.uri.path()) {
+        if head.method != Method::POST {
+            return Ok(answer::refused(
+                &Refusal::of(100, None, "Unsupported get request"),
+                arrived_at.0,
+            ));
+        }
+        let send = Send {
+            id,
+            headers: &head.headers,
+            arrived_at,
+        };
+        return provider.take_send(cut, send, body).await;
+    }
+    match (&head.method, head.uri.path()) {
+        (&Method::GET, "/ledger") => Ok(provider.show_ledger(head.uri.query().unwrap_or_default()).await),
+        (&Method::POST, "/ledger/reset") => {
+            provider.ledger.reset();
+            provider.pairs.rest();
+            provider.numbers.rest();
+            Ok(done())
+        }
+        (&Method::GET, "/health") => Ok(answer::json(StatusCode::OK, r#"{"status":"ok"}"#.to_owned())),
+        _ => Ok(answer::refused(
+            &Refusal::of(2_500, Some(404), "Unknown path components"),
+            arrived_at.0,
+        )),
+    }
+}
+
+/// Returns the number of `/vNN.N/{number}/messages`.
+fn number_of(path: &str) -> Option<&str> {
+    let (version, rest) = path.strip_prefix("/v")?.split_once('/')?;
+    let (major, minor) = version.split_once('.')?;
+    let is_digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let id = rest.strip_suffix("/messages")?;
+    (is_digits(major) && is_digits(minor) && (1..=64).contains(&id.len()) && !id.contains('/')).then_some(id)
+}
+
+/// The head of a send request.
+struct Send<'a> {
+    id: &'a str,
+    headers: &'a HeaderMap,
+    arrived_at: Moment,
+}
+
+impl Provider {
+    /// Handles a send request from its body to its answer; all that must be put down is before the first wait after the body.
+    async fn take_send(&self, cut: &AtomicBool, send: Send<'_>, body: Incoming) -> Result<Answer, Cut> {
+        let Send {
+            id,
+            headers,
+            arrived_at,
+        } = send;
+        let body = match Limited::new(body, REQUEST_BYTES_MAX).collect().await {
+            Ok(body) => Some(body.to_bytes()),
+            Err(error) if error.is::<LengthLimitError>() => None,
+            Err(_) => {
+                self.n_incomplete.fetch_add(1, Ordering::Relaxed);
+                return Err(Cut);
+            }
+        };
+        let Some(number) = self.numbers.intern(id, &self.faults, NUMBERS_MAX) else {
+            return Ok(full("The simulator knows too many numbers"));
+        };
+        let is_authorised = is_authorised(headers);
+        let (order, form) = match body.as_deref().map(request::read) {
+            Some(Asked::MarkRead) if is_authorised => return Ok(done()),
+            Some(Asked::MarkRead) => (Order::default(), Err(no_token())),
+            Some(Asked::Send(order, _)) if !is_authorised => (order, Err(no_token())),
+            Some(Asked::Send(order, form)) => (order, form),
+            None => (
+                Order::default(),
+                Err(Malformed {
+                    code: 100,
+                    details: Cow::Borrowed("The request body is too long"),
+                }),
+            ),
+        };
+        let recipient = request::normalise(&order.to).unwrap_or(Cow::Borrowed(&order.to));
+        let since_start = arrived_at.since(self.started_at);
+        let case = Case {
+            number: &number,
+            recipient: &recipient,
+            form,
+            arrived_us: micros(arrived_at),
+            since_start,
+        };
+        let decision = decide(self.seed, &self.faults, &self.pairs, case);
+        let arrival = Arrival {
+            number: number.index,
+            recipient: &recipient,
+            token: order.token.as_deref(),
+            body: body.as_deref().unwrap_or_default(),
+            at_us: micros(arrived_at),
+            verdict: decision.verdict,
+        };
+        if self.ledger.record(arrival).is_err() {
+            return Ok(full("The ledger of the simulator is full"));
+        }
+        let message_id = if decision.verdict.is_acceptance() {
+            self.take_on(number, &recipient, &order, &decision)
+        } else {
+            "".into()
+        };
+        if !decision.latency.is_zero() {
+            tokio::time::sleep(decision.latency).await;
+        }
+        match decision.verdict {
+            Verdict::Accepted => Ok(answer::accepted(&order.to, &recipient, &message_id)),
+            verdict => without_success(verdict, decision.refusal, cut, arrived_at).await,
+        }
+    }
+
+    /// Takes responsibility for a message: names it and plans its receipts, which may come before the answer.
+    fn take_on(&self, number: Arc<Number>, recipient: &str, order: &Order<'_>, decision: &Decision) -> Box<str> {
+        let nth = self.n_messages.fetch_add(1, Ordering::Relaxed);
+        let id: Box<str> = format!("wamid.HBgM{:016X}{:016X}", self.run, mix(nth)).into();
+        if let Some(backlog) = &self.backlog {
+            let accepted_us = micros(self.clock.now());
+            let planned = receipts::plan(&number.rules.receipts, decision.dice, decision.fails_later, accepted_us);
+            let token = order.token.as_deref().map(Into::into);
+            let (recipient, is_template) = (recipient.into(), order.is_template);
+            backlog.add(
+                &Arc::new(Message {
+                    number,
+                    recipient,
+                    token,
+                    id: id.clone(),
+                    is_template,
+                }),
+                &planned,
+            );
+        }
+        id
+    }
+
+    async fn show_ledger(&self, query: &str) -> Answer {
+        let wrong = |problem: &str| {
+            let mut text = String::from(r#"{"error":"#);
+            answer::push_json(&mut text, problem);
+            text.push('}');
+            answer::json(StatusCode::BAD_REQUEST, text)
+        };
+        let numbers = self.numbers.ids();
+        let (receipts_waiting, receipts_dropped) = self.backlog.as_deref().map_or((0, 0), Backlog::counts);
+        let incomplete = self.n_incomplete.load(Ordering::Relaxed);
+        let beside = Beside {
+            numbers: numbers.len(),
+            incomplete,
+            receipts_dropped,
+            receipts_waiting,
+        };
+        let written = match Question::read(query) {
+            Err(problem) => return wrong(&problem),
+            Ok(Question::Entries { after, limit }) => self.ledger.page(after, limit, &numbers),
+            Ok(Question::Sums(schedule)) => {
+                // Sorting millions of arrivals would hold up the answers of others.
+                let ledger = Arc::clone(&self.ledger);
+                let sums = tokio::task::spawn_blocking(move || ledger.sums(schedule.as_ref(), beside)).await;
+                let Ok(sums) = sums else {
+                    return wrong("the ledger could not be added up");
+                };
+                serde_json::value::to_raw_value(&sums)
+            }
+        };
+        match written {
+            Ok(text) => answer::json(StatusCode::OK, text.get().to_owned()),
+            Err(error) => wrong(&error.to_string()),
+        }
+    }
+}
+
+/// Answers, or does not answer, a request that gets no success.
+async fn without_success(
+    verdict: Verdict,
+    refusal: Option<Refusal>,
+    cut: &AtomicBool,
+    arrived_at: Moment,
+) -> Result<Answer, Cut> {
+    match verdict {
+        Verdict::Unavailable => Ok(answer::unavailable()),
+        Verdict::AcceptedThenReset | Verdict::ResetBeforeAcceptance => {
+            cut.store(true, Ordering::Relaxed);
+            Err(Cut)
+        }
+        Verdict::Refused(code) => {
+            let refusal = refusal.unwrap_or_else(|| Refusal::of(code, None, ""));
+            Ok(answer::refused(&refusal, arrived_at.0))
+        }
+        // Dropped when the sender gives up or the simulator stops.
+        Verdict::AcceptedThenHung | Verdict::HungBeforeAcceptance | Verdict::Accepted => std::future::pending().await,
+    }
+}
+
+/// Tells whether a token was sent; which one does not matter here.
+fn is_authorised(headers: &HeaderMap) -> bool {
+    let token = headers
+        .get(AUTHORIZATION)
+        .and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
+    token.is_some_and(|token| !token.is_empty())
+}
+
+fn no_token() -> Malformed {
+    Malformed {
+        code: 190,
+        details: Cow::Borrowed("An access token is required to request this resource."),
+    }
+}
+
+/// Answers when a bound of the simulator itself is reached.
+fn full(details: &'static str) -> Answer {
+    answer::refused(&Refusal::of(131_016, None, details), 0)
+}
+
+fn done() -> Answer {
+    answer::json(StatusCode::OK, r#"{"success":true}"#.to_owned())
+}

@@ -1,0 +1,130 @@
+//! Moves of a campaign's life cycle, with what they do to the outbox.
+//!
+//! Which moves are allowed is the domain's; here a move names the state it expects.
+
+use uuid::Uuid;
+
+use crate::domain::campaign::CampaignState;
+use crate::domain::id::{CampaignId, SessionId, TenantId};
+use crate::store::campaigns::Campaigns;
+use crate::store::tx::{Tx, with_tx};
+use crate::store::{Sql, StoreError};
+use crate::with_reader;
+
+const MOVE: Sql = Sql::portable(
+    "UPDATE campaigns SET state = $4, started_at_ms = COALESCE(started_at_ms, $5), \
+     finished_at_ms = COALESCE(finished_at_ms, $6) WHERE campaign_id = $1 AND tenant_id = $2 AND state = $3",
+);
+/// One row per campaign, so the campaign's id serves as the row's.
+const FILL_OUTBOX: Sql = Sql::portable(
+    "INSERT INTO outbox (outbox_id, campaign_id, next_seq, created_at_ms) VALUES ($1, $1, 0, $2) \
+     ON CONFLICT (outbox_id) DO NOTHING",
+);
+const CLEAR_OUTBOX: Sql = Sql::portable("DELETE FROM outbox WHERE outbox_id = $1");
+/// Across tenants, for the daemon.
+const STREAMS_TO_CANCEL: Sql = Sql::portable(
+    "SELECT cs.campaign_id, cs.session_id FROM campaign_counters k \
+     JOIN campaigns c ON c.campaign_id = k.campaign_id \
+     JOIN campaign_sessions cs ON cs.campaign_id = k.campaign_id \
+     WHERE c.state = $1 AND k.pending > 0 ORDER BY cs.campaign_id, cs.ordinal",
+);
+
+/// A move of a campaign's life cycle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Move {
+    /// The state it must be in.
+    pub from: CampaignState,
+    /// The state it gets.
+    pub to: CampaignState,
+    /// When, UTC milliseconds.
+    pub at_ms: i64,
+}
+
+impl Campaigns<'_> {
+    /// Moves a campaign from one state to another; `false` if it was not in `from`.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`] when it was not written; safe to repeat.
+    pub async fn transition(&self, tenant_id: TenantId, id: CampaignId, step: Move) -> Result<bool, StoreError> {
+        let doing = "move a campaign";
+        let mut tx = self.store.begin_write(doing).await?;
+        let moved = self.apply(tenant_id, id, step, &mut tx).await?;
+        tx.commit(doing).await?;
+        Ok(moved)
+    }
+
+    /// Moves a campaign and puts it into the outbox, both or none; `false` if it was not in `from`.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`] when nothing was written; safe to repeat.
+    pub async fn transition_into_outbox(
+        &self,
+        tenant_id: TenantId,
+        id: CampaignId,
+        step: Move,
+    ) -> Result<bool, StoreError> {
+        let doing = "start a campaign";
+        let mut tx = self.store.begin_write(doing).await?;
+        if !self.apply(tenant_id, id, step, &mut tx).await? {
+            return Ok(false);
+        }
+        with_tx!(&mut tx, |db| {
+            let query = sqlx::query(FILL_OUTBOX.of(self.store.pool())).bind(id.0).bind(step.at_ms);
+            query.execute(db).await.map(|_| ())
+        })
+        .map_err(StoreError::database(doing))?;
+        tx.commit(doing).await?;
+        Ok(true)
+    }
+
+    /// Moves a campaign and takes it out of the outbox, both or none; `false` if it was not in `from`.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`] when nothing was written; safe to repeat.
+    pub async fn transition_out_of_outbox(
+        &self,
+        tenant_id: TenantId,
+        id: CampaignId,
+        step: Move,
+    ) -> Result<bool, StoreError> {
+        let doing = "cancel a campaign";
+        let mut tx = self.store.begin_write(doing).await?;
+        if !self.apply(tenant_id, id, step, &mut tx).await? {
+            return Ok(false);
+        }
+        with_tx!(&mut tx, |db| {
+            sqlx::query(CLEAR_OUTBOX.of(self.store.pool())).bind(id.0).execute(db).await.map(|_| ())
+        })
+        .map_err(StoreError::database(doing))?;
+        tx.commit(doing).await?;
+        Ok(true)
+    }
+
+    async fn apply(&self, tenant_id: TenantId, id: CampaignId, step: Move, tx: &mut Tx) -> Result<bool, StoreError> {
+        let moved = with_tx!(tx, |db| {
+            sqlx::query(MOVE.of(self.store.pool()))
+                .bind(id.0)
+                .bind(tenant_id.0)
+                .bind(step.from.as_str())
+                .bind(step.to.as_str())
+                .bind((step.to == CampaignState::Running).then_some(step.at_ms))
+                .bind(step.to.is_over().then_some(step.at_ms))
+                .execute(db)
+                .await
+                .map(|done| done.rows_affected())
+        });
+        Ok(0 < moved.map_err(StoreError::database("move a campaign"))?)
+    }
+
+    /// Lists the streams of cancelled campaigns that have deliveries waiting, of all tenants.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`] when they could not be read.
+    pub async fn streams_to_cancel(&self) -> Result<Vec<(CampaignId, SessionId)>, StoreError> {
+        let rows: Result<Vec<(Uuid, Uuid)>, _> = with_reader!(self.store.pool(), |db| {
+            sqlx::query_as(STREAMS_TO_CANCEL.of(self.store.pool())).bind(CampaignState::Cancelled.as_str()).fetch_all(db).await
+        });
+        let rows = rows.map_err(StoreError::database("find cancelled campaigns"))?;
+        Ok(rows.into_iter().map(|(campaign, session)| (CampaignId(campaign), SessionId(session))).collect())
+    }
+}

@@ -1,0 +1,158 @@
+//! Bodies that no operation takes, tried on every operation that takes one.
+
+use actiwapi_dispatcher::limits::SMALL_BODY_BYTES_MAX;
+use axum::body::Body;
+use axum::http::header;
+
+use super::support::{Front, request};
+
+/// Every operation with a JSON body; `{s}` stands for a session and `{c}` for a draft.
+const WITH_BODY: [(&str, &str); 8] = [
+    ("POST", "/api/v1/auth/register"),
+    ("POST", "/api/v1/auth/login"),
+    ("POST", "/api/v1/auth/refresh"),
+    ("POST", "/api/v1/whatsapp"),
+    ("PATCH", "/api/v1/whatsapp/{s}"),
+    ("POST", "/api/v1/messages/send-text"),
+    ("POST", "/api/v1/campaigns"),
+    ("POST", "/api/v1/campaigns/{c}/recipients"),
+];
+
+/// The bodies, and what each is answered.
+fn table() -> Vec<(&'static str, String, &'static str)> {
+    vec![
+        (
+            "nothing",
+            String::new(),
+            "400 VALIDATION_ERROR: The body is not valid JSON (line 1, column 0).",
+        ),
+        (
+            "half",
+            "{\"name\":".to_owned(),
+            "400 VALIDATION_ERROR: The body is not valid JSON (line 1, column 8).",
+        ),
+        (
+            "words",
+            "name=Ana".to_owned(),
+            "400 VALIDATION_ERROR: The body is not valid JSON (line 1, column 2).",
+        ),
+        (
+            "raw null byte",
+            "{\"name\":\"\u{0}\"}".to_owned(),
+            "400 VALIDATION_ERROR: The body is not valid JSON (line 1, column 9).",
+        ),
+        (
+            "a list",
+            "[]".to_owned(),
+            "400 VALIDATION_ERROR: The body must be a JSON object.",
+        ),
+        (
+            "a text",
+            "\"x\"".to_owned(),
+            "400 VALIDATION_ERROR: The body must be a JSON object.",
+        ),
+        (
+            "null",
+            "null".to_owned(),
+            "400 VALIDATION_ERROR: The body must be a JSON object.",
+        ),
+        (
+            "deep",
+            "[".repeat(10_000),
+            "400 VALIDATION_ERROR: The body must be a JSON object.",
+        ),
+    ]
+}
+
+#[tokio::test]
+async fn every_operation_refuses_what_is_no_body() {
+    let front = Front::start().await;
+    let token = front.register("ana@example.com").await;
+    let session_id = front.session(&token).await;
+    let campaign_id = front.draft(&token, &session_id).await;
+    for (method, path) in WITH_BODY {
+        let path = path.replace("{s}", &session_id).replace("{c}", &campaign_id);
+        for (what, body, refusal) in table() {
+            assert_eq!(
+                front.send(method, &path, &token, &body).await.refusal(),
+                refusal,
+                "{method} {path} {what}"
+            );
+        }
+        let answer = front.send(method, &path, &token, r#"{"nobodyKnowsThis":1}"#).await;
+        assert_eq!(answer.status, 400, "{path}");
+        assert_eq!(
+            answer.json()["errors"]["nobodyKnowsThis"],
+            "is not a known field",
+            "{path}"
+        );
+        let invalid = front
+            .call(json_request(method, &path, &token, b"{\"name\":\"\xff\"}".to_vec()))
+            .await;
+        assert_eq!(invalid.status, 400, "{path}");
+        let form = request(method, &path, &token).header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
+        let form = front.call(form.body(Body::from("name=Ana")).unwrap()).await;
+        assert_eq!(
+            (form.status.as_u16(), form.json()["code"].as_str()),
+            (415, Some("UNSUPPORTED_MEDIA_TYPE")),
+            "{path}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn bodies_over_the_bound_are_refused() {
+    let front = Front::start().await;
+    let token = front.register("ana@example.com").await;
+    let session_id = front.session(&token).await;
+    for (method, path) in WITH_BODY.into_iter().filter(|(_, path)| !path.contains("campaigns")) {
+        let path = path.replace("{s}", &session_id);
+        let fits = format!("{{\"x\":1{}}}", " ".repeat(SMALL_BODY_BYTES_MAX - 7));
+        assert_eq!(fits.len(), SMALL_BODY_BYTES_MAX);
+        assert_eq!(front.send(method, &path, &token, &fits).await.status, 400, "{path}");
+        let answer = front.send(method, &path, &token, &(fits + " ")).await;
+        assert_eq!(
+            answer.refusal(),
+            "413 PAYLOAD_TOO_LARGE: The body is larger than this operation takes.",
+            "{path}"
+        );
+    }
+}
+
+/// A body without a type is taken for JSON, as `curl` users expect of an API that knows nothing else.
+#[tokio::test]
+async fn the_type_may_be_left_out() {
+    let front = Front::start().await;
+    let token = front.register("ana@example.com").await;
+    let request = request("POST", "/api/whatsapp", &token)
+        .body(Body::from(r#"{"name":"Shop"}"#))
+        .unwrap();
+    assert_eq!(front.call(request).await.status, 201);
+}
+
+#[tokio::test]
+async fn odd_paths_and_queries_are_refused() {
+    let front = Front::start().await;
+    let token = front.register("ana@example.com").await;
+    for path in [
+        "/api/v1/whatsapp/%00",
+        "/api/v1/whatsapp/%ff",
+        "/api/v1/messages/1;DROP%20TABLE",
+        "/api/v1/campaigns/..",
+    ] {
+        assert_eq!(front.get(path, &token).await.status, 400, "{path}");
+    }
+    for query in ["page=1&page=2", "page=%ff", "limit=1e3", "limit= 5", "status=%00"] {
+        let path = format!("/api/v1/campaigns?{}", query.replace(' ', "%20"));
+        assert_eq!(front.get(&path, &token).await.status, 400, "{query}");
+    }
+    assert_eq!(
+        front.get("/api/v1/campaigns?nobodyKnowsThis=1", &token).await.status,
+        200
+    );
+}
+
+fn json_request(method: &str, path: &str, token: &str, body: Vec<u8>) -> axum::http::Request<Body> {
+    let request = request(method, path, token).header(header::CONTENT_TYPE, "application/json");
+    request.body(Body::from(body)).unwrap()
+}

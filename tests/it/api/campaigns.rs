@@ -1,0 +1,323 @@
+//! Campaigns: put together, started and stopped, counted.
+
+use serde_json::{Value, json};
+
+use super::support::Front;
+
+fn template() -> Value {
+    json!({"type": "template", "name": "sale_begins", "language": "en_US", "parameters": ["{{name}}"]})
+}
+
+#[tokio::test]
+async fn campaigns_are_made_and_shown() {
+    let front = Front::start().await;
+    let token = front.register("ana@example.com").await;
+    let (first, second) = (front.session(&token).await, front.session(&token).await);
+    let body = json!({
+        "name": "Sale", "sessionIds": [second, first], "message": template(), "onUnknown": "resend",
+        "expiresAt": "2199-01-31T13:30:00+05:30",
+        "recipients": [{"phone": "+91 98765 43210", "variables": {"name": "Ana"}}, {"phone": "919876543210"}],
+    });
+    let made = front.post("/api/v1/campaigns", &token, body).await;
+    insta::assert_snapshot!(made.golden(), @r#"
+    201
+    {
+      "data": {
+        "counters": {
+          "cancelled": 0,
+          "delivered": 0,
+          "failed": 0,
+          "queued": 0,
+          "read": 0,
+          "sending": 0,
+          "sent": 0,
+          "skipped": 0,
+          "total": 1,
+          "unknown": 0
+        },
+        "createdAt": "[time]",
+        "expiresAt": "[time]",
+        "finishedAt": null,
+        "id": "[id]",
+        "message": {
+          "language": "en_US",
+          "name": "sale_begins",
+          "parameters": [
+            "{{name}}"
+          ],
+          "type": "template"
+        },
+        "name": "Sale",
+        "onUnknown": "resend",
+        "sessionIds": [
+          "[id]",
+          "[id]"
+        ],
+        "startedAt": null,
+        "status": "draft"
+      },
+      "success": true
+    }
+    "#);
+    assert_eq!(made.data()["sessionIds"], json!([second, first]));
+    assert_eq!(made.data()["expiresAt"], "2199-01-31T08:00:00.000Z");
+    let path = format!("/api/campaigns/{}", made.data()["id"].as_str().unwrap());
+    assert_eq!(front.get(&path, &token).await.data(), made.data());
+    insta::assert_snapshot!(front.get(&format!("{path}/recipients"), &token).await.golden(), @r#"
+    200
+    {
+      "data": [
+        {
+          "id": "[id]",
+          "phone": "919876543210",
+          "variables": {
+            "name": "Ana"
+          }
+        }
+      ],
+      "pagination": {
+        "limit": 20,
+        "page": 1,
+        "total": 1,
+        "totalPages": 1
+      },
+      "success": true
+    }
+    "#);
+    let listed = front.get("/api/campaigns", &token).await;
+    insta::assert_snapshot!(listed.golden(), @r#"
+    200
+    {
+      "data": [
+        {
+          "counters": {
+            "cancelled": 0,
+            "delivered": 0,
+            "failed": 0,
+            "queued": 0,
+            "read": 0,
+            "sending": 0,
+            "sent": 0,
+            "skipped": 0,
+            "total": 1,
+            "unknown": 0
+          },
+          "createdAt": "[time]",
+          "expiresAt": "[time]",
+          "finishedAt": null,
+          "id": "[id]",
+          "message": {
+            "language": "en_US",
+            "name": "sale_begins",
+            "parameters": [
+              "{{name}}"
+            ],
+            "type": "template"
+          },
+          "name": "Sale",
+          "onUnknown": "resend",
+          "startedAt": null,
+          "status": "draft"
+        }
+      ],
+      "pagination": {
+        "limit": 20,
+        "page": 1,
+        "total": 1,
+        "totalPages": 1
+      },
+      "success": true
+    }
+    "#);
+}
+
+#[tokio::test]
+async fn campaigns_are_refused_with_every_problem() {
+    let front = Front::start().await;
+    let token = front.register("ana@example.com").await;
+    let theirs = front.session(&front.register("bob@example.com").await).await;
+    let make = async |body: Value| front.post("/api/v1/campaigns", &token, body).await.refusal();
+    insta::assert_snapshot!(make(json!({})).await, @r"
+    400 VALIDATION_ERROR: Some fields are not valid.
+    message: is required
+    name: is required
+    sessionIds: is required
+    ");
+    insta::assert_snapshot!(make(json!({
+        "name": 5, "sessionIds": ["x"], "message": {"type": "voice"}, "onUnknown": "guess", "expiresAt": "soon", "groupIds": [],
+    })).await, @r"
+    400 VALIDATION_ERROR: Some fields are not valid.
+    expiresAt: must be a time such as 2026-01-31T08:00:00Z
+    groupIds: is not a known field
+    message.type: unknown variant `voice`, expected `text` or `template`
+    name: invalid type: integer `5`, expected a string
+    onUnknown: unknown variant `guess`, expected `quarantine` or `resend`
+    sessionIds[0]: UUID parsing failed: invalid character: found `x` at 0
+    ");
+    insta::assert_snapshot!(make(json!({
+        "name": " ", "sessionIds": [], "message": {"type": "text", "text": "Hello {{name"}, "expiresAt": "2001-01-01T00:00:00Z",
+        "recipients": [{"phone": "919876543210"}, {"phone": "12"}, {"phone": ""}],
+    })).await, @r"
+    400 VALIDATION_ERROR: Some fields are not valid.
+    expiresAt: must be in the future
+    message: Text, position 7: the variable that begins here is not closed by }}.
+    name: is required
+    recipients[1].phone: Valid phone number is required: it has too few digits for its country.
+    recipients[2].phone: Valid phone number is required: it is empty.
+    sessionIds: must name 1 to 1000 sessions
+    ");
+    insta::assert_snapshot!(make(json!({
+        "name": "Sale", "sessionIds": [theirs], "message": {"type": "text", "text": "Hello"},
+    })).await, @r"
+    400 VALIDATION_ERROR: Some fields are not valid.
+    sessionIds[0]: There is no such session
+    ");
+    assert_eq!(
+        front.get("/api/v1/campaigns", &token).await.json()["pagination"]["total"],
+        0
+    );
+}
+
+#[tokio::test]
+async fn lists_are_narrowed_by_status() {
+    let front = Front::start().await;
+    let token = front.register("ana@example.com").await;
+    let session_id = front.session(&token).await;
+    let running = front.draft(&token, &session_id).await;
+    front.draft(&token, &session_id).await;
+    front
+        .post(
+            &format!("/api/campaigns/{running}/recipients"),
+            &token,
+            json!({"recipients": [{"phone": "919876543210"}]}),
+        )
+        .await;
+    front.act(&format!("/api/campaigns/{running}/start"), &token).await;
+    let total = async |status: &str| {
+        front
+            .get(&format!("/api/campaigns?status={status}"), &token)
+            .await
+            .json()["pagination"]["total"]
+            .clone()
+    };
+    assert_eq!(
+        (total("running").await, total("draft").await, total("failed").await),
+        (json!(1), json!(1), json!(0))
+    );
+    insta::assert_snapshot!(front.get("/api/campaigns?status=done", &token).await.refusal(), @r"
+    400 VALIDATION_ERROR: Some fields are not valid.
+    status: is not a status of campaigns
+    ");
+}
+
+/// One line for each call of a life: action, status, and the state after it.
+#[tokio::test]
+async fn actions_follow_the_life_cycle_and_are_idempotent() {
+    let front = Front::start().await;
+    let token = front.register("ana@example.com").await;
+    let session_id = front.session(&token).await;
+    let path = format!("/api/v1/campaigns/{}", front.draft(&token, &session_id).await);
+    let mut life = String::new();
+    let recipients = json!({"recipients": [{"phone": "919876543210"}]}).to_string();
+    for action in [
+        "start",
+        "pause",
+        "recipients",
+        "start",
+        "start",
+        "recipients",
+        "pause",
+        "pause",
+        "resume",
+        "resume",
+        "cancel",
+        "cancel",
+        "start",
+        "resume",
+    ] {
+        let body = if action == "recipients" {
+            recipients.as_str()
+        } else {
+            ""
+        };
+        let answer = front.send("POST", &format!("{path}/{action}"), &token, body).await;
+        let said = answer.json()["message"].as_str().unwrap_or_default().to_owned();
+        let state = front.get(&path, &token).await.data()["status"]
+            .as_str()
+            .unwrap()
+            .to_owned();
+        life += format!("{action:10} {} {state:9} {said}", answer.status.as_u16()).trim_end();
+        life += "\n";
+    }
+    insta::assert_snapshot!(life, @r"
+    start      409 draft     The campaign has no recipients.
+    pause      409 draft     The campaign is draft, so it can not be paused.
+    recipients 200 draft
+    start      200 running
+    start      200 running
+    recipients 409 running   The campaign is running; recipients can only be added to a draft.
+    pause      200 paused
+    pause      200 paused
+    resume     200 running
+    resume     200 running
+    cancel     200 cancelled
+    cancel     200 cancelled
+    start      409 cancelled The campaign is cancelled, so it can not be started.
+    resume     409 cancelled The campaign is cancelled, so it can not be resumed.
+    ");
+}
+
+#[tokio::test]
+async fn stats_add_up() {
+    let front = Front::start().await;
+    let token = front.register("ana@example.com").await;
+    let session_id = front.session(&token).await;
+    let path = format!("/api/v1/campaigns/{}", front.draft(&token, &session_id).await);
+    let recipients: Vec<_> = (0..10).map(|at| json!({"phone": format!("91987654321{at}")})).collect();
+    front
+        .post(&format!("{path}/recipients"), &token, json!({"recipients": recipients}))
+        .await;
+    front.act(&format!("{path}/start"), &token).await;
+    let answer = front.get(&format!("{path}/stats"), &token).await;
+    insta::assert_snapshot!(answer.golden(), @r#"
+    200
+    {
+      "data": {
+        "cancelled": 0,
+        "delivered": 0,
+        "failed": 0,
+        "failedByCode": {
+          "LIMIT_EXCEEDED": 0,
+          "WHATSAPP_UNAVAILABLE": 0
+        },
+        "finishedAt": null,
+        "id": "[id]",
+        "ledgerDrift": 0,
+        "queued": 10,
+        "read": 0,
+        "sending": 0,
+        "sent": 0,
+        "skipped": 0,
+        "startedAt": "[time]",
+        "status": "running",
+        "total": 10,
+        "unknown": 0
+      },
+      "success": true
+    }
+    "#);
+    let stats = answer.data();
+    let states = [
+        "queued",
+        "sending",
+        "sent",
+        "delivered",
+        "read",
+        "failed",
+        "skipped",
+        "cancelled",
+        "unknown",
+    ];
+    let sum: i64 = states.iter().map(|state| stats[*state].as_i64().unwrap()).sum();
+    assert_eq!(sum, stats["total"].as_i64().unwrap());
+}

@@ -1,0 +1,29 @@
+//! The REST front from outside: an in-process router over a SQLite store of its own per test.
+//!
+//! Nothing is sent here; what the lanes do with accepted messages is tested with them.
+
+mod support;
+
+mod surface;
+
+mod layers;
+
+mod bad_input;
+
+mod system;
+
+mod auth;
+
+mod sessions;
+
+mod messages;
+
+mod campaigns;
+
+mod recipients;
+
+mod export;
+
+mod provider;
+
+mod socket;

@@ -1,0 +1,146 @@
+//! The provider's calls: verification, signatures, receipts that are durable before they are answered.
+
+use std::fmt::Write as _;
+use std::sync::atomic::Ordering;
+
+use actiwapi_dispatcher::api::ApiSettings;
+use actiwapi_dispatcher::limits::CALLBACK_BYTES_MAX;
+use axum::body::Body;
+use hmac::{Hmac, KeyInit, Mac};
+use serde_json::json;
+
+use super::support::{APP_SECRET, Answer, Front, VERIFY_TOKEN, request};
+
+const PATH: &str = "/api/v1/provider/cloud/webhook";
+
+fn signature(body: &[u8], secret: &str) -> String {
+    let mut mac = Hmac::<sha2::Sha256>::new_from_slice(secret.as_bytes()).unwrap();
+    mac.update(body);
+    mac.finalize()
+        .into_bytes()
+        .iter()
+        .fold("sha256=".to_owned(), |mut text, byte| {
+            write!(text, "{byte:02x}").unwrap();
+            text
+        })
+}
+
+fn callback(delivery_id: &str) -> String {
+    let status = json!({
+        "id": "wamid.1", "status": "delivered", "timestamp": "1769846400", "recipient_id": "919876543210",
+        "biz_opaque_callback_data": delivery_id,
+    });
+    json!({"object": "whatsapp_business_account", "entry": [{"id": "1", "changes": [{"field": "messages",
+        "value": {"messaging_product": "whatsapp", "metadata": {}, "statuses": [status]}}]}]})
+    .to_string()
+}
+
+async fn post(front: &Front, body: &str, signature: &str) -> Answer {
+    let request = request("POST", PATH, "").header("x-hub-signature-256", signature);
+    front.call(request.body(Body::from(body.to_owned())).unwrap()).await
+}
+
+#[tokio::test]
+async fn address_is_verified_by_the_word() {
+    let front = Front::start().await;
+    let ask = async |mode: &str, token: &str| {
+        let path = format!("{PATH}?hub.mode={mode}&hub.verify_token={token}&hub.challenge=1158201444");
+        front.get(&path.replace(' ', "%20"), "").await
+    };
+    let answer = ask("subscribe", VERIFY_TOKEN).await;
+    assert_eq!((answer.status.as_u16(), answer.text().as_str()), (200, "1158201444"));
+    assert!(answer.header("content-type").starts_with("text/plain"));
+    assert_eq!(ask("subscribe", "wrong").await.status, 403);
+    assert_eq!(ask("subscribe", "").await.status, 403);
+    assert_eq!(ask("unsubscribe", VERIFY_TOKEN).await.status, 403);
+    assert_eq!(front.get(PATH, "").await.status, 400);
+}
+
+#[tokio::test]
+async fn signed_receipts_are_taken() {
+    let front = Front::start().await;
+    let id = uuid::Uuid::now_v7();
+    let body = callback(&id.to_string());
+    let answer = post(&front, &body, &signature(body.as_bytes(), APP_SECRET)).await;
+    insta::assert_snapshot!(answer.golden(), @r#"
+    200
+    {
+      "data": {
+        "receipts": 1
+      },
+      "success": true
+    }
+    "#);
+    let taken = front.sink.taken.lock().unwrap();
+    assert_eq!(
+        (taken.len(), taken[0].delivery_id.0, taken[0].at_ms),
+        (1, id, 1_769_846_400_000)
+    );
+}
+
+#[tokio::test]
+async fn unsigned_and_wrongly_signed_receipts_are_refused() {
+    let front = Front::start().await;
+    let body = callback(&uuid::Uuid::now_v7().to_string());
+    let good = signature(body.as_bytes(), APP_SECRET);
+    let other_body = body.replace("delivered", "read");
+    for (body, signature) in [
+        (&body, ""),
+        (&body, "sha256="),
+        (&body, "sha256=zz"),
+        (&body, &good[7..]),
+        (&body, &signature(body.as_bytes(), "another secret")),
+        (&other_body, &good),
+    ] {
+        assert_eq!(post(&front, body, signature).await.status, 401, "{signature}");
+    }
+    let missing = front
+        .call(request("POST", PATH, "").body(Body::from(body)).unwrap())
+        .await;
+    assert_eq!(missing.status, 401);
+    assert!(front.sink.taken.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn without_a_secret_nothing_is_taken() {
+    let front = Front::start_with(ApiSettings::default()).await;
+    let body = callback(&uuid::Uuid::now_v7().to_string());
+    assert_eq!(post(&front, &body, &signature(body.as_bytes(), "")).await.status, 401);
+    let path = format!("{PATH}?hub.mode=subscribe&hub.verify_token=&hub.challenge=1");
+    assert_eq!(front.get(&path, "").await.status, 403);
+}
+
+#[tokio::test]
+async fn the_provider_sends_again_what_is_not_durable() {
+    let front = Front::start().await;
+    front.sink.closed.store(true, Ordering::Relaxed);
+    let body = callback(&uuid::Uuid::now_v7().to_string());
+    let answer = post(&front, &body, &signature(body.as_bytes(), APP_SECRET)).await;
+    assert_eq!((answer.status.as_u16(), answer.header("retry-after")), (503, "5"));
+}
+
+#[tokio::test]
+async fn signed_nonsense_is_refused_and_size_is_bounded() {
+    let front = Front::start().await;
+    for body in ["", "{", "\"x\"", "{\"entry\":5}"] {
+        assert_eq!(
+            post(&front, body, &signature(body.as_bytes(), APP_SECRET)).await.status,
+            400,
+            "{body}"
+        );
+    }
+    let largest = format!("{{\"entry\":[]{}}}", " ".repeat(CALLBACK_BYTES_MAX - 12));
+    assert_eq!(largest.len(), CALLBACK_BYTES_MAX);
+    assert_eq!(
+        post(&front, &largest, &signature(largest.as_bytes(), APP_SECRET))
+            .await
+            .status,
+        200
+    );
+    let larger = largest + " ";
+    let answer = post(&front, &larger, &signature(larger.as_bytes(), APP_SECRET)).await;
+    assert_eq!(
+        answer.refusal(),
+        "413 PAYLOAD_TOO_LARGE: The body is larger than this operation takes."
+    );
+}

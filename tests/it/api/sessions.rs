@@ -1,0 +1,203 @@
+//! Sessions under `/whatsapp`, in their documented form.
+
+use serde_json::json;
+
+use super::support::Front;
+
+#[tokio::test]
+async fn sessions_are_made_listed_and_shown() {
+    let front = Front::start().await;
+    let token = front.register("ana@example.com").await;
+    insta::assert_snapshot!(front.get("/api/v1/whatsapp", &token).await.golden(), @r#"
+    200
+    {
+      "data": [],
+      "pagination": {
+        "limit": 20,
+        "page": 1,
+        "total": 0,
+        "totalPages": 0
+      },
+      "success": true
+    }
+    "#);
+    let made = front.post("/api/v1/whatsapp", &token, json!({"name": "Shop"})).await;
+    insta::assert_snapshot!(made.golden(), @r#"
+    201
+    {
+      "data": {
+        "id": "[id]",
+        "name": "Shop",
+        "phoneNumber": null,
+        "status": "disconnected"
+      },
+      "success": true
+    }
+    "#);
+    insta::assert_snapshot!(front.get("/api/v1/whatsapp", &token).await.golden(), @r#"
+    200
+    {
+      "data": [
+        {
+          "connected": false,
+          "id": "[id]",
+          "name": "Shop",
+          "phoneNumber": null,
+          "status": "disconnected"
+        }
+      ],
+      "pagination": {
+        "limit": 20,
+        "page": 1,
+        "total": 1,
+        "totalPages": 1
+      },
+      "success": true
+    }
+    "#);
+    let path = format!("/api/v1/whatsapp/{}", made.data()["id"].as_str().unwrap());
+    insta::assert_snapshot!(front.get(&path, &token).await.golden(), @r#"
+    200
+    {
+      "data": {
+        "burst": 1,
+        "connected": false,
+        "createdAt": "[time]",
+        "id": "[id]",
+        "name": "Shop",
+        "phoneNumber": null,
+        "phoneNumberId": null,
+        "ratePerMinute": 20.0,
+        "status": "disconnected"
+      },
+      "success": true
+    }
+    "#);
+    insta::assert_snapshot!(front.get(&format!("{path}/status"), &token).await.golden(), @r#"
+    200
+    {
+      "data": {
+        "connected": false,
+        "id": "[id]",
+        "phoneNumber": null,
+        "status": "disconnected"
+      },
+      "success": true
+    }
+    "#);
+}
+
+#[tokio::test]
+async fn connecting_is_idempotent() {
+    let front = Front::start().await;
+    let token = front.register("ana@example.com").await;
+    let made = front
+        .post(
+            "/api/whatsapp",
+            &token,
+            json!({"name": "Shop", "phoneNumberId": "106540352242922"}),
+        )
+        .await;
+    let path = format!("/api/v1/whatsapp/{}", made.data()["id"].as_str().unwrap());
+    let connected = front.act(&format!("{path}/connect"), &token).await;
+    insta::assert_snapshot!(connected.golden(), @r#"
+    200
+    {
+      "data": {
+        "burst": 1,
+        "connected": true,
+        "createdAt": "[time]",
+        "id": "[id]",
+        "name": "Shop",
+        "phoneNumber": null,
+        "phoneNumberId": "106540352242922",
+        "ratePerMinute": 20.0,
+        "status": "connected"
+      },
+      "success": true
+    }
+    "#);
+    assert_eq!(front.act(&format!("{path}/connect"), &token).await.body, connected.body);
+    assert_eq!(
+        front.get(&format!("{path}/status"), &token).await.data()["connected"],
+        true
+    );
+}
+
+#[tokio::test]
+async fn what_the_provider_refuses_is_said() {
+    let front = Front::start().await;
+    let token = front.register("ana@example.com").await;
+    let made = front.post("/api/whatsapp", &token, json!({"name": "refused"})).await;
+    let path = format!("/api/v1/whatsapp/{}/connect", made.data()["id"].as_str().unwrap());
+    insta::assert_snapshot!(front.act(&path, &token).await.refusal(), @"502 WHATSAPP_UNAVAILABLE: The provider does not know this number.");
+}
+
+#[tokio::test]
+async fn name_and_pacing_change() {
+    let front = Front::start().await;
+    let token = front.register("ana@example.com").await;
+    let path = format!("/api/v1/whatsapp/{}", front.session(&token).await);
+    let change = async |body: serde_json::Value| front.send("PATCH", &path, &token, &body.to_string()).await;
+    let changed = change(json!({"name": "Depot", "ratePerMinute": 7.5, "burst": 3}))
+        .await
+        .data();
+    assert_eq!(
+        (&changed["name"], &changed["ratePerMinute"], &changed["burst"]),
+        (&json!("Depot"), &json!(7.5), &json!(3))
+    );
+    let changed = change(json!({"burst": 2})).await.data();
+    assert_eq!(
+        (&changed["name"], &changed["ratePerMinute"], &changed["burst"]),
+        (&json!("Depot"), &json!(7.5), &json!(2))
+    );
+    assert_eq!(front.get(&path, &token).await.data(), changed);
+    let put = front.send("PUT", &path, &token, r#"{"name":"Shop"}"#).await;
+    assert_eq!(put.data()["name"], "Shop");
+    insta::assert_snapshot!(change(json!({"name": "", "ratePerMinute": 0, "burst": 65})).await.refusal(), @r"
+    400 VALIDATION_ERROR: Some fields are not valid.
+    burst: must be between 1 and 64
+    name: is required
+    ratePerMinute: must be between 0.0007 (one a day) and 60000 (1,000 a second)
+    ");
+    insta::assert_snapshot!(change(json!({"status": "connected", "burst": "many"})).await.refusal(), @r#"
+    400 VALIDATION_ERROR: Some fields are not valid.
+    burst: invalid type: string "many", expected u32
+    status: is not a known field
+    "#);
+}
+
+#[tokio::test]
+async fn lists_turn_their_pages() {
+    let front = Front::start().await;
+    let token = front.register("ana@example.com").await;
+    for at in 0..5 {
+        front
+            .post("/api/whatsapp", &token, json!({"name": format!("Shop {at}")}))
+            .await;
+    }
+    let names = async |query: &str| {
+        let answer = front.get(&format!("/api/v1/whatsapp?{query}"), &token).await.json();
+        let names: Vec<_> = answer["data"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|row| row["name"].as_str().unwrap().to_owned())
+            .collect();
+        format!("{} {}", names.join(", "), answer["pagination"])
+    };
+    insta::assert_snapshot!(names("limit=2").await, @r#"Shop 4, Shop 3 {"limit":2,"page":1,"total":5,"totalPages":3}"#);
+    insta::assert_snapshot!(names("limit=2&page=3").await, @r#"Shop 0 {"limit":2,"page":3,"total":5,"totalPages":3}"#);
+    insta::assert_snapshot!(names("page=2").await, @r#" {"limit":20,"page":2,"total":5,"totalPages":1}"#);
+    let wrong = front.get("/api/v1/whatsapp?page=0&limit=101", &token).await;
+    insta::assert_snapshot!(wrong.refusal(), @r"
+    400 VALIDATION_ERROR: Some fields are not valid.
+    limit: must be a whole number from 1 to 100
+    page: must be a whole number from 1
+    ");
+    let far = front.get("/api/v1/whatsapp?page=4000000&limit=100", &token).await;
+    insta::assert_snapshot!(far.refusal(), @r"
+    400 VALIDATION_ERROR: Some fields are not valid.
+    page: lies past the first 100000 rows
+    ");
+}

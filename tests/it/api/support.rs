@@ -1,0 +1,353 @@
+//! What the tests of the front share: a front with its store, calls, and golden answers.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use actiwapi_dispatcher::api::{self, ApiSettings, ApiState, PartReadiness, Readiness};
+use actiwapi_dispatcher::clock::Clock;
+use actiwapi_dispatcher::domain::pacing::Pacing;
+use actiwapi_dispatcher::domain::receipt::Receipt;
+use actiwapi_dispatcher::notice::{NoticeReader, notices};
+use actiwapi_dispatcher::receipts::{ReceiptSink, SinkClosed};
+use actiwapi_dispatcher::service::access_token::{JwtKey, JwtKeys};
+use actiwapi_dispatcher::service::password::PasswordCost;
+use actiwapi_dispatcher::service::sessions::{ConnectOutcome, Connector};
+use actiwapi_dispatcher::service::{AuthSettings, ServiceSettings, Services, SessionSettings, Tools};
+use actiwapi_dispatcher::store::sessions::SessionRecord;
+use actiwapi_dispatcher::store::{Pool, Store};
+use actiwapi_dispatcher::telemetry::metrics::Metrics;
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::http::{HeaderMap, Request, StatusCode, header};
+use futures::future::BoxFuture;
+use serde_json::{Value, json};
+use tower::ServiceExt;
+
+pub(super) const APP_SECRET: &str = "the app secret";
+pub(super) const VERIFY_TOKEN: &str = "the verify token";
+pub(super) const PASSWORD: &str = "correct horse battery";
+
+/// A front over a store of its own, gone when dropped.
+pub(super) struct Front {
+    pub(super) router: Router,
+    pub(super) store: Store,
+    pub(super) sink: Arc<Sink>,
+    pub(super) readiness: Arc<Parts>,
+    pub(super) metrics: Arc<Metrics>,
+    _notices: NoticeReader,
+    _directory: Directory,
+}
+
+/// One answer, read to its end.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
+}
+
+/// A directory for the database.
+struct Directory(PathBuf);
+
+/// Keeps receipts for the test, or refuses them.
+#[derive(Debug, Default)]
+pub(super) struct Sink {
+    pub(super) taken: Mutex<Vec<Receipt>>,
+    pub(super) closed: std::sync::atomic::AtomicBool,
+}
+
+/// Answers as the test wants.
+#[derive(Debug, Default)]
+pub(super) struct Parts(pub(super) Mutex<Mood>);
+
+/// How readiness is told.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) enum Mood {
+    #[default]
+    Ready,
+    Broken(&'static str),
+    Hangs,
+    Panics,
+}
+
+/// Connects everything but sessions of the name `refused`.
+#[derive(Debug)]
+struct AlwaysConnects;
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        std::fs::remove_dir_all(&self.0).unwrap();
+    }
+}
+
+impl ReceiptSink for Sink {
+    fn submit(&self, receipts: Vec<Receipt>) -> BoxFuture<'_, Result<(), SinkClosed>> {
+        Box::pin(async move {
+            if self.closed.load(std::sync::atomic::Ordering::Relaxed) {
+                return Err(SinkClosed);
+            }
+            self.taken.lock().unwrap().extend(receipts);
+            Ok(())
+        })
+    }
+}
+
+impl Readiness for Parts {
+    fn parts(&self) -> BoxFuture<'_, Vec<PartReadiness>> {
+        let mood = *self.0.lock().unwrap();
+        Box::pin(async move {
+            let problem = match mood {
+                Mood::Ready => None,
+                Mood::Broken(problem) => Some(problem),
+                Mood::Hangs => std::future::pending().await,
+                Mood::Panics => panic!("as the test wants"),
+            };
+            vec![PartReadiness {
+                part: "database",
+                problem,
+            }]
+        })
+    }
+}
+
+impl Connector for AlwaysConnects {
+    fn connect(&self, session: &SessionRecord) -> ConnectOutcome {
+        match session.name.as_str() {
+            "refused" => ConnectOutcome::Refused("The provider does not know this number.".to_owned()),
+            _ => ConnectOutcome::Connected,
+        }
+    }
+}
+
+impl Front {
+    pub(super) async fn start() -> Self {
+        Self::start_with(ApiSettings {
+            webhook_app_secret: Some(APP_SECRET.into()),
+            webhook_verify_token: Some(VERIFY_TOKEN.into()),
+            cors_origins: vec!["https://desk.example".parse().unwrap()],
+            ..ApiSettings::default()
+        })
+        .await
+    }
+
+    pub(super) async fn start_with(settings: ApiSettings) -> Self {
+        let directory = Directory(std::env::temp_dir().join(format!("front-{}", uuid::Uuid::now_v7())));
+        std::fs::create_dir(&directory.0).unwrap();
+        let url = format!("sqlite:{}", directory.0.join("front.db").display());
+        let store = Store::open(&url, 4).await.unwrap();
+        store.migrate().await.unwrap();
+        let (writer, reader) = notices();
+        let (sink, readiness) = (Arc::<Sink>::default(), Arc::<Parts>::default());
+        let metrics = Metrics::new().unwrap();
+        let tools = Tools {
+            store: store.clone(),
+            clock: Clock::system(),
+            notices: writer,
+        };
+        let services = Services::new(tools, service_settings(), Arc::new(AlwaysConnects));
+        let (receipts, parts) = (
+            Arc::clone(&sink) as Arc<dyn ReceiptSink>,
+            Arc::clone(&readiness) as Arc<dyn Readiness>,
+        );
+        let state = ApiState {
+            services,
+            store: store.clone(),
+            clock: Clock::system(),
+            receipts,
+            readiness: parts,
+            metrics: Some(Arc::clone(&metrics)),
+            settings,
+        };
+        Self {
+            router: api::router(state),
+            store,
+            sink,
+            readiness,
+            metrics,
+            _notices: reader,
+            _directory: directory,
+        }
+    }
+
+    /// Makes a call; a string stands for a body of JSON.
+    pub(super) async fn call(&self, request: Request<Body>) -> Answer {
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let body = axum::body::to_bytes(body, 64 << 20).await.unwrap();
+        Answer {
+            status: parts.status,
+            headers: parts.headers,
+            body,
+        }
+    }
+
+    pub(super) async fn get(&self, path: &str, token: &str) -> Answer {
+        self.call(request("GET", path, token).body(Body::empty()).unwrap())
+            .await
+    }
+
+    pub(super) async fn post(&self, path: &str, token: &str, body: Value) -> Answer {
+        self.send("POST", path, token, &body.to_string()).await
+    }
+
+    pub(super) async fn send(&self, method: &str, path: &str, token: &str, body: &str) -> Answer {
+        let request = request(method, path, token).header(header::CONTENT_TYPE, "application/json");
+        self.call(request.body(Body::from(body.to_owned())).unwrap()).await
+    }
+
+    /// Does an action, which has no body.
+    pub(super) async fn act(&self, path: &str, token: &str) -> Answer {
+        self.call(request("POST", path, token).body(Body::empty()).unwrap())
+            .await
+    }
+
+    /// Registers a business and returns its owner's token.
+    pub(super) async fn register(&self, email: &str) -> String {
+        let body = json!({"name": "Ana Rao", "email": email, "password": PASSWORD, "businessName": "Rao Textiles"});
+        let answer = self.post("/api/v1/auth/register", "", body).await;
+        assert_eq!(answer.status, 201, "{answer:?}");
+        answer.data()["accessToken"].as_str().unwrap().to_owned()
+    }
+
+    /// Registers a business, gives its owner another role, and returns the token with that role.
+    pub(super) async fn register_as(&self, role: &str, email: &str) -> String {
+        self.register(email).await;
+        self.sql(&format!("UPDATE users SET role = '{role}' WHERE email = '{email}'"))
+            .await;
+        let answer = self
+            .post("/api/v1/auth/login", "", json!({"email": email, "password": PASSWORD}))
+            .await;
+        answer.data()["accessToken"].as_str().unwrap().to_owned()
+    }
+
+    /// Makes a session that is connected and returns its id.
+    pub(super) async fn session(&self, token: &str) -> String {
+        let answer = self.post("/api/v1/whatsapp", token, json!({"name": "Shop"})).await;
+        let id = answer.data()["id"].as_str().unwrap().to_owned();
+        let answer = self.act(&format!("/api/v1/whatsapp/{id}/connect"), token).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        id
+    }
+
+    /// Makes a draft without recipients and returns its id.
+    pub(super) async fn draft(&self, token: &str, session_id: &str) -> String {
+        let body = json!({
+            "name": "Sale", "sessionIds": [session_id], "message": {"type": "text", "text": "Hello {{name|there}}"},
+        });
+        let answer = self.post("/api/v1/campaigns", token, body).await;
+        assert_eq!(answer.status, 201, "{answer:?}");
+        answer.data()["id"].as_str().unwrap().to_owned()
+    }
+
+    pub(super) async fn sql(&self, text: &str) {
+        let Pool::Sqlite { writer, .. } = self.store.pool() else {
+            panic!("the front's store is SQLite")
+        };
+        sqlx::query(sqlx::AssertSqlSafe(text)).execute(writer).await.unwrap();
+    }
+}
+
+pub(super) fn request(method: &str, path: &str, token: &str) -> axum::http::request::Builder {
+    let request = Request::builder().method(method).uri(path);
+    if token.is_empty() {
+        request
+    } else {
+        request.header(header::AUTHORIZATION, format!("Bearer {token}"))
+    }
+}
+
+fn service_settings() -> ServiceSettings {
+    let key = JwtKey {
+        kid: "k1".to_owned(),
+        secret: "a key of more than thirty-two bytes".into(),
+    };
+    ServiceSettings {
+        auth: AuthSettings {
+            jwt_keys: JwtKeys {
+                current: key,
+                previous: vec![],
+            },
+            access_token_lifetime: Duration::from_secs(7 * 86_400),
+            refresh_token_lifetime: Duration::from_secs(30 * 86_400),
+            password_cost: PasswordCost {
+                memory_kib: 8,
+                passes: 1,
+            },
+        },
+        sessions: SessionSettings {
+            default_pacing: Pacing::new(20.0, 1).unwrap(),
+            assigns_phone_number_id: true,
+        },
+    }
+}
+
+impl Answer {
+    pub(super) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
+    }
+
+    pub(super) fn data(&self) -> Value {
+        let body = self.json();
+        assert_eq!(body["success"], true, "{body}");
+        body["data"].clone()
+    }
+
+    pub(super) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    pub(super) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("-", |value| value.to_str().unwrap())
+    }
+
+    /// Shows status and body, with ids, times and tokens replaced by their kind.
+    pub(super) fn golden(&self) -> String {
+        let mut body = self.json();
+        redact(&mut body);
+        format!(
+            "{}\n{}",
+            self.status.as_u16(),
+            serde_json::to_string_pretty(&body).unwrap()
+        )
+    }
+
+    /// Shows a failure: what it is on the first line, then each field's problem.
+    pub(super) fn refusal(&self) -> String {
+        let body = self.json();
+        assert_eq!(body["success"], false, "{body}");
+        let (code, message) = (body["code"].as_str().unwrap(), body["message"].as_str().unwrap());
+        let mut text = format!("{} {code}: {message}", self.status.as_u16());
+        for (field, problem) in body["errors"].as_object().into_iter().flatten() {
+            text += &format!("\n{field}: {}", problem.as_str().unwrap());
+        }
+        text
+    }
+}
+
+fn redact(value: &mut Value) {
+    match value {
+        Value::Array(values) => values.iter_mut().for_each(redact),
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                match value {
+                    Value::String(text) if name.ends_with("Token") && !text.is_empty() => *text = "[token]".to_owned(),
+                    value => redact(value),
+                }
+            }
+        }
+        Value::String(text) if uuid::Uuid::parse_str(text).is_ok() => *text = "[id]".to_owned(),
+        Value::String(text) if is_time(text) => *text = "[time]".to_owned(),
+        _ => {}
+    }
+}
+
+/// Tells whether a text is a time of exactly the documented form.
+fn is_time(text: &str) -> bool {
+    let form = "0000-00-00T00:00:00.000Z";
+    text.len() == form.len()
+        && text.bytes().zip(form.bytes()).all(|(byte, place)| match place {
+            b'0' => byte.is_ascii_digit(),
+            mark => byte == mark,
+        })
+}

@@ -1,0 +1,254 @@
+//! The surface as a whole: the document as a snapshot, its form, and what every operation has in common.
+
+use std::collections::BTreeSet;
+
+use axum::body::Body;
+use axum::http::header;
+use serde_json::{Map, Value};
+
+use super::support::{Front, request};
+
+const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/openapi.json");
+
+/// Operations that anybody may call. May only grow with a reason beside it.
+const PUBLIC: [&str; 9] = [
+    // How credentials are come by.
+    "register",
+    "login",
+    "refresh",
+    // The provider knows the secret instead.
+    "verify_callback_address",
+    "take_receipts",
+    // Probes and descriptions.
+    "get_health",
+    "get_ready",
+    "list_versions",
+    "get_openapi",
+];
+
+/// One operation of the document.
+struct Operation {
+    method: String,
+    path: String,
+    body: Value,
+}
+
+impl Operation {
+    fn id(&self) -> &str {
+        self.body["operationId"].as_str().unwrap_or_default()
+    }
+}
+
+fn document() -> Value {
+    serde_json::to_value(actiwapi_dispatcher::api::document()).unwrap()
+}
+
+fn operations() -> Vec<Operation> {
+    let document = document();
+    let paths: &Map<String, Value> = document["paths"].as_object().unwrap();
+    let mut operations = Vec::new();
+    for (path, item) in paths {
+        for (method, body) in item.as_object().unwrap() {
+            operations.push(Operation {
+                method: method.to_uppercase(),
+                path: path.clone(),
+                body: body.clone(),
+            });
+        }
+    }
+    assert!(20 < operations.len());
+    operations
+}
+
+/// The document changes only on purpose: run with `UPDATE_GOLDEN=1` to accept, and read the difference.
+#[test]
+fn document_is_the_golden_one() {
+    let text = serde_json::to_string_pretty(&document()).unwrap() + "\n";
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(GOLDEN, &text).unwrap();
+    }
+    let golden = std::fs::read_to_string(GOLDEN).unwrap();
+    let differs = text
+        .lines()
+        .zip(golden.lines())
+        .position(|(ours, theirs)| ours != theirs);
+    assert!(
+        text == golden,
+        "tests/golden/openapi.json differs from line {:?} on",
+        differs.map(|at| at + 1)
+    );
+}
+
+#[test]
+fn every_operation_has_the_form() {
+    let mut ids = BTreeSet::new();
+    let mut offences = Vec::new();
+    for operation in operations() {
+        let mut check = |holds: bool, what: &str| {
+            if !holds {
+                offences.push(format!("{} {}: {what}", operation.method, operation.path));
+            }
+        };
+        let body = &operation.body;
+        check(
+            !operation.id().is_empty() && ids.insert(operation.id().to_owned()),
+            "needs an id of its own",
+        );
+        check(
+            body["tags"].as_array().is_some_and(|tags| tags.len() == 1),
+            "needs exactly one tag",
+        );
+        check(
+            body["summary"].as_str().is_some_and(|text| text.ends_with('.')),
+            "needs a summary with a full stop",
+        );
+        let statuses: Vec<&String> = body["responses"].as_object().unwrap().keys().collect();
+        let has = |status: &str| statuses.iter().any(|known| *known == status);
+        check(
+            ["400", "429", "500", "503"].into_iter().all(has),
+            "needs the failure list",
+        );
+        let described = |answer: &Value| answer["description"].as_str().is_some_and(|text| !text.is_empty());
+        check(
+            body["responses"].as_object().unwrap().values().all(described),
+            "needs a description of every answer",
+        );
+        let public = PUBLIC.contains(&operation.id());
+        check(
+            body["security"].is_array() != public,
+            "needs `security`, or a place in PUBLIC",
+        );
+        check(
+            public || (has("401") && has("403")),
+            "needs the failures of guarded operations",
+        );
+        check(!operation.path.contains('{') || has("404"), "needs 404");
+        check(
+            !body["requestBody"].is_object() || (has("413") || operation.id() == "take_receipts"),
+            "needs 413",
+        );
+    }
+    assert!(offences.is_empty(), "{}", offences.join("\n"));
+    assert!(
+        PUBLIC.iter().all(|id| ids.contains(*id)),
+        "PUBLIC names what is not there"
+    );
+}
+
+#[test]
+fn no_reference_dangles() {
+    fn references(value: &Value, found: &mut BTreeSet<String>) {
+        match value {
+            Value::Object(fields) => {
+                found.extend(fields.get("$ref").and_then(Value::as_str).map(str::to_owned));
+                fields.values().for_each(|value| references(value, found));
+            }
+            Value::Array(values) => values.iter().for_each(|value| references(value, found)),
+            _ => {}
+        }
+    }
+    let document = document();
+    let mut found = BTreeSet::new();
+    references(&document, &mut found);
+    assert!(10 < found.len());
+    let dangling: Vec<_> = found
+        .iter()
+        .filter(|at| document.pointer(at.trim_start_matches('#')).is_none())
+        .collect();
+    assert!(dangling.is_empty(), "{dangling:?}");
+}
+
+/// Ids nobody has, in place of the path's parameters.
+fn path_of(operation: &Operation, id: &str) -> String {
+    operation.path.replace("{id}", id)
+}
+
+#[tokio::test]
+async fn every_operation_asks_for_credentials() {
+    let front = Front::start().await;
+    for operation in operations()
+        .iter()
+        .filter(|operation| !PUBLIC.contains(&operation.id()))
+    {
+        let path = path_of(operation, &uuid::Uuid::now_v7().to_string());
+        for path in [path.clone(), path.replace("/api/v1/", "/api/")] {
+            for token in ["", "x", "eyJhbGciOiJub25lIn0.e30."] {
+                let request = request(&operation.method, &path, token).header(header::CONTENT_TYPE, "application/json");
+                let answer = front.call(request.body(Body::from("{")).unwrap()).await;
+                assert_eq!(answer.status, 401, "{} {path} {token:?}", operation.method);
+                assert_eq!(answer.json()["code"], "UNAUTHORIZED");
+                assert_eq!(answer.header("www-authenticate"), "Bearer");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn viewers_only_look() {
+    let front = Front::start().await;
+    let viewer = front.register_as("viewer", "viewer@example.com").await;
+    for operation in operations()
+        .iter()
+        .filter(|operation| !PUBLIC.contains(&operation.id()))
+    {
+        let path = path_of(operation, &uuid::Uuid::now_v7().to_string());
+        let answer = front.send(&operation.method, &path, &viewer, "{}").await;
+        let reads = operation.method == "GET";
+        assert_eq!(
+            answer.status == 403,
+            !reads,
+            "{} {path} {}",
+            operation.method,
+            answer.text()
+        );
+    }
+}
+
+/// What belongs to others is not there; it is never said to be forbidden.
+#[tokio::test]
+async fn ids_of_others_are_not_there() {
+    let front = Front::start().await;
+    let (ours, theirs) = (
+        front.register("a@example.com").await,
+        front.register("b@example.com").await,
+    );
+    let session_id = front.session(&ours).await;
+    let campaign_id = front.draft(&ours, &session_id).await;
+    let body = serde_json::json!({"sessionId": session_id, "to": "919876543210", "text": "Hi"});
+    let message_id = front.post("/api/v1/messages/send-text", &ours, body).await.data()["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let mut n_checked = 0;
+    for operation in operations().iter().filter(|operation| operation.path.contains("{id}")) {
+        let id = match operation.body["tags"][0].as_str().unwrap() {
+            "sessions" => &session_id,
+            "campaigns" => &campaign_id,
+            "messages" => &message_id,
+            tag => panic!("no id for {tag}"),
+        };
+        let body = match operation.id() {
+            "add_recipients" => r#"{"recipients":[{"phone":"919876543210"}]}"#,
+            _ => "{}",
+        };
+        for id in [
+            id.as_str(),
+            &uuid::Uuid::now_v7().to_string(),
+            "00000000-0000-0000-0000-000000000000",
+        ] {
+            let path = path_of(operation, id);
+            let answer = front.send(&operation.method, &path, &theirs, body).await;
+            assert_eq!(answer.status, 404, "{} {path}: {}", operation.method, answer.text());
+            assert_eq!(answer.json()["code"], "NOT_FOUND");
+            n_checked += 1;
+        }
+        let answer = front
+            .send(&operation.method, &path_of(operation, "42"), &theirs, body)
+            .await;
+        assert_eq!(
+            answer.refusal(),
+            "400 VALIDATION_ERROR: Some fields are not valid.\nid: must be a UUID"
+        );
+    }
+    assert!(30 < n_checked);
+}
