@@ -117,7 +117,11 @@ impl Store {
         if url.starts_with("postgres://") || url.starts_with("postgresql://") {
             let options = PgConnectOptions::from_str(url)
                 .map_err(|source| StoreError::Address(Some(source)))?
-                .options([("idle_in_transaction_session_timeout", "60000")]);
+                .options([
+                    ("idle_in_transaction_session_timeout", "60000"),
+                    // Our statements are short; compiling one costs more than it ever saves.
+                    ("jit", "off"),
+                ]);
             let pool = PgPoolOptions::new()
                 .max_connections(connections_max)
                 .acquire_timeout(Duration::from_secs(5))

@@ -1,8 +1,9 @@
 //! What happens to deliveries in one transaction, worked out in memory between reading and writing.
 //!
 //! Every move goes through [`DeliveryState::apply`]; what comes out is the rows that changed and
-//! the counters that move with them. Does no I/O: [`write`] reads the rows and writes the result.
+//! the counters that move with them. Does no I/O: [`read`] gets the rows, [`write`] puts down the result.
 
+mod read;
 #[cfg(test)]
 mod tests;
 mod write;

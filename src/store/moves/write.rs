@@ -1,31 +1,18 @@
-//! Reads and locks the deliveries of one transaction, and writes what became of them.
+//! Writes what became of the deliveries of one transaction.
 //!
 //! One statement per table, whatever the number of rows: arrays on PostgreSQL, one JSON text on
 //! SQLite. Decides nothing.
-
-use std::collections::HashSet;
 
 use uuid::Uuid;
 
 use super::{DeliveryRow, Moves, Moving};
 use crate::domain::attempt::Outcome;
-use crate::domain::campaign::CampaignState;
 use crate::domain::delivery::DeliveryState;
 use crate::domain::failure::FailureClass;
-use crate::domain::id::{CampaignId, DeliveryId, SessionId};
-use crate::store::bind::{Hex, column, hex_list, to_i32, to_json, to_u32};
+use crate::store::bind::{Hex, column, hex_list, to_i32, to_json};
 use crate::store::journal::{End, Ended};
 use crate::store::tx::Tx;
 use crate::store::{Sql, StoreError};
-
-const LOCK: Sql = Sql::per_dialect(
-    "SELECT delivery_id, session_id, campaign_id, seq, state, n_attempts, due_at_ms, failure_class, reason, \
-            provider_code, provider_message_id, sent_at_ms, delivered_at_ms, read_at_ms, settled_at_ms \
-     FROM deliveries WHERE delivery_id = ANY($1) ORDER BY delivery_id FOR NO KEY UPDATE",
-    "SELECT delivery_id, session_id, campaign_id, seq, state, n_attempts, due_at_ms, failure_class, reason, \
-            provider_code, provider_message_id, sent_at_ms, delivered_at_ms, read_at_ms, settled_at_ms \
-     FROM deliveries WHERE delivery_id IN (SELECT unhex(value) FROM json_each($1))",
-);
 
 /// Names the state that each row had, although it is locked: two places check what must hold.
 const UPDATE: Sql = Sql::per_dialect(
@@ -84,59 +71,6 @@ const DELETE_RESENDS: Sql = Sql::per_dialect(
     "DELETE FROM resends WHERE delivery_id IN (SELECT unhex(value) FROM json_each($1))",
 );
 
-/// Holds the campaigns as they are until the transaction ends, so that none is cancelled meanwhile.
-const HOLD_CAMPAIGNS: Sql = Sql::per_dialect(
-    "SELECT campaign_id, state FROM campaigns WHERE campaign_id = ANY($1) ORDER BY campaign_id FOR SHARE",
-    "SELECT campaign_id, state FROM campaigns WHERE campaign_id IN (SELECT unhex(value) FROM json_each($1))",
-);
-
-#[derive(sqlx::FromRow)]
-struct StoredDelivery {
-    delivery_id: Uuid,
-    session_id: Uuid,
-    campaign_id: Uuid,
-    seq: i64,
-    state: String,
-    n_attempts: i32,
-    due_at_ms: i64,
-    failure_class: Option<String>,
-    reason: Option<String>,
-    provider_code: Option<String>,
-    provider_message_id: Option<String>,
-    sent_at_ms: Option<i64>,
-    delivered_at_ms: Option<i64>,
-    read_at_ms: Option<i64>,
-    settled_at_ms: Option<i64>,
-}
-
-impl TryFrom<StoredDelivery> for DeliveryRow {
-    type Error = StoreError;
-
-    fn try_from(row: StoredDelivery) -> Result<Self, StoreError> {
-        let corrupt = |column| StoreError::corrupt("deliveries", column, row.delivery_id);
-        let class = row.failure_class.as_deref().map(FailureClass::parse);
-        Ok(Self {
-            delivery_id: DeliveryId(row.delivery_id),
-            session_id: SessionId(row.session_id),
-            campaign_id: CampaignId(row.campaign_id),
-            seq: row.seq,
-            state: DeliveryState::parse(&row.state).ok_or_else(|| corrupt("state"))?,
-            n_attempts: to_u32(row.n_attempts),
-            due_at_ms: row.due_at_ms,
-            class: class
-                .map(|class| class.ok_or_else(|| corrupt("failure_class")))
-                .transpose()?,
-            reason: row.reason,
-            provider_code: row.provider_code,
-            provider_message_id: row.provider_message_id,
-            sent_at_ms: row.sent_at_ms,
-            delivered_at_ms: row.delivered_at_ms,
-            read_at_ms: row.read_at_ms,
-            settled_at_ms: row.settled_at_ms,
-        })
-    }
-}
-
 /// The words of an outcome, in the order of the columns: outcome, class, reason, provider's code,
 /// provider's message id.
 type OutcomeWords<'a> = (
@@ -164,65 +98,6 @@ fn outcome_words(end: &End) -> OutcomeWords<'_> {
 }
 
 impl Tx {
-    /// Reads deliveries and locks them until the transaction ends; those that do not exist are left out.
-    pub(crate) async fn lock_deliveries(
-        &mut self,
-        mut ids: Vec<Uuid>,
-        doing: &'static str,
-    ) -> Result<Vec<DeliveryRow>, StoreError> {
-        if ids.is_empty() {
-            return Ok(Vec::new());
-        }
-        ids.sort_unstable();
-        ids.dedup();
-        let rows: Vec<StoredDelivery> = match self {
-            Self::Postgres(tx) => sqlx::query_as(LOCK.postgres()).bind(ids).fetch_all(&mut **tx).await,
-            Self::Sqlite(tx) => {
-                sqlx::query_as(LOCK.sqlite())
-                    .bind(hex_list(&ids))
-                    .fetch_all(&mut **tx)
-                    .await
-            }
-        }
-        .map_err(StoreError::database(doing))?;
-        rows.into_iter().map(DeliveryRow::try_from).collect()
-    }
-
-    /// Returns which of the campaigns are cancelled; none becomes cancelled until the transaction
-    /// ends. To be called before deliveries are locked.
-    pub(crate) async fn hold_cancelled(
-        &mut self,
-        mut ids: Vec<Uuid>,
-        doing: &'static str,
-    ) -> Result<HashSet<CampaignId>, StoreError> {
-        if ids.is_empty() {
-            return Ok(HashSet::new());
-        }
-        ids.sort_unstable();
-        ids.dedup();
-        let rows: Vec<(Uuid, String)> = match self {
-            Self::Postgres(tx) => {
-                sqlx::query_as(HOLD_CAMPAIGNS.postgres())
-                    .bind(ids)
-                    .fetch_all(&mut **tx)
-                    .await
-            }
-            Self::Sqlite(tx) => {
-                sqlx::query_as(HOLD_CAMPAIGNS.sqlite())
-                    .bind(hex_list(&ids))
-                    .fetch_all(&mut **tx)
-                    .await
-            }
-        }
-        .map_err(StoreError::database(doing))?;
-        let cancelled = CampaignState::Cancelled.as_str();
-        Ok(rows
-            .into_iter()
-            .filter(|(_, state)| state == cancelled)
-            .map(|(id, _)| CampaignId(id))
-            .collect())
-    }
-
     /// Writes what became of the deliveries, without the counters.
     ///
     /// # Panics
