@@ -104,7 +104,7 @@ pub async fn run(config: Config, shutdown: Shutdown, ready: ReadyFile) -> anyhow
         services: services.clone(),
         dispatch: dispatch.handle(),
         clock: clock.clone(),
-        metrics,
+        metrics: Arc::clone(&metrics),
         unknown_grace: config.dispatch.unknown_grace,
         nudges,
     };
@@ -117,6 +117,7 @@ pub async fn run(config: Config, shutdown: Shutdown, ready: ReadyFile) -> anyhow
         clock,
         receipts: Arc::new(dispatch.handle()),
         readiness: Arc::new(ShownReadiness(readiness.clone())),
+        metrics: Some(metrics),
         settings: api_settings(&config),
     };
     readiness.set(Phase::Ready);
@@ -125,7 +126,7 @@ pub async fn run(config: Config, shutdown: Shutdown, ready: ReadyFile) -> anyhow
     let no_delay = |stream: &mut tokio::net::TcpStream| {
         stream.set_nodelay(true).ok();
     };
-    axum::serve(api_listener.0.tap_io(no_delay), api::router(state))
+    axum::serve(api_listener.0.tap_io(no_delay), api::service(state))
         .with_graceful_shutdown(shutdown.drain().clone().cancelled_owned())
         .await
         .context("serve the REST front")?;

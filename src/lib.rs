@@ -35,3 +35,19 @@ pub mod simulator;
 pub mod shutdown;
 
 pub mod daemon;
+
+pub mod demo;
+
+pub mod bench;
+
+pub mod cli;
+
+#[cfg(feature = "kill-points")]
+pub mod kill_point;
+
+/// Lets the process die here when a test has chosen this point; nothing without the feature.
+#[cfg(not(feature = "kill-points"))]
+#[macro_export]
+macro_rules! kill_point {
+    ($name:literal) => {};
+}

@@ -27,9 +27,11 @@ pub fn equals_secret(given: &str, secret: &SecretString) -> bool {
 /// Tells whether `signature`, as in `X-Hub-Signature-256`, is that of `body`.
 #[must_use]
 pub fn is_signed(body: &[u8], signature: &str, secret: &SecretString) -> bool {
-    let Some(given) = signature.strip_prefix("sha256=").and_then(from_hex) else { return false };
-    let mut mac = Hmac::<Sha256>::new_from_slice(secret.expose_secret().as_bytes())
-        .expect("keys of every length are taken");
+    let Some(given) = signature.strip_prefix("sha256=").and_then(from_hex) else {
+        return false;
+    };
+    let mut mac =
+        Hmac::<Sha256>::new_from_slice(secret.expose_secret().as_bytes()).expect("keys of every length are taken");
     mac.update(body);
     mac.verify_slice(&given).is_ok()
 }
@@ -40,7 +42,10 @@ fn from_hex(text: &str) -> Option<Vec<u8>> {
     if !rest.is_empty() {
         return None;
     }
-    pairs.iter().map(|&[high, low]| Some(digit(high)? << 4 | digit(low)?)).collect()
+    pairs
+        .iter()
+        .map(|&[high, low]| Some(digit(high)? << 4 | digit(low)?))
+        .collect()
 }
 
 #[cfg(test)]
@@ -61,7 +66,14 @@ mod tests {
     fn only_one_bearer_token_counts() {
         assert_eq!(check(&["Bearer abc"]).as_deref(), Some("abc"));
         assert_eq!(check(&["bearer  abc "]).as_deref(), Some("abc"));
-        for refused in [&[][..], &["Bearer"], &["Bearer "], &["Basic abc"], &["abc"], &["Bearer a", "Bearer b"]] {
+        for refused in [
+            &[][..],
+            &["Bearer"],
+            &["Bearer "],
+            &["Basic abc"],
+            &["abc"],
+            &["Bearer a", "Bearer b"],
+        ] {
             assert_eq!(check(refused), None, "{refused:?}");
         }
     }
@@ -76,7 +88,15 @@ mod tests {
         assert!(is_signed(body, &good.to_uppercase().replace("SHA256", "sha256"), &key));
         assert!(!is_signed(b"what do ya want for nothing!", good, &key));
         assert!(!is_signed(body, good, &SecretString::from("jefe")));
-        for bad in ["", "sha256=", "sha256=5b", &good[..good.len() - 1], &good[7..], "sha256=zz", "sha1=5bdc"] {
+        for bad in [
+            "",
+            "sha256=",
+            "sha256=5b",
+            &good[..good.len() - 1],
+            &good[7..],
+            "sha256=zz",
+            "sha1=5bdc",
+        ] {
             assert!(!is_signed(body, bad, &key), "{bad}");
         }
     }

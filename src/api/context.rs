@@ -3,6 +3,7 @@
 //! Handlers take a [`CallContext`] first, so that a call without credentials is refused before its body is read.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::FromRequestParts;
 use axum::http::Method;
@@ -10,14 +11,16 @@ use axum::http::request::Parts;
 use futures::future::BoxFuture;
 use secrecy::SecretString;
 
-use super::auth;
 use super::error::ApiError;
+use super::{Shared, auth};
 use crate::clock::Clock;
 use crate::error::Error;
+use crate::limits::UPLOAD_BYTES_MAX;
 use crate::receipts::ReceiptSink;
 use crate::service::Services;
 use crate::service::access_token::Caller;
 use crate::store::Store;
+use crate::telemetry::metrics::Metrics;
 
 /// Everything that handlers use; made by the daemon.
 #[derive(Clone)]
@@ -32,6 +35,8 @@ pub struct ApiState {
     pub receipts: Arc<dyn ReceiptSink>,
     /// Tells whether the daemon can work.
     pub readiness: Arc<dyn Readiness>,
+    /// Counts of requests; none where nobody looks.
+    pub metrics: Option<Arc<Metrics>>,
     /// What an operator may set.
     pub settings: ApiSettings,
 }
@@ -46,9 +51,11 @@ pub struct ApiSettings {
     /// Pages of which origins may call the front; `*` stands for all.
     pub cors_origins: Vec<axum::http::HeaderValue>,
     /// How long a handler may take to answer.
-    pub timeout: std::time::Duration,
+    pub timeout: Duration,
     /// How long an upload may pause.
-    pub upload_pause_max: std::time::Duration,
+    pub upload_pause_max: Duration,
+    /// Bytes of one recipient file.
+    pub upload_bytes_max: usize,
 }
 
 impl Default for ApiSettings {
@@ -57,8 +64,9 @@ impl Default for ApiSettings {
             webhook_app_secret: None,
             webhook_verify_token: None,
             cors_origins: Vec::new(),
-            timeout: std::time::Duration::from_secs(30),
-            upload_pause_max: std::time::Duration::from_secs(30),
+            timeout: Duration::from_secs(30),
+            upload_pause_max: Duration::from_secs(30),
+            upload_bytes_max: UPLOAD_BYTES_MAX,
         }
     }
 }
@@ -83,28 +91,31 @@ pub struct PartReadiness {
 pub struct CallContext {
     /// Who calls; everything is done in the caller's tenant.
     pub caller: Caller,
-    state: Arc<ApiState>,
+    front: Shared,
 }
 
 impl std::ops::Deref for CallContext {
     type Target = ApiState;
 
     fn deref(&self) -> &ApiState {
-        &self.state
+        &self.front
     }
 }
 
-impl FromRequestParts<Arc<ApiState>> for CallContext {
+impl FromRequestParts<Shared> for CallContext {
     type Rejection = ApiError;
 
     /// Checks the credentials, and that the role may change things if the method says that it will.
-    async fn from_request_parts(parts: &mut Parts, state: &Arc<ApiState>) -> Result<Self, ApiError> {
+    async fn from_request_parts(parts: &mut Parts, front: &Shared) -> Result<Self, ApiError> {
         let token = auth::bearer(&parts.headers).ok_or(Error::Unauthorized)?;
-        let caller = state.services.auth.verify(token)?;
+        let caller = front.services.auth.verify(token)?;
         let reads = parts.method == Method::GET || parts.method == Method::HEAD;
         if !reads && !caller.role.may_write() {
             return Err(Error::Forbidden.into());
         }
-        Ok(Self { caller, state: Arc::clone(state) })
+        Ok(Self {
+            caller,
+            front: Arc::clone(front),
+        })
     }
 }

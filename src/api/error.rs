@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::{IntoResponses, ToSchema};
@@ -18,6 +18,11 @@ use crate::store::StoreError;
 /// When a client may come again after something of ours was not there.
 const COME_AGAIN: Duration = Duration::from_secs(5);
 
+/// Requests left in the present window.
+const RATE_REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
+/// Seconds until requests are taken again.
+const RATE_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
+
 /// Why a request was not done.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
@@ -25,7 +30,7 @@ pub enum ApiError {
     #[error("{0}")]
     Malformed(&'static str),
     /// A body that is not JSON, with the place where reading stopped.
-    #[error("The body is not valid JSON (line {line}, column {column})")]
+    #[error("The body is not valid JSON (line {line}, column {column}).")]
     NotJson {
         /// Counted from 1.
         line: usize,
@@ -42,7 +47,7 @@ pub enum ApiError {
     #[error("the body is larger than this operation takes")]
     TooLarge,
     /// The body is of a form that the operation does not take; names those it takes.
-    #[error("The body must be {0}")]
+    #[error("The body must be {0}.")]
     UnsupportedMediaType(&'static str),
     /// The handler did not end in time.
     #[error("the request took too long")]
@@ -69,41 +74,53 @@ impl ApiError {
         use Code as C;
         match self {
             Self::Malformed(_) | Self::NotJson { .. } => Answer::new(400, C::ValidationError, self.to_string()),
-            Self::Service(Error::Validation(problems)) => {
-                Answer { problems, ..Answer::new(400, C::ValidationError, "Some fields are not valid") }
-            }
+            Self::Service(Error::Validation(problems)) => Answer {
+                problems,
+                ..Answer::new(400, C::ValidationError, "Some fields are not valid.")
+            },
             Self::Service(Error::Unauthorized) => {
-                Answer::new(401, C::Unauthorized, "The credentials are missing, wrong or expired")
+                Answer::new(401, C::Unauthorized, "The credentials are missing, wrong or expired.")
             }
-            Self::Service(Error::Forbidden) => Answer::new(403, C::Forbidden, "Your role does not allow this"),
-            Self::Service(Error::NotFound(kind)) => Answer::new(404, C::NotFound, format!("There is no such {kind}")),
-            Self::NoRoute => Answer::new(404, C::NotFound, "There is nothing at this path"),
-            Self::MethodNotAllowed => Answer::new(405, C::MethodNotAllowed, "This path does not take this method"),
+            Self::Service(Error::Forbidden) => Answer::new(403, C::Forbidden, "Your role does not allow this."),
+            Self::Service(Error::NotFound(kind)) => Answer::new(404, C::NotFound, format!("There is no such {kind}.")),
+            Self::NoRoute => Answer::new(404, C::NotFound, "There is nothing at this path."),
+            Self::MethodNotAllowed => Answer::new(405, C::MethodNotAllowed, "This path does not take this method."),
             Self::Service(Error::Conflict { message, field }) => {
-                let problem = field.map(|field| Problem { field: field.into(), problem: message.clone() });
-                Answer { problems: problem.into_iter().collect(), ..Answer::new(409, C::Conflict, message) }
+                let problem = field.map(|field| Problem {
+                    field: field.into(),
+                    problem: message.clone(),
+                });
+                Answer {
+                    problems: problem.into_iter().collect(),
+                    ..Answer::new(409, C::Conflict, message)
+                }
             }
-            Self::TooLarge => {
-                Answer::new(413, C::PayloadTooLarge, "The body is larger than this operation takes")
-            }
+            Self::TooLarge => Answer::new(413, C::PayloadTooLarge, "The body is larger than this operation takes."),
             Self::UnsupportedMediaType(_) => Answer::new(415, C::UnsupportedMediaType, self.to_string()),
             Self::Service(Error::RateLimited { retry_after }) => {
-                Answer::new(429, C::RateLimited, "Too many requests").retry_after(retry_after)
+                Answer::new(429, C::RateLimited, "Too many requests.").retry_after(retry_after)
             }
             Self::Service(Error::WhatsappUnavailable(message)) => Answer::new(502, C::WhatsappUnavailable, message),
             Self::TimedOut => {
-                Answer::new(503, C::ServiceUnavailable, "The request took too long").retry_after(COME_AGAIN)
+                Answer::new(503, C::ServiceUnavailable, "The request took too long.").retry_after(COME_AGAIN)
             }
             Self::NotReady(parts) => {
-                let problems = parts.into_iter().map(|(part, problem)| Problem { field: part.into(), problem: problem.into() }).collect();
-                let answer = Answer::new(503, C::ServiceUnavailable, "Some parts are not ready").retry_after(COME_AGAIN);
+                let problems = parts
+                    .into_iter()
+                    .map(|(part, problem)| Problem {
+                        field: part.into(),
+                        problem: problem.into(),
+                    })
+                    .collect();
+                let answer =
+                    Answer::new(503, C::ServiceUnavailable, "Some parts are not ready.").retry_after(COME_AGAIN);
                 Answer { problems, ..answer }
             }
             Self::Service(ref error) if error.is_outage() => {
-                Answer::new(503, C::ServiceUnavailable, "The service is not available now").retry_after(COME_AGAIN)
+                Answer::new(503, C::ServiceUnavailable, "The service is not available now.").retry_after(COME_AGAIN)
             }
             Self::Panicked | Self::Service(Error::Store(_) | Error::Internal { .. } | Error::Unavailable(_)) => {
-                Answer::new(500, C::InternalError, "Something went wrong on our side")
+                Answer::new(500, C::InternalError, "Something went wrong on our side.")
             }
         }
     }
@@ -130,16 +147,37 @@ impl From<StoreError> for ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         self.log();
-        let Answer { status, code, message, problems, retry_after } = self.answer();
-        let errors = problems.into_iter().map(|Problem { field, problem }| (field.into(), problem.into())).collect();
-        let body = FailureBody { success: false, code, message: message.into(), errors };
+        let Answer {
+            status,
+            code,
+            message,
+            problems,
+            retry_after,
+        } = self.answer();
+        let errors = problems
+            .into_iter()
+            .map(|Problem { field, problem }| (field.into(), problem.into()))
+            .collect();
+        let body = FailureBody {
+            success: false,
+            code,
+            message: message.into(),
+            errors,
+        };
         let mut response = (status, axum::Json(body)).into_response();
         if let Some(wait) = retry_after {
             let seconds = wait.as_secs() + u64::from(0 < wait.subsec_nanos());
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+            let seconds = HeaderValue::from(seconds.max(1));
+            if status == StatusCode::TOO_MANY_REQUESTS {
+                response.headers_mut().insert(RATE_REMAINING, HeaderValue::from(0));
+                response.headers_mut().insert(RATE_RESET, seconds.clone());
+            }
+            response.headers_mut().insert(header::RETRY_AFTER, seconds);
         }
         if status == StatusCode::UNAUTHORIZED {
-            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            response
+                .headers_mut()
+                .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         response
     }
@@ -157,11 +195,20 @@ struct Answer {
 impl Answer {
     fn new(status: u16, code: Code, message: impl Into<Cow<'static, str>>) -> Self {
         let status = StatusCode::from_u16(status).expect("the table holds known statuses only");
-        Self { status, code, message: message.into(), problems: Vec::new(), retry_after: None }
+        Self {
+            status,
+            code,
+            message: message.into(),
+            problems: Vec::new(),
+            retry_after: None,
+        }
     }
 
     fn retry_after(self, wait: Duration) -> Self {
-        Self { retry_after: Some(wait), ..self }
+        Self {
+            retry_after: Some(wait),
+            ..self
+        }
     }
 }
 
@@ -219,7 +266,7 @@ pub struct FailureBody {
     /// For programs.
     pub code: Code,
     /// For people.
-    #[schema(example = "Some fields are not valid")]
+    #[schema(example = "Some fields are not valid.")]
     pub message: String,
     /// Which field breaks which rule.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -303,10 +350,17 @@ mod tests {
     use super::*;
 
     fn causes() -> Vec<(&'static str, ApiError)> {
-        let row = || StoreError::Corrupt { table: "t", column: "c", row: "r".into() };
-        let pool = StoreError::Database { doing: "read", source: sqlx::Error::PoolTimedOut };
+        let row = || StoreError::Corrupt {
+            table: "t",
+            column: "c",
+            row: "r".into(),
+        };
+        let pool = StoreError::Database {
+            doing: "read",
+            source: sqlx::Error::PoolTimedOut,
+        };
         vec![
-            ("unreadable", ApiError::Malformed("The query can not be read")),
+            ("unreadable", ApiError::Malformed("The query can not be read.")),
             ("not JSON", ApiError::NotJson { line: 1, column: 7 }),
             ("fields", ApiError::invalid("phone", "Valid phone number is required")),
             ("credentials", Error::Unauthorized.into()),
@@ -315,14 +369,30 @@ mod tests {
             ("no route", ApiError::NoRoute),
             ("method", ApiError::MethodNotAllowed),
             ("state", Error::conflict("The campaign is paused").into()),
-            ("duplicate", Error::Conflict { message: "It is taken".into(), field: Some("email") }.into()),
+            (
+                "duplicate",
+                Error::Conflict {
+                    message: "It is taken".into(),
+                    field: Some("email"),
+                }
+                .into(),
+            ),
             ("size", ApiError::TooLarge),
             ("form", ApiError::UnsupportedMediaType("application/json")),
-            ("rate", Error::RateLimited { retry_after: Duration::from_millis(1_500) }.into()),
+            (
+                "rate",
+                Error::RateLimited {
+                    retry_after: Duration::from_millis(1_500),
+                }
+                .into(),
+            ),
             ("panic", ApiError::Panicked),
             ("corrupt row", row().into()),
             ("fault", Error::internal("sign a token")("secret detail").into()),
-            ("provider", Error::WhatsappUnavailable("The session is disconnected".into()).into()),
+            (
+                "provider",
+                Error::WhatsappUnavailable("The session is disconnected".into()).into(),
+            ),
             ("overload", Error::Unavailable("password hashing").into()),
             ("database away", pool.into()),
             ("not ready", ApiError::NotReady(vec![("database", "does not answer")])),
@@ -337,7 +407,11 @@ mod tests {
         for (cause, error) in causes() {
             let response = error.into_response();
             let status = response.status().as_u16();
-            let retry = response.headers().get(header::RETRY_AFTER).map_or("-", |value| value.to_str().unwrap()).to_owned();
+            let retry = response
+                .headers()
+                .get(header::RETRY_AFTER)
+                .map_or("-", |value| value.to_str().unwrap())
+                .to_owned();
             let body = axum::body::to_bytes(response.into_body(), 10_000).await.unwrap();
             let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
             assert_eq!(body["success"], false);
@@ -345,27 +419,27 @@ mod tests {
             table += &format!("{cause:14} {status} {code:22} {retry:2} {message} {}\n", body["errors"]);
         }
         insta::assert_snapshot!(table, @r#"
-        unreadable     400 VALIDATION_ERROR       -  The query can not be read null
-        not JSON       400 VALIDATION_ERROR       -  The body is not valid JSON (line 1, column 7) null
-        fields         400 VALIDATION_ERROR       -  Some fields are not valid {"phone":"Valid phone number is required"}
-        credentials    401 UNAUTHORIZED           -  The credentials are missing, wrong or expired null
-        role           403 FORBIDDEN              -  Your role does not allow this null
-        not there      404 NOT_FOUND              -  There is no such campaign null
-        no route       404 NOT_FOUND              -  There is nothing at this path null
-        method         405 METHOD_NOT_ALLOWED     -  This path does not take this method null
+        unreadable     400 VALIDATION_ERROR       -  The query can not be read. null
+        not JSON       400 VALIDATION_ERROR       -  The body is not valid JSON (line 1, column 7). null
+        fields         400 VALIDATION_ERROR       -  Some fields are not valid. {"phone":"Valid phone number is required"}
+        credentials    401 UNAUTHORIZED           -  The credentials are missing, wrong or expired. null
+        role           403 FORBIDDEN              -  Your role does not allow this. null
+        not there      404 NOT_FOUND              -  There is no such campaign. null
+        no route       404 NOT_FOUND              -  There is nothing at this path. null
+        method         405 METHOD_NOT_ALLOWED     -  This path does not take this method. null
         state          409 CONFLICT               -  The campaign is paused null
         duplicate      409 CONFLICT               -  It is taken {"email":"It is taken"}
-        size           413 PAYLOAD_TOO_LARGE      -  The body is larger than this operation takes null
-        form           415 UNSUPPORTED_MEDIA_TYPE -  The body must be application/json null
-        rate           429 RATE_LIMITED           2  Too many requests null
-        panic          500 INTERNAL_ERROR         -  Something went wrong on our side null
-        corrupt row    500 INTERNAL_ERROR         -  Something went wrong on our side null
-        fault          500 INTERNAL_ERROR         -  Something went wrong on our side null
+        size           413 PAYLOAD_TOO_LARGE      -  The body is larger than this operation takes. null
+        form           415 UNSUPPORTED_MEDIA_TYPE -  The body must be application/json. null
+        rate           429 RATE_LIMITED           2  Too many requests. null
+        panic          500 INTERNAL_ERROR         -  Something went wrong on our side. null
+        corrupt row    500 INTERNAL_ERROR         -  Something went wrong on our side. null
+        fault          500 INTERNAL_ERROR         -  Something went wrong on our side. null
         provider       502 WHATSAPP_UNAVAILABLE   -  The session is disconnected null
-        overload       503 SERVICE_UNAVAILABLE    5  The service is not available now null
-        database away  503 SERVICE_UNAVAILABLE    5  The service is not available now null
-        not ready      503 SERVICE_UNAVAILABLE    5  Some parts are not ready {"database":"does not answer"}
-        time           503 SERVICE_UNAVAILABLE    5  The request took too long null
+        overload       503 SERVICE_UNAVAILABLE    5  The service is not available now. null
+        database away  503 SERVICE_UNAVAILABLE    5  The service is not available now. null
+        not ready      503 SERVICE_UNAVAILABLE    5  Some parts are not ready. {"database":"does not answer"}
+        time           503 SERVICE_UNAVAILABLE    5  The request took too long. null
         "#);
     }
 

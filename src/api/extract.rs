@@ -62,12 +62,16 @@ impl<T: FromFields, S: Send + Sync> FromRequest<S> for Json<T> {
 /// # Errors
 /// [`ApiError::TooLarge`] past the limit, [`ApiError::Malformed`] when the client broke off.
 pub async fn body_bytes<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, ApiError> {
-    Bytes::from_request(request, state).await.map_err(|rejection| match rejection {
-        BytesRejection::FailedToBufferBody(error) if error.status() == axum::http::StatusCode::PAYLOAD_TOO_LARGE => {
-            ApiError::TooLarge
-        }
-        _ => ApiError::Malformed("The body ended early"),
-    })
+    Bytes::from_request(request, state)
+        .await
+        .map_err(|rejection| match rejection {
+            BytesRejection::FailedToBufferBody(error)
+                if error.status() == axum::http::StatusCode::PAYLOAD_TOO_LARGE =>
+            {
+                ApiError::TooLarge
+            }
+            _ => ApiError::Malformed("The body ended early."),
+        })
 }
 
 /// Tells whether the body says that it is JSON, or says nothing.
@@ -96,17 +100,23 @@ impl Fields {
     /// [`ApiError::NotJson`], or every problem of the fields at once.
     pub fn read<T: FromFields>(body: &[u8]) -> Result<T, ApiError> {
         let fields = serde_json::from_slice(body).map_err(|error| match error.classify() {
-            serde_json::error::Category::Data => ApiError::Malformed("The body must be a JSON object"),
-            _ => ApiError::NotJson { line: error.line(), column: error.column() },
+            serde_json::error::Category::Data => ApiError::Malformed("The body must be a JSON object."),
+            _ => ApiError::NotJson {
+                line: error.line(),
+                column: error.column(),
+            },
         })?;
-        let mut fields = Self { fields, problems: Problems::default() };
+        let mut fields = Self {
+            fields,
+            problems: Problems::default(),
+        };
         let value = T::from_fields(&mut fields);
         for name in std::mem::take(&mut fields.fields).into_keys() {
             let shown: String = name.chars().take(64).collect();
             fields.problems.push(shown, "is not a known field");
         }
         fields.problems.check()?;
-        value.ok_or(ApiError::Malformed("The body can not be read"))
+        value.ok_or(ApiError::Malformed("The body can not be read."))
     }
 
     /// Takes a field that must be there.
@@ -162,7 +172,9 @@ fn describe(name: &str, error: &serde_path_to_error::Error<serde_json::Error>) -
         path => format!("{name}.{path}"),
     };
     let text = error.inner().to_string();
-    let problem = text.rsplit_once(" at line ").map_or(text.as_str(), |(problem, _)| problem);
+    let problem = text
+        .rsplit_once(" at line ")
+        .map_or(text.as_str(), |(problem, _)| problem);
     (field, problem.to_owned())
 }
 
@@ -201,16 +213,20 @@ mod tests {
             let count = fields.optional("count");
             let inner = fields.optional::<Vec<Inner>>("inner");
             inner?;
-            Some(Self { name: name?, count: count? })
+            Some(Self {
+                name: name?,
+                count: count?,
+            })
         }
     }
 
     fn check(body: &str) -> String {
         match Fields::read::<Body>(body.as_bytes()) {
             Ok(body) => format!("{} {:?}", body.name, body.count),
-            Err(ApiError::Service(crate::error::Error::Validation(problems))) => {
-                problems.iter().map(|p| format!("{}: {}\n", p.field, p.problem)).collect()
-            }
+            Err(ApiError::Service(crate::error::Error::Validation(problems))) => problems
+                .iter()
+                .map(|p| format!("{}: {}\n", p.field, p.problem))
+                .collect(),
             Err(error) => error.to_string(),
         }
     }
@@ -237,11 +253,11 @@ mod tests {
 
     #[test]
     fn what_is_no_object_is_refused() {
-        insta::assert_snapshot!(check("{\n\"name\":"), @"The body is not valid JSON (line 2, column 7)");
-        insta::assert_snapshot!(check(""), @"The body is not valid JSON (line 1, column 0)");
-        insta::assert_snapshot!(check("[1]"), @"The body must be a JSON object");
-        insta::assert_snapshot!(check("{\"name\":\"\u{0}\"}"), @"The body is not valid JSON (line 1, column 9)");
-        insta::assert_snapshot!(check("{\"name\":\"a\"} x"), @"The body is not valid JSON (line 1, column 14)");
+        insta::assert_snapshot!(check("{\n\"name\":"), @"The body is not valid JSON (line 2, column 7).");
+        insta::assert_snapshot!(check(""), @"The body is not valid JSON (line 1, column 0).");
+        insta::assert_snapshot!(check("[1]"), @"The body must be a JSON object.");
+        insta::assert_snapshot!(check("{\"name\":\"\u{0}\"}"), @"The body is not valid JSON (line 1, column 9).");
+        insta::assert_snapshot!(check("{\"name\":\"a\"} x"), @"The body is not valid JSON (line 1, column 14).");
     }
 
     proptest::proptest! {

@@ -1,13 +1,14 @@
-//! What surrounds every handler: request id, log, limits of size and time, panics, and the headers of browsers.
+//! What surrounds every handler: request id, log, counts, limits of time, panics, and the headers of browsers.
 //!
 //! Knows no operation. The order matters and is written down in [`surround`].
 
 use std::any::Any;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::Request;
+use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
@@ -16,9 +17,12 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 use tracing::Instrument;
 
 use super::error::ApiError;
+use crate::telemetry::metrics::Metrics;
 
 /// The header that names a request, in and out.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// The route of paths that lead nowhere, in metrics.
+const NO_ROUTE: &str = "none";
 /// Bytes of a request id that we take over from a client.
 const REQUEST_ID_BYTES_MAX: usize = 64;
 /// How long browsers may keep the answer to a preflight.
@@ -28,12 +32,18 @@ const PREFLIGHT_AGE: Duration = Duration::from_secs(3_600);
 ///
 /// A panic becomes an answer inside the log's span, so that the log names the request; the request id lies outside
 /// of all, so that every answer carries it.
-pub fn surround<S: Clone + Send + Sync + 'static>(router: Router<S>, cors_origins: &[HeaderValue]) -> Router<S> {
+pub fn surround<S: Clone + Send + Sync + 'static>(
+    router: Router<S>,
+    cors_origins: &[HeaderValue],
+    metrics: Option<Arc<Metrics>>,
+) -> Router<S> {
     router
         .layer(CatchPanicLayer::custom(answer_panic))
         .layer(from_fn(browser_headers))
         .layer(cors(cors_origins))
-        .layer(from_fn(name_and_log))
+        .layer(from_fn(move |request, next| {
+            name_and_count(metrics.clone(), request, next)
+        }))
 }
 
 /// Ends handlers that take longer than `limit` to answer, the reading of their body included.
@@ -44,20 +54,32 @@ pub async fn end_late(limit: Duration, request: Request, next: Next) -> Response
     }
 }
 
-async fn name_and_log(request: Request, next: Next) -> Response {
+async fn name_and_count(metrics: Option<Arc<Metrics>>, request: Request, next: Next) -> Response {
     let id = request_id(request.headers());
-    let span = tracing::info_span!(
-        "request",
-        request.id = %id.to_str().unwrap_or_default(),
-        http.method = %request.method(),
-        http.path = %request.uri().path(),
-    );
+    let (method, matched) = (method_of(&request), request.extensions().get::<MatchedPath>().cloned());
+    // The pattern of the path is one of a few; the path itself is anybody's.
+    let route = matched.as_ref().map_or(NO_ROUTE, MatchedPath::as_str);
+    let name = id.to_str().unwrap_or_default();
+    let span = tracing::info_span!("request", request.id = name, http.method = method, http.route = route);
     let started_at = tokio::time::Instant::now();
     let mut response = next.run(request).instrument(span.clone()).await;
-    let duration_ms = u64::try_from(started_at.elapsed().as_millis()).unwrap_or(u64::MAX);
-    span.in_scope(|| tracing::debug!(http.status = response.status().as_u16(), duration_ms, "request answered"));
+    let (status, took) = (response.status().as_u16(), started_at.elapsed());
+    let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+    span.in_scope(|| tracing::debug!(http.status = status, duration_ms, "request answered"));
+    if let Some(metrics) = metrics {
+        metrics.api.count(route, method, status, took);
+    }
     response.headers_mut().insert(REQUEST_ID, id);
     response
+}
+
+/// Returns the method if it is one that we know.
+fn method_of(request: &Request) -> &'static str {
+    let known = ["GET", "POST", "PATCH", "PUT", "DELETE", "HEAD", "OPTIONS"];
+    known
+        .into_iter()
+        .find(|method| request.method() == method)
+        .unwrap_or("other")
 }
 
 /// Takes over the client's name of the request when it is short and plain, or makes one.
@@ -65,7 +87,9 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
     let plain = |id: &&HeaderValue| {
         let bytes = id.as_bytes();
         (1..=REQUEST_ID_BYTES_MAX).contains(&bytes.len())
-            && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(byte))
+            && bytes
+                .iter()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(byte))
     };
     headers.get(REQUEST_ID).filter(plain).cloned().unwrap_or_else(|| {
         let id = uuid::Uuid::now_v7().to_string();
@@ -81,7 +105,10 @@ async fn browser_headers(request: Request, next: Next) -> Response {
         (header::X_FRAME_OPTIONS, "DENY"),
         (header::REFERRER_POLICY, "no-referrer"),
         (header::CACHE_CONTROL, "no-store"),
-        (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+        (
+            header::CONTENT_SECURITY_POLICY,
+            "default-src 'none'; frame-ancestors 'none'",
+        ),
     ] {
         headers.entry(name).or_insert(HeaderValue::from_static(value));
     }

@@ -4,9 +4,11 @@
 //! its credentials, its body from our own extractors, and one handler that calls one service or store. Handlers hold
 //! no rules; the outside form of answers stands in [`envelope`], [`error`], [`page`] and [`mounts`] only.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::connect_info::IntoMakeServiceWithConnectInfo;
 use axum::middleware::from_fn;
 use utoipa::OpenApi as _;
 use utoipa::openapi::OpenApi;
@@ -14,6 +16,7 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 
 pub use self::context::{ApiSettings, ApiState, CallContext, PartReadiness, Readiness};
 use self::error::ApiError;
+use self::throttle::Throttle;
 
 pub mod v1;
 
@@ -31,26 +34,50 @@ pub mod extract;
 
 pub mod auth;
 
+pub mod throttle;
+
 pub mod layers;
 
 pub mod mounts;
 
 pub mod openapi;
 
-/// What handlers are generic over: the state, shared.
-pub(crate) type Shared = Arc<ApiState>;
+/// What handlers are given: what the daemon made, and what the front keeps for itself.
+pub struct Front {
+    state: ApiState,
+    throttle: Throttle,
+}
+
+pub(crate) type Shared = Arc<Front>;
+
+impl std::ops::Deref for Front {
+    type Target = ApiState;
+
+    fn deref(&self) -> &ApiState {
+        &self.state
+    }
+}
+
+/// Makes the front for a listener, so that it knows where calls come from.
+#[must_use]
+pub fn service(state: ApiState) -> IntoMakeServiceWithConnectInfo<Router, SocketAddr> {
+    router(state).into_make_service_with_connect_info()
+}
 
 /// Makes the whole front: operations, Swagger UI, layers, and our own answers to unknown paths and methods.
-#[must_use]
 pub fn router(state: ApiState) -> Router {
-    let cors_origins = state.settings.cors_origins.clone();
+    let (metrics, cors_origins) = (state.metrics.clone(), state.settings.cors_origins.clone());
     let (operations, _) = mounts::mount(v1::routes(&state.settings), openapi::Frame::openapi());
+    let front = Arc::new(Front {
+        throttle: Throttle::new(state.clock.clone()),
+        state,
+    });
     let router = operations
         .merge(pages())
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
         .fallback(async || ApiError::NoRoute)
-        .with_state(Arc::new(state));
-    layers::surround(router, &cors_origins)
+        .with_state(front);
+    layers::surround(router, &cors_origins, metrics)
 }
 
 /// Returns the description of all operations.
@@ -67,5 +94,7 @@ fn pages() -> Router<Shared> {
         let config = Config::from(format!("{prefix}/openapi.json"));
         Router::from(SwaggerUi::new(format!("{prefix}/docs")).config(config))
     };
-    ui(mounts::ALIAS).merge(ui(mounts::V1)).layer(from_fn(layers::page_headers))
+    ui(mounts::ALIAS)
+        .merge(ui(mounts::V1))
+        .layer(from_fn(layers::page_headers))
 }

@@ -51,7 +51,12 @@ impl Pagination {
     #[must_use]
     pub fn new(page: PageRequest, total: u64) -> Self {
         let limit = page.limit();
-        Self { page: page.page(), limit, total, total_pages: total.div_ceil(u64::from(limit)) }
+        Self {
+            page: page.page(),
+            limit,
+            total,
+            total_pages: total.div_ceil(u64::from(limit)),
+        }
     }
 }
 
@@ -86,7 +91,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Page {
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, ApiError> {
         let query = axum::extract::Query::<PageQuery>::try_from_uri(&parts.uri)
-            .map_err(|_| ApiError::Malformed("The query can not be read"))?;
+            .map_err(|_| ApiError::Malformed("The query can not be read."))?;
         query.0.try_into()
     }
 }
@@ -96,8 +101,13 @@ mod tests {
     use super::*;
 
     fn check(page: Option<&str>, limit: Option<&str>) -> Result<(u32, u32), String> {
-        let query = PageQuery { page: page.map(Into::into), limit: limit.map(Into::into) };
-        Page::try_from(query).map(|page| (page.0.page(), page.0.limit())).map_err(|error| format!("{error:?}"))
+        let query = PageQuery {
+            page: page.map(Into::into),
+            limit: limit.map(Into::into),
+        };
+        Page::try_from(query)
+            .map(|page| (page.0.page(), page.0.limit()))
+            .map_err(|error| format!("{error:?}"))
     }
 
     #[test]
@@ -105,7 +115,10 @@ mod tests {
         assert_eq!(check(None, None), Ok((1, 20)));
         assert_eq!(check(Some("3"), Some("100")), Ok((3, 100)));
         let problems = check(Some("0"), Some("101")).unwrap_err();
-        assert!(problems.contains("page") && problems.contains("from 1 to 100"), "{problems}");
+        assert!(
+            problems.contains("page") && problems.contains("from 1 to 100"),
+            "{problems}"
+        );
         for page in ["4294967295", "4294967296", "-1", "x", "", "1.0"] {
             assert!(check(Some(page), None).is_err(), "{page}");
         }

@@ -31,5 +31,5 @@ pub fn routes(settings: &ApiSettings) -> OpenApiRouter<Shared> {
         .merge(system::routes())
         .layer(from_fn(move |request, next| layers::end_late(timeout, request, next)))
         .layer(DefaultBodyLimit::max(SMALL_BODY_BYTES_MAX))
-        .merge(campaigns::streams())
+        .merge(campaigns::streams(settings))
 }

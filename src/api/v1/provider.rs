@@ -56,13 +56,19 @@ async fn verify_callback_address(
     State(state): State<Shared>,
     query: Result<Query<Verification>, axum::extract::rejection::QueryRejection>,
 ) -> Result<Response, ApiError> {
-    let Query(asked) = query.map_err(|_| ApiError::Malformed("The query must carry hub.mode, hub.verify_token and hub.challenge"))?;
+    let Query(asked) =
+        query.map_err(|_| ApiError::Malformed("The query must carry hub.mode, hub.verify_token and hub.challenge."))?;
     let token = state.settings.webhook_verify_token.as_ref();
     let known = token.is_some_and(|token| equals_secret(&asked.verify_token, token));
     if !known || asked.mode != "subscribe" {
         return Err(Error::Forbidden.into());
     }
-    Ok((StatusCode::OK, [(header::CONTENT_TYPE, "text/plain; charset=utf-8")], asked.challenge).into_response())
+    Ok((
+        StatusCode::OK,
+        [(header::CONTENT_TYPE, "text/plain; charset=utf-8")],
+        asked.challenge,
+    )
+        .into_response())
 }
 
 /// Takes receipts; answers 200 when they are durable, and 503 when the provider has to send them again.
@@ -71,9 +77,13 @@ async fn verify_callback_address(
     request_body(content = serde_json::Value, description = "A callback of the Cloud API."),
     responses((status = 200, body = Envelope<TakenView>), Failures, Guarded, OfBody))]
 async fn take_receipts(State(state): State<Shared>, callback: SignedCallback) -> ApiResult<TakenView> {
-    let receipts = parse_callback(&callback.0).map_err(|_| ApiError::Malformed("The body is not a callback"))?;
+    let receipts = parse_callback(&callback.0).map_err(|_| ApiError::Malformed("The body is not a callback."))?;
     let taken = receipts.len();
-    state.receipts.submit(receipts).await.map_err(|_| Error::Unavailable("the journal of receipts"))?;
+    state
+        .receipts
+        .submit(receipts)
+        .await
+        .map_err(|_| Error::Unavailable("the journal of receipts"))?;
     ok(TakenView { receipts: taken })
 }
 

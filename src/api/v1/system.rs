@@ -1,6 +1,11 @@
 //! What the service says about itself, to everybody.
 
+use std::sync::OnceLock;
+
+use axum::body::Bytes;
 use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -9,6 +14,7 @@ use utoipa_axum::routes;
 use crate::api::Shared;
 use crate::api::envelope::{ApiResult, Envelope, ok};
 use crate::api::error::{ApiError, Failures};
+use crate::error::Error;
 
 pub(super) fn routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::default()
@@ -66,11 +72,17 @@ async fn get_health() -> ApiResult<HealthView> {
     responses((status = 200, body = Envelope<ReadyView>), Failures))]
 async fn get_ready(State(state): State<Shared>) -> ApiResult<ReadyView> {
     let parts = state.readiness.parts().await;
-    let broken: Vec<_> = parts.iter().filter_map(|part| Some((part.part, part.problem?))).collect();
+    let broken: Vec<_> = parts
+        .iter()
+        .filter_map(|part| Some((part.part, part.problem?)))
+        .collect();
     if !broken.is_empty() {
         return Err(ApiError::NotReady(broken));
     }
-    ok(ReadyView { status: "ready", parts: parts.iter().map(|part| part.part).collect() })
+    ok(ReadyView {
+        status: "ready",
+        parts: parts.iter().map(|part| part.part).collect(),
+    })
 }
 
 /// Lists the versions of the operations.
@@ -78,12 +90,27 @@ async fn get_ready(State(state): State<Shared>) -> ApiResult<ReadyView> {
     responses((status = 200, body = Envelope<Vec<VersionView>>), Failures))]
 async fn list_versions() -> ApiResult<Vec<VersionView>> {
     let build = env!("CARGO_PKG_VERSION");
-    ok(vec![VersionView { version: "v1", path: crate::api::mounts::V1, status: "current", build }])
+    ok(vec![VersionView {
+        version: "v1",
+        path: crate::api::mounts::V1,
+        status: "current",
+        build,
+    }])
 }
 
 /// Returns this document, without an envelope.
 #[utoipa::path(get, path = "/openapi.json", tag = "system",
     responses((status = 200, description = "The OpenAPI document.", body = serde_json::Value), Failures))]
-async fn get_openapi() -> Result<axum::Json<utoipa::openapi::OpenApi>, ApiError> {
-    Ok(axum::Json(crate::api::document()))
+async fn get_openapi() -> Result<Response, ApiError> {
+    static TEXT: OnceLock<Bytes> = OnceLock::new();
+    let text = match TEXT.get() {
+        Some(text) => text.clone(),
+        None => {
+            let made = crate::api::document()
+                .to_json()
+                .map_err(Error::internal("write the document"))?;
+            TEXT.get_or_init(|| made.into()).clone()
+        }
+    };
+    Ok(([(header::CONTENT_TYPE, "application/json")], text).into_response())
 }

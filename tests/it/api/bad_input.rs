@@ -24,42 +24,42 @@ fn table() -> Vec<(&'static str, String, &'static str)> {
         (
             "nothing",
             String::new(),
-            "400 VALIDATION_ERROR: The body is not valid JSON (line 1, column 0)",
+            "400 VALIDATION_ERROR: The body is not valid JSON (line 1, column 0).",
         ),
         (
             "half",
             "{\"name\":".to_owned(),
-            "400 VALIDATION_ERROR: The body is not valid JSON (line 1, column 8)",
+            "400 VALIDATION_ERROR: The body is not valid JSON (line 1, column 8).",
         ),
         (
             "words",
             "name=Ana".to_owned(),
-            "400 VALIDATION_ERROR: The body is not valid JSON (line 1, column 2)",
+            "400 VALIDATION_ERROR: The body is not valid JSON (line 1, column 2).",
         ),
         (
             "raw null byte",
             "{\"name\":\"\u{0}\"}".to_owned(),
-            "400 VALIDATION_ERROR: The body is not valid JSON (line 1, column 9)",
+            "400 VALIDATION_ERROR: The body is not valid JSON (line 1, column 9).",
         ),
         (
             "a list",
             "[]".to_owned(),
-            "400 VALIDATION_ERROR: The body must be a JSON object",
+            "400 VALIDATION_ERROR: The body must be a JSON object.",
         ),
         (
             "a text",
             "\"x\"".to_owned(),
-            "400 VALIDATION_ERROR: The body must be a JSON object",
+            "400 VALIDATION_ERROR: The body must be a JSON object.",
         ),
         (
             "null",
             "null".to_owned(),
-            "400 VALIDATION_ERROR: The body must be a JSON object",
+            "400 VALIDATION_ERROR: The body must be a JSON object.",
         ),
         (
             "deep",
             "[".repeat(10_000),
-            "400 VALIDATION_ERROR: The body must be a JSON object",
+            "400 VALIDATION_ERROR: The body must be a JSON object.",
         ),
     ]
 }
@@ -113,7 +113,7 @@ async fn bodies_over_the_bound_are_refused() {
         let answer = front.send(method, &path, &token, &(fits + " ")).await;
         assert_eq!(
             answer.refusal(),
-            "413 PAYLOAD_TOO_LARGE: The body is larger than this operation takes",
+            "413 PAYLOAD_TOO_LARGE: The body is larger than this operation takes.",
             "{path}"
         );
     }

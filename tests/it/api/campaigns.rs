@@ -137,17 +137,41 @@ async fn campaigns_are_refused_with_every_problem() {
     let token = front.register("ana@example.com").await;
     let theirs = front.session(&front.register("bob@example.com").await).await;
     let make = async |body: Value| front.post("/api/v1/campaigns", &token, body).await.refusal();
-    insta::assert_snapshot!(make(json!({})).await, @r#"400 VALIDATION_ERROR: Some fields are not valid {"message":"is required","name":"is required","sessionIds":"is required"}"#);
+    insta::assert_snapshot!(make(json!({})).await, @r"
+    400 VALIDATION_ERROR: Some fields are not valid.
+    message: is required
+    name: is required
+    sessionIds: is required
+    ");
     insta::assert_snapshot!(make(json!({
         "name": 5, "sessionIds": ["x"], "message": {"type": "voice"}, "onUnknown": "guess", "expiresAt": "soon", "groupIds": [],
-    })).await, @r#"400 VALIDATION_ERROR: Some fields are not valid {"expiresAt":"must be a time such as 2026-01-31T08:00:00Z","groupIds":"is not a known field","message.type":"unknown variant `voice`, expected `text` or `template`","name":"invalid type: integer `5`, expected a string","onUnknown":"unknown variant `guess`, expected `quarantine` or `resend`","sessionIds[0]":"UUID parsing failed: invalid character: found `x` at 0"}"#);
+    })).await, @r"
+    400 VALIDATION_ERROR: Some fields are not valid.
+    expiresAt: must be a time such as 2026-01-31T08:00:00Z
+    groupIds: is not a known field
+    message.type: unknown variant `voice`, expected `text` or `template`
+    name: invalid type: integer `5`, expected a string
+    onUnknown: unknown variant `guess`, expected `quarantine` or `resend`
+    sessionIds[0]: UUID parsing failed: invalid character: found `x` at 0
+    ");
     insta::assert_snapshot!(make(json!({
         "name": " ", "sessionIds": [], "message": {"type": "text", "text": "Hello {{name"}, "expiresAt": "2001-01-01T00:00:00Z",
         "recipients": [{"phone": "919876543210"}, {"phone": "12"}, {"phone": ""}],
-    })).await, @r#"400 VALIDATION_ERROR: Some fields are not valid {"expiresAt":"must be in the future","message":"Text, position 7: the variable that begins here is not closed by }}.","name":"is required","recipients[1].phone":"Valid phone number is required: it has too few digits for its country.","recipients[2].phone":"Valid phone number is required: it is empty.","sessionIds":"must name 1 to 1000 sessions"}"#);
+    })).await, @r"
+    400 VALIDATION_ERROR: Some fields are not valid.
+    expiresAt: must be in the future
+    message: Text, position 7: the variable that begins here is not closed by }}.
+    name: is required
+    recipients[1].phone: Valid phone number is required: it has too few digits for its country.
+    recipients[2].phone: Valid phone number is required: it is empty.
+    sessionIds: must name 1 to 1000 sessions
+    ");
     insta::assert_snapshot!(make(json!({
         "name": "Sale", "sessionIds": [theirs], "message": {"type": "text", "text": "Hello"},
-    })).await, @r#"400 VALIDATION_ERROR: Some fields are not valid {"sessionIds[0]":"There is no such session"}"#);
+    })).await, @r"
+    400 VALIDATION_ERROR: Some fields are not valid.
+    sessionIds[0]: There is no such session
+    ");
     assert_eq!(
         front.get("/api/v1/campaigns", &token).await.json()["pagination"]["total"],
         0
@@ -180,7 +204,10 @@ async fn lists_are_narrowed_by_status() {
         (total("running").await, total("draft").await, total("failed").await),
         (json!(1), json!(1), json!(0))
     );
-    insta::assert_snapshot!(front.get("/api/campaigns?status=done", &token).await.refusal(), @r#"400 VALIDATION_ERROR: Some fields are not valid {"status":"is not a status of campaigns"}"#);
+    insta::assert_snapshot!(front.get("/api/campaigns?status=done", &token).await.refusal(), @r"
+    400 VALIDATION_ERROR: Some fields are not valid.
+    status: is not a status of campaigns
+    ");
 }
 
 /// One line for each call of a life: action, status, and the state after it.

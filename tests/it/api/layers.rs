@@ -1,9 +1,13 @@
 //! What surrounds every operation: request ids, headers for browsers, unknown paths and methods.
 
-use axum::body::Body;
+use std::time::Duration;
+
+use actiwapi_dispatcher::api::ApiSettings;
+use actiwapi_dispatcher::limits::{LOGIN_BURST_MAX, LOGIN_INTERVAL};
+use axum::body::{Body, Bytes};
 use axum::http::Request;
 
-use super::support::{Front, request};
+use super::support::{Front, Mood, request};
 
 #[tokio::test]
 async fn every_answer_names_its_request() {
@@ -45,7 +49,7 @@ async fn unknown_paths_and_methods_answer_in_our_form() {
     ] {
         assert_eq!(
             front.get(path, "").await.refusal(),
-            "404 NOT_FOUND: There is nothing at this path",
+            "404 NOT_FOUND: There is nothing at this path.",
             "{path}"
         );
     }
@@ -58,7 +62,7 @@ async fn unknown_paths_and_methods_answer_in_our_form() {
         let answer = front.call(request(method, path, "").body(Body::empty()).unwrap()).await;
         assert_eq!(
             answer.refusal(),
-            "405 METHOD_NOT_ALLOWED: This path does not take this method",
+            "405 METHOD_NOT_ALLOWED: This path does not take this method.",
             "{method} {path}"
         );
         assert_ne!(answer.header("allow"), "-", "{method} {path}");
@@ -116,5 +120,110 @@ async fn only_named_origins_may_call() {
     assert_eq!(
         (refused.status.as_u16(), refused.header("access-control-allow-origin")),
         (401, "https://desk.example")
+    );
+}
+
+#[tokio::test]
+async fn handlers_that_hang_or_panic_are_answered() {
+    let settings = ApiSettings {
+        timeout: Duration::from_millis(20),
+        ..ApiSettings::default()
+    };
+    let front = Front::start_with(settings).await;
+    *front.readiness.0.lock().unwrap() = Mood::Hangs;
+    let answer = front.get("/api/ready", "").await;
+    assert_eq!(answer.refusal(), "503 SERVICE_UNAVAILABLE: The request took too long.");
+    assert_ne!(answer.header("retry-after"), "-");
+    *front.readiness.0.lock().unwrap() = Mood::Panics;
+    let answer = front.get("/api/ready", "").await;
+    assert_eq!(
+        answer.refusal(),
+        "500 INTERNAL_ERROR: Something went wrong on our side."
+    );
+    assert_ne!(answer.header("x-request-id"), "-");
+    assert_eq!(answer.header("x-frame-options"), "DENY");
+}
+
+#[tokio::test]
+async fn bodies_that_stand_still_end() {
+    let settings = ApiSettings {
+        timeout: Duration::from_millis(20),
+        ..ApiSettings::default()
+    };
+    let front = Front::start_with(settings).await;
+    for path in ["/api/auth/login", "/api/provider/cloud/webhook"] {
+        let body = Body::from_stream(futures::stream::pending::<Result<Bytes, std::io::Error>>());
+        let request = request("POST", path, "").header("x-hub-signature-256", "sha256=00");
+        let status = front.call(request.body(body).unwrap()).await.status.as_u16();
+        assert!([503, 401].contains(&status), "{path} {status}");
+    }
+}
+
+#[tokio::test]
+async fn a_lost_database_is_said_to_be_passing() {
+    let front = Front::start().await;
+    let token = front.register("ana@example.com").await;
+    front.store.close().await;
+    let answer = front.get("/api/v1/whatsapp", &token).await;
+    assert_eq!(
+        answer.refusal(),
+        "503 SERVICE_UNAVAILABLE: The service is not available now."
+    );
+    assert_eq!(answer.header("retry-after"), "5");
+}
+
+#[tokio::test]
+async fn requests_are_counted_by_route() {
+    let front = Front::start().await;
+    front.get("/api/v1/whatsapp/not-an-id", "").await;
+    front.get("/api/whatsapp/another", "").await;
+    front.get("/api/health", "").await;
+    front.get("/no/such/path", "").await;
+    let text = String::from_utf8(front.metrics.encode().unwrap()).unwrap();
+    let counts: Vec<_> = text
+        .lines()
+        .filter(|line| line.starts_with("dispatcher_api_requests_total{"))
+        .collect();
+    insta::assert_snapshot!(counts.join("\n"), @r#"
+    dispatcher_api_requests_total{method="GET",route="/api/health",status="2xx"} 1
+    dispatcher_api_requests_total{method="GET",route="/api/v1/whatsapp/{id}",status="4xx"} 1
+    dispatcher_api_requests_total{method="GET",route="/api/whatsapp/{id}",status="4xx"} 1
+    dispatcher_api_requests_total{method="GET",route="none",status="4xx"} 1
+    "#);
+}
+
+#[tokio::test]
+async fn those_who_guess_are_held_back() {
+    let front = Front::start().await;
+    let guess = async || {
+        let body = serde_json::json!({"email": "ana@example.com", "password": "password1"});
+        front.post("/api/auth/login", "", body).await
+    };
+    let mut statuses = Vec::new();
+    for _ in 0..LOGIN_BURST_MAX.get() {
+        statuses.push(guess().await.status.as_u16());
+    }
+    assert!(statuses.iter().all(|status| *status == 401), "{statuses:?}");
+    let answer = guess().await;
+    assert_eq!(answer.refusal(), "429 RATE_LIMITED: Too many requests.");
+    let wait: u64 = answer.header("retry-after").parse().unwrap();
+    assert!((1..=LOGIN_INTERVAL.as_secs()).contains(&wait));
+    assert_eq!(
+        (
+            answer.header("x-ratelimit-remaining"),
+            answer.header("x-ratelimit-reset")
+        ),
+        ("0", answer.header("retry-after"))
+    );
+    assert_eq!(
+        front
+            .post(
+                "/api/auth/login",
+                "",
+                serde_json::json!({"email": "b@example.com", "password": "x"})
+            )
+            .await
+            .status,
+        401
     );
 }

@@ -66,11 +66,32 @@ async fn texts_are_refused_with_every_problem() {
     let token = front.register("ana@example.com").await;
     let session_id = front.session(&token).await;
     let send = async |body: serde_json::Value| front.post("/api/messages/send-text", &token, body).await.refusal();
-    insta::assert_snapshot!(send(json!({})).await, @r#"400 VALIDATION_ERROR: Some fields are not valid {"sessionId":"is required","text":"is required","to":"is required"}"#);
-    insta::assert_snapshot!(send(json!({"sessionId": "x", "to": 5, "text": null, "caption": "no"})).await, @r#"400 VALIDATION_ERROR: Some fields are not valid {"caption":"is not a known field","sessionId":"UUID parsing failed: invalid character: found `x` at 0","text":"invalid type: null, expected a string","to":"invalid type: integer `5`, expected a string"}"#);
-    insta::assert_snapshot!(send(json!({"sessionId": session_id, "to": "12", "text": " "})).await, @r#"400 VALIDATION_ERROR: Some fields are not valid {"text":"The text is empty.","to":"Valid phone number is required: it has too few digits for its country."}"#);
-    insta::assert_snapshot!(send(json!({"sessionId": session_id, "to": "919876543210", "text": "x".repeat(4_097)})).await, @r#"400 VALIDATION_ERROR: Some fields are not valid {"text":"The text is longer than 4096 characters."}"#);
-    insta::assert_snapshot!(send(json!({"sessionId": session_id, "to": "919876543210", "text": "a\u{0}b"})).await, @r#"400 VALIDATION_ERROR: Some fields are not valid {"text":"must not contain the character U+0000"}"#);
+    insta::assert_snapshot!(send(json!({})).await, @r"
+    400 VALIDATION_ERROR: Some fields are not valid.
+    sessionId: is required
+    text: is required
+    to: is required
+    ");
+    insta::assert_snapshot!(send(json!({"sessionId": "x", "to": 5, "text": null, "caption": "no"})).await, @r"
+    400 VALIDATION_ERROR: Some fields are not valid.
+    caption: is not a known field
+    sessionId: UUID parsing failed: invalid character: found `x` at 0
+    text: invalid type: null, expected a string
+    to: invalid type: integer `5`, expected a string
+    ");
+    insta::assert_snapshot!(send(json!({"sessionId": session_id, "to": "12", "text": " "})).await, @r"
+    400 VALIDATION_ERROR: Some fields are not valid.
+    text: The text is empty.
+    to: Valid phone number is required: it has too few digits for its country.
+    ");
+    insta::assert_snapshot!(send(json!({"sessionId": session_id, "to": "919876543210", "text": "x".repeat(4_097)})).await, @r"
+    400 VALIDATION_ERROR: Some fields are not valid.
+    text: The text is longer than 4096 characters.
+    ");
+    insta::assert_snapshot!(send(json!({"sessionId": session_id, "to": "919876543210", "text": "a\u{0}b"})).await, @r"
+    400 VALIDATION_ERROR: Some fields are not valid.
+    text: must not contain the character U+0000
+    ");
 }
 
 #[tokio::test]

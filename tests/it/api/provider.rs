@@ -141,6 +141,6 @@ async fn signed_nonsense_is_refused_and_size_is_bounded() {
     let answer = post(&front, &larger, &signature(larger.as_bytes(), APP_SECRET)).await;
     assert_eq!(
         answer.refusal(),
-        "413 PAYLOAD_TOO_LARGE: The body is larger than this operation takes"
+        "413 PAYLOAD_TOO_LARGE: The body is larger than this operation takes."
     );
 }

@@ -1,5 +1,8 @@
 //! Recipients as JSON and as files: what is kept, what is named, what is refused.
 
+use std::time::Duration;
+
+use actiwapi_dispatcher::api::ApiSettings;
 use actiwapi_dispatcher::limits::{BODY_BYTES_MAX, RECIPIENTS_PER_BODY_MAX};
 use axum::body::{Body, Bytes};
 use axum::http::header;
@@ -16,7 +19,11 @@ struct Draft {
 
 impl Draft {
     async fn start() -> Self {
-        let front = Front::start().await;
+        Self::start_with(ApiSettings::default()).await
+    }
+
+    async fn start_with(settings: ApiSettings) -> Self {
+        let front = Front::start_with(settings).await;
         let token = front.register("ana@example.com").await;
         let session_id = front.session(&token).await;
         let path = format!(
@@ -96,7 +103,11 @@ async fn json_is_kept_whole_or_not_at_all() {
     919876543211 {}
     "#);
     let bad = json!({"recipients": [{"phone": "919876543212"}, {"phone": "12"}, {"phone": "abc"}]});
-    insta::assert_snapshot!(draft.upload("application/json", bad.to_string()).await.refusal(), @r#"400 VALIDATION_ERROR: Some fields are not valid {"recipients[1].phone":"Valid phone number is required: it has too few digits for its country.","recipients[2].phone":"Valid phone number is required: the character at position 1 does not belong there."}"#);
+    insta::assert_snapshot!(draft.upload("application/json", bad.to_string()).await.refusal(), @r"
+    400 VALIDATION_ERROR: Some fields are not valid.
+    recipients[1].phone: Valid phone number is required: it has too few digits for its country.
+    recipients[2].phone: Valid phone number is required: the character at position 1 does not belong there.
+    ");
     for body in [
         json!({"recipients": []}),
         json!({"recipients": {}}),
@@ -211,12 +222,25 @@ async fn files_without_numbers_are_refused() {
         "name,city\nAna,Pune\n",
         "919876543210\n919876543211\n",
         "PK\u{3}\u{4}zip",
-        "phone,phone\n1,2\n",
+        "phone,name,name\n1,2,3\n",
     ] {
         said += &(draft.csv(file).await.refusal() + "\n");
     }
     said += &draft.csv(&b"\xff\xfep\0h\0o\0n\0e\0"[..]).await.refusal();
-    insta::assert_snapshot!(said, @"");
+    insta::assert_snapshot!(said, @r"
+    400 VALIDATION_ERROR: Some fields are not valid.
+    file: The file is empty.
+    400 VALIDATION_ERROR: Some fields are not valid.
+    file: The file has no phone column: its first line must name the columns, one of them phone, to, number, phonenumber or mobile.
+    400 VALIDATION_ERROR: Some fields are not valid.
+    file: The file has no phone column: its first line must name the columns, one of them phone, to, number, phonenumber or mobile.
+    400 VALIDATION_ERROR: Some fields are not valid.
+    file: The file is a spreadsheet, not CSV: export it as CSV UTF-8.
+    400 VALIDATION_ERROR: Some fields are not valid.
+    file: The file has two columns named name.
+    400 VALIDATION_ERROR: Some fields are not valid.
+    file: The file is not UTF-8 text: export it as CSV UTF-8.
+    ");
     assert_eq!(draft.kept().await, "");
 }
 
@@ -242,13 +266,16 @@ async fn forms_carry_one_file() {
         .await
         .refusal()
         + "\n");
-    insta::assert_snapshot!(said, @r#"
-    400 VALIDATION_ERROR: Some fields are not valid {"file":"is required"}
-    400 VALIDATION_ERROR: Some fields are not valid {"other":"is not a known field"}
-    400 VALIDATION_ERROR: Some fields are not valid {"file":"must be given once"}
-    400 VALIDATION_ERROR: The form has no boundary
-    400 VALIDATION_ERROR: The form can not be read to its end
-    "#);
+    insta::assert_snapshot!(said, @r"
+    400 VALIDATION_ERROR: Some fields are not valid.
+    file: is required
+    400 VALIDATION_ERROR: Some fields are not valid.
+    other: is not a known field
+    400 VALIDATION_ERROR: Some fields are not valid.
+    file: must be given once
+    400 VALIDATION_ERROR: The form has no boundary.
+    400 VALIDATION_ERROR: The form can not be read to its end.
+    ");
 }
 
 #[tokio::test]
@@ -261,20 +288,21 @@ async fn other_forms_and_sizes_are_refused() {
     assert_eq!(draft.upload("application/json", large).await.status, 413);
 }
 
-/// 256 MiB and one byte, made as it is read: the file is refused and memory stays as it was.
 #[tokio::test]
 async fn files_over_the_bound_are_refused() {
-    let draft = Draft::start().await;
-    let line = Bytes::from_static(b"12,not a number\n").repeat(4_096);
-    let chunk = Bytes::from(line);
-    let n_chunks = actiwapi_dispatcher::limits::UPLOAD_BYTES_MAX / chunk.len() + 1;
-    let chunks = std::iter::once(Bytes::from_static(b"phone,name\n")).chain(std::iter::repeat_n(chunk, n_chunks));
+    let settings = ApiSettings {
+        upload_bytes_max: 1 << 20,
+        ..ApiSettings::default()
+    };
+    let draft = Draft::start_with(settings).await;
+    let chunk = Bytes::from(b"12,not a number\n".repeat(4_096));
+    let chunks = std::iter::once(Bytes::from_static(b"phone,name\n")).chain(std::iter::repeat_n(chunk, 16));
     let stream = futures::stream::iter(chunks.map(Ok::<_, std::io::Error>));
-    let answer = draft.csv(Body::from_stream(stream)).await;
-    assert_eq!(
-        answer.refusal(),
-        "413 PAYLOAD_TOO_LARGE: The body is larger than this operation takes"
-    );
+    let refusal = "413 PAYLOAD_TOO_LARGE: The body is larger than this operation takes.";
+    assert_eq!(draft.csv(Body::from_stream(stream)).await.refusal(), refusal);
+    let file = "phone\n".to_owned() + &"12\n".repeat(400_000);
+    assert_eq!(draft.form(&[("file", &file)]).await.refusal(), refusal);
+    assert_eq!(draft.csv("phone\n919876543210\n").await.status, 200);
 }
 
 #[tokio::test]
@@ -285,11 +313,28 @@ async fn what_was_broken_off_can_be_sent_again() {
     let broken: Vec<Result<Bytes, std::io::Error>> =
         vec![Ok(file.clone().into()), Err(std::io::Error::other("the line broke"))];
     let answer = draft.csv(Body::from_stream(futures::stream::iter(broken))).await;
-    assert_eq!(answer.refusal(), "400 VALIDATION_ERROR: The body ended early");
+    assert_eq!(answer.refusal(), "400 VALIDATION_ERROR: The body ended early.");
     let again = draft.csv(file).await.data();
     let sum = again["accepted"].as_u64().unwrap() + again["duplicates"].as_u64().unwrap();
     assert_eq!((sum, &again["rejected"]), (1_500, &json!(0)));
     assert!(0 < again["duplicates"].as_u64().unwrap());
+}
+
+#[tokio::test]
+async fn uploads_that_stand_still_end() {
+    let settings = ApiSettings {
+        upload_pause_max: Duration::from_millis(20),
+        ..ApiSettings::default()
+    };
+    let draft = Draft::start_with(settings).await;
+    let begin = futures::stream::iter([Ok::<_, std::io::Error>(Bytes::from_static(b"phone\n919876543210\n"))]);
+    let answer = draft
+        .csv(Body::from_stream(futures::StreamExt::chain(
+            begin,
+            futures::stream::pending(),
+        )))
+        .await;
+    assert_eq!(answer.refusal(), "503 SERVICE_UNAVAILABLE: The request took too long.");
 }
 
 #[tokio::test]

@@ -16,6 +16,7 @@ use actiwapi_dispatcher::service::sessions::{ConnectOutcome, Connector};
 use actiwapi_dispatcher::service::{AuthSettings, ServiceSettings, Services, SessionSettings, Tools};
 use actiwapi_dispatcher::store::sessions::SessionRecord;
 use actiwapi_dispatcher::store::{Pool, Store};
+use actiwapi_dispatcher::telemetry::metrics::Metrics;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, Request, StatusCode, header};
@@ -33,6 +34,7 @@ pub(super) struct Front {
     pub(super) store: Store,
     pub(super) sink: Arc<Sink>,
     pub(super) readiness: Arc<Parts>,
+    pub(super) metrics: Arc<Metrics>,
     _notices: NoticeReader,
     _directory: Directory,
 }
@@ -55,9 +57,19 @@ pub(super) struct Sink {
     pub(super) closed: std::sync::atomic::AtomicBool,
 }
 
-/// Says what the test wants.
+/// Answers as the test wants.
 #[derive(Debug, Default)]
-pub(super) struct Parts(pub(super) Mutex<Option<&'static str>>);
+pub(super) struct Parts(pub(super) Mutex<Mood>);
+
+/// How readiness is told.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) enum Mood {
+    #[default]
+    Ready,
+    Broken(&'static str),
+    Hangs,
+    Panics,
+}
 
 /// Connects everything but sessions of the name `refused`.
 #[derive(Debug)]
@@ -83,8 +95,14 @@ impl ReceiptSink for Sink {
 
 impl Readiness for Parts {
     fn parts(&self) -> BoxFuture<'_, Vec<PartReadiness>> {
-        let problem = *self.0.lock().unwrap();
+        let mood = *self.0.lock().unwrap();
         Box::pin(async move {
+            let problem = match mood {
+                Mood::Ready => None,
+                Mood::Broken(problem) => Some(problem),
+                Mood::Hangs => std::future::pending().await,
+                Mood::Panics => panic!("as the test wants"),
+            };
             vec![PartReadiness {
                 part: "database",
                 problem,
@@ -121,6 +139,7 @@ impl Front {
         store.migrate().await.unwrap();
         let (writer, reader) = notices();
         let (sink, readiness) = (Arc::<Sink>::default(), Arc::<Parts>::default());
+        let metrics = Metrics::new().unwrap();
         let tools = Tools {
             store: store.clone(),
             clock: Clock::system(),
@@ -137,6 +156,7 @@ impl Front {
             clock: Clock::system(),
             receipts,
             readiness: parts,
+            metrics: Some(Arc::clone(&metrics)),
             settings,
         };
         Self {
@@ -144,6 +164,7 @@ impl Front {
             store,
             sink,
             readiness,
+            metrics,
             _notices: reader,
             _directory: directory,
         }
@@ -243,7 +264,10 @@ fn service_settings() -> ServiceSettings {
     };
     ServiceSettings {
         auth: AuthSettings {
-            jwt_keys: JwtKeys { current: key, previous: vec![] },
+            jwt_keys: JwtKeys {
+                current: key,
+                previous: vec![],
+            },
             access_token_lifetime: Duration::from_secs(7 * 86_400),
             refresh_token_lifetime: Duration::from_secs(30 * 86_400),
             password_cost: PasswordCost {
@@ -288,15 +312,16 @@ impl Answer {
         )
     }
 
-    /// Shows a failure on one line.
+    /// Shows a failure: what it is on the first line, then each field's problem.
     pub(super) fn refusal(&self) -> String {
         let body = self.json();
         assert_eq!(body["success"], false, "{body}");
         let (code, message) = (body["code"].as_str().unwrap(), body["message"].as_str().unwrap());
-        let errors = body.get("errors").map(Value::to_string).unwrap_or_default();
-        format!("{} {code}: {message} {errors}", self.status.as_u16())
-            .trim_end()
-            .to_owned()
+        let mut text = format!("{} {code}: {message}", self.status.as_u16());
+        for (field, problem) in body["errors"].as_object().into_iter().flatten() {
+            text += &format!("\n{field}: {}", problem.as_str().unwrap());
+        }
+        text
     }
 }
 

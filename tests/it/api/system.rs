@@ -1,6 +1,6 @@
 //! What the service says about itself.
 
-use super::support::Front;
+use super::support::{Front, Mood};
 
 #[tokio::test]
 async fn health_needs_nothing() {
@@ -34,7 +34,7 @@ async fn readiness_names_what_is_missing() {
       "success": true
     }
     "#);
-    *front.readiness.0.lock().unwrap() = Some("does not answer");
+    *front.readiness.0.lock().unwrap() = Mood::Broken("does not answer");
     let answer = front.get("/api/ready", "").await;
     insta::assert_snapshot!(answer.golden(), @r#"
     503
@@ -43,7 +43,7 @@ async fn readiness_names_what_is_missing() {
       "errors": {
         "database": "does not answer"
       },
-      "message": "Some parts are not ready",
+      "message": "Some parts are not ready.",
       "success": false
     }
     "#);

@@ -14,6 +14,7 @@ use crate::api::Shared;
 use crate::api::envelope::{ApiResult, Envelope, created, ok};
 use crate::api::error::{Failures, OfBody, OfState, Refused};
 use crate::api::extract::{Fields, FromFields, Json};
+use crate::api::throttle::Visitor;
 use crate::service::auth::{LoggedIn, Registration};
 
 /// A business that wants to begin.
@@ -74,22 +75,42 @@ pub struct TokensView {
 /// Registers a business and its owner, and logs the owner in.
 #[utoipa::path(post, path = "/auth/register", tag = "auth", request_body = RegisterBody,
     responses((status = 201, body = Envelope<TokensView>), Failures, OfBody, OfState))]
-pub(super) async fn register(State(state): State<Shared>, Json(body): Json<RegisterBody>) -> ApiResult<TokensView> {
-    created(state.services.auth.register(body.into()).await?.into())
+pub(super) async fn register(
+    State(front): State<Shared>,
+    visitor: Visitor,
+    Json(body): Json<RegisterBody>,
+) -> ApiResult<TokensView> {
+    front.throttle.admit(visitor)?;
+    created(front.services.auth.register(body.into()).await?.into())
 }
 
 /// Logs a person in.
 #[utoipa::path(post, path = "/auth/login", tag = "auth", request_body = LoginBody,
     responses((status = 200, body = Envelope<TokensView>), Failures, OfBody, Refused))]
-pub(super) async fn login(State(state): State<Shared>, Json(body): Json<LoginBody>) -> ApiResult<TokensView> {
-    ok(state.services.auth.login(&body.email, &body.password.into()).await?.into())
+pub(super) async fn login(
+    State(front): State<Shared>,
+    visitor: Visitor,
+    Json(body): Json<LoginBody>,
+) -> ApiResult<TokensView> {
+    front.throttle.admit_login(&body.email, visitor)?;
+    ok(front
+        .services
+        .auth
+        .login(&body.email, &body.password.into())
+        .await?
+        .into())
 }
 
 /// Exchanges a refresh token for the next pair; a second use ends all tokens that came from it.
 #[utoipa::path(post, path = "/auth/refresh", tag = "auth", request_body = RefreshBody,
     responses((status = 200, body = Envelope<TokensView>), Failures, OfBody, Refused))]
-pub(super) async fn refresh(State(state): State<Shared>, Json(body): Json<RefreshBody>) -> ApiResult<TokensView> {
-    ok(state.services.auth.refresh(&body.refresh_token.into()).await?.into())
+pub(super) async fn refresh(
+    State(front): State<Shared>,
+    visitor: Visitor,
+    Json(body): Json<RefreshBody>,
+) -> ApiResult<TokensView> {
+    front.throttle.admit(visitor)?;
+    ok(front.services.auth.refresh(&body.refresh_token.into()).await?.into())
 }
 
 impl FromFields for RegisterBody {
@@ -98,7 +119,12 @@ impl FromFields for RegisterBody {
         let email = fields.required("email");
         let password = fields.required("password");
         let business_name = fields.required("businessName");
-        Some(Self { name: name?, email: email?, password: password?, business_name: business_name? })
+        Some(Self {
+            name: name?,
+            email: email?,
+            password: password?,
+            business_name: business_name?,
+        })
     }
 }
 
@@ -106,20 +132,35 @@ impl FromFields for LoginBody {
     fn from_fields(fields: &mut Fields) -> Option<Self> {
         let email = fields.required("email");
         let password = fields.required("password");
-        Some(Self { email: email?, password: password? })
+        Some(Self {
+            email: email?,
+            password: password?,
+        })
     }
 }
 
 impl FromFields for RefreshBody {
     fn from_fields(fields: &mut Fields) -> Option<Self> {
-        Some(Self { refresh_token: fields.required("refreshToken")? })
+        Some(Self {
+            refresh_token: fields.required("refreshToken")?,
+        })
     }
 }
 
 impl From<RegisterBody> for Registration {
     fn from(body: RegisterBody) -> Self {
-        let RegisterBody { name, email, password, business_name } = body;
-        Self { name, email, password: SecretString::from(password), business_name }
+        let RegisterBody {
+            name,
+            email,
+            password,
+            business_name,
+        } = body;
+        Self {
+            name,
+            email,
+            password: SecretString::from(password),
+            business_name,
+        }
     }
 }
 
@@ -138,8 +179,13 @@ impl From<LoggedIn> for TokensView {
 fn in_words(duration: Duration) -> String {
     let seconds = duration.as_secs();
     let units = [("d", 86_400), ("h", 3_600), ("m", 60)];
-    let whole = units.into_iter().find(|(_, unit)| 0 < seconds && seconds.is_multiple_of(*unit));
-    whole.map_or_else(|| format!("{seconds}s"), |(word, unit)| format!("{}{word}", seconds / unit))
+    let whole = units
+        .into_iter()
+        .find(|(_, unit)| 0 < seconds && seconds.is_multiple_of(*unit));
+    whole.map_or_else(
+        || format!("{seconds}s"),
+        |(word, unit)| format!("{}{word}", seconds / unit),
+    )
 }
 
 #[cfg(test)]
@@ -149,6 +195,9 @@ mod tests {
     #[test]
     fn durations_are_written_in_their_largest_unit() {
         let check = |seconds| in_words(Duration::from_secs(seconds));
-        assert_eq!([check(7 * 86_400), check(36 * 3_600), check(900), check(90), check(0)], ["7d", "36h", "15m", "90s", "0s"]);
+        assert_eq!(
+            [check(7 * 86_400), check(36 * 3_600), check(900), check(90), check(0)],
+            ["7d", "36h", "15m", "90s", "0s"]
+        );
     }
 }

@@ -4,8 +4,8 @@ use axum::extract::DefaultBodyLimit;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
 use utoipa_axum::routes;
 
-use crate::api::Shared;
-use crate::limits::{BODY_BYTES_MAX, UPLOAD_BYTES_MAX};
+use crate::api::{ApiSettings, Shared};
+use crate::limits::BODY_BYTES_MAX;
 
 pub mod crud;
 
@@ -35,8 +35,8 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
 }
 
 /// Returns the operations whose bodies flow for as long as they need.
-pub(super) fn streams() -> OpenApiRouter<Shared> {
+pub(super) fn streams(settings: &ApiSettings) -> OpenApiRouter<Shared> {
     OpenApiRouter::default()
-        .routes(routes!(recipients::add_recipients).layer(DefaultBodyLimit::max(UPLOAD_BYTES_MAX)))
+        .routes(routes!(recipients::add_recipients).layer(DefaultBodyLimit::max(settings.upload_bytes_max)))
         .routes(routes!(export::export_campaign))
 }

@@ -45,19 +45,21 @@ impl FromRequest<Shared> for RecipientsBody {
 
     async fn from_request(request: Request, state: &Shared) -> Result<Self, ApiError> {
         match content_type(request.headers()).as_deref() {
-            Some("text/csv") => {
-                Ok(Self::File(RecipientUpload::Raw(request.with_limited_body().into_body().into_data_stream())))
-            }
+            Some("text/csv") => Ok(Self::File(RecipientUpload::Raw(
+                request.with_limited_body().into_body().into_data_stream(),
+            ))),
             Some("multipart/form-data") => {
                 let form = Multipart::from_request(request, state).await;
                 form.map(|form| Self::File(RecipientUpload::Form(form)))
-                    .map_err(|_| ApiError::Malformed("The form has no boundary"))
+                    .map_err(|_| ApiError::Malformed("The form has no boundary."))
             }
             None | Some("application/json") => {
                 let mut request = request;
                 DefaultBodyLimit::max(BODY_BYTES_MAX).apply(&mut request);
                 let read = body_bytes(request, state);
-                let body = tokio::time::timeout(state.settings.timeout, read).await.map_err(|_| ApiError::TimedOut)??;
+                let body = tokio::time::timeout(state.settings.timeout, read)
+                    .await
+                    .map_err(|_| ApiError::TimedOut)??;
                 let list = Fields::read::<AddRecipientsBody>(&body)?.recipients;
                 Ok(Self::List(list.into_iter().map(Into::into).collect()))
             }
@@ -142,7 +144,7 @@ async fn next_field(form: &mut Multipart, pause_max: Duration) -> Result<Option<
 fn broken_form(error: &MultipartError) -> ApiError {
     match error.status() {
         StatusCode::PAYLOAD_TOO_LARGE => ApiError::TooLarge,
-        _ => ApiError::Malformed("The form can not be read to its end"),
+        _ => ApiError::Malformed("The form can not be read to its end."),
     }
 }
 
@@ -155,5 +157,5 @@ fn broken(error: &axum::Error) -> ApiError {
         }
         cause = error.source();
     }
-    ApiError::Malformed("The body ended early")
+    ApiError::Malformed("The body ended early.")
 }

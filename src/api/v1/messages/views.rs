@@ -101,7 +101,11 @@ pub struct TimelineEventView {
 
 impl From<DeliveryRecord> for QueuedView {
     fn from(delivery: DeliveryRecord) -> Self {
-        Self { id: delivery.id, status: delivery.state.api_word(), to: delivery.recipient.as_str().to_owned() }
+        Self {
+            id: delivery.id,
+            status: delivery.state.api_word(),
+            to: delivery.recipient.as_str().to_owned(),
+        }
     }
 }
 
@@ -141,13 +145,26 @@ impl FailureView {
 impl From<TimelineEvent> for TimelineEventView {
     fn from(event: TimelineEvent) -> Self {
         let at = Timestamp(event.at_ms);
-        let named = |event| Self { at, event, attempt: None, outcome: None, failure: None };
+        let named = |event| Self {
+            at,
+            event,
+            attempt: None,
+            outcome: None,
+            failure: None,
+        };
         match event.kind {
             TimelineKind::Queued => named("queued"),
-            TimelineKind::AttemptStarted { attempt_no } => {
-                Self { attempt: Some(attempt_no), ..named("attempt_started") }
-            }
-            TimelineKind::AttemptEnded { attempt_no, outcome, failure_class, reason, provider_code } => Self {
+            TimelineKind::AttemptStarted { attempt_no } => Self {
+                attempt: Some(attempt_no),
+                ..named("attempt_started")
+            },
+            TimelineKind::AttemptEnded {
+                attempt_no,
+                outcome,
+                failure_class,
+                reason,
+                provider_code,
+            } => Self {
                 attempt: Some(attempt_no),
                 outcome: Some(outcome),
                 failure: FailureView::new(failure_class, reason, provider_code),
@@ -155,9 +172,10 @@ impl From<TimelineEvent> for TimelineEventView {
             },
             TimelineKind::Delivered => named("delivered"),
             TimelineKind::Read => named("read"),
-            TimelineKind::Settled { state, reason } => {
-                Self { failure: FailureView::new(None, reason, None), ..named(state.api_word()) }
-            }
+            TimelineKind::Settled { state, reason } => Self {
+                failure: FailureView::new(None, reason, None),
+                ..named(state.api_word())
+            },
         }
     }
 }
