@@ -65,7 +65,7 @@ impl RecipientImport {
     /// # Errors
     /// As [`Self::feed`].
     pub async fn finish(mut self) -> Result<ImportReport> {
-        let csv = std::mem::replace(&mut self.csv, RecipientCsv::new());
+        let csv = std::mem::take(&mut self.csv);
         let Self { batch, report, .. } = &mut self;
         csv.finish(&mut |row| sort(row, batch, report))
             .map_err(|problem| refused(&problem))?;

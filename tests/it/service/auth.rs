@@ -147,7 +147,7 @@ async fn a_refresh_token_is_good_once(store: Store) {
         assert_ne!(next.refresh_token.expose_secret(), last.refresh_token.expose_secret());
         last = next;
     }
-    for unknown in ["", "00", &last.access_token.expose_secret().to_owned()] {
+    for unknown in ["", "00", last.access_token.expose_secret()] {
         assert!(matches!(auth.refresh(&unknown.into()).await, Err(Error::Unauthorized)));
     }
 }

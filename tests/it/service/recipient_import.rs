@@ -34,7 +34,7 @@ async fn a_long_file_is_streamed(store: Store) {
         if n % 1_000 == 7 {
             // Cut anywhere, also inside of a line end and a quote.
             let at = text.len() - usize::try_from(n % 31).unwrap();
-            import.feed(text[..at].as_bytes()).await.unwrap();
+            import.feed(&text.as_bytes()[..at]).await.unwrap();
             text.replace_range(..at, "");
             n_chunks += 1;
         }
