@@ -69,7 +69,9 @@ impl Campaigns<'_> {
             return Ok(false);
         }
         with_tx!(&mut tx, |db| {
-            let query = sqlx::query(FILL_OUTBOX.of(self.store.pool())).bind(id.0).bind(step.at_ms);
+            let query = sqlx::query(FILL_OUTBOX.of(self.store.pool()))
+                .bind(id.0)
+                .bind(step.at_ms);
             query.execute(db).await.map(|_| ())
         })
         .map_err(StoreError::database(doing))?;
@@ -93,7 +95,11 @@ impl Campaigns<'_> {
             return Ok(false);
         }
         with_tx!(&mut tx, |db| {
-            sqlx::query(CLEAR_OUTBOX.of(self.store.pool())).bind(id.0).execute(db).await.map(|_| ())
+            sqlx::query(CLEAR_OUTBOX.of(self.store.pool()))
+                .bind(id.0)
+                .execute(db)
+                .await
+                .map(|_| ())
         })
         .map_err(StoreError::database(doing))?;
         tx.commit(doing).await?;
@@ -122,9 +128,15 @@ impl Campaigns<'_> {
     /// [`StoreError::Database`] when they could not be read.
     pub async fn streams_to_cancel(&self) -> Result<Vec<(CampaignId, SessionId)>, StoreError> {
         let rows: Result<Vec<(Uuid, Uuid)>, _> = with_reader!(self.store.pool(), |db| {
-            sqlx::query_as(STREAMS_TO_CANCEL.of(self.store.pool())).bind(CampaignState::Cancelled.as_str()).fetch_all(db).await
+            sqlx::query_as(STREAMS_TO_CANCEL.of(self.store.pool()))
+                .bind(CampaignState::Cancelled.as_str())
+                .fetch_all(db)
+                .await
         });
         let rows = rows.map_err(StoreError::database("find cancelled campaigns"))?;
-        Ok(rows.into_iter().map(|(campaign, session)| (CampaignId(campaign), SessionId(session))).collect())
+        Ok(rows
+            .into_iter()
+            .map(|(campaign, session)| (CampaignId(campaign), SessionId(session)))
+            .collect())
     }
 }

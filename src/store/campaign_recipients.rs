@@ -116,7 +116,9 @@ impl CampaignRecipients<'_> {
                 .fetch_optional(db)
                 .await
         });
-        let Some(first_seq) = held.map_err(StoreError::database(doing))? else { return Ok(None) };
+        let Some(first_seq) = held.map_err(StoreError::database(doing))? else {
+            return Ok(None);
+        };
         let appended = with_tx!(&mut tx, |db| insert_all(db, campaign_id, first_seq, batch).await)?;
         let n_recipients = first_seq + as_count(appended.accepted);
         let set = with_tx!(&mut tx, |db| {
@@ -145,7 +147,11 @@ impl CampaignRecipients<'_> {
     ) -> Result<Option<Page<RecipientRecord>>, StoreError> {
         let doing = "list the recipients of a campaign";
         let total: Option<i64> = with_reader!(self.store.pool(), |db| {
-            sqlx::query_scalar(COUNT.of(self.store.pool())).bind(campaign_id.0).bind(tenant_id.0).fetch_optional(db).await
+            sqlx::query_scalar(COUNT.of(self.store.pool()))
+                .bind(campaign_id.0)
+                .bind(tenant_id.0)
+                .fetch_optional(db)
+                .await
         })
         .map_err(StoreError::database(doing))?;
         let Some(total) = total else { return Ok(None) };
@@ -159,8 +165,14 @@ impl CampaignRecipients<'_> {
                 .await
         })
         .map_err(StoreError::database(doing))?;
-        let items = rows.into_iter().map(RecipientRecord::try_from).collect::<Result<_, _>>()?;
-        Ok(Some(Page { items, total: total.unsigned_abs() }))
+        let items = rows
+            .into_iter()
+            .map(RecipientRecord::try_from)
+            .collect::<Result<_, _>>()?;
+        Ok(Some(Page {
+            items,
+            total: total.unsigned_abs(),
+        }))
     }
 }
 
@@ -199,7 +211,12 @@ impl InsertRecipients for SqliteConnection {
             .map(|((id, recipient), variables)| (id.simple().to_string(), recipient.as_str(), variables.as_str()))
             .collect();
         let rows = serde_json::to_string(&rows).map_err(|error| sqlx::Error::Encode(error.into()))?;
-        sqlx::query_scalar(INSERT.sqlite()).bind(campaign_id).bind(first_seq).bind(rows).fetch_all(self).await
+        sqlx::query_scalar(INSERT.sqlite())
+            .bind(campaign_id)
+            .bind(first_seq)
+            .bind(rows)
+            .fetch_all(self)
+            .await
     }
 }
 
@@ -216,7 +233,11 @@ pub(super) async fn insert_all(
         let first_place = at * RECIPIENTS_PER_INSERT_MAX;
         // One statement must not name a recipient twice: its numbers would have a gap.
         let mut seen = HashMap::with_capacity(part.len());
-        let mut chunk = Chunk { recipient_ids: vec![], recipients: vec![], variables: vec![] };
+        let mut chunk = Chunk {
+            recipient_ids: vec![],
+            recipients: vec![],
+            variables: vec![],
+        };
         let mut place_of = HashMap::with_capacity(part.len());
         for (new, place) in part.iter().zip(first_place..) {
             if seen.insert(&new.recipient, place).is_some() {
@@ -258,7 +279,10 @@ impl TryFrom<RecipientRow> for RecipientRecord {
     type Error = StoreError;
 
     fn try_from(row: RecipientRow) -> Result<Self, StoreError> {
-        let place = RowPlace { table: "campaign_recipients", key: row.recipient_id };
+        let place = RowPlace {
+            table: "campaign_recipients",
+            key: row.recipient_id,
+        };
         Ok(Self {
             id: DeliveryId(row.recipient_id),
             seq: row.seq,

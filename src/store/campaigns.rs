@@ -10,8 +10,8 @@ use crate::domain::campaign::{CampaignState, Counters, OnUnknown};
 use crate::domain::id::{CampaignId, SessionId, TenantId};
 use crate::domain::message::MessageSpec;
 use crate::domain::session::SessionState;
-use crate::store::campaign_recipients::{Appended, NewRecipient, as_count, insert_all};
 use crate::store::bind::hex_list;
+use crate::store::campaign_recipients::{Appended, NewRecipient, as_count, insert_all};
 use crate::store::column::RowPlace;
 use crate::store::page::{Page, PageRequest};
 use crate::store::tx::with_tx;
@@ -40,9 +40,8 @@ const LIST: Sql = select!(
     "WHERE c.tenant_id = $1 AND (CAST($2 AS TEXT) IS NULL OR c.state = $2) \
      ORDER BY c.campaign_id DESC LIMIT $3 OFFSET $4"
 );
-const COUNT: Sql = Sql::portable(
-    "SELECT COUNT(*) FROM campaigns WHERE tenant_id = $1 AND (CAST($2 AS TEXT) IS NULL OR state = $2)",
-);
+const COUNT: Sql =
+    Sql::portable("SELECT COUNT(*) FROM campaigns WHERE tenant_id = $1 AND (CAST($2 AS TEXT) IS NULL OR state = $2)");
 const SESSIONS: Sql = Sql::portable(
     "SELECT s.session_id FROM campaign_sessions s JOIN campaigns c ON c.campaign_id = s.campaign_id \
      WHERE s.campaign_id = $1 AND c.tenant_id = $2 ORDER BY s.ordinal",
@@ -178,7 +177,11 @@ impl Campaigns<'_> {
         let doing = "list campaigns";
         let state = state.map(CampaignState::as_str);
         let total: i64 = with_reader!(self.store.pool(), |db| {
-            sqlx::query_scalar(COUNT.of(self.store.pool())).bind(tenant_id.0).bind(state).fetch_one(db).await
+            sqlx::query_scalar(COUNT.of(self.store.pool()))
+                .bind(tenant_id.0)
+                .bind(state)
+                .fetch_one(db)
+                .await
         })
         .map_err(StoreError::database(doing))?;
         let rows = with_reader!(self.store.pool(), |db| {
@@ -191,8 +194,14 @@ impl Campaigns<'_> {
                 .await
         })
         .map_err(StoreError::database(doing))?;
-        let items = rows.into_iter().map(CampaignRecord::try_from).collect::<Result<_, _>>()?;
-        Ok(Page { items, total: total.unsigned_abs() })
+        let items = rows
+            .into_iter()
+            .map(CampaignRecord::try_from)
+            .collect::<Result<_, _>>()?;
+        Ok(Page {
+            items,
+            total: total.unsigned_abs(),
+        })
     }
 
     /// Finds a campaign of the tenant.
@@ -201,7 +210,11 @@ impl Campaigns<'_> {
     /// [`StoreError::Database`] when it could not be read.
     pub async fn find(&self, tenant_id: TenantId, id: CampaignId) -> Result<Option<CampaignRecord>, StoreError> {
         let row = with_reader!(self.store.pool(), |db| {
-            sqlx::query_as::<_, CampaignRow>(FIND.of(self.store.pool())).bind(id.0).bind(tenant_id.0).fetch_optional(db).await
+            sqlx::query_as::<_, CampaignRow>(FIND.of(self.store.pool()))
+                .bind(id.0)
+                .bind(tenant_id.0)
+                .fetch_optional(db)
+                .await
         });
         let row = row.map_err(StoreError::database("find a campaign"))?;
         row.map(CampaignRecord::try_from).transpose()
@@ -213,7 +226,11 @@ impl Campaigns<'_> {
     /// [`StoreError::Database`] when they could not be read.
     pub async fn session_ids(&self, tenant_id: TenantId, id: CampaignId) -> Result<Vec<SessionId>, StoreError> {
         let ids: Result<Vec<Uuid>, _> = with_reader!(self.store.pool(), |db| {
-            sqlx::query_scalar(SESSIONS.of(self.store.pool())).bind(id.0).bind(tenant_id.0).fetch_all(db).await
+            sqlx::query_scalar(SESSIONS.of(self.store.pool()))
+                .bind(id.0)
+                .bind(tenant_id.0)
+                .fetch_all(db)
+                .await
         });
         let ids = ids.map_err(StoreError::database("list the sessions of a campaign"))?;
         Ok(ids.into_iter().map(SessionId).collect())
@@ -225,11 +242,21 @@ impl Campaigns<'_> {
     /// [`StoreError::Database`] when they could not be read.
     pub async fn session_states(&self, tenant_id: TenantId, id: CampaignId) -> Result<Vec<SessionState>, StoreError> {
         let words: Result<Vec<String>, _> = with_reader!(self.store.pool(), |db| {
-            sqlx::query_scalar(SESSION_STATES.of(self.store.pool())).bind(id.0).bind(tenant_id.0).fetch_all(db).await
+            sqlx::query_scalar(SESSION_STATES.of(self.store.pool()))
+                .bind(id.0)
+                .bind(tenant_id.0)
+                .fetch_all(db)
+                .await
         });
         let words = words.map_err(StoreError::database("read the states of a campaign's sessions"))?;
-        let place = RowPlace { table: "sessions", key: format_args!("campaign {id}").to_string() };
-        words.iter().map(|word| place.known("state", SessionState::parse(word))).collect()
+        let place = RowPlace {
+            table: "sessions",
+            key: format_args!("campaign {id}").to_string(),
+        };
+        words
+            .iter()
+            .map(|word| place.known("state", SessionState::parse(word)))
+            .collect()
     }
 
     /// Adds a draft with its sessions and first recipients, all or nothing; the record's own
@@ -324,7 +351,10 @@ impl TryFrom<CampaignRow> for CampaignRecord {
     type Error = StoreError;
 
     fn try_from(row: CampaignRow) -> Result<Self, StoreError> {
-        let place = RowPlace { table: "campaigns", key: row.campaign_id };
+        let place = RowPlace {
+            table: "campaigns",
+            key: row.campaign_id,
+        };
         Ok(Self {
             id: CampaignId(row.campaign_id),
             tenant_id: TenantId(row.tenant_id),

@@ -34,9 +34,8 @@ const KNOWN: Sql = Sql::per_dialect(
      AND session_id IN (SELECT CAST(value AS UUID) FROM json_array_elements_text(CAST($2 AS JSON)))",
     "SELECT session_id FROM sessions WHERE tenant_id = $1 AND session_id IN (SELECT unhex(value) FROM json_each($2))",
 );
-const MOVE: Sql = Sql::portable(
-    "UPDATE sessions SET state = $4 WHERE session_id = $1 AND tenant_id = $2 AND state = $3",
-);
+const MOVE: Sql =
+    Sql::portable("UPDATE sessions SET state = $4 WHERE session_id = $1 AND tenant_id = $2 AND state = $3");
 const ASSIGN_NUMBER: Sql = Sql::portable(
     "UPDATE sessions SET phone_number_id = $3 WHERE session_id = $1 AND tenant_id = $2 AND phone_number_id IS NULL",
 );
@@ -101,7 +100,10 @@ impl Sessions<'_> {
     pub async fn list(&self, tenant_id: TenantId, page: PageRequest) -> Result<Page<SessionRecord>, StoreError> {
         let doing = "list sessions";
         let total: i64 = with_reader!(self.store.pool(), |db| {
-            sqlx::query_scalar(COUNT.of(self.store.pool())).bind(tenant_id.0).fetch_one(db).await
+            sqlx::query_scalar(COUNT.of(self.store.pool()))
+                .bind(tenant_id.0)
+                .fetch_one(db)
+                .await
         })
         .map_err(StoreError::database(doing))?;
         let rows = with_reader!(self.store.pool(), |db| {
@@ -113,8 +115,14 @@ impl Sessions<'_> {
                 .await
         })
         .map_err(StoreError::database(doing))?;
-        let items = rows.into_iter().map(SessionRecord::try_from).collect::<Result<_, _>>()?;
-        Ok(Page { items, total: total.unsigned_abs() })
+        let items = rows
+            .into_iter()
+            .map(SessionRecord::try_from)
+            .collect::<Result<_, _>>()?;
+        Ok(Page {
+            items,
+            total: total.unsigned_abs(),
+        })
     }
 
     /// Finds a session of the tenant.
@@ -123,7 +131,11 @@ impl Sessions<'_> {
     /// [`StoreError::Database`] when it could not be read.
     pub async fn find(&self, tenant_id: TenantId, id: SessionId) -> Result<Option<SessionRecord>, StoreError> {
         let row = with_reader!(self.store.pool(), |db| {
-            sqlx::query_as::<_, SessionRow>(FIND.of(self.store.pool())).bind(id.0).bind(tenant_id.0).fetch_optional(db).await
+            sqlx::query_as::<_, SessionRow>(FIND.of(self.store.pool()))
+                .bind(id.0)
+                .bind(tenant_id.0)
+                .fetch_optional(db)
+                .await
         });
         let row = row.map_err(StoreError::database("find a session"))?;
         row.map(SessionRecord::try_from).transpose()
@@ -136,7 +148,11 @@ impl Sessions<'_> {
     pub async fn known(&self, tenant_id: TenantId, ids: &[SessionId]) -> Result<Vec<SessionId>, StoreError> {
         let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
         let known: Result<Vec<Uuid>, _> = with_reader!(self.store.pool(), |db| {
-            sqlx::query_scalar(KNOWN.of(self.store.pool())).bind(tenant_id.0).bind(hex_list(&ids)).fetch_all(db).await
+            sqlx::query_scalar(KNOWN.of(self.store.pool()))
+                .bind(tenant_id.0)
+                .bind(hex_list(&ids))
+                .fetch_all(db)
+                .await
         });
         let known = known.map_err(StoreError::database("find sessions"))?;
         Ok(known.into_iter().map(SessionId).collect())
@@ -248,7 +264,10 @@ impl TryFrom<SessionRow> for SessionRecord {
     type Error = StoreError;
 
     fn try_from(row: SessionRow) -> Result<Self, StoreError> {
-        let place = RowPlace { table: "sessions", key: row.session_id };
+        let place = RowPlace {
+            table: "sessions",
+            key: row.session_id,
+        };
         let burst = row.burst.map(|burst| place.known("burst", u32::try_from(burst).ok()));
         Ok(Self {
             id: SessionId(row.session_id),

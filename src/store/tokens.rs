@@ -10,9 +10,8 @@ use crate::store::tx::{Tx, with_tx};
 use crate::store::{Sql, Store, StoreError};
 use crate::with_writer;
 
-const INSERT: Sql = Sql::portable(
-    "INSERT INTO refresh_tokens (token_hash, family_id, user_id, expires_at_ms) VALUES ($1, $2, $3, $4)",
-);
+const INSERT: Sql =
+    Sql::portable("INSERT INTO refresh_tokens (token_hash, family_id, user_id, expires_at_ms) VALUES ($1, $2, $3, $4)");
 /// The expiry is checked by the caller: an expired token that is used again is reuse all the same.
 const USE: Sql = Sql::portable(
     "UPDATE refresh_tokens SET used_at_ms = $2 WHERE token_hash = $1 AND used_at_ms IS NULL \
@@ -111,7 +110,10 @@ impl Tokens<'_> {
                         .map(|_| ())
                 });
                 inserted.map_err(StoreError::database(doing))?;
-                Rotation::Rotated { tenant_id: TenantId(row.tenant_id), user_id: UserId(row.user_id) }
+                Rotation::Rotated {
+                    tenant_id: TenantId(row.tenant_id),
+                    user_id: UserId(row.user_id),
+                }
             }
             Some(_) => Rotation::Refused,
             None => self.revoke_family_of(hash, &mut tx).await?,
@@ -124,16 +126,25 @@ impl Tokens<'_> {
     async fn revoke_family_of(&self, hash: [u8; 32], tx: &mut Tx) -> Result<Rotation, StoreError> {
         let doing = "revoke a family of refresh tokens";
         let known: Result<Option<(Uuid, Uuid)>, _> = with_tx!(tx, |db| {
-            sqlx::query_as(FIND.of(self.store.pool())).bind(hash.as_slice()).fetch_optional(db).await
+            sqlx::query_as(FIND.of(self.store.pool()))
+                .bind(hash.as_slice())
+                .fetch_optional(db)
+                .await
         });
         let Some((family_id, user_id)) = known.map_err(StoreError::database(doing))? else {
             return Ok(Rotation::Refused);
         };
         with_tx!(tx, |db| {
-            sqlx::query(DELETE_FAMILY.of(self.store.pool())).bind(family_id).execute(db).await.map(|_| ())
+            sqlx::query(DELETE_FAMILY.of(self.store.pool()))
+                .bind(family_id)
+                .execute(db)
+                .await
+                .map(|_| ())
         })
         .map_err(StoreError::database(doing))?;
-        Ok(Rotation::Reused { user_id: UserId(user_id) })
+        Ok(Rotation::Reused {
+            user_id: UserId(user_id),
+        })
     }
 }
 

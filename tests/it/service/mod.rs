@@ -14,4 +14,6 @@ mod recipient_import;
 
 mod messages;
 
+mod timeline;
+
 mod tenancy;
