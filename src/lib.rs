@@ -35,3 +35,13 @@ pub mod simulator;
 pub mod shutdown;
 
 pub mod daemon;
+
+#[cfg(feature = "kill-points")]
+pub mod kill_point;
+
+/// Lets the process die here when a test has chosen this point; nothing without the feature.
+#[cfg(not(feature = "kill-points"))]
+#[macro_export]
+macro_rules! kill_point {
+    ($name:literal) => {};
+}

@@ -34,7 +34,7 @@ pub const IN_FLIGHT_MAX: usize = 8_192;
 pub const JOURNAL_BATCH_MAX: usize = 1_000;
 
 /// Tries at one transaction that others stood in the way of: with a handful of writers, whoever
-/// loses five times in a row has met a bug, not bad luck.
+/// loses 5 times in a row has met a bug, not bad luck.
 pub const WRITE_TRIES_MAX: u32 = 5;
 
 /// Journal entries waiting for the writer: twice the most that can be on the wire and prepared at
@@ -90,17 +90,17 @@ pub const COMMANDS_PER_SHARD_MAX: usize = 1_024;
 /// Recipients inserted by one statement: 1,000 rows take about 10 ms and hold the campaign's row as long.
 pub const RECIPIENTS_PER_INSERT_MAX: usize = 1_000;
 
-/// Sessions of one campaign.
+/// Sessions of one campaign: 1,000 × 36 bytes of id = 36 kB in one request.
 pub const SESSIONS_PER_CAMPAIGN_MAX: usize = 1_000;
 
-/// Deliveries cancelled in one transaction: as many as one group commit settles.
+/// Deliveries cancelled in one transaction: as many as one group commit settles, 1,000 in about 10 ms.
 pub const CANCEL_BATCH_MAX: u32 = 1_000;
 
 /// Rows of one step of an export: 500 × about 300 bytes = 150 kB in memory.
 pub const EXPORT_STEP_MAX: u32 = 500;
 
 /// Tries at a change of state while others change it too: each lost try means that another one
-/// won, and a state has fewer than five moves that a person can make.
+/// won, and a state has fewer than 5 moves that a person can make.
 pub const CHANGE_TRIES_MAX: usize = 5;
 
 /// Bytes of a recipient file read before its rows are written: 64 KiB hold at most 9,400 rows.
@@ -112,7 +112,7 @@ pub const PASSWORD_HASHES_MAX: usize = 2;
 /// Passwords waiting to be hashed: 64 × 25 ms over two at once = about 1 s; more are turned away.
 pub const PASSWORD_QUEUE_MAX: usize = 64;
 
-/// Unknown deliveries put back in line at a time: one group commit's worth.
+/// Unknown deliveries put back in line at a time: one group commit's worth, 1,000 rows in about 10 ms.
 pub const REQUEUE_ROWS_MAX: u32 = 1_000;
 
 /// Bytes of one JSON body that carries no recipients: 4,096 characters of text at four bytes, escaped

@@ -15,6 +15,7 @@ use crate::clock::Clock;
 use crate::dispatch::DispatchHandle;
 use crate::domain::campaign::CampaignState;
 use crate::error::{Result, chain};
+use crate::kill_point;
 use crate::limits::REQUEUE_ROWS_MAX;
 use crate::service::Services;
 use crate::store::Store;
@@ -109,6 +110,7 @@ impl Background {
     /// Completes campaigns whose last delivery is settled, and closes their streams.
     async fn finish_campaigns(&self) -> Result<()> {
         for campaign_id in self.store.open_campaigns().await? {
+            kill_point!("background: before a campaign is completed");
             if self.store.finish_if_settled(campaign_id, self.clock.now().as_ms()).await? {
                 tracing::info!(campaign.id = %campaign_id, "campaign completed");
                 self.dispatch.campaign_changed(campaign_id, CampaignState::Completed).await;

@@ -19,6 +19,7 @@ use crate::domain::id::{DeliveryId, SessionId};
 use crate::domain::message::Content;
 use crate::domain::receipt::Receipt;
 use crate::error::chain;
+use crate::kill_point;
 use crate::limits::JOURNAL_BATCH_MAX;
 use crate::store::Store;
 use crate::store::journal::{Begin, Dismissal, End, Ended, JournalBatch, LaneSave, StreamSave, Written};
@@ -123,7 +124,27 @@ impl Journal {
         let lanes = std::mem::take(&mut batch.lanes);
         batch.rows.lanes = lanes.into_iter().map(|(session_id, tat_us)| LaneSave { session_id, tat_us }).collect();
         let started_at = Instant::now();
+        let (begins, ends, receipts) =
+            (!batch.begins.is_empty(), !batch.rows.ends.is_empty(), !batch.rows.receipts.is_empty());
+        if begins {
+            kill_point!("journal: before attempts are written");
+        }
+        if ends {
+            kill_point!("journal: before outcomes are written");
+        }
+        if receipts {
+            kill_point!("journal: before receipts are written");
+        }
         let written = self.write(&batch.rows).await;
+        if begins {
+            kill_point!("journal: before lanes are told of attempts");
+        }
+        if ends {
+            kill_point!("journal: after outcomes are written");
+        }
+        if receipts {
+            kill_point!("journal: before the provider is told of receipts");
+        }
         let took = started_at.elapsed();
         self.lead.committed(took);
         let metrics = self.dispatch_metrics();

@@ -9,7 +9,6 @@ pub mod recipient;
 
 pub mod recipient_csv;
 
-
 pub mod message;
 
 pub mod job;

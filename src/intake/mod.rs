@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use crate::clock::Clock;
 use crate::dispatch::DispatchHandle;
 use crate::domain::job::Job;
+use crate::kill_point;
 use crate::limits::ADMIT_DELIVERIES_MAX;
 use crate::store::admissions::Admission;
 use crate::store::{Store, StoreError};
@@ -56,6 +57,7 @@ impl Intake {
             self.last_seq = first_seq + i64::try_from(job.deliveries.len()).unwrap_or(i64::MAX / 2);
             admissions.push(Admission { job, first_seq });
         }
+        kill_point!("intake: before deliveries are persisted");
         let started_at = Instant::now();
         let admitted = self.store.admit_jobs(&admissions, now.as_ms()).await?;
         let metrics = &self.metrics.intake;

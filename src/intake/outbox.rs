@@ -13,6 +13,7 @@ use uuid::Uuid;
 use crate::domain::job::Job;
 use crate::error::chain;
 use crate::intake::Intake;
+use crate::kill_point;
 use crate::limits::{EXPAND_RECIPIENTS_MAX, OUTBOX_ROWS_MAX};
 use crate::store::StoreError;
 use crate::store::outbox::OutboxRow;
@@ -56,7 +57,9 @@ async fn drain_once(intake: &mut Intake) -> Result<bool, StoreError> {
     let jobs: Vec<Job> = singles.into_iter().filter_map(|row| row.job).collect();
     if !jobs.is_empty() {
         intake.admit(&jobs).await?;
+        kill_point!("intake: before the outbox row is removed");
         intake.store.outbox_remove(&ids).await?;
+        kill_point!("intake: after the outbox row is removed");
     }
     for row in &campaigns {
         expand(intake, row).await?;
@@ -67,9 +70,12 @@ async fn drain_once(intake: &mut Intake) -> Result<bool, StoreError> {
 async fn expand(intake: &mut Intake, row: &OutboxRow) -> Result<(), StoreError> {
     let expansion = intake.store.expand_campaign(row.campaign_id, row.next_seq, EXPAND_RECIPIENTS_MAX).await?;
     intake.admit(&expansion.jobs).await?;
+    kill_point!("intake: before the outbox row is removed");
     if expansion.finished {
-        intake.store.outbox_remove(&[row.outbox_id]).await
+        intake.store.outbox_remove(&[row.outbox_id]).await?;
     } else {
-        intake.store.outbox_advance(row.outbox_id, expansion.next_seq).await
+        intake.store.outbox_advance(row.outbox_id, expansion.next_seq).await?;
     }
+    kill_point!("intake: after the outbox row is removed");
+    Ok(())
 }

@@ -27,6 +27,9 @@ use crate::simulator::{POSTS_IN_FLIGHT_MAX, RECEIPTS_PER_POST_MAX, SimulatorErro
 /// Least time between two rounds of posting, so that receipts come in batches.
 const ROUND_EVERY: Duration = Duration::from_millis(20);
 
+/// How long a batch that is not full waits for the posts before it.
+const OVERTAKE_AFTER: Duration = Duration::from_secs(1);
+
 /// How long the receiver may take to answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -61,7 +64,9 @@ struct Poster {
 pub(crate) fn parse_callback(given: &str) -> Result<Uri, SimulatorError> {
     let uri = given.parse::<Uri>().ok();
     uri.filter(|uri| uri.scheme_str() == Some("http") && uri.host().is_some_and(|host| !host.is_empty()))
-        .ok_or_else(|| SimulatorError::CallbackUrl { given: given.to_owned() })
+        .ok_or_else(|| SimulatorError::CallbackUrl {
+            given: given.to_owned(),
+        })
 }
 
 impl Posting {
@@ -69,8 +74,18 @@ impl Posting {
     pub(crate) fn new(callback: Uri, app_secret: &str, backlog: Arc<Backlog>, clock: Clock) -> Self {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
-        let client = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(POSTS_IN_FLIGHT_MAX).build(connector);
-        Self { backlog, clock, poster: Arc::new(Poster { callback, signer: Signer::new(app_secret), client }) }
+        let client = Client::builder(TokioExecutor::new())
+            .pool_max_idle_per_host(POSTS_IN_FLIGHT_MAX)
+            .build(connector);
+        Self {
+            backlog,
+            clock,
+            poster: Arc::new(Poster {
+                callback,
+                signer: Signer::new(app_secret),
+                client,
+            }),
+        }
     }
 
     /// Posts until `stop`.
@@ -89,9 +104,15 @@ impl Posting {
             let next_round = Instant::now() + ROUND_EVERY;
             waiting.extend(self.backlog.take());
             loop {
-                let batch = take_due(&mut waiting, micros(self.clock.now()));
+                let mut batch = take_due(&mut waiting, micros(self.clock.now()), RECEIPTS_PER_POST_MAX);
                 if batch.is_empty() {
                     break;
+                }
+                if batch.len() < RECEIPTS_PER_POST_MAX {
+                    wait_for_posts(&slots).await;
+                    waiting.extend(self.backlog.take());
+                    let room = RECEIPTS_PER_POST_MAX - batch.len();
+                    batch.extend(take_due(&mut waiting, micros(self.clock.now()), room));
                 }
                 let Ok(slot) = Arc::clone(&slots).acquire_owned().await else {
                     return;
@@ -117,15 +138,27 @@ impl Posting {
     }
 }
 
-fn take_due(waiting: &mut BinaryHeap<Receipt>, now_us: u64) -> Vec<Receipt> {
+fn take_due(waiting: &mut BinaryHeap<Receipt>, now_us: u64, max: usize) -> Vec<Receipt> {
     let mut batch = Vec::new();
-    while batch.len() < RECEIPTS_PER_POST_MAX
+    while batch.len() < max
         && waiting.peek().is_some_and(|receipt| receipt.due_us <= now_us)
         && let Some(receipt) = waiting.pop()
     {
         batch.push(receipt);
     }
     batch
+}
+
+/// Waits, but not for ever, until no post is under way, so that at leisure receipts come in order and in few posts; full
+/// batches do not wait.
+async fn wait_for_posts(slots: &Semaphore) {
+    let all = u32::try_from(POSTS_IN_FLIGHT_MAX).unwrap_or(u32::MAX);
+    if tokio::time::timeout(OVERTAKE_AFTER, slots.acquire_many(all))
+        .await
+        .is_err()
+    {
+        tracing::debug!("receipts overtake a post that the receiver does not take");
+    }
 }
 
 async fn post(poster: Arc<Poster>, backlog: Arc<Backlog>, mut batch: Vec<Receipt>, slot: OwnedSemaphorePermit) {
@@ -155,7 +188,10 @@ impl Poster {
             let answer = self.client.request(request).await.ok()?;
             let status = answer.status();
             // Read to its end, so that the connection can be used again.
-            Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect().await.ok()?;
+            Limited::new(answer.into_body(), ANSWER_BYTES_MAX)
+                .collect()
+                .await
+                .ok()?;
             Some(status)
         });
         matches!(answered.await, Ok(Some(StatusCode::OK)))

@@ -126,7 +126,20 @@ impl Tx {
             }
             Self::Sqlite(tx) => {
                 let json = to_json(&rows, |(id, v)| {
-                    (Hex(*id), v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7], v[8], v[9], v[10])
+                    (
+                        Hex(*id),
+                        v[0],
+                        v[1],
+                        v[2],
+                        v[3],
+                        v[4],
+                        v[5],
+                        v[6],
+                        v[7],
+                        v[8],
+                        v[9],
+                        v[10],
+                    )
                 });
                 sqlx::query_as(ADD.sqlite()).bind(json).fetch_all(&mut **tx).await
             }
@@ -143,9 +156,14 @@ impl Tx {
     ) -> Result<Option<Counters>, StoreError> {
         let sql = OF_CAMPAIGN.postgres();
         let row = with_tx!(self, |db| {
-            sqlx::query_as::<_, CountersRow>(sql).bind(campaign_id.0).fetch_optional(db).await
+            sqlx::query_as::<_, CountersRow>(sql)
+                .bind(campaign_id.0)
+                .fetch_optional(db)
+                .await
         });
-        Ok(row.map_err(StoreError::database(doing))?.map(|row| <(CampaignId, Counters)>::from(row).1))
+        Ok(row
+            .map_err(StoreError::database(doing))?
+            .map(|row| <(CampaignId, Counters)>::from(row).1))
     }
 
     /// Returns the counters of all campaigns.
@@ -155,6 +173,10 @@ impl Tx {
     ) -> Result<Vec<(CampaignId, Counters)>, StoreError> {
         let sql = ALL.postgres();
         let rows = with_tx!(self, |db| sqlx::query_as::<_, CountersRow>(sql).fetch_all(db).await);
-        Ok(rows.map_err(StoreError::database(doing))?.into_iter().map(Into::into).collect())
+        Ok(rows
+            .map_err(StoreError::database(doing))?
+            .into_iter()
+            .map(Into::into)
+            .collect())
     }
 }

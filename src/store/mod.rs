@@ -122,7 +122,9 @@ impl Store {
                 .connect_with(options)
                 .await
                 .map_err(StoreError::database("connect to PostgreSQL"))?;
-            return Ok(Self { pool: Pool::Postgres(pool) });
+            return Ok(Self {
+                pool: Pool::Postgres(pool),
+            });
         }
         if !url.starts_with("sqlite:") {
             return Err(StoreError::Address(None));
@@ -147,7 +149,9 @@ impl Store {
             .connect_with(options)
             .await
             .map_err(StoreError::database(doing))?;
-        Ok(Self { pool: Pool::Sqlite { writer, reader } })
+        Ok(Self {
+            pool: Pool::Sqlite { writer, reader },
+        })
     }
 
     /// Wraps pools that somebody else opened; tests do.

@@ -4,4 +4,11 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod api;
+
+mod service;
+
+mod store;
+
+mod support;
+
 mod tidy;

@@ -11,6 +11,7 @@ use crate::dispatch::lane::work::{Prepared, Work};
 use crate::dispatch::shard::{LaneIndex, Report};
 use crate::domain::attempt::Outcome;
 use crate::gateway::{Gateway, SendRequest};
+use crate::kill_point;
 
 /// A send that came back.
 #[derive(Debug)]
@@ -44,7 +45,9 @@ impl Sender {
         let Prepared { work, content } = prepared;
         let request =
             SendRequest { phone_number_id, recipient: work.recipient.clone(), content, token: work.delivery_id };
+        kill_point!("lane: before the gateway is called");
         let outcome = self.gateway.send(request).await;
+        kill_point!("lane: before the outcome is reported");
         let ended_at = self.clock.now();
         let finished = Finished { lane, work, outcome, released_at, ended_at };
         if self.reports.send(Report::Finished(finished)).await.is_err() {

@@ -129,7 +129,9 @@ pub enum RenderProblem {
         parameter: usize,
     },
     /// A parameter has white space that templates do not allow.
-    #[error("The rendered parameter {parameter} has a line break, a tab or more than {PARAMETER_SPACES_MAX} spaces in a row.")]
+    #[error(
+        "The rendered parameter {parameter} has a line break, a tab or more than {PARAMETER_SPACES_MAX} spaces in a row."
+    )]
     ParameterLayout {
         /// Which one, counted from 1.
         parameter: usize,
@@ -164,7 +166,11 @@ pub struct MessageTemplate {
 #[derive(Debug)]
 enum Form {
     Text(Pattern),
-    Template { name: Arc<str>, language: Arc<str>, parameters: Vec<Pattern> },
+    Template {
+        name: Arc<str>,
+        language: Arc<str>,
+        parameters: Vec<Pattern>,
+    },
 }
 
 impl MessageTemplate {
@@ -176,7 +182,11 @@ impl MessageTemplate {
     pub fn compile(spec: &MessageSpec) -> Result<Self, MessageProblem> {
         let form = match spec {
             MessageSpec::Text { text } => Form::Text(compile_text(text)?),
-            MessageSpec::Template { name, language, parameters } => {
+            MessageSpec::Template {
+                name,
+                language,
+                parameters,
+            } => {
                 check_template(name, language)?;
                 if PARAMETERS_MAX < parameters.len() {
                     return Err(MessageProblem::TooManyParameters);
@@ -199,12 +209,7 @@ impl MessageTemplate {
     /// # Errors
     ///
     /// Says which variable is missing or which bound is broken.
-    pub fn render(
-        &self,
-        variables: &Variables,
-        recipient: &Recipient,
-        seed: u64,
-    ) -> Result<Content, RenderProblem> {
+    pub fn render(&self, variables: &Variables, recipient: &Recipient, seed: u64) -> Result<Content, RenderProblem> {
         let mut picks = Picks::new(seed);
         match &*self.form {
             Form::Text(pattern) => {
@@ -212,14 +217,22 @@ impl MessageTemplate {
                 check_text(&body)?;
                 Ok(Content::Text { body })
             }
-            Form::Template { name, language, parameters } => {
+            Form::Template {
+                name,
+                language,
+                parameters,
+            } => {
                 let mut rendered = Vec::with_capacity(parameters.len());
                 for (pattern, parameter) in parameters.iter().zip(1..) {
                     let value = pattern.render(variables, recipient, &mut picks)?;
                     check_parameter(parameter, &value)?;
                     rendered.push(value);
                 }
-                Ok(Content::Template { name: name.clone(), language: language.clone(), parameters: rendered })
+                Ok(Content::Template {
+                    name: name.clone(),
+                    language: language.clone(),
+                    parameters: rendered,
+                })
             }
         }
     }
@@ -243,7 +256,11 @@ impl fmt::Debug for MessageSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Text { text } => write!(f, "Text({} bytes)", text.len()),
-            Self::Template { name, language, parameters } => {
+            Self::Template {
+                name,
+                language,
+                parameters,
+            } => {
                 write!(f, "Template({name:?}, {language:?}, {} parameters)", parameters.len())
             }
         }
@@ -254,7 +271,11 @@ impl fmt::Debug for Content {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Text { body } => write!(f, "Text({} bytes)", body.len()),
-            Self::Template { name, language, parameters } => {
+            Self::Template {
+                name,
+                language,
+                parameters,
+            } => {
                 write!(f, "Template({name:?}, {language:?}, {} parameters)", parameters.len())
             }
         }
@@ -282,8 +303,7 @@ fn compile_parameter(parameter: usize, source: &str) -> Result<Pattern, MessageP
     if is_longer(source, SOURCE_CHARS_MAX) {
         return Err(MessageProblem::SourceTooLong);
     }
-    let pattern = Pattern::parse(source)
-        .map_err(|problem| MessageProblem::ParameterSyntax { parameter, problem })?;
+    let pattern = Pattern::parse(source).map_err(|problem| MessageProblem::ParameterSyntax { parameter, problem })?;
     if PARAMETER_CHARS_MAX < pattern.chars_min() {
         return Err(MessageProblem::ParameterTooLong { parameter });
     }

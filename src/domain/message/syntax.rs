@@ -6,8 +6,8 @@
 use std::iter::Peekable;
 use std::str::Chars;
 
-use super::variables::{Variables, is_name};
 use super::RenderProblem;
+use super::variables::{Variables, is_name};
 use crate::domain::recipient::{Recipient, RecipientKind};
 
 /// The variable that every recipient with a phone number brings along.
@@ -81,7 +81,10 @@ impl std::fmt::Debug for Part {
 impl Pattern {
     /// Reads all placeholders of `source`.
     pub(super) fn parse(source: &str) -> Result<Self, SyntaxProblem> {
-        let mut reader = Reader { chars: source.chars().peekable(), n_read: 0 };
+        let mut reader = Reader {
+            chars: source.chars().peekable(),
+            n_read: 0,
+        };
         let mut pieces = Vec::new();
         let mut parts = Vec::new();
         loop {
@@ -140,21 +143,18 @@ impl Pattern {
         };
         let lengths = self.pieces.iter().map(|piece| match piece {
             Piece::Part(part) => length(part),
-            Piece::Variants(variants) => {
-                variants.iter().map(|parts| parts.iter().map(length).sum()).min().unwrap_or(0)
-            }
+            Piece::Variants(variants) => variants
+                .iter()
+                .map(|parts| parts.iter().map(length).sum())
+                .min()
+                .unwrap_or(0),
         });
         lengths.sum()
     }
 }
 
 impl Part {
-    fn render(
-        &self,
-        variables: &Variables,
-        recipient: &Recipient,
-        rendered: &mut String,
-    ) -> Result<(), RenderProblem> {
+    fn render(&self, variables: &Variables, recipient: &Recipient, rendered: &mut String) -> Result<(), RenderProblem> {
         match self {
             Self::Text(text) => rendered.push_str(text),
             Self::Variable { name, default } => {
@@ -283,7 +283,10 @@ impl Reader<'_> {
         if !is_name(name) {
             return Err(SyntaxFault::BadName.at(position));
         }
-        Ok(Part::Variable { name: name.into(), default: default.map(String::into_boxed_str) })
+        Ok(Part::Variable {
+            name: name.into(),
+            default: default.map(String::into_boxed_str),
+        })
     }
 
     /// Tells whether the brace just read and the next one open a variable. Of three braces the

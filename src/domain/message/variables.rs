@@ -26,7 +26,9 @@ pub enum VariablesProblem {
     #[error("A recipient has at most {VARIABLES_MAX} variables.")]
     TooMany,
     /// The name could not be written in a message.
-    #[error("A variable's name has 1 to {NAME_CHARS_MAX} characters, none of them a brace, a bar, a backslash or a control character.")]
+    #[error(
+        "A variable's name has 1 to {NAME_CHARS_MAX} characters, none of them a brace, a bar, a backslash or a control character."
+    )]
     BadName,
     /// The value is too long.
     #[error("The value of the variable {name} is longer than {VALUE_CHARS_MAX} characters.")]
@@ -62,7 +64,8 @@ impl Variables {
     pub fn get(&self, name: &str) -> Option<&str> {
         let same_but_case = || {
             let mut all = self.0.iter();
-            all.find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+            all.find(|(key, _)| key.eq_ignore_ascii_case(name))
+                .map(|(_, value)| value)
         };
         self.0.get(name).or_else(same_but_case).map(String::as_str)
     }

@@ -80,7 +80,9 @@ pub enum RecipientProblem {
         position: usize,
     },
     /// A spreadsheet kept the first digits only.
-    #[error("Valid phone number is required: a spreadsheet has shortened it; format the column as text and export again.")]
+    #[error(
+        "Valid phone number is required: a spreadsheet has shortened it; format the column as text and export again."
+    )]
     Shortened,
     /// Starts with a zero.
     #[error("Valid phone number is required: write it with its country code, not with a leading 0.")]
@@ -228,7 +230,7 @@ impl<'de> Deserialize<'de> for Recipient {
                 Recipient::parse(text).map_err(E::custom)
             }
 
-            // Said by hand: the usual words would repeat the number.
+            // Numbers are refused by hand: the usual words would repeat them.
             fn visit_u64<E: de::Error>(self, _: u64) -> Result<Recipient, E> {
                 Err(E::custom("Phone numbers are given as text, in quotes."))
             }
@@ -242,7 +244,7 @@ impl<'de> Deserialize<'de> for Recipient {
             }
         }
 
-        deserializer.deserialize_str(Visitor)
+        deserializer.deserialize_any(Visitor)
     }
 }
 
@@ -255,7 +257,10 @@ impl PhoneDigits {
         }
         let mut bytes = [0; PHONE_DIGITS_MAX];
         bytes[..digits.len()].copy_from_slice(digits);
-        Some(Self { len: u8::try_from(digits.len()).ok()?, bytes })
+        Some(Self {
+            len: u8::try_from(digits.len()).ok()?,
+            bytes,
+        })
     }
 
     fn as_str(&self) -> &str {

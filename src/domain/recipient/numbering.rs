@@ -19,8 +19,7 @@ use super::RecipientProblem;
 const MEXICO: u16 = 52;
 
 /// Plans by country code. Codes are prefix-free, so the first that fits is the only one.
-static CODES: LazyLock<Vec<Option<CallingCode>>> =
-    LazyLock::new(|| (0..1_000).map(CallingCode::load).collect());
+static CODES: LazyLock<Vec<Option<CallingCode>>> = LazyLock::new(|| (0..1_000).map(CallingCode::load).collect());
 
 /// All regions that share a country code.
 struct CallingCode {
@@ -84,7 +83,10 @@ impl CallingCode {
         let mut regions = DATABASE.by_code(&code)?;
         // The main region's pattern covers nearly all numbers, so the others are rarely compiled.
         regions.sort_by_key(|region| !region.is_main_country_for_code());
-        Some(Self { code, regions: regions.into_iter().map(Region::load).collect() })
+        Some(Self {
+            code,
+            regions: regions.into_iter().map(Region::load).collect(),
+        })
     }
 
     fn has_number(&self, national: &[u8]) -> bool {
@@ -153,7 +155,10 @@ impl Region {
 
 /// Returns the bit that stands for a length; none for lengths that no number has.
 fn length_bit(n_digits: usize) -> u32 {
-    u32::try_from(n_digits).ok().and_then(|shift| 1_u32.checked_shl(shift)).unwrap_or(0)
+    u32::try_from(n_digits)
+        .ok()
+        .and_then(|shift| 1_u32.checked_shl(shift))
+        .unwrap_or(0)
 }
 
 #[cfg(test)]

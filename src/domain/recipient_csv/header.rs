@@ -4,7 +4,7 @@
 
 use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
 
-use super::{Lines, is_line_end};
+use super::lines::{Lines, is_line_end};
 use crate::domain::message::Variables;
 
 /// Names of the column that holds the address, most telling first; letter case, spaces, dashes
@@ -39,8 +39,13 @@ pub enum FileProblem {
     /// The first line does not end where it should.
     #[error("The first line is longer than {HEADER_BYTES_MAX} bytes: it must name the columns.")]
     HeaderTooLong,
+    /// The first line does not end at all.
+    #[error("A quote is opened in the first line and not closed.")]
+    OpenQuote,
     /// No column for the address.
-    #[error("The file has no phone column: its first line must name the columns, one of them phone, to, number, phonenumber or mobile.")]
+    #[error(
+        "The file has no phone column: its first line must name the columns, one of them phone, to, number, phonenumber or mobile."
+    )]
     NoPhoneColumn,
     /// More columns than a recipient may have variables.
     #[error("The file has {found} columns; it may have {COLUMNS_MAX}.")]
@@ -55,7 +60,9 @@ pub enum FileProblem {
         name: String,
     },
     /// A name that no message could use.
-    #[error("Column {column} cannot be a variable: its name is too long or has a brace, bar, backslash or control character.")]
+    #[error(
+        "Column {column} cannot be a variable: its name is too long or has a brace, bar, backslash or control character."
+    )]
     BadColumn {
         /// Which one, counted from 1.
         column: usize,
@@ -98,6 +105,9 @@ impl HeaderLine {
         if self.is_blank() {
             return Err(FileProblem::Empty);
         }
+        if self.in_quotes {
+            return Err(FileProblem::OpenQuote);
+        }
         let splits = DELIMITERS.map(|delimiter| (delimiter, split(self.text(), delimiter)));
         // The delimiter that shows a phone column is the right one; a name may hold the others.
         let has_phone = |names: &[Vec<u8>]| names.iter().any(|name| phone_rank(name).is_some());
@@ -117,7 +127,9 @@ impl HeaderLine {
     /// Tells whether a quote here opens a field, or is the second of a doubled one; elsewhere it is
     /// a character like any other.
     fn at_field_start(&self) -> bool {
-        self.text().last().is_none_or(|before| DELIMITERS.contains(before) || *before == b'"')
+        self.text()
+            .last()
+            .is_none_or(|before| DELIMITERS.contains(before) || *before == b'"')
     }
 
     fn text(&self) -> &[u8] {
@@ -142,7 +154,10 @@ impl Columns {
         if COLUMNS_MAX < names.len() {
             return Err(FileProblem::TooManyColumns { found: names.len() });
         }
-        let ranks = names.iter().enumerate().filter_map(|(at, name)| Some((phone_rank(name)?, at)));
+        let ranks = names
+            .iter()
+            .enumerate()
+            .filter_map(|(at, name)| Some((phone_rank(name)?, at)));
         let (_, phone) = ranks.min().ok_or(FileProblem::NoPhoneColumn)?;
         let mut variables = Vec::with_capacity(names.len());
         let mut seen = Variables::default();
@@ -157,10 +172,15 @@ impl Columns {
                 return Err(FileProblem::DuplicateColumn { name });
             }
             let column = at + 1;
-            seen.insert(name, String::new()).map_err(|_| FileProblem::BadColumn { column })?;
+            seen.insert(name, String::new())
+                .map_err(|_| FileProblem::BadColumn { column })?;
             variables.push(Some(name.to_owned()));
         }
-        Ok(Self { delimiter, phone, variables })
+        Ok(Self {
+            delimiter,
+            phone,
+            variables,
+        })
     }
 
     /// Returns how many fields each row has.
@@ -226,6 +246,11 @@ fn split(line: &[u8], delimiter: u8) -> Vec<Vec<u8>> {
 /// Returns how telling a name is for the phone column, less being better.
 fn phone_rank(name: &[u8]) -> Option<usize> {
     let counts = |byte: &u8| !matches!(byte, b' ' | b'-' | b'_' | b'\t');
-    let plain: Vec<u8> = name.iter().copied().filter(counts).map(|byte| byte.to_ascii_lowercase()).collect();
+    let plain: Vec<u8> = name
+        .iter()
+        .copied()
+        .filter(counts)
+        .map(|byte| byte.to_ascii_lowercase())
+        .collect();
     PHONE_NAMES.iter().position(|known| known.as_bytes() == plain)
 }

@@ -6,6 +6,7 @@
 //! Finds no duplicates (the store does) and never holds more than one row.
 
 mod header;
+mod lines;
 mod report;
 #[cfg(test)]
 mod tests;
@@ -14,8 +15,9 @@ use std::str;
 
 use csv_core::{ReadRecordResult, Reader};
 
-use self::header::{Columns, HeaderLine};
 pub use self::header::FileProblem;
+use self::header::{Columns, HeaderLine};
+use self::lines::{Lines, is_line_end, up_to_line_end};
 pub use self::report::{ImportReport, LineProblem, PROBLEMS_MAX};
 use crate::domain::message::{Variables, VariablesProblem};
 use crate::domain::recipient::{Recipient, RecipientProblem};
@@ -97,7 +99,10 @@ impl RecipientCsv {
     /// Makes a reader that stands before the first byte of a file.
     #[must_use]
     pub fn new() -> Self {
-        Self { lines: Lines::default(), stage: Stage::Header(HeaderLine::default()) }
+        Self {
+            lines: Lines::default(),
+            stage: Stage::Header(HeaderLine::default()),
+        }
     }
 
     /// Takes the next bytes of the file and gives each row that they complete to `sink`.
@@ -108,7 +113,10 @@ impl RecipientCsv {
     pub fn feed(&mut self, chunk: &[u8], sink: &mut impl FnMut(Row)) -> Result<(), FileProblem> {
         let mut rest = chunk;
         if let Stage::Header(header) = &mut self.stage {
-            let Some(n_taken) = header.take(rest, &mut self.lines).map_err(|problem| self.fail(problem))? else {
+            let Some(n_taken) = header
+                .take(rest, &mut self.lines)
+                .map_err(|problem| self.fail(problem))?
+            else {
                 return Ok(());
             };
             rest = &rest[n_taken..];
@@ -159,36 +167,6 @@ impl Default for RecipientCsv {
     }
 }
 
-/// Counts physical lines, which end in LF, CRLF or CR.
-struct Lines {
-    /// The line on which the next byte stands.
-    line: u64,
-    after_cr: bool,
-}
-
-impl Default for Lines {
-    fn default() -> Self {
-        Self { line: 1, after_cr: false }
-    }
-}
-
-impl Lines {
-    /// Goes past one byte.
-    fn pass(&mut self, byte: u8) {
-        let ends_line = byte == b'\r' || (byte == b'\n' && !self.after_cr);
-        self.line += u64::from(ends_line);
-        self.after_cr = byte == b'\r';
-    }
-
-    /// Goes past bytes of which only the last can end a line.
-    fn pass_slice(&mut self, bytes: &[u8]) {
-        if let [.., last] = bytes {
-            self.after_cr &= bytes.len() == 1;
-            self.pass(*last);
-        }
-    }
-}
-
 /// The part of a file below its header.
 struct Rows {
     reader: Reader,
@@ -207,9 +185,13 @@ struct Rows {
 /// Where in a row the next byte stands.
 enum Position {
     Between,
-    Inside { first_line: u64 },
+    Inside {
+        first_line: u64,
+    },
     /// In the last physical line of a row that is too long.
-    Skipping { first_line: u64 },
+    Skipping {
+        first_line: u64,
+    },
 }
 
 impl Rows {
@@ -244,8 +226,13 @@ impl Rows {
                     lines.pass_slice(&rest[..n_taken]);
                     let n_lines = lines.line - first_line;
                     if matches!(self.at, Position::Inside { .. }) && ROW_LINES_MAX <= n_lines {
-                        let problem = RowProblem::OpenQuote { last_line: lines.line - 1 };
-                        sink(Row::Bad { line: first_line, problem });
+                        let problem = RowProblem::OpenQuote {
+                            last_line: lines.line - 1,
+                        };
+                        sink(Row::Bad {
+                            line: first_line,
+                            problem,
+                        });
                         self.restart();
                     }
                     rest = &rest[n_taken..];
@@ -256,7 +243,10 @@ impl Rows {
                     lines.pass_slice(slice);
                     if slice.last().copied().is_some_and(is_line_end) {
                         let problem = RowProblem::TooLong { last_line: line };
-                        sink(Row::Bad { line: first_line, problem });
+                        sink(Row::Bad {
+                            line: first_line,
+                            problem,
+                        });
                         self.restart();
                     }
                     rest = &rest[slice.len()..];
@@ -274,11 +264,17 @@ impl Rows {
                 self.read(b"\n", first_line, sink);
                 if matches!(self.at, Position::Inside { .. }) {
                     let problem = RowProblem::OpenQuote { last_line };
-                    sink(Row::Bad { line: first_line, problem });
+                    sink(Row::Bad {
+                        line: first_line,
+                        problem,
+                    });
                 }
             }
             Position::Skipping { first_line } => {
-                sink(Row::Bad { line: first_line, problem: RowProblem::TooLong { last_line } });
+                sink(Row::Bad {
+                    line: first_line,
+                    problem: RowProblem::TooLong { last_line },
+                });
             }
         }
         self.restart();
@@ -322,7 +318,11 @@ impl Rows {
             return None;
         }
         Some(match self.read_fields() {
-            Ok((recipient, variables)) => Row::Good { line, recipient, variables },
+            Ok((recipient, variables)) => Row::Good {
+                line,
+                recipient,
+                variables,
+            },
             Err(problem) => Row::Bad { line, problem },
         })
     }
@@ -344,7 +344,9 @@ impl Rows {
             }
             let value = field.trim();
             if let (Some(name), false) = (self.columns.variable(at), value.is_empty()) {
-                variables.insert(name, value.to_owned()).map_err(RowProblem::Variables)?;
+                variables
+                    .insert(name, value.to_owned())
+                    .map_err(RowProblem::Variables)?;
             }
         }
         Ok((recipient.map_err(RowProblem::Recipient)?, variables))
@@ -362,14 +364,4 @@ impl Rows {
         self.reader = self.columns.reader();
         self.begin_row();
     }
-}
-
-fn is_line_end(byte: u8) -> bool {
-    matches!(byte, b'\n' | b'\r')
-}
-
-/// Returns the bytes up to and with the first end of a line, or all.
-fn up_to_line_end(bytes: &[u8]) -> &[u8] {
-    let end = bytes.iter().position(|&byte| is_line_end(byte));
-    end.map_or(bytes, |at| &bytes[..=at])
 }

@@ -78,6 +78,7 @@
 //! names no idempotency key, only `biz_opaque_callback_data`, which comes back in receipts.
 
 mod file;
+mod section;
 
 use std::collections::HashMap;
 use std::sync::Arc;

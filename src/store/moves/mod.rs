@@ -3,9 +3,9 @@
 //! Every move goes through [`DeliveryState::apply`]; what comes out is the rows that changed and
 //! the counters that move with them. Does no I/O: [`write`] reads the rows and writes the result.
 
-mod write;
 #[cfg(test)]
 mod tests;
+mod write;
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -46,14 +46,19 @@ impl DeliveryRow {
         } else {
             self.settled_at_ms = None;
         }
-        if matches!(state, DeliveryState::Sent | DeliveryState::Delivered | DeliveryState::Read) {
+        if matches!(
+            state,
+            DeliveryState::Sent | DeliveryState::Delivered | DeliveryState::Read
+        ) {
             (self.class, self.reason, self.provider_code) = (None, None, None);
         }
     }
 
     /// Cancels it if it is pending; `true` when it was.
     fn cancel(&mut self, at_ms: i64) -> bool {
-        let Some(next) = self.state.apply(DeliveryEvent::Cancelled) else { return false };
+        let Some(next) = self.state.apply(DeliveryEvent::Cancelled) else {
+            return false;
+        };
         self.move_to(next, at_ms);
         true
     }
@@ -115,7 +120,9 @@ pub(crate) struct Moves<'a> {
 }
 
 fn find(rows: &mut [Moving], delivery_id: DeliveryId) -> Option<&mut DeliveryRow> {
-    let index = rows.binary_search_by_key(&delivery_id, |moving| moving.was.delivery_id).ok()?;
+    let index = rows
+        .binary_search_by_key(&delivery_id, |moving| moving.was.delivery_id)
+        .ok()?;
     Some(&mut rows[index].now)
 }
 
@@ -123,8 +130,18 @@ impl<'a> Moves<'a> {
     /// Starts from rows that the transaction has locked.
     pub(crate) fn of(mut rows: Vec<DeliveryRow>, cancelled: HashSet<CampaignId>) -> Self {
         rows.sort_unstable_by_key(|row| row.delivery_id);
-        let rows = rows.into_iter().map(|row| Moving { was: row.clone(), now: row }).collect();
-        Self { rows, cancelled, ..Self::default() }
+        let rows = rows
+            .into_iter()
+            .map(|row| Moving {
+                was: row.clone(),
+                now: row,
+            })
+            .collect();
+        Self {
+            rows,
+            cancelled,
+            ..Self::default()
+        }
     }
 
     /// Takes in all of a batch; returns the begins that hold.
@@ -156,9 +173,13 @@ impl<'a> Moves<'a> {
         let mut in_order: Vec<&Receipt> = receipts.iter().collect();
         in_order.sort_by_key(|receipt| (receipt.kind, receipt.at_ms));
         for receipt in in_order {
-            let Some(row) = find(&mut self.rows, receipt.delivery_id) else { continue };
+            let Some(row) = find(&mut self.rows, receipt.delivery_id) else {
+                continue;
+            };
             row.note(receipt);
-            let Some(next) = row.state.apply(DeliveryEvent::Receipt(receipt.kind)) else { continue };
+            let Some(next) = row.state.apply(DeliveryEvent::Receipt(receipt.kind)) else {
+                continue;
+            };
             row.move_to(next, receipt.at_ms);
             if next == DeliveryState::Failed {
                 row.blame_receipt(receipt);
@@ -169,11 +190,15 @@ impl<'a> Moves<'a> {
 
     /// Settles a pending delivery without an attempt; one that is not pending stays as it is.
     fn dismiss(&mut self, dismissal: &Dismissal) {
-        let Some(row) = find(&mut self.rows, dismissal.delivery_id) else { return };
+        let Some(row) = find(&mut self.rows, dismissal.delivery_id) else {
+            return;
+        };
         if row.state != DeliveryState::Pending {
             return;
         }
-        let Some(next) = row.state.apply(dismissal.event) else { return };
+        let Some(next) = row.state.apply(dismissal.event) else {
+            return;
+        };
         row.move_to(next, dismissal.at_ms);
         row.class = dismissal.class;
         row.reason = Some(dismissal.reason.as_str().to_owned());
@@ -182,14 +207,18 @@ impl<'a> Moves<'a> {
 
     /// Begins an attempt; `true` when it may be made, also when this very entry began it before.
     fn begin(&mut self, begin: &'a Begin) -> bool {
-        let Some(row) = find(&mut self.rows, begin.delivery_id) else { return false };
+        let Some(row) = find(&mut self.rows, begin.delivery_id) else {
+            return false;
+        };
         if row.state == DeliveryState::Sending && row.n_attempts == begin.attempt_no {
             return true;
         }
         if row.n_attempts.checked_add(1) != Some(begin.attempt_no) {
             return false;
         }
-        let Some(next) = row.state.apply(DeliveryEvent::AttemptStarted) else { return false };
+        let Some(next) = row.state.apply(DeliveryEvent::AttemptStarted) else {
+            return false;
+        };
         row.n_attempts = begin.attempt_no;
         row.move_to(next, begin.started_at_ms);
         self.attempts.push(begin);
@@ -198,20 +227,25 @@ impl<'a> Moves<'a> {
 
     /// Ends an attempt. The outcome is kept even where a receipt was faster.
     fn end(&mut self, end: &'a End) {
-        let Some(row) = find(&mut self.rows, end.delivery_id) else { return };
+        let Some(row) = find(&mut self.rows, end.delivery_id) else {
+            return;
+        };
         if row.n_attempts < end.attempt_no {
             return;
         }
         self.outcomes.push(end);
         if let Ended::Outcome(Outcome::Accepted { provider_message_id }) = &end.ended {
-            row.provider_message_id.get_or_insert_with(|| provider_message_id.clone());
+            row.provider_message_id
+                .get_or_insert_with(|| provider_message_id.clone());
             row.sent_at_ms.get_or_insert(end.ended_at_ms);
         }
         let event = match &end.ended {
             Ended::Withdrawn => DeliveryEvent::AttemptWithdrawn,
             Ended::Outcome(outcome) => outcome.event(),
         };
-        let Some(next) = row.state.apply(event).filter(|_| row.n_attempts == end.attempt_no) else { return };
+        let Some(next) = row.state.apply(event).filter(|_| row.n_attempts == end.attempt_no) else {
+            return;
+        };
         row.move_to(next, end.ended_at_ms);
         if let Ended::Outcome(outcome) = &end.ended
             && let Some(failure) = outcome.failure()
@@ -245,7 +279,9 @@ impl<'a> Moves<'a> {
             if self.cancelled.contains(&row.campaign_id) {
                 continue;
             }
-            let Some(next) = row.state.apply(DeliveryEvent::Requeued) else { continue };
+            let Some(next) = row.state.apply(DeliveryEvent::Requeued) else {
+                continue;
+            };
             row.move_to(next, 0);
             row.due_at_ms = 0;
             let seq = lowest.entry((row.session_id, row.campaign_id)).or_insert(row.seq);

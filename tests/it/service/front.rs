@@ -1,0 +1,142 @@
+//! All services over one store, with a clock that stands and a gateway that says what it is told.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use actiwapi_dispatcher::clock::{Clock, ManualClock, Moment};
+use actiwapi_dispatcher::domain::campaign::OnUnknown;
+use actiwapi_dispatcher::domain::id::{CampaignId, SessionId, TenantId};
+use actiwapi_dispatcher::domain::message::{MessageSpec, Variables};
+use actiwapi_dispatcher::domain::pacing::Pacing;
+use actiwapi_dispatcher::error::Error;
+use actiwapi_dispatcher::notice::{Notice, NoticeReader, notices};
+use actiwapi_dispatcher::service::access_token::{JwtKey, JwtKeys};
+use actiwapi_dispatcher::service::auth::{LoggedIn, Registration};
+use actiwapi_dispatcher::service::campaigns::{NewCampaign, RecipientInput};
+use actiwapi_dispatcher::service::password::PasswordCost;
+use actiwapi_dispatcher::service::sessions::{ConnectOutcome, NewSession};
+use actiwapi_dispatcher::service::{AuthSettings, Connector, ServiceSettings, Services, SessionSettings, Tools};
+use actiwapi_dispatcher::store::Store;
+use actiwapi_dispatcher::store::sessions::SessionRecord;
+use futures::FutureExt;
+
+use crate::support::seed::NOW_MS;
+
+pub(crate) const ACCESS_LIFETIME: Duration = Duration::from_secs(7 * 24 * 3600);
+pub(crate) const REFRESH_LIFETIME: Duration = Duration::from_secs(30 * 24 * 3600);
+
+pub(crate) struct Front {
+    pub(crate) store: Store,
+    pub(crate) clock: ManualClock,
+    pub(crate) services: Services,
+    pub(crate) gateway: Arc<Gateway>,
+    reader: NoticeReader,
+}
+
+/// Answers every connection with what was set last.
+#[derive(Debug)]
+pub(crate) struct Gateway(pub(crate) Mutex<ConnectOutcome>);
+
+impl Connector for Gateway {
+    fn connect(&self, _: &SessionRecord) -> ConnectOutcome {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+impl Front {
+    pub(crate) fn new(store: Store) -> Self {
+        let clock = ManualClock::at(Moment::from_ms(NOW_MS));
+        let (writer, reader) = notices();
+        let tools = Tools { store: store.clone(), clock: Clock::Manual(clock.clone()), notices: writer };
+        let secret = "a secret of tests, thirty-two bytes or more".into();
+        let settings = ServiceSettings {
+            auth: AuthSettings {
+                jwt_keys: JwtKeys { current: JwtKey { kid: "1".to_owned(), secret }, previous: vec![] },
+                access_token_lifetime: ACCESS_LIFETIME,
+                refresh_token_lifetime: REFRESH_LIFETIME,
+                password_cost: PasswordCost { memory_kib: 8, passes: 1 },
+            },
+            sessions: SessionSettings {
+                default_pacing: Pacing::new(30.0, 2).unwrap(),
+                assigns_phone_number_id: true,
+            },
+        };
+        let gateway = Arc::new(Gateway(Mutex::new(ConnectOutcome::Connected)));
+        let services = Services::new(tools, settings, gateway.clone());
+        Self { store, clock, services, gateway, reader }
+    }
+
+    /// Registers a tenant.
+    pub(crate) async fn register(&self, email: &str) -> Result<LoggedIn, Error> {
+        let registration = Registration {
+            name: "Ana".to_owned(),
+            email: email.to_owned(),
+            password: "correct horse".into(),
+            business_name: "Ana's Tea".to_owned(),
+        };
+        self.services.auth.register(registration).await
+    }
+
+    pub(crate) async fn tenant(&self) -> TenantId {
+        let email = format!("{}@example.com", TenantId::generate());
+        self.register(&email).await.unwrap().user.tenant_id
+    }
+
+    pub(crate) async fn session(&self, tenant_id: TenantId) -> SessionId {
+        let new = NewSession { name: "Shop".to_owned(), ..NewSession::default() };
+        self.services.sessions.create(tenant_id, new).await.unwrap().id
+    }
+
+    pub(crate) async fn connected_session(&self, tenant_id: TenantId) -> SessionId {
+        let id = self.session(tenant_id).await;
+        self.services.sessions.connect(tenant_id, id).await.unwrap();
+        id
+    }
+
+    /// Makes a draft over some sessions, with recipients.
+    pub(crate) async fn campaign(&self, tenant_id: TenantId, sessions: &[SessionId], n_recipients: u64) -> CampaignId {
+        let new = NewCampaign { recipients: recipients(0..n_recipients), ..campaign(sessions) };
+        self.services.campaigns.create(tenant_id, new).await.unwrap().0.id
+    }
+
+    /// Returns the notices left since the last call.
+    pub(crate) fn notices(&mut self) -> Vec<Notice> {
+        std::iter::from_fn(|| self.reader.next().now_or_never().flatten()).collect()
+    }
+}
+
+pub(crate) fn campaign(sessions: &[SessionId]) -> NewCampaign {
+    NewCampaign {
+        name: "Spring".to_owned(),
+        session_ids: sessions.to_vec(),
+        message: MessageSpec::Text { text: "Hello {{name|there}}".to_owned() },
+        on_unknown: OnUnknown::Quarantine,
+        expires_at: None,
+        recipients: vec![],
+    }
+}
+
+pub(crate) fn phone(n: u64) -> String {
+    (919_800_000_000 + n).to_string()
+}
+
+pub(crate) fn recipients(numbers: impl IntoIterator<Item = u64>) -> Vec<RecipientInput> {
+    let input = |n| RecipientInput { phone: phone(n), variables: Variables::default() };
+    numbers.into_iter().map(input).collect()
+}
+
+/// Returns the fields that an error complains about, in order.
+pub(crate) fn fields<T: std::fmt::Debug>(result: Result<T, Error>) -> Vec<String> {
+    match result {
+        Err(Error::Validation(problems)) => problems.into_iter().map(|problem| problem.field.into_owned()).collect(),
+        other => panic!("not a validation error: {other:?}"),
+    }
+}
+
+/// Returns the message of a conflict.
+pub(crate) fn conflict<T: std::fmt::Debug>(result: Result<T, Error>) -> String {
+    match result {
+        Err(Error::Conflict { message, .. }) => message.into_owned(),
+        other => panic!("not a conflict: {other:?}"),
+    }
+}

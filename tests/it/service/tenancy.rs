@@ -1,0 +1,80 @@
+//! Another tenant's things are not there: for every method that takes an id.
+
+use actiwapi_dispatcher::domain::campaign::CampaignState;
+use actiwapi_dispatcher::domain::session::SessionState;
+use actiwapi_dispatcher::error::Error;
+use actiwapi_dispatcher::service::messages::NewText;
+use actiwapi_dispatcher::service::sessions::SessionChange;
+use actiwapi_dispatcher::store::Store;
+use actiwapi_dispatcher::store::campaign_moves::Move;
+use actiwapi_dispatcher::store::messages::ExportCursor;
+use actiwapi_dispatcher::store::page::PageRequest;
+
+use super::front::{Front, campaign, fields, recipients};
+use crate::support::db::store_contract;
+use crate::support::seed::NOW_MS;
+
+store_contract!(foreign_ids_are_not_found, foreign_rows_are_not_changed);
+
+fn is_not_found<T: std::fmt::Debug>(what: &str, result: Result<T, Error>) {
+    assert!(matches!(result, Err(Error::NotFound(_))), "{what}: {result:?}");
+}
+
+async fn foreign_ids_are_not_found(store: Store) {
+    let front = Front::new(store);
+    let (owner, thief) = (front.tenant().await, front.tenant().await);
+    let session = front.connected_session(owner).await;
+    let id = front.campaign(owner, &[session], 3).await;
+    let text = || NewText { session_id: session, to: "919800000001".to_owned(), text: "x".to_owned() };
+    let message = front.services.messages.send_text(owner, text()).await.unwrap().id;
+    let (sessions, campaigns) = (&front.services.sessions, &front.services.campaigns);
+
+    is_not_found("connect", sessions.connect(thief, session).await);
+    is_not_found("update", sessions.update(thief, session, SessionChange::default()).await);
+    is_not_found("add", campaigns.add_recipients(thief, id, recipients(9..10)).await);
+    is_not_found("import", campaigns.import_recipients(thief, id).await);
+    is_not_found("start", campaigns.start(thief, id).await);
+    is_not_found("pause", campaigns.pause(thief, id).await);
+    is_not_found("resume", campaigns.resume(thief, id).await);
+    is_not_found("cancel", campaigns.cancel(thief, id).await);
+    is_not_found("send", front.services.messages.send_text(thief, text()).await);
+    assert_eq!(fields(campaigns.create(thief, campaign(&[session])).await), ["sessionIds[0]"]);
+
+    let (store, page) = (&front.store, PageRequest::default());
+    assert_eq!(store.sessions().find(thief, session).await.unwrap(), None);
+    assert_eq!(store.sessions().known(thief, &[session]).await.unwrap(), []);
+    assert_eq!(store.sessions().list(thief, page).await.unwrap().total, 0);
+    assert_eq!(store.campaigns().find(thief, id).await.unwrap(), None);
+    assert_eq!(store.campaigns().session_ids(thief, id).await.unwrap(), []);
+    assert_eq!(store.campaigns().session_states(thief, id).await.unwrap(), []);
+    assert_eq!(store.campaigns().list(thief, None, page).await.unwrap().total, 0);
+    assert_eq!(store.campaign_recipients().list(thief, id, page).await.unwrap(), None);
+    assert_eq!(store.messages().find(thief, message).await.unwrap(), None);
+    assert_eq!(store.messages().timeline(thief, message).await.unwrap(), None);
+    assert_eq!(store.messages().export(thief, id, ExportCursor::START).await.unwrap(), None);
+}
+
+async fn foreign_rows_are_not_changed(store: Store) {
+    let front = Front::new(store);
+    let (owner, thief) = (front.tenant().await, front.tenant().await);
+    let session = front.connected_session(owner).await;
+    let id = front.campaign(owner, &[session], 3).await;
+    let (store, services) = (&front.store, &front.services);
+    let before = (store.sessions().find(owner, session).await.unwrap(), store.campaigns().find(owner, id).await.unwrap());
+
+    let (from, to) = (SessionState::Connected, SessionState::Banned);
+    assert!(!store.sessions().transition(thief, session, from, to).await.unwrap());
+    assert!(!store.sessions().assign_number(thief, session, "1").await.unwrap());
+    let step = Move { from: CampaignState::Draft, to: CampaignState::Running, at_ms: NOW_MS };
+    assert!(!store.campaigns().transition(thief, id, step).await.unwrap());
+    assert!(!store.campaigns().transition_into_outbox(thief, id, step).await.unwrap());
+    assert!(!store.campaigns().transition_out_of_outbox(thief, id, step).await.unwrap());
+    assert_eq!(store.campaign_recipients().append(thief, id, &[]).await.unwrap(), None);
+    let after = (store.sessions().find(owner, session).await.unwrap(), store.campaigns().find(owner, id).await.unwrap());
+    assert_eq!(before, after);
+
+    // A cancel by the thief must not clear the owner's outbox either.
+    services.campaigns.start(owner, id).await.unwrap();
+    is_not_found("cancel", services.campaigns.cancel(thief, id).await);
+    assert_eq!(store.outbox_next(10).await.unwrap().len(), 1);
+}

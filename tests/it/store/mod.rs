@@ -1,0 +1,19 @@
+//! Contracts of the store: each runs on PostgreSQL and on SQLite.
+
+mod admissions;
+
+mod heads;
+
+mod journal;
+
+mod lanes;
+
+mod outbox;
+
+mod property;
+
+mod receipts;
+
+mod recovery;
+
+mod schema;

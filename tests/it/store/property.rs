@@ -1,0 +1,258 @@
+//! Random sequences of everything the store can do keep the ledger.
+//!
+//! `STORE_SEED=n` runs one seed alone.
+
+use std::collections::HashSet;
+
+use actiwapi_dispatcher::domain::campaign::{CampaignState, OnUnknown};
+use actiwapi_dispatcher::domain::delivery::{DeliveryEvent, DeliveryState};
+use actiwapi_dispatcher::domain::failure::Reason;
+use actiwapi_dispatcher::domain::id::{CampaignId, DeliveryId};
+use actiwapi_dispatcher::domain::job::Job;
+use actiwapi_dispatcher::domain::receipt::ReceiptKind;
+use actiwapi_dispatcher::store::Store;
+use actiwapi_dispatcher::store::admissions::Admission;
+use actiwapi_dispatcher::store::journal::{Dismissal, Ended, JournalBatch};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+use crate::support::db::store_contract;
+use crate::support::journal::{self, Entries};
+use crate::support::seed::{self, Lane, NOW_MS};
+
+store_contract!(any_sequence_keeps_the_ledger);
+
+const SEEDS: u64 = 12;
+const STEPS: usize = 40;
+
+async fn any_sequence_keeps_the_ledger(store: Store) {
+    let only = std::env::var("STORE_SEED").ok().map(|seed| seed.parse().unwrap());
+    for seed in 0..SEEDS {
+        if only.is_some_and(|only: u64| only != seed) {
+            continue;
+        }
+        eprintln!("seed {seed}; repeat it alone with STORE_SEED={seed}");
+        let mut world = World::new(&store, seed).await;
+        for step in 0..STEPS {
+            world.step(&store).await;
+            world.check(&store, &format!("seed {seed}, step {step}")).await;
+        }
+    }
+}
+
+/// What the test knows about the rows.
+struct World {
+    random: StdRng,
+    lanes: Vec<Lane>,
+    campaigns: Vec<CampaignId>,
+    jobs: Vec<(Job, i64)>,
+    deliveries: Vec<(Entries, DeliveryId)>,
+    /// States that were seen and can not be left.
+    reads: HashSet<DeliveryId>,
+    next_seq: i64,
+    now_ms: i64,
+}
+
+impl World {
+    async fn new(store: &Store, seed: u64) -> Self {
+        let lane = seed::lane(store).await;
+        let lanes = vec![lane, seed::another_lane(store, lane.tenant_id).await];
+        let mut campaigns = vec![CampaignId::DIRECT, CampaignId::generate()];
+        for on_unknown in [OnUnknown::Quarantine, OnUnknown::Resend] {
+            campaigns.push(seed::campaign(store, lane.tenant_id, CampaignState::Running, on_unknown).await);
+        }
+        Self {
+            random: StdRng::seed_from_u64(seed),
+            lanes,
+            campaigns,
+            jobs: Vec::new(),
+            deliveries: Vec::new(),
+            reads: HashSet::new(),
+            next_seq: 0,
+            now_ms: NOW_MS,
+        }
+    }
+
+    fn pick<T: Clone>(&mut self, from: &[T]) -> T {
+        from[self.random.random_range(0..from.len())].clone()
+    }
+
+    async fn step(&mut self, store: &Store) {
+        self.now_ms += 10;
+        match self.random.random_range(0..20) {
+            0..4 => self.admit(store).await,
+            4 => drop(store.orphan_in_flight(self.now_ms).await.unwrap()),
+            5 => drop(store.requeue_unknown(self.now_ms - 20, 3).await.unwrap()),
+            6 => {
+                let (campaigns, lanes) = (self.campaigns.clone(), self.lanes.clone());
+                let (campaign_id, session_id) = (self.pick(&campaigns), self.pick(&lanes).session_id);
+                if self.random.random_bool(0.3) && !campaign_id.is_direct() {
+                    seed::set_campaign_state(store, campaign_id, CampaignState::Cancelled).await;
+                }
+                let after_seq = self.random.random_range(-1..=self.next_seq);
+                store
+                    .cancel_pending(campaign_id, session_id, after_seq, 4)
+                    .await
+                    .unwrap();
+            }
+            7 => {
+                let campaign_id = self.campaigns[2];
+                store.finish_if_settled(campaign_id, self.now_ms).await.unwrap();
+            }
+            _ if self.deliveries.is_empty() => self.admit(store).await,
+            _ => self.journal(store).await,
+        }
+    }
+
+    async fn admit(&mut self, store: &Store) {
+        let mut jobs = Vec::new();
+        for _ in 0..self.random.random_range(1..4) {
+            if !self.jobs.is_empty() && self.random.random_bool(0.3) {
+                let known = self.jobs.clone();
+                jobs.push(self.pick(&known));
+                continue;
+            }
+            let (lanes, campaigns) = (self.lanes.clone(), self.campaigns.clone());
+            let (lane, campaign_id) = (self.pick(&lanes), self.pick(&campaigns));
+            let n = self.random.random_range(1..8);
+            let mut job = seed::job(lane, campaign_id, n);
+            if campaign_id == self.campaigns[3] {
+                job.on_unknown = OnUnknown::Resend;
+            }
+            let entries = Entries {
+                session_id: lane.session_id,
+                campaign_id,
+                at_ms: self.now_ms,
+            };
+            self.deliveries
+                .extend(job.deliveries.iter().map(|delivery| (entries, delivery.id)));
+            jobs.push((job, self.next_seq));
+            self.next_seq += 8;
+        }
+        let admissions: Vec<_> = jobs
+            .iter()
+            .map(|(job, first_seq)| Admission {
+                job,
+                first_seq: *first_seq,
+            })
+            .collect();
+        store.admit_jobs(&admissions, self.now_ms).await.unwrap();
+        self.jobs.extend(jobs);
+    }
+
+    async fn journal(&mut self, store: &Store) {
+        let mut batch = JournalBatch::default();
+        for _ in 0..self.random.random_range(1..30) {
+            let known = self.deliveries.clone();
+            let (entries, id) = self.pick(&known);
+            let entries = Entries {
+                at_ms: self.now_ms + self.random.random_range(-5..5),
+                ..entries
+            };
+            let attempt_no = self.random.random_range(1..4);
+            match self.random.random_range(0..10) {
+                0..4 => batch.begins.push(entries.begin(id, attempt_no)),
+                4..7 => {
+                    let ended = [
+                        journal::accepted(),
+                        journal::deferred(),
+                        journal::rejected(),
+                        journal::unknown(),
+                        Ended::Withdrawn,
+                    ];
+                    let ended = self.pick(&ended);
+                    batch.ends.push(entries.end(id, attempt_no, ended));
+                }
+                7 => {
+                    let (event, reason) = (DeliveryEvent::Skipped, Reason::Expired);
+                    let campaign_id = entries.campaign_id;
+                    let at_ms = self.now_ms;
+                    batch.dismissals.push(Dismissal {
+                        delivery_id: id,
+                        campaign_id,
+                        event,
+                        reason,
+                        class: None,
+                        at_ms,
+                    });
+                }
+                _ => {
+                    let kinds = [
+                        ReceiptKind::Sent,
+                        ReceiptKind::Delivered,
+                        ReceiptKind::Read,
+                        ReceiptKind::Failed,
+                    ];
+                    let kind = self.pick(&kinds);
+                    batch.receipts.push(entries.receipt(id, kind));
+                }
+            }
+        }
+        let written = journal::write(store, batch.clone()).await;
+        for id in &written.begun {
+            assert!(batch.begins.iter().any(|begin| begin.delivery_id == *id));
+        }
+        for (campaign_id, counters) in written.counters {
+            assert_eq!(seed::ledger(store, campaign_id).await, counters);
+        }
+        if self.random.random_bool(0.5) {
+            let receipts = batch.receipts.clone();
+            let again = journal::write(
+                store,
+                JournalBatch {
+                    receipts,
+                    ..JournalBatch::default()
+                },
+            )
+            .await;
+            assert_eq!(
+                (again.counters.len(), again.n_receipts_applied),
+                (0, 0),
+                "receipts again"
+            );
+        }
+    }
+
+    async fn check(&mut self, store: &Store, place: &str) {
+        for (campaign_id, stored, counted) in store.recount().await.unwrap() {
+            assert_eq!(stored, counted, "{place}: stored and counted of {campaign_id}");
+            assert_eq!(stored.drift(), 0, "{place}: drift of {campaign_id}");
+        }
+        let read: HashSet<DeliveryId> = self.states(store).await;
+        assert!(self.reads.is_subset(&read), "{place}: a read delivery went back");
+        self.reads = read;
+        let strays = "deliveries d JOIN jobs j ON j.job_id = d.job_id \
+             LEFT JOIN resends r ON r.delivery_id = d.delivery_id LEFT JOIN campaigns c ON c.campaign_id = d.campaign_id \
+             WHERE (r.delivery_id IS NULL) = (d.state = 'unknown' AND j.on_unknown = 'resend') \
+               AND COALESCE(c.state, '') <> 'cancelled'";
+        assert_eq!(
+            seed::count(store, strays).await,
+            0,
+            "{place}: unknown deliveries and the list to send again"
+        );
+        let ended = "attempt_outcomes o LEFT JOIN attempts a ON a.delivery_id = o.delivery_id \
+             AND a.attempt_no = o.attempt_no WHERE a.delivery_id IS NULL";
+        assert_eq!(
+            seed::count(store, ended).await,
+            0,
+            "{place}: outcomes without an attempt"
+        );
+        let open = "deliveries d WHERE d.state = 'sending' AND NOT EXISTS (SELECT 1 FROM attempts a \
+             WHERE a.delivery_id = d.delivery_id AND a.attempt_no = d.n_attempts)";
+        assert_eq!(
+            seed::count(store, open).await,
+            0,
+            "{place}: sending without a durable attempt"
+        );
+    }
+
+    async fn states(&self, store: &Store) -> HashSet<DeliveryId> {
+        let mut read = HashSet::new();
+        for (_, id) in &self.deliveries {
+            if seed::state(store, *id).await == DeliveryState::Read {
+                read.insert(*id);
+            }
+        }
+        read
+    }
+}

@@ -1,0 +1,7 @@
+//! What the integration tests share. Tests nothing itself.
+
+pub(crate) mod db;
+
+pub(crate) mod seed;
+
+pub(crate) mod journal;
