@@ -36,6 +36,12 @@ pub mod shutdown;
 
 pub mod daemon;
 
+pub mod demo;
+
+pub mod bench;
+
+pub mod cli;
+
 #[cfg(feature = "kill-points")]
 pub mod kill_point;
 

@@ -30,7 +30,7 @@ struct Cli {
 
 const EXAMPLES: &str = "\
 Examples:
-  dispatcher demo                            a whole campaign against a simulated provider, in seconds
+  dispatcher demo                            a whole campaign against a simulated provider
   dispatcher demo --serve                    the same, and stays up to be tried out with curl
   dispatcher serve --config dispatcher.toml  the daemon
   dispatcher check-config dispatcher.toml    every mistake in the settings at once
@@ -40,13 +40,9 @@ Exit codes: 0 done, 1 failed or a promise was broken, 2 wrong arguments or setti
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Runs the daemon: REST front, intake, lanes, receipts, and the admin port.
     Serve(serve::ServeArgs),
-    /// Runs a simulated provider that speaks Meta's Cloud API and keeps a ledger of what arrives.
     Simulate(simulate::SimulateArgs),
-    /// Runs a whole campaign on this machine and checks every promise against the provider's ledger.
     Demo(measure::DemoArgs),
-    /// Measures sends per second and processor time per 1,000 messages.
     Bench(measure::BenchArgs),
     /// Brings the schema of the configured database up to date.
     Migrate(ConfigArgs),
@@ -150,9 +146,9 @@ fn wrong_settings(problems: &Problems) -> Failure {
 fn print(bytes: &[u8]) -> Outcome {
     use std::io::Write;
     match std::io::stdout().lock().write_all(bytes) {
-        Err(problem) if problem.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(Failure::Failed(anyhow::Error::new(problem).context("write to standard output")))
-        }
+        Err(problem) if problem.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::Failed(
+            anyhow::Error::new(problem).context("write to standard output"),
+        )),
         _ => Ok(()),
     }
 }

@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::shutdown::{ReadyFile, Shutdown};
 use crate::{daemon, telemetry};
 
-/// Arguments of `serve`.
+/// Runs the daemon: REST front, intake, lanes, receipts, and the admin port.
 ///
 /// Reads built-in defaults, then config/default.toml when it is in the working folder, then --config, then
 /// the environment (DISPATCHER__SECTION__KEY); `check-config` shows what comes out. The first SIGTERM or

@@ -10,8 +10,7 @@ use crate::store::Store;
 
 /// Prints the settled values, secrets as `***`, or every mistake.
 pub(super) fn check_config(file: Option<&Path>) -> Outcome {
-    let (_, text) =
-        Config::load_with_text(&Sources::of_process(file)).map_err(|problems| wrong_settings(&problems))?;
+    let (_, text) = Config::load_with_text(&Sources::of_process(file)).map_err(|problems| wrong_settings(&problems))?;
     print(text.as_bytes())
 }
 
@@ -20,7 +19,9 @@ pub(super) fn migrate(args: &ConfigArgs) -> Outcome {
     let config = args.load()?;
     prepare_folder(&config.store.url)?;
     block_on(async {
-        let store = Store::open(config.store.url.expose(), 1).await.context("open the database")?;
+        let store = Store::open(config.store.url.expose(), 1)
+            .await
+            .context("open the database")?;
         let done = store.migrate().await.context("bring the schema up to date");
         store.close().await;
         done
@@ -30,13 +31,17 @@ pub(super) fn migrate(args: &ConfigArgs) -> Outcome {
 
 /// Prints the OpenAPI document.
 pub(super) fn print_openapi() -> Outcome {
-    let text = crate::api::openapi::document().to_pretty_json().context("write the OpenAPI document")?;
+    let text = crate::api::document()
+        .to_pretty_json()
+        .context("write the OpenAPI document")?;
     print(format!("{text}\n").as_bytes())
 }
 
 /// Makes the folder of an SQLite file.
 pub(super) fn prepare_folder(url: &DatabaseUrl) -> Result<(), Failure> {
-    let Some(folder) = url.sqlite_path().and_then(Path::parent) else { return Ok(()) };
+    let Some(folder) = url.sqlite_path().and_then(Path::parent) else {
+        return Ok(());
+    };
     if folder.as_os_str().is_empty() {
         return Ok(());
     }

@@ -11,7 +11,7 @@ use super::{Failure, Outcome, block_on, print};
 use crate::shutdown::Shutdown;
 use crate::simulator::{self, Faults, Options};
 
-/// Arguments of `simulate`.
+/// Runs a simulated provider that speaks Meta's Cloud API and keeps a ledger of what arrives.
 ///
 /// Accepts POST /vNN.N/{phone-number-id}/messages as Meta's Cloud API does, reports what became of each
 /// message to --callback-url, and shows in GET /ledger every request that arrived, duplicates, and
@@ -86,6 +86,11 @@ pub(super) fn read_faults(path: &Path) -> Result<Faults, Failure> {
     let text = std::fs::read_to_string(path)
         .map_err(|problem| Failure::Usage(format!("{} can not be read: {problem}", path.display())))?;
     Faults::from_toml(&text).map_err(|problems| {
-        Failure::Usage(format!("{} mistakes in {}:\n{}", problems.len(), path.display(), problems.join("\n")))
+        Failure::Usage(format!(
+            "{} mistakes in {}:\n{}",
+            problems.len(),
+            path.display(),
+            problems.join("\n")
+        ))
     })
 }

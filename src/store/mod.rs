@@ -17,6 +17,8 @@ pub mod error;
 
 pub mod migrate;
 
+pub mod scratch;
+
 pub mod sql;
 
 pub mod page;
