@@ -113,8 +113,6 @@ pub const PASSWORD_HASHES_MAX: usize = 2;
 pub const PASSWORD_QUEUE_MAX: usize = 64;
 
 /// Unknown deliveries put back in line at a time: one group commit's worth, 1,000 rows in about 10 ms.
-
-/// Unknown deliveries put back in line at a time: one group commit's worth.
 pub const REQUEUE_ROWS_MAX: u32 = 1_000;
 
 /// Bytes of one JSON body that carries no recipients: 4,096 characters of text at four bytes, escaped

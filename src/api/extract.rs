@@ -4,17 +4,23 @@
 //! once, unknown fields among them. Rules of the business are the services'.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use axum::RequestExt;
 use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
+use bytes::BytesMut;
+use futures::StreamExt;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
+use tokio::sync::OwnedSemaphorePermit;
 
+use super::Shared;
 use super::error::ApiError;
 use crate::error::Problems;
+use crate::limits::SMALL_BODY_BYTES_MAX;
 
 /// The parameters of the path.
 #[derive(Debug, Clone, Copy)]
@@ -45,33 +51,58 @@ pub trait FromFields: Sized {
     fn from_fields(fields: &mut Fields) -> Option<Self>;
 }
 
-impl<T: FromFields, S: Send + Sync> FromRequest<S> for Json<T> {
+impl<T: FromFields> FromRequest<Shared> for Json<T> {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+    async fn from_request(request: Request, front: &Shared) -> Result<Self, ApiError> {
         if !is_json(request.headers()) {
             return Err(ApiError::UnsupportedMediaType("application/json"));
         }
-        let body = body_bytes(request, state).await?;
-        Fields::read(&body).map(Self)
+        let body = WholeBody::read(request, front).await?;
+        Fields::read(&body.bytes).map(Self)
     }
 }
 
-/// Reads the whole body, up to the limit of its route.
-///
-/// # Errors
-/// [`ApiError::TooLarge`] past the limit, [`ApiError::Malformed`] when the client broke off.
-pub async fn body_bytes<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, ApiError> {
-    Bytes::from_request(request, state)
-        .await
-        .map_err(|rejection| match rejection {
-            BytesRejection::FailedToBufferBody(error)
-                if error.status() == axum::http::StatusCode::PAYLOAD_TOO_LARGE =>
-            {
-                ApiError::TooLarge
+/// A body read to its end; a large one holds one of the places for large bodies while it lives.
+pub struct WholeBody {
+    /// What was read.
+    pub bytes: Bytes,
+    _place: Option<OwnedSemaphorePermit>,
+}
+
+impl WholeBody {
+    /// Reads a body, up to the limit of its route.
+    ///
+    /// # Errors
+    /// [`ApiError::TooLarge`] past the limit, [`ApiError::Malformed`] when the client broke off.
+    pub(super) async fn read(request: Request, front: &Shared) -> Result<Self, ApiError> {
+        let mut stream = request.with_limited_body().into_body().into_data_stream();
+        let (mut bytes, mut place) = (BytesMut::new(), None);
+        while let Some(chunk) = stream.next().await {
+            let chunk = chunk.map_err(|error| broken(&error))?;
+            if place.is_none() && SMALL_BODY_BYTES_MAX < bytes.len() + chunk.len() {
+                place = Arc::clone(&front.large_bodies).acquire_owned().await.ok();
             }
-            _ => ApiError::Malformed("The body ended early."),
+            bytes.extend_from_slice(&chunk);
+        }
+        Ok(Self {
+            bytes: bytes.freeze(),
+            _place: place,
         })
+    }
+}
+
+/// Tells a body over the limit of its route from one that broke off.
+#[must_use]
+pub fn broken(error: &axum::Error) -> ApiError {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if error.is::<http_body_util::LengthLimitError>() {
+            return ApiError::TooLarge;
+        }
+        cause = error.source();
+    }
+    ApiError::Malformed("The body ended early.")
 }
 
 /// Tells whether the body says that it is JSON, or says nothing.

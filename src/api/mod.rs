@@ -10,6 +10,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::connect_info::IntoMakeServiceWithConnectInfo;
 use axum::middleware::from_fn;
+use tokio::sync::Semaphore;
 use utoipa::OpenApi as _;
 use utoipa::openapi::OpenApi;
 use utoipa_swagger_ui::{Config, SwaggerUi};
@@ -17,6 +18,7 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 pub use self::context::{ApiSettings, ApiState, CallContext, PartReadiness, Readiness};
 use self::error::ApiError;
 use self::throttle::Throttle;
+use crate::limits::LARGE_BODIES_MAX;
 
 pub mod v1;
 
@@ -46,6 +48,7 @@ pub mod openapi;
 pub struct Front {
     state: ApiState,
     throttle: Throttle,
+    large_bodies: Arc<Semaphore>,
 }
 
 pub(crate) type Shared = Arc<Front>;
@@ -70,6 +73,7 @@ pub fn router(state: ApiState) -> Router {
     let (operations, _) = mounts::mount(v1::routes(&state.settings), openapi::Frame::openapi());
     let front = Arc::new(Front {
         throttle: Throttle::new(state.clock.clone()),
+        large_bodies: Arc::new(Semaphore::new(LARGE_BODIES_MAX)),
         state,
     });
     let router = operations

@@ -3,7 +3,6 @@
 //! Both are open to everybody who knows the secret. A callback is answered only after its receipts are durable; until
 //! then the answer makes the provider send it again.
 
-use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -16,6 +15,7 @@ use crate::api::Shared;
 use crate::api::auth::{equals_secret, is_signed};
 use crate::api::envelope::{ApiResult, Envelope, ok};
 use crate::api::error::{ApiError, Failures, Guarded, OfBody};
+use crate::api::extract::WholeBody;
 use crate::error::Error;
 use crate::limits::CALLBACK_BYTES_MAX;
 use crate::receipts::parse_callback;
@@ -77,7 +77,7 @@ async fn verify_callback_address(
     request_body(content = serde_json::Value, description = "A callback of the Cloud API."),
     responses((status = 200, body = Envelope<TakenView>), Failures, Guarded, OfBody))]
 async fn take_receipts(State(state): State<Shared>, callback: SignedCallback) -> ApiResult<TakenView> {
-    let receipts = parse_callback(&callback.0).map_err(|_| ApiError::Malformed("The body is not a callback."))?;
+    let receipts = parse_callback(&callback.0.bytes).map_err(|_| ApiError::Malformed("The body is not a callback."))?;
     let taken = receipts.len();
     state
         .receipts
@@ -88,7 +88,7 @@ async fn take_receipts(State(state): State<Shared>, callback: SignedCallback) ->
 }
 
 /// A body whose signature was checked over its raw bytes.
-struct SignedCallback(Bytes);
+struct SignedCallback(WholeBody);
 
 impl axum::extract::FromRequest<Shared> for SignedCallback {
     type Rejection = ApiError;
@@ -96,8 +96,8 @@ impl axum::extract::FromRequest<Shared> for SignedCallback {
     async fn from_request(request: axum::extract::Request, state: &Shared) -> Result<Self, ApiError> {
         let secret = state.settings.webhook_app_secret.as_ref().ok_or(Error::Unauthorized)?;
         let signature = signature(request.headers()).ok_or(Error::Unauthorized)?.to_owned();
-        let body = crate::api::extract::body_bytes(request, state).await?;
-        if !is_signed(&body, &signature, secret) {
+        let body = WholeBody::read(request, state).await?;
+        if !is_signed(&body.bytes, &signature, secret) {
             return Err(Error::Unauthorized.into());
         }
         Ok(Self(body))

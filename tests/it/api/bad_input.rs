@@ -1,7 +1,10 @@
 //! Bodies that no operation takes, tried on every operation that takes one.
 
-use actiwapi_dispatcher::limits::SMALL_BODY_BYTES_MAX;
-use axum::body::Body;
+use std::time::Duration;
+
+use actiwapi_dispatcher::api::ApiSettings;
+use actiwapi_dispatcher::limits::{LARGE_BODIES_MAX, SMALL_BODY_BYTES_MAX};
+use axum::body::{Body, Bytes};
 use axum::http::header;
 
 use super::support::{Front, request};
@@ -155,4 +158,45 @@ async fn odd_paths_and_queries_are_refused() {
 fn json_request(method: &str, path: &str, token: &str, body: Vec<u8>) -> axum::http::Request<Body> {
     let request = request(method, path, token).header(header::CONTENT_TYPE, "application/json");
     request.body(Body::from(body)).unwrap()
+}
+
+/// Large bodies that stand still take all their places, and small ones pass by them.
+#[tokio::test]
+async fn small_bodies_do_not_wait_for_large_ones() {
+    let settings = ApiSettings {
+        timeout: Duration::from_secs(2),
+        ..ApiSettings::default()
+    };
+    let front = Front::start_with(settings).await;
+    let token = front.register("ana@example.com").await;
+    let large = || {
+        let begin = futures::stream::iter([Ok::<_, std::io::Error>(Bytes::from(vec![
+            b' ';
+            SMALL_BODY_BYTES_MAX + 1
+        ]))]);
+        let body = Body::from_stream(futures::StreamExt::chain(begin, futures::stream::pending()));
+        front.call(request("POST", "/api/v1/campaigns", &token).body(body).unwrap())
+    };
+    let standing = futures::future::join_all((0..=LARGE_BODIES_MAX).map(|_| large()));
+    let passing = async {
+        for at in 0..5 {
+            let made = front
+                .post(
+                    "/api/whatsapp",
+                    &token,
+                    serde_json::json!({"name": format!("Shop {at}")}),
+                )
+                .await;
+            assert_eq!(made.status, 201);
+        }
+        "passed"
+    };
+    futures::pin_mut!(passing, standing);
+    match futures::future::select(passing, standing).await {
+        futures::future::Either::Left((passed, standing)) => {
+            assert_eq!(passed, "passed");
+            assert!(standing.await.iter().all(|answer| answer.status == 503));
+        }
+        futures::future::Either::Right(_) => panic!("small bodies wait for large ones"),
+    }
 }

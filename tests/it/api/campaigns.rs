@@ -63,72 +63,22 @@ async fn campaigns_are_made_and_shown() {
     assert_eq!(made.data()["expiresAt"], "2199-01-31T08:00:00.000Z");
     let path = format!("/api/campaigns/{}", made.data()["id"].as_str().unwrap());
     assert_eq!(front.get(&path, &token).await.data(), made.data());
-    insta::assert_snapshot!(front.get(&format!("{path}/recipients"), &token).await.golden(), @r#"
-    200
-    {
-      "data": [
-        {
-          "id": "[id]",
-          "phone": "919876543210",
-          "variables": {
-            "name": "Ana"
-          }
-        }
-      ],
-      "pagination": {
-        "limit": 20,
-        "page": 1,
-        "total": 1,
-        "totalPages": 1
-      },
-      "success": true
-    }
-    "#);
-    let listed = front.get("/api/campaigns", &token).await;
-    insta::assert_snapshot!(listed.golden(), @r#"
-    200
-    {
-      "data": [
-        {
-          "counters": {
-            "cancelled": 0,
-            "delivered": 0,
-            "failed": 0,
-            "queued": 0,
-            "read": 0,
-            "sending": 0,
-            "sent": 0,
-            "skipped": 0,
-            "total": 1,
-            "unknown": 0
-          },
-          "createdAt": "[time]",
-          "expiresAt": "[time]",
-          "finishedAt": null,
-          "id": "[id]",
-          "message": {
-            "language": "en_US",
-            "name": "sale_begins",
-            "parameters": [
-              "{{name}}"
-            ],
-            "type": "template"
-          },
-          "name": "Sale",
-          "onUnknown": "resend",
-          "startedAt": null,
-          "status": "draft"
-        }
-      ],
-      "pagination": {
-        "limit": 20,
-        "page": 1,
-        "total": 1,
-        "totalPages": 1
-      },
-      "success": true
-    }
-    "#);
+    let recipients = front.get(&format!("{path}/recipients"), &token).await.json();
+    let shown = recipients["data"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| json!([row["phone"], row["variables"]]));
+    assert_eq!(shown.collect::<Vec<_>>(), [json!(["919876543210", {"name": "Ana"}])]);
+    assert_eq!(recipients["pagination"]["total"], 1);
+    let listed = front.get("/api/campaigns", &token).await.json();
+    let mut expected = made.data();
+    expected.as_object_mut().unwrap().remove("sessionIds");
+    assert_eq!(listed["data"], json!([expected]));
+    assert_eq!(
+        listed["pagination"],
+        json!({"page": 1, "limit": 20, "total": 1, "totalPages": 1})
+    );
 }
 
 #[tokio::test]

@@ -8,19 +8,12 @@ use super::support::Front;
 async fn sessions_are_made_listed_and_shown() {
     let front = Front::start().await;
     let token = front.register("ana@example.com").await;
-    insta::assert_snapshot!(front.get("/api/v1/whatsapp", &token).await.golden(), @r#"
-    200
-    {
-      "data": [],
-      "pagination": {
-        "limit": 20,
-        "page": 1,
-        "total": 0,
-        "totalPages": 0
-      },
-      "success": true
-    }
-    "#);
+    let none = front.get("/api/v1/whatsapp", &token).await.json();
+    assert_eq!(none["data"], json!([]));
+    assert_eq!(
+        none["pagination"],
+        json!({"page": 1, "limit": 20, "total": 0, "totalPages": 0})
+    );
     let made = front.post("/api/v1/whatsapp", &token, json!({"name": "Shop"})).await;
     insta::assert_snapshot!(made.golden(), @r#"
     201
@@ -73,18 +66,12 @@ async fn sessions_are_made_listed_and_shown() {
       "success": true
     }
     "#);
-    insta::assert_snapshot!(front.get(&format!("{path}/status"), &token).await.golden(), @r#"
-    200
-    {
-      "data": {
-        "connected": false,
-        "id": "[id]",
-        "phoneNumber": null,
-        "status": "disconnected"
-      },
-      "success": true
-    }
-    "#);
+    let status = front.get(&format!("{path}/status"), &token).await.data();
+    let id = &made.data()["id"];
+    assert_eq!(
+        status,
+        json!({"id": id, "status": "disconnected", "connected": false, "phoneNumber": null})
+    );
 }
 
 #[tokio::test]

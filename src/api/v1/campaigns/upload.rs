@@ -14,7 +14,7 @@ use futures::{Stream, StreamExt};
 use super::recipients::AddRecipientsBody;
 use crate::api::Shared;
 use crate::api::error::ApiError;
-use crate::api::extract::{Fields, body_bytes, content_type};
+use crate::api::extract::{Fields, WholeBody, broken, content_type};
 use crate::limits::BODY_BYTES_MAX;
 use crate::service::campaigns::RecipientInput;
 use crate::service::recipient_import::{ImportReport, RecipientImport};
@@ -56,11 +56,11 @@ impl FromRequest<Shared> for RecipientsBody {
             None | Some("application/json") => {
                 let mut request = request;
                 DefaultBodyLimit::max(BODY_BYTES_MAX).apply(&mut request);
-                let read = body_bytes(request, state);
+                let read = WholeBody::read(request, state);
                 let body = tokio::time::timeout(state.settings.timeout, read)
                     .await
                     .map_err(|_| ApiError::TimedOut)??;
-                let list = Fields::read::<AddRecipientsBody>(&body)?.recipients;
+                let list = Fields::read::<AddRecipientsBody>(&body.bytes)?.recipients;
                 Ok(Self::List(list.into_iter().map(Into::into).collect()))
             }
             Some(_) => Err(ApiError::UnsupportedMediaType(TAKEN)),
@@ -146,16 +146,4 @@ fn broken_form(error: &MultipartError) -> ApiError {
         StatusCode::PAYLOAD_TOO_LARGE => ApiError::TooLarge,
         _ => ApiError::Malformed("The form can not be read to its end."),
     }
-}
-
-/// Tells a body over the limit from one that broke off.
-fn broken(error: &axum::Error) -> ApiError {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(error) = cause {
-        if error.is::<http_body_util::LengthLimitError>() {
-            return ApiError::TooLarge;
-        }
-        cause = error.source();
-    }
-    ApiError::Malformed("The body ended early.")
 }
