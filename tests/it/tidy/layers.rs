@@ -11,6 +11,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("clock", &[]),
     ("limits", &[]),
     ("shutdown", &[]),
+    ("kill_point", &[]),
     ("config", &["domain"]),
     ("telemetry", &["domain"]),
     ("notice", &["domain"]),
@@ -18,7 +19,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("error", &["domain", "store"]),
     ("gateway", &["domain"]),
     ("receipts", &["domain", "error", "gateway", "notice", "store"]),
-    ("dispatch", &["domain", "error", "gateway", "notice", "receipts", "store"]),
+    (
+        "dispatch",
+        &["domain", "error", "gateway", "notice", "receipts", "store"],
+    ),
     ("intake", &["dispatch", "domain", "error", "notice", "store"]),
     (
         "service",
@@ -45,8 +49,8 @@ const LAYERS: &[(&str, &[&str])] = &[
 ];
 
 /// What serves all parts but those below it.
-const SERVING: &[&str] = &["clock", "config", "limits", "shutdown", "telemetry"];
-const BELOW_SERVING: &[&str] = &["domain", "clock", "limits", "shutdown"];
+const SERVING: &[&str] = &["clock", "config", "kill_point", "limits", "shutdown", "telemetry"];
+const BELOW_SERVING: &[&str] = &["domain", "clock", "kill_point", "limits", "shutdown"];
 const EVERYTHING: &str = "*";
 
 /// Where the gateway's trait may be named: its own part, those that hand it on, and who starts them.

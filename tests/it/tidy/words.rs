@@ -31,7 +31,11 @@ const SYNONYMS: &[Synonym] = &[
     // tokio's channel of that name is let through below.
     synonym("broadcast", "campaign", &[]),
     // Histograms have buckets, and so has the simulated provider's throttle.
-    synonym("bucket", "shard, or quota", &["src/bench", "src/demo/", "src/simulator/", "src/telemetry/"]),
+    synonym(
+        "bucket",
+        "shard, or quota",
+        &["src/bench", "src/demo/", "src/simulator/", "src/telemetry/"],
+    ),
     synonym("deadletter", "dead_letter", &[]),
     synonym("denylist", "opt_out", &[]),
     synonym("dlq", "dead_letter", &[]),
