@@ -56,22 +56,21 @@ pub async fn run(mut plan: Plan, asked: impl Future<Output = ()>) -> anyhow::Res
             .database_pid
             .or_else(|| demo::parent_of(scratch.backend_pid()?, "postgres"));
     }
-    let measured = tokio::select! {
-        measured = measure(&plan) => measured.map(Some),
-        () = asked => Ok(None),
-    };
+    let measured = Box::pin(measure(&plan, asked)).await;
     if let Some(scratch) = scratch {
         scratch.drop().await?;
     }
     measured
 }
 
-async fn measure(plan: &Plan) -> anyhow::Result<Benched> {
-    let finished = demo::carry_out(plan).await?;
+async fn measure(plan: &Plan, asked: impl Future<Output = ()>) -> anyhow::Result<Option<Benched>> {
+    let Some(finished) = demo::carry_out(plan, asked).await? else {
+        return Ok(None);
+    };
     let promises = finished.promises();
     let report = BenchReport::new(&finished.facts, finished.cpu);
     finished.stop().await;
-    Ok(Benched { report, promises })
+    Ok(Some(Benched { report, promises }))
 }
 
 impl BenchReport {

@@ -128,12 +128,9 @@ impl DemoArgs {
     async fn demonstrate(self, folder: Folder) -> Outcome {
         let mut signals = Signals::listen()?;
         let plan = self.plan(folder.path());
-        let finished = tokio::select! {
-            finished = demo::carry_out(&plan) => finished,
-            () = signals.asked() => return Err(interrupted()),
-        };
-        let finished = match finished {
-            Ok(finished) => finished,
+        let finished = match demo::carry_out(&plan, signals.asked()).await {
+            Ok(Some(finished)) => finished,
+            Ok(None) => return Err(interrupted()),
             Err(problem) => {
                 folder.keep();
                 return Err(problem.into());
@@ -267,7 +264,7 @@ fn interrupted() -> Failure {
     Failure::Failed(anyhow::anyhow!("interrupted"))
 }
 
-/// Ctrl-C and SIGTERM. Whoever drops a run because of them ends its processes with it.
+/// Ctrl-C and SIGTERM.
 #[derive(Debug)]
 struct Signals {
     terminated: Signal,

@@ -82,25 +82,37 @@ struct Login {
     password: String,
 }
 
-/// Runs the plan.
+/// Runs the plan; none when `asked` to stop came first, and both processes are gone then.
 ///
 /// # Errors
 /// When a process does not start or ends early, when the API refuses something, or when nothing moves for ten
 /// minutes; the text names the log to look into.
-pub async fn carry_out(plan: &Plan) -> anyhow::Result<Finished> {
+pub async fn carry_out(plan: &Plan, asked: impl Future<Output = ()>) -> anyhow::Result<Option<Finished>> {
+    let mut asked = std::pin::pin!(asked);
     let progress = Progress::new(plan.n_recipients);
     progress.say("starting the simulator and the daemon");
-    let mut stack = Stack::start(&StackPlan::new(plan)?).await?;
-    let result = Box::pin(run_campaign(plan, &mut stack, &progress)).await;
+    let stack_plan = StackPlan::new(plan)?;
+    let mut stack = tokio::select! {
+        started = Stack::start(&stack_plan) => started?,
+        () = &mut asked => return Ok(None),
+    };
+    let ended = tokio::select! {
+        ended = run_campaign(plan, &mut stack, &progress) => Some(ended),
+        () = asked => None,
+    };
     progress.finish();
-    match result {
-        Ok((facts, cpu, login)) => Ok(Finished {
+    match ended {
+        Some(Ok((facts, cpu, login))) => Ok(Some(Finished {
             facts,
             cpu,
             stack,
             login,
-        }),
-        Err(problem) => Err(problem.context(stack.where_the_logs_are())),
+        })),
+        Some(Err(problem)) => Err(problem.context(stack.where_the_logs_are())),
+        None => {
+            stack.kill().await;
+            Ok(None)
+        }
     }
 }
 

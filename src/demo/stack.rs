@@ -200,6 +200,12 @@ impl Stack {
         DaemonFigures::read(&self.admin, self.daemon.pid()).await
     }
 
+    /// Ends both at once, and waits until they are gone.
+    pub(super) async fn kill(self) {
+        self.daemon.stop(Duration::ZERO).await;
+        self.provider.stop(Duration::ZERO).await;
+    }
+
     /// Stops the daemon, then the simulator.
     pub(super) async fn stop(self) {
         self.daemon.stop(STOP_WITHIN).await;

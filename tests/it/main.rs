@@ -5,6 +5,8 @@
 
 mod api;
 
+mod cli;
+
 mod service;
 
 mod store;
