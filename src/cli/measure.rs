@@ -1,4 +1,4 @@
-//! `dispatcher demo` and `dispatcher bench`: a run, its figures, and what stays of it.
+//! The commands `demo` and `bench`: a run, its figures, and what stays of it.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! `dispatcher serve`: settings, log and signals around the daemon.
+//! The command `serve`: settings, log and signals around the daemon.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! `dispatcher simulate`: the provider simulator as a process of its own.
+//! The command `simulate`: the provider simulator as a process of its own.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

@@ -62,11 +62,11 @@ impl Progress {
         }
     }
 
-    /// Leaves the screen to what comes next.
+    /// Clears the bars away for what comes next.
     pub(super) fn finish(&self) {
         if let Some(bars) = &self.bars {
             for bar in &bars.bars {
-                bar.abandon();
+                bar.finish_and_clear();
             }
         }
     }
