@@ -114,7 +114,9 @@ impl Journal {
                 batch.add(entry);
                 next = entries.try_recv().ok();
             }
-            self.dispatch_metrics().journal_backlog.set(i64::try_from(entries.len()).unwrap_or(i64::MAX));
+            self.dispatch_metrics()
+                .journal_backlog
+                .set(i64::try_from(entries.len()).unwrap_or(i64::MAX));
             self.commit(batch).await;
             committed_at = Some(Instant::now());
         }
@@ -122,10 +124,16 @@ impl Journal {
 
     async fn commit(&self, mut batch: Batch) {
         let lanes = std::mem::take(&mut batch.lanes);
-        batch.rows.lanes = lanes.into_iter().map(|(session_id, tat_us)| LaneSave { session_id, tat_us }).collect();
+        batch.rows.lanes = lanes
+            .into_iter()
+            .map(|(session_id, tat_us)| LaneSave { session_id, tat_us })
+            .collect();
         let started_at = Instant::now();
-        let (begins, ends, receipts) =
-            (!batch.begins.is_empty(), !batch.rows.ends.is_empty(), !batch.rows.receipts.is_empty());
+        let (begins, ends, receipts) = (
+            !batch.begins.is_empty(),
+            !batch.rows.ends.is_empty(),
+            !batch.rows.receipts.is_empty(),
+        );
         if begins {
             kill_point!("journal: before attempts are written");
         }
@@ -149,7 +157,9 @@ impl Journal {
         self.lead.committed(took);
         let metrics = self.dispatch_metrics();
         metrics.journal_commit_seconds.observe(took.as_secs_f64());
-        metrics.journal_rows.observe(f64::from(u32::try_from(batch.n_rows).unwrap_or(u32::MAX)));
+        metrics
+            .journal_rows
+            .observe(f64::from(u32::try_from(batch.n_rows).unwrap_or(u32::MAX)));
         self.tell(batch, &written).await;
         for (campaign_id, counters) in written.counters {
             if counters.pending + counters.sending == 0 && !campaign_id.is_direct() {

@@ -32,9 +32,9 @@ use crate::domain::id::{CampaignId, SessionId};
 use crate::domain::job::TrafficClass;
 use crate::domain::pacing::Pacing;
 use crate::domain::receipt::Receipt;
-use crate::receipts::{ReceiptSink, SinkClosed};
 use crate::gateway::Gateway;
 use crate::limits::{COMMANDS_PER_SHARD_MAX, IN_FLIGHT_MAX, JOURNAL_QUEUE_MAX, SHARD_QUEUE_MAX};
+use crate::receipts::{ReceiptSink, SinkClosed};
 use crate::store::Store;
 use crate::store::lanes::{LaneRow, StreamRow};
 use crate::telemetry::metrics::Metrics;
@@ -102,8 +102,11 @@ impl Dispatch {
             let (report_sender, report_receiver) = mpsc::channel(SHARD_QUEUE_MAX);
             // One round of loads at a time: the next one is collected while it is read.
             let (load_sender, load_receiver) = mpsc::channel(1);
-            let loader =
-                Loader { store: parts.store.clone(), clock: parts.clock.clone(), reports: report_sender.clone() };
+            let loader = Loader {
+                store: parts.store.clone(),
+                clock: parts.clock.clone(),
+                reports: report_sender.clone(),
+            };
             tasks.spawn(loader.run(load_receiver));
             let sender = Sender {
                 gateway: Arc::clone(&parts.gateway),
@@ -113,7 +116,10 @@ impl Dispatch {
             let n_places = (IN_FLIGHT_MAX / settings.n_shards).max(1);
             let task = ShardTask {
                 index,
-                shard: Shard::new(ShardSettings { default_pacing: settings.default_pacing, n_places }),
+                shard: Shard::new(ShardSettings {
+                    default_pacing: settings.default_pacing,
+                    n_places,
+                }),
                 clock: parts.clock.clone(),
                 lead: lead.clone(),
                 reports: report_receiver,
@@ -138,7 +144,13 @@ impl Dispatch {
             metrics: parts.metrics,
         };
         tasks.spawn(writer.run(entries));
-        Self { handle: DispatchHandle { commands: commands.into(), journal }, shards }
+        Self {
+            handle: DispatchHandle {
+                commands: commands.into(),
+                journal,
+            },
+            shards,
+        }
     }
 
     /// Returns a handle.
@@ -170,7 +182,12 @@ impl DispatchHandle {
         traffic_class: TrafficClass,
         first_seq: i64,
     ) {
-        let command = Command::Offer { session_id, campaign_id, traffic_class, first_seq };
+        let command = Command::Offer {
+            session_id,
+            campaign_id,
+            traffic_class,
+            first_seq,
+        };
         self.tell(self.shard_of(session_id), command).await;
     }
 
@@ -196,9 +213,11 @@ impl DispatchHandle {
     /// Tells dispatch of the streams of a session, as found in the database.
     pub async fn offer_streams(&self, streams: Vec<StreamRow>) {
         for row in streams {
-            self.offer(row.session_id, row.campaign_id, row.traffic_class, row.done_below_seq).await;
+            self.offer(row.session_id, row.campaign_id, row.traffic_class, row.done_below_seq)
+                .await;
             if let Some(state @ CampaignState::Paused) = row.campaign_state {
-                self.tell(self.shard_of(row.session_id), Command::Campaign(row.campaign_id, state)).await;
+                self.tell(self.shard_of(row.session_id), Command::Campaign(row.campaign_id, state))
+                    .await;
             }
         }
     }
@@ -219,6 +238,13 @@ impl DispatchHandle {
 
 impl ReceiptSink for DispatchHandle {
     fn submit(&self, receipts: Vec<Receipt>) -> BoxFuture<'_, Result<(), SinkClosed>> {
-        async move { if self.submit_receipts(receipts).await { Ok(()) } else { Err(SinkClosed) } }.boxed()
+        async move {
+            if self.submit_receipts(receipts).await {
+                Ok(())
+            } else {
+                Err(SinkClosed)
+            }
+        }
+        .boxed()
     }
 }

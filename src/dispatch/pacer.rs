@@ -106,7 +106,12 @@ impl Pacer {
             .allow_burst(pacing.burst());
         let (tat, start) = (SavedTat::default(), time.now());
         let limiter = RateLimiter::new(quota, tat.clone(), time.clone());
-        let pacer = Self { limiter, tat, start, pacing };
+        let pacer = Self {
+            limiter,
+            tat,
+            start,
+            pacing,
+        };
         if let Some(saved) = saved_tat {
             pacer.restore(saved.min(state_after_full_burst(pacing, start)));
         }
@@ -158,7 +163,6 @@ impl Pacer {
     pub fn pacing(&self) -> Pacing {
         self.pacing
     }
-
 
     fn restore(&self, tat: Moment) {
         self.tat.0.store(tat.0.saturating_sub(self.start.0), Ordering::Relaxed);

@@ -166,7 +166,9 @@ impl OnUnknown {
     /// Reads the word kept in the database.
     #[must_use]
     pub fn parse(word: &str) -> Option<Self> {
-        [Self::Quarantine, Self::Resend].into_iter().find(|policy| policy.as_str() == word)
+        [Self::Quarantine, Self::Resend]
+            .into_iter()
+            .find(|policy| policy.as_str() == word)
     }
 }
 
@@ -277,7 +279,10 @@ mod tests {
 
     #[test]
     fn counters_add_up() {
-        let mut counters = Counters { accepted: 9, ..Counters::default() };
+        let mut counters = Counters {
+            accepted: 9,
+            ..Counters::default()
+        };
         for state in DeliveryState::ALL {
             *counters.of_mut(state, None) += 1;
         }

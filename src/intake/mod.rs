@@ -72,7 +72,9 @@ impl Intake {
             metrics.deliveries.inc_by(count(admitted.n_new));
             metrics.duplicates.inc_by(count(job.deliveries.len() - admitted.n_new));
             let (campaign_id, class) = (admitted.campaign_id, admitted.traffic_class);
-            self.dispatch.offer(admitted.session_id, campaign_id, class, admitted.first_seq).await;
+            self.dispatch
+                .offer(admitted.session_id, campaign_id, class, admitted.first_seq)
+                .await;
         }
         Ok(())
     }

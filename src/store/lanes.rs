@@ -201,7 +201,9 @@ impl LaneRow {
     /// Returns the session's own pacing, or the default where it has none.
     #[must_use]
     pub fn pacing(&self, default: Pacing) -> Pacing {
-        let own = self.rate_per_minute.map(|rate| Pacing::new(rate, self.burst.unwrap_or(default.burst().get())));
+        let own = self
+            .rate_per_minute
+            .map(|rate| Pacing::new(rate, self.burst.unwrap_or(default.burst().get())));
         own.and_then(Result::ok).unwrap_or(default)
     }
 }

@@ -147,7 +147,12 @@ impl Lane {
             }
             if self.n_in_flight < self.in_flight_max(grant) {
                 let work = &self.prepared[index].work;
-                let due = self.pacer.due().unwrap_or_default().max(work.ready_at).max(self.open_since);
+                let due = self
+                    .pacer
+                    .due()
+                    .unwrap_or_default()
+                    .max(work.ready_at)
+                    .max(self.open_since);
                 if self.pacer.take()
                     && let Some(prepared) = self.prepared.remove(index)
                 {
@@ -198,14 +203,22 @@ impl Lane {
         } else {
             match self.retry_after(&failure, &work, now) {
                 Some(due_at) => due_at,
-                None => return Verdict { outcome: Outcome::Rejected(failure), due_at: now },
+                None => {
+                    return Verdict {
+                        outcome: Outcome::Rejected(failure),
+                        due_at: now,
+                    };
+                }
             }
         };
         work.ready_at = due_at;
         if self.streams.find(work.campaign_id).is_some() {
             self.retries.push(work);
         }
-        Verdict { outcome: Outcome::Deferred(failure), due_at }
+        Verdict {
+            outcome: Outcome::Deferred(failure),
+            due_at,
+        }
     }
 
     /// Stops handing out; what is prepared is taken back, what is on the wire may finish.
@@ -234,7 +247,11 @@ impl Lane {
     /// Returns up to where a campaign is settled in this lane, if that is news worth saving.
     pub fn settled_below(&mut self, campaign_id: CampaignId) -> Option<i64> {
         let outstanding = self.n_out() != 0 || self.retries.iter().any(|work| work.campaign_id == campaign_id);
-        if outstanding { None } else { self.streams.settled_below(campaign_id) }
+        if outstanding {
+            None
+        } else {
+            self.streams.settled_below(campaign_id)
+        }
     }
 
     /// Returns how many heads the lane holds ahead of their turn: what it sends in two seconds.
@@ -298,14 +315,22 @@ impl Lane {
     }
 
     fn next_retry(&self) -> Option<(usize, Moment)> {
-        let open = self.retries.iter().enumerate().filter(|(_, work)| self.streams.may_send(work.campaign_id));
-        open.map(|(index, work)| (index, work.ready_at)).min_by_key(|(_, at)| *at)
+        let open = self
+            .retries
+            .iter()
+            .enumerate()
+            .filter(|(_, work)| self.streams.may_send(work.campaign_id));
+        open.map(|(index, work)| (index, work.ready_at))
+            .min_by_key(|(_, at)| *at)
     }
 
     /// The prepared delivery that goes next: transactional before bulk, else in order.
     fn next_prepared(&self) -> Option<usize> {
         let transactional = |prepared: &Prepared| prepared.work.plan.traffic_class == TrafficClass::Transactional;
-        self.prepared.iter().position(transactional).or((!self.prepared.is_empty()).then_some(0))
+        self.prepared
+            .iter()
+            .position(transactional)
+            .or((!self.prepared.is_empty()).then_some(0))
     }
 
     fn may_go(&self, work: &Work, now: Moment) -> bool {
@@ -323,12 +348,18 @@ impl Lane {
             return self.n_out_before_hold + 1;
         }
         let own = self.n_in(Duration::from_secs(1)).clamp(2, IN_FLIGHT_PER_LANE_MAX);
-        if grant.crowded { own.min(IN_FLIGHT_PER_LANE_CROWDED_MAX) } else { own }
+        if grant.crowded {
+            own.min(IN_FLIGHT_PER_LANE_CROWDED_MAX)
+        } else {
+            own
+        }
     }
 
     /// How many sends fit into a time, rounded up.
     fn n_in(&self, time: Duration) -> usize {
-        let n = time.as_nanos().div_ceil(self.pacer.pacing().interval().as_nanos().max(1));
+        let n = time
+            .as_nanos()
+            .div_ceil(self.pacer.pacing().interval().as_nanos().max(1));
         usize::try_from(n).unwrap_or(usize::MAX)
     }
 
@@ -340,7 +371,11 @@ impl Lane {
         }
         self.n_strikes = self.n_strikes.saturating_add(1);
         let wait = wait_before_next(failure.retry, self.n_strikes, seed).unwrap_or(Duration::from_secs(60));
-        let hold = Hold { reason: failure.reason, since: now, until: now + wait };
+        let hold = Hold {
+            reason: failure.reason,
+            since: now,
+            until: now + wait,
+        };
         self.hold = Some(hold);
         (self.held_at, self.n_out_before_hold) = (now, self.n_in_flight);
         hold.until

@@ -101,7 +101,9 @@ impl Streams {
     /// Tells whether deliveries of a campaign may go: its stream is open and not paused.
     #[must_use]
     pub fn may_send(&self, campaign_id: CampaignId) -> bool {
-        self.streams.iter().any(|stream| stream.campaign_id == campaign_id && !stream.paused)
+        self.streams
+            .iter()
+            .any(|stream| stream.campaign_id == campaign_id && !stream.paused)
     }
 
     /// Takes the head whose turn it is; `bulk` tells whether bulk may go at all.
@@ -164,7 +166,9 @@ impl Streams {
 
     /// Takes what was loaded; heads that are not due yet are the caller's to sort out first.
     pub fn loaded(&mut self, load: &Load, n_loaded: usize, last_seq: Option<i64>, heads: Vec<Box<Work>>) {
-        let Some(stream) = self.find(load.campaign_id) else { return };
+        let Some(stream) = self.find(load.campaign_id) else {
+            return;
+        };
         stream.loading = false;
         // An offer below the load's start came while it ran: start over from there.
         if stream.cursor == load.after_seq {
@@ -241,7 +245,10 @@ mod tests {
     }
 
     fn turns(streams: &mut Streams, n: usize) -> Vec<CampaignId> {
-        (0..n).map_while(|_| streams.take_turn(true)).map(|work| work.campaign_id).collect()
+        (0..n)
+            .map_while(|_| streams.take_turn(true))
+            .map(|work| work.campaign_id)
+            .collect()
     }
 
     #[test]

@@ -58,11 +58,7 @@ impl Loader {
         }
     }
 
-    async fn load(
-        &self,
-        loads: &Loads,
-        plans: &mut HashMap<JobId, Weak<JobPlan>>,
-    ) -> Result<Vec<Loaded>, StoreError> {
+    async fn load(&self, loads: &Loads, plans: &mut HashMap<JobId, Weak<JobPlan>>) -> Result<Vec<Loaded>, StoreError> {
         let requests: Vec<_> = loads
             .iter()
             .map(|(_, session_id, load)| HeadRequest {

@@ -80,7 +80,12 @@ impl Shard {
     pub fn command(&mut self, command: Command, now: Moment) {
         self.time.set(now);
         match command {
-            Command::Offer { session_id, campaign_id, traffic_class, first_seq } => {
+            Command::Offer {
+                session_id,
+                campaign_id,
+                traffic_class,
+                first_seq,
+            } => {
                 self.offer(session_id, campaign_id, traffic_class, first_seq);
             }
             Command::Campaign(campaign_id, state) => self.campaign_changed(campaign_id, state),
@@ -185,19 +190,40 @@ impl Shard {
             let crowded = n_places < self.settings.n_places / 2;
             let lane = self.lane(index);
             let session_id = lane.session_id;
-            match lane.step(now, Grant { lead, n_places, crowded }) {
+            match lane.step(
+                now,
+                Grant {
+                    lead,
+                    n_places,
+                    crowded,
+                },
+            ) {
                 Step::Begin(work, content) => {
                     self.n_out += 1;
-                    out.begins.push(Begin { lane: index, session_id, work, content });
+                    out.begins.push(Begin {
+                        lane: index,
+                        session_id,
+                        work,
+                        content,
+                    });
                 }
                 Step::Release(prepared, lateness) => {
                     // A lane is connected only with a number; see session_changed.
                     let phone_number_id = lane.phone_number_id.clone().unwrap_or_default();
-                    out.releases.push(Release { lane: index, phone_number_id, prepared, lateness });
+                    out.releases.push(Release {
+                        lane: index,
+                        phone_number_id,
+                        prepared,
+                        lateness,
+                    });
                 }
                 Step::Withdraw(prepared) => {
                     self.n_out -= 1;
-                    out.withdrawals.push(Withdrawal { lane: index, session_id, prepared });
+                    out.withdrawals.push(Withdrawal {
+                        lane: index,
+                        session_id,
+                        prepared,
+                    });
                 }
                 Step::Dismiss(work, why) => {
                     let campaign_id = work.campaign_id;
@@ -218,21 +244,45 @@ impl Shard {
     }
 
     fn finished(&mut self, finished: Finished, now: Moment, out: &mut Output) {
-        let Finished { lane: index, work, outcome, released_at, ended_at } = finished;
+        let Finished {
+            lane: index,
+            work,
+            outcome,
+            released_at,
+            ended_at,
+        } = finished;
         let (delivery_id, campaign_id, attempt_no) = (work.delivery_id, work.campaign_id, work.n_attempts);
         let lane = self.lane(index);
         let session_id = lane.session_id;
         let verdict = lane.finished(work, outcome, released_at, now);
         // Rounded up: a lane may come back a microsecond late, never early.
-        let tat_us = lane.pacer.saved_state().map(|tat| (tat + Duration::from_nanos(999)).as_us());
+        let tat_us = lane
+            .pacer
+            .saved_state()
+            .map(|tat| (tat + Duration::from_nanos(999)).as_us());
         let (outcome, due_at) = (verdict.outcome, verdict.due_at);
-        out.ends.push(End { session_id, campaign_id, delivery_id, attempt_no, outcome, ended_at, due_at, tat_us });
+        out.ends.push(End {
+            session_id,
+            campaign_id,
+            delivery_id,
+            attempt_no,
+            outcome,
+            ended_at,
+            due_at,
+            tat_us,
+        });
         self.note_settled(index, campaign_id, out);
         self.give_back_place(index);
     }
 
     fn loaded(&mut self, loaded: Loaded, now: Moment) {
-        let Loaded { lane: index, load, n_rows, last_seq, works } = loaded;
+        let Loaded {
+            lane: index,
+            load,
+            n_rows,
+            last_seq,
+            works,
+        } = loaded;
         let lane = self.lane(index);
         let (due, later): (Vec<_>, Vec<_>) = works.into_iter().partition(|work| work.ready_at <= now);
         lane.streams.loaded(&load, n_rows, last_seq, due);
@@ -242,7 +292,9 @@ impl Shard {
 
     fn offer(&mut self, session_id: SessionId, campaign_id: CampaignId, class: TrafficClass, first_seq: i64) {
         // A session that is not known yet is restored with its streams when it appears.
-        let Some(&index) = self.by_session.get(&session_id) else { return };
+        let Some(&index) = self.by_session.get(&session_id) else {
+            return;
+        };
         if self.lane(index).streams.offer(campaign_id, class, first_seq) {
             self.queue(index);
         }
@@ -251,7 +303,9 @@ impl Shard {
     fn campaign_changed(&mut self, campaign_id: CampaignId, state: CampaignState) {
         for index in 0..self.lanes.len() {
             let lane = &mut self.lanes[index].lane;
-            let Some(stream) = lane.streams.find(campaign_id) else { continue };
+            let Some(stream) = lane.streams.find(campaign_id) else {
+                continue;
+            };
             stream.paused = state == CampaignState::Paused;
             if state.is_over() {
                 lane.close_campaign(campaign_id);
@@ -271,7 +325,13 @@ impl Shard {
                 if self.draining {
                     lane.drain();
                 }
-                self.lanes.push(Entry { lane, wake_at: None, queued: false, wants_load: false, starved: false });
+                self.lanes.push(Entry {
+                    lane,
+                    wake_at: None,
+                    queued: false,
+                    wants_load: false,
+                    starved: false,
+                });
                 self.by_session.insert(row.session_id, index);
                 index
             }
