@@ -23,7 +23,7 @@ use crate::limits::CONNECTIONS_MAX;
 /// How long a head may take, the rest between two requests included.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long calls may take to end once the drain has begun.
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(3);
 /// Wait after the system has refused a connection, for instance for want of file handles.
 const REFUSED_PAUSE: Duration = Duration::from_millis(200);
 
