@@ -12,11 +12,10 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::get;
-use axum::serve::ListenerExt;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use secrecy::SecretString;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -98,13 +97,7 @@ pub async fn run(config: Config, shutdown: Shutdown, ready: ReadyFile) -> anyhow
     base.readiness.set(Phase::Ready);
     ready.tell(api_address, admin_address).context("write the ready file")?;
     tracing::info!(api = %api_address, admin = %admin_address, "ready");
-    let no_delay = |stream: &mut TcpStream| {
-        stream.set_nodelay(true).ok();
-    };
-    axum::serve(api_listener.tap_io(no_delay), api::router(state))
-        .with_graceful_shutdown(shutdown.drain().clone().cancelled_owned())
-        .await
-        .context("serve the REST front")?;
+    api::serve(api_listener, state, shutdown.drain().clone()).await;
 
     base.readiness.set(Phase::Draining);
     tracing::info!("draining");

@@ -31,6 +31,7 @@ pub(super) const PASSWORD: &str = "correct horse battery";
 /// A front over a store of its own, gone when dropped.
 pub(super) struct Front {
     pub(super) router: Router,
+    pub(super) state: ApiState,
     pub(super) store: Store,
     pub(super) sink: Arc<Sink>,
     pub(super) readiness: Arc<Parts>,
@@ -160,7 +161,8 @@ impl Front {
             settings,
         };
         Self {
-            router: api::router(state),
+            router: api::router(state.clone()),
+            state,
             store,
             sink,
             readiness,
