@@ -93,7 +93,5 @@ fn pages() -> Router<Shared> {
         let config = Config::from(format!("{prefix}/openapi.json"));
         Router::from(SwaggerUi::new(format!("{prefix}/docs")).config(config))
     };
-    ui(mounts::ALIAS)
-        .merge(ui(mounts::V1))
-        .layer(from_fn(layers::page_headers))
+    ui(mounts::ALIAS).merge(ui(mounts::V1)).layer(from_fn(layers::page_headers))
 }

@@ -40,11 +40,8 @@ pub async fn serve(listener: TcpListener, state: ApiState, stop: CancellationTok
         while connections.try_join_next().is_some() {}
         match accepted {
             Ok((stream, peer, place)) => {
-                let connection = converse(
-                    stream,
-                    router.clone().layer(axum::Extension(ConnectInfo(peer))),
-                    stop.clone(),
-                );
+                let connection =
+                    converse(stream, router.clone().layer(axum::Extension(ConnectInfo(peer))), stop.clone());
                 connections.spawn(async move {
                     connection.await;
                     drop(place);
@@ -69,10 +66,7 @@ async fn accept(
     listener: &TcpListener,
     places: &Arc<Semaphore>,
 ) -> std::io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
-    let place = Arc::clone(places)
-        .acquire_owned()
-        .await
-        .map_err(std::io::Error::other)?;
+    let place = Arc::clone(places).acquire_owned().await.map_err(std::io::Error::other)?;
     let (stream, peer) = listener.accept().await?;
     // An answer is one small packet; waiting for more to send would only delay it.
     stream.set_nodelay(true)?;
@@ -82,10 +76,7 @@ async fn accept(
 /// Serves one connection; once `stop` is cancelled, to the end of the call that is under way.
 async fn converse(stream: TcpStream, router: Router, stop: CancellationToken) {
     let mut builder = Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
     builder.http2().timer(TokioTimer::new());
     let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
     tokio::pin!(connection);

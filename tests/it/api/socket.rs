@@ -62,10 +62,7 @@ async fn files_are_kept_while_they_arrive() {
         .body(Body::wrap_stream(body))
         .send();
     let writing = async {
-        writer
-            .send(Ok("phone,name\n".to_owned() + &rows(0..FIRST_ROWS)))
-            .await
-            .unwrap();
+        writer.send(Ok("phone,name\n".to_owned() + &rows(0..FIRST_ROWS))).await.unwrap();
         let total = async || {
             let answer = client.get(&url).bearer_auth(&token).send().await.unwrap();
             let campaign: Value = answer.json().await.unwrap();
@@ -76,9 +73,7 @@ async fn files_are_kept_while_they_arrive() {
                 tokio::task::yield_now().await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(20), arrived)
-            .await
-            .expect("rows are kept before the file ends");
+        tokio::time::timeout(Duration::from_secs(20), arrived).await.expect("rows are kept before the file ends");
         for start in (FIRST_ROWS..ALL_ROWS).step_by(1_000) {
             writer.send(Ok(rows(start..start + 1_000))).await.unwrap();
         }
@@ -94,9 +89,7 @@ async fn files_are_kept_while_they_arrive() {
 
 /// A client whose provider of TLS is never asked: everything here is loopback.
 fn client() -> Client {
-    rustls::crypto::ring::default_provider()
-        .install_default()
-        .unwrap_or_default();
+    rustls::crypto::ring::default_provider().install_default().unwrap_or_default();
     Client::new()
 }
 
@@ -118,9 +111,7 @@ async fn clients_that_stand_still_do_not_hold_up_the_drain() {
     // One whole call, so that the others were accepted before it.
     let health = format!("http://{}/api/health", served.address);
     assert_eq!(client().get(health).send().await.unwrap().status(), 200);
-    tokio::time::timeout(Duration::from_secs(20), served.end())
-        .await
-        .expect("the drain ends");
+    tokio::time::timeout(Duration::from_secs(20), served.end()).await.expect("the drain ends");
     for mut stream in standing {
         let mut rest = Vec::new();
         let read = tokio::time::timeout(Duration::from_secs(5), stream.read_to_end(&mut rest)).await;
