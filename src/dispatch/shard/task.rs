@@ -144,6 +144,7 @@ impl ShardTask {
     async fn end(&self, end: End) {
         self.metrics.dispatch.in_flight.dec();
         self.metrics.dispatch.count_outcome(&end.outcome);
+        self.metrics.dispatch.call_seconds.observe(end.took.as_secs_f64());
         if let Some(tat_us) = end.tat_us {
             self.write(Entry::Lane(LaneSave { session_id: end.session_id, tat_us })).await;
         }

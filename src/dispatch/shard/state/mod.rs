@@ -223,8 +223,18 @@ impl Shard {
         let verdict = lane.finished(work, outcome, released_at, now);
         // Rounded up: a lane may come back a microsecond late, never early.
         let tat_us = lane.pacer.saved_state().map(|tat| (tat + Duration::from_nanos(999)).as_us());
-        let (outcome, due_at) = (verdict.outcome, verdict.due_at);
-        out.ends.push(End { session_id, campaign_id, delivery_id, attempt_no, outcome, ended_at, due_at, tat_us });
+        let (outcome, due_at, took) = (verdict.outcome, verdict.due_at, ended_at.since(released_at));
+        out.ends.push(End {
+            session_id,
+            campaign_id,
+            delivery_id,
+            attempt_no,
+            outcome,
+            ended_at,
+            took,
+            due_at,
+            tat_us,
+        });
         self.note_settled(index, campaign_id, out);
         self.give_back_place(index);
     }
