@@ -120,7 +120,7 @@ impl Base {
         let lanes = restore_lanes(&self.store, &self.clock, settings.default_pacing).await?;
         let parts = Parts {
             store: self.store.clone(),
-            gateway: Arc::new(CloudGateway::new(&cloud_settings(&self.config))?),
+            gateway: Arc::new(CloudGateway::new(&cloud_settings(&self.config), self.clock.clone())?),
             clock: self.clock.clone(),
             metrics: Arc::clone(&self.metrics),
             settled: Arc::clone(&self.nudges.settled),

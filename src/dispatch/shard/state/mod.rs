@@ -216,10 +216,13 @@ impl Shard {
     }
 
     fn finished(&mut self, finished: Finished, now: Moment, out: &mut Output) {
-        let Finished { lane: index, work, outcome, released_at, ended_at } = finished;
+        let Finished { lane: index, work, outcome, released_at, left_at, ended_at } = finished;
         let (delivery_id, campaign_id, attempt_no) = (work.delivery_id, work.campaign_id, work.n_attempts);
         let lane = self.lane(index);
         let session_id = lane.session_id;
+        if let Some(left_at) = left_at {
+            lane.pacer.left(left_at);
+        }
         let verdict = lane.finished(work, outcome, released_at, now);
         // Rounded up: a lane may come back a microsecond late, never early.
         let tat_us = lane.pacer.saved_state().map(|tat| (tat + Duration::from_nanos(999)).as_us());
