@@ -37,13 +37,9 @@ fn render(criterion: &mut Criterion) {
 
 fn parse(criterion: &mut Criterion) {
     Recipient::prepare();
-    criterion.bench_function("recipient/parse", |bench| {
-        bench.iter(|| Recipient::parse(black_box("+91 98765 43210")))
-    });
+    criterion.bench_function("recipient/parse", |bench| bench.iter(|| Recipient::parse(black_box("+91 98765 43210"))));
     let stored = "919876543210";
-    criterion.bench_function("recipient/from_stored", |bench| {
-        bench.iter(|| Recipient::from_stored(black_box(stored)))
-    });
+    criterion.bench_function("recipient/from_stored", |bench| bench.iter(|| Recipient::from_stored(black_box(stored))));
 }
 
 fn csv(criterion: &mut Criterion) {
@@ -56,8 +52,7 @@ fn csv(criterion: &mut Criterion) {
             RecipientCsv::new,
             |mut csv| {
                 let mut n_rows = 0;
-                csv.feed(black_box(file.as_bytes()), &mut |_| n_rows += 1)
-                    .expect("a good file");
+                csv.feed(black_box(file.as_bytes()), &mut |_| n_rows += 1).expect("a good file");
                 csv.finish(&mut |_| n_rows += 1).expect("a good file");
                 n_rows
             },

@@ -47,10 +47,7 @@ impl std::ops::Add<std::time::Duration> for Moment {
     type Output = Self;
 
     fn add(self, later: std::time::Duration) -> Self {
-        Self(
-            self.0
-                .saturating_add(u64::try_from(later.as_nanos()).unwrap_or(u64::MAX)),
-        )
+        Self(self.0.saturating_add(u64::try_from(later.as_nanos()).unwrap_or(u64::MAX)))
     }
 }
 
@@ -58,10 +55,7 @@ impl std::ops::Sub<std::time::Duration> for Moment {
     type Output = Self;
 
     fn sub(self, earlier: std::time::Duration) -> Self {
-        Self(
-            self.0
-                .saturating_sub(u64::try_from(earlier.as_nanos()).unwrap_or(u64::MAX)),
-        )
+        Self(self.0.saturating_sub(u64::try_from(earlier.as_nanos()).unwrap_or(u64::MAX)))
     }
 }
 
@@ -114,13 +108,8 @@ impl SystemClock {
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "this file owns the clock")]
     pub fn start() -> Self {
-        let wall = std::time::SystemTime::now()
-            .duration_since(std::time::UNIX_EPOCH)
-            .unwrap_or_default();
-        Self {
-            epoch: Moment::default() + wall,
-            started_at: tokio::time::Instant::now(),
-        }
+        let wall = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        Self { epoch: Moment::default() + wall, started_at: tokio::time::Instant::now() }
     }
 
     fn now(&self) -> Moment {
@@ -138,9 +127,7 @@ impl ManualClock {
     /// Makes a clock that stands at `moment`.
     #[must_use]
     pub fn at(moment: Moment) -> Self {
-        Self {
-            now: Arc::new(AtomicU64::new(moment.0)),
-        }
+        Self { now: Arc::new(AtomicU64::new(moment.0)) }
     }
 
     /// Moves it forward.
@@ -167,9 +154,6 @@ mod tests {
         tokio::time::advance(Duration::from_secs(3)).await;
         assert_eq!(clock.now().since(before), Duration::from_secs(3));
         let later = clock.now() + Duration::from_millis(5);
-        assert_eq!(
-            clock.instant_of(later) - tokio::time::Instant::now(),
-            Duration::from_millis(5)
-        );
+        assert_eq!(clock.instant_of(later) - tokio::time::Instant::now(), Duration::from_millis(5));
     }
 }

@@ -12,11 +12,10 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::get;
-use axum::serve::ListenerExt;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use secrecy::SecretString;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -89,8 +88,7 @@ pub async fn run(config: Config, shutdown: Shutdown, ready: ReadyFile) -> anyhow
     let stop_admin = CancellationToken::new();
     let admin_routes =
         admin::router(Arc::clone(&base.metrics), base.readiness.clone()).merge(ledger_route(base.store.clone()));
-    base.tasks
-        .spawn(admin::serve(admin_listener, admin_routes, stop_admin.clone()));
+    base.tasks.spawn(admin::serve(admin_listener, admin_routes, stop_admin.clone()));
 
     let dispatch = base.start_dispatch().await?;
     let services = base.start_intake(&dispatch.handle());
@@ -98,13 +96,7 @@ pub async fn run(config: Config, shutdown: Shutdown, ready: ReadyFile) -> anyhow
     base.readiness.set(Phase::Ready);
     ready.tell(api_address, admin_address).context("write the ready file")?;
     tracing::info!(api = %api_address, admin = %admin_address, "ready");
-    let no_delay = |stream: &mut TcpStream| {
-        stream.set_nodelay(true).ok();
-    };
-    axum::serve(api_listener.tap_io(no_delay), api::router(state))
-        .with_graceful_shutdown(shutdown.drain().clone().cancelled_owned())
-        .await
-        .context("serve the REST front")?;
+    api::serve(api_listener, state, shutdown.drain().clone()).await;
 
     base.readiness.set(Phase::Draining);
     tracing::info!("draining");
@@ -140,11 +132,7 @@ impl Base {
     /// Starts everything that brings the lanes their work.
     fn start_intake(&self, dispatch: &DispatchHandle) -> Services {
         let (notices, reader) = notices();
-        let tools = Tools {
-            store: self.store.clone(),
-            clock: self.clock.clone(),
-            notices,
-        };
+        let tools = Tools { store: self.store.clone(), clock: self.clock.clone(), notices };
         let services = Services::new(tools, service_settings(&self.config), Arc::new(ByNumber));
         let outbox = Arc::new(Notify::new());
         let intake = Intake {
@@ -154,15 +142,9 @@ impl Base {
             metrics: Arc::clone(&self.metrics),
             last_seq: 0,
         };
-        self.tasks
-            .spawn(drain_outbox(intake, Arc::clone(&outbox), self.stop_intake.clone()));
+        self.tasks.spawn(drain_outbox(intake, Arc::clone(&outbox), self.stop_intake.clone()));
         let (store, nudges) = (self.store.clone(), self.nudges.clone());
-        let follower = Follower {
-            store,
-            dispatch: dispatch.clone(),
-            outbox,
-            nudges,
-        };
+        let follower = Follower { store, dispatch: dispatch.clone(), outbox, nudges };
         self.tasks.spawn(follower.run(reader, self.stop_intake.clone()));
         let background = Background {
             store: self.store.clone(),
@@ -174,11 +156,7 @@ impl Base {
             nudges: self.nudges.clone(),
         };
         background.start(&self.tasks, &self.stop_intake);
-        self.tasks.spawn(watch_store(
-            self.store.clone(),
-            self.readiness.clone(),
-            self.stop_intake.clone(),
-        ));
+        self.tasks.spawn(watch_store(self.store.clone(), self.readiness.clone(), self.stop_intake.clone()));
         services
     }
 
@@ -196,9 +174,7 @@ impl Base {
 }
 
 async fn listen(key: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address)
-        .await
-        .with_context(|| format!("{key}: can not listen on {address}"))
+    TcpListener::bind(address).await.with_context(|| format!("{key}: can not listen on {address}"))
 }
 
 /// Reads all lanes, after declaring unknown what was on the wire when the process died.
@@ -213,18 +189,12 @@ async fn restore_lanes(store: &Store, clock: &Clock, default_pacing: Pacing) -> 
         for row in store.lanes().await? {
             if in_flight.contains(&row.session_id) {
                 let tat = state_after_full_burst(row.pacing(default_pacing), now);
-                saves.lanes.push(LaneSave {
-                    session_id: row.session_id,
-                    tat_us: tat.as_us(),
-                });
+                saves.lanes.push(LaneSave { session_id: row.session_id, tat_us: tat.as_us() });
             }
         }
         store.write_journal(&saves).await?;
         let orphaned = store.orphan_in_flight(now.as_ms()).await?;
-        tracing::warn!(
-            lanes = orphaned.len(),
-            "attempts were under way when the process ended, now unknown"
-        );
+        tracing::warn!(lanes = orphaned.len(), "attempts were under way when the process ended, now unknown");
     }
     store.lanes().await
 }
@@ -272,9 +242,7 @@ impl Follower {
             Notice::SessionChanged(session_id) => {
                 if let Some(row) = self.store.lane(session_id).await? {
                     self.dispatch.session_changed(row).await;
-                    self.dispatch
-                        .offer_streams(self.store.streams_of_session(session_id).await?)
-                        .await;
+                    self.dispatch.offer_streams(self.store.streams_of_session(session_id).await?).await;
                 }
             }
             Notice::Everything => {
@@ -296,11 +264,7 @@ impl Follower {
 async fn watch_store(store: Store, readiness: Readiness, stop: CancellationToken) {
     while stop.run_until_cancelled(tokio::time::sleep(PING_BEAT)).await.is_some() {
         let answered = tokio::time::timeout(PING_BEAT * 2, store.ping()).await;
-        readiness.set(if matches!(answered, Ok(Ok(()))) {
-            Phase::Ready
-        } else {
-            Phase::StoreLost
-        });
+        readiness.set(if matches!(answered, Ok(Ok(()))) { Phase::Ready } else { Phase::StoreLost });
     }
 }
 
@@ -344,14 +308,8 @@ impl api::Readiness for ShownReadiness {
                 Phase::Ready | Phase::StoreLost => None,
             };
             vec![
-                PartReadiness {
-                    part: "database",
-                    problem: database,
-                },
-                PartReadiness {
-                    part: "dispatch",
-                    problem: dispatch,
-                },
+                PartReadiness { part: "database", problem: database },
+                PartReadiness { part: "dispatch", problem: dispatch },
             ]
         }
         .boxed()
@@ -377,16 +335,10 @@ fn service_settings(config: &Config) -> ServiceSettings {
         },
         |secret| secret.expose().to_owned(),
     );
-    let current = JwtKey {
-        kid: "1".to_owned(),
-        secret: SecretString::from(secret),
-    };
+    let current = JwtKey { kid: "1".to_owned(), secret: SecretString::from(secret) };
     ServiceSettings {
         auth: AuthSettings {
-            jwt_keys: JwtKeys {
-                current,
-                previous: Vec::new(),
-            },
+            jwt_keys: JwtKeys { current, previous: Vec::new() },
             access_token_lifetime: config.auth.token_lifetime,
             refresh_token_lifetime: config.auth.refresh_lifetime,
             password_cost: PasswordCost::default(),

@@ -81,10 +81,7 @@ impl Problems {
     /// Notes a problem, unless [`PROBLEMS_MAX`] are noted already.
     pub fn push(&mut self, field: impl Into<Cow<'static, str>>, problem: impl Into<Cow<'static, str>>) {
         if self.0.len() < PROBLEMS_MAX {
-            self.0.push(Problem {
-                field: field.into(),
-                problem: problem.into(),
-            });
+            self.0.push(Problem { field: field.into(), problem: problem.into() });
         }
     }
 
@@ -99,29 +96,19 @@ impl Problems {
     /// # Errors
     /// [`Error::Validation`] with all of them.
     pub fn check(self) -> Result<()> {
-        if self.0.is_empty() {
-            Ok(())
-        } else {
-            Err(Error::Validation(self.0))
-        }
+        if self.0.is_empty() { Ok(()) } else { Err(Error::Validation(self.0)) }
     }
 }
 
 impl Error {
     /// Makes the refusal of one field.
     pub fn invalid(field: impl Into<Cow<'static, str>>, problem: impl Into<Cow<'static, str>>) -> Self {
-        Self::Validation(vec![Problem {
-            field: field.into(),
-            problem: problem.into(),
-        }])
+        Self::Validation(vec![Problem { field: field.into(), problem: problem.into() }])
     }
 
     /// Makes a conflict with the present state.
     pub fn conflict(message: impl Into<Cow<'static, str>>) -> Self {
-        Self::Conflict {
-            message: message.into(),
-            field: None,
-        }
+        Self::Conflict { message: message.into(), field: None }
     }
 
     /// Makes the failure of something that should not fail; `doing` completes "could not …".
@@ -129,10 +116,7 @@ impl Error {
     where
         E: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        move |source| Self::Internal {
-            doing,
-            source: source.into(),
-        }
+        move |source| Self::Internal { doing, source: source.into() }
     }
 
     /// Tells whether the same request may work later without anybody changing anything.

@@ -136,3 +136,6 @@ pub const THROTTLE_PLACES: usize = 65_536;
 
 /// Bodies over the small bound read at the same time: 32 × 4 MiB × about 3 while they are parsed = 400 MB.
 pub const LARGE_BODIES_MAX: usize = 32;
+
+/// Connections to the front: 4,096 × about 20 kB of buffers = 80 MB; more wait in the system's queue.
+pub const CONNECTIONS_MAX: usize = 4_096;

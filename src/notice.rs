@@ -43,13 +43,7 @@ pub struct NoticeReader {
 pub fn notices() -> (Notices, NoticeReader) {
     let (sender, receiver) = mpsc::channel(NOTICES_MAX);
     let lost = Arc::new(AtomicBool::new(false));
-    (
-        Notices {
-            sender,
-            lost: Arc::clone(&lost),
-        },
-        NoticeReader { receiver, lost },
-    )
+    (Notices { sender, lost: Arc::clone(&lost) }, NoticeReader { receiver, lost })
 }
 
 impl Notices {

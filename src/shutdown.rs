@@ -73,10 +73,7 @@ impl Shutdown {
             std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink()).ok();
             drain.cancel();
         };
-        std::thread::Builder::new()
-            .name("parent watch".into())
-            .spawn(read_to_end)
-            .map(drop)
+        std::thread::Builder::new().name("parent watch".into()).spawn(read_to_end).map(drop)
     }
 }
 
@@ -124,13 +121,9 @@ mod tests {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("ready.json");
         let address = |text: &str| text.parse().expect("an address");
-        ReadyFile::new(Some(path.clone()))
-            .tell(address("127.0.0.1:1"), address("[::1]:2"))
-            .expect("written");
+        ReadyFile::new(Some(path.clone())).tell(address("127.0.0.1:1"), address("[::1]:2")).expect("written");
         let text = std::fs::read_to_string(path).expect("there");
         assert_eq!(text, "{\"api\":\"http://127.0.0.1:1\",\"admin\":\"http://[::1]:2\"}\n");
-        ReadyFile::new(None)
-            .tell(address("127.0.0.1:1"), address("127.0.0.1:2"))
-            .expect("nothing to do");
+        ReadyFile::new(None).tell(address("127.0.0.1:1"), address("127.0.0.1:2")).expect("nothing to do");
     }
 }

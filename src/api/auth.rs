@@ -42,10 +42,7 @@ fn from_hex(text: &str) -> Option<Vec<u8>> {
     if !rest.is_empty() {
         return None;
     }
-    pairs
-        .iter()
-        .map(|&[high, low]| Some(digit(high)? << 4 | digit(low)?))
-        .collect()
+    pairs.iter().map(|&[high, low]| Some(digit(high)? << 4 | digit(low)?)).collect()
 }
 
 #[cfg(test)]
@@ -66,14 +63,7 @@ mod tests {
     fn only_one_bearer_token_counts() {
         assert_eq!(check(&["Bearer abc"]).as_deref(), Some("abc"));
         assert_eq!(check(&["bearer  abc "]).as_deref(), Some("abc"));
-        for refused in [
-            &[][..],
-            &["Bearer"],
-            &["Bearer "],
-            &["Basic abc"],
-            &["abc"],
-            &["Bearer a", "Bearer b"],
-        ] {
+        for refused in [&[][..], &["Bearer"], &["Bearer "], &["Basic abc"], &["abc"], &["Bearer a", "Bearer b"]] {
             assert_eq!(check(refused), None, "{refused:?}");
         }
     }
@@ -88,15 +78,7 @@ mod tests {
         assert!(is_signed(body, &good.to_uppercase().replace("SHA256", "sha256"), &key));
         assert!(!is_signed(b"what do ya want for nothing!", good, &key));
         assert!(!is_signed(body, good, &SecretString::from("jefe")));
-        for bad in [
-            "",
-            "sha256=",
-            "sha256=5b",
-            &good[..good.len() - 1],
-            &good[7..],
-            "sha256=zz",
-            "sha1=5bdc",
-        ] {
+        for bad in ["", "sha256=", "sha256=5b", &good[..good.len() - 1], &good[7..], "sha256=zz", "sha1=5bdc"] {
             assert!(!is_signed(body, bad, &key), "{bad}");
         }
     }

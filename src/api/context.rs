@@ -113,9 +113,6 @@ impl FromRequestParts<Shared> for CallContext {
         if !reads && !caller.role.may_write() {
             return Err(Error::Forbidden.into());
         }
-        Ok(Self {
-            caller,
-            front: Arc::clone(front),
-        })
+        Ok(Self { caller, front: Arc::clone(front) })
     }
 }

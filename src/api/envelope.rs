@@ -50,10 +50,7 @@ pub struct Reply<B> {
 /// # Errors
 /// Never; the type is that of the handlers.
 pub fn ok<T>(data: T) -> ApiResult<T> {
-    Ok(Reply {
-        status: StatusCode::OK,
-        body: Envelope { success: true, data },
-    })
+    Ok(Reply { status: StatusCode::OK, body: Envelope { success: true, data } })
 }
 
 /// Answers 201 with `data`.
@@ -61,10 +58,7 @@ pub fn ok<T>(data: T) -> ApiResult<T> {
 /// # Errors
 /// Never; the type is that of the handlers.
 pub fn created<T>(data: T) -> ApiResult<T> {
-    Ok(Reply {
-        status: StatusCode::CREATED,
-        body: Envelope { success: true, data },
-    })
+    Ok(Reply { status: StatusCode::CREATED, body: Envelope { success: true, data } })
 }
 
 /// Answers 200 with the rows of one page, each shown as a `T`.
@@ -74,14 +68,7 @@ pub fn created<T>(data: T) -> ApiResult<T> {
 pub fn paged<R, T: From<R>>(page: Page, rows: Rows<R>) -> ListResult<T> {
     let pagination = Pagination::new(page.0, rows.total);
     let data = rows.items.into_iter().map(T::from).collect();
-    Ok(Reply {
-        status: StatusCode::OK,
-        body: Paged {
-            success: true,
-            data,
-            pagination,
-        },
-    })
+    Ok(Reply { status: StatusCode::OK, body: Paged { success: true, data, pagination } })
 }
 
 impl<B: Serialize> IntoResponse for Reply<B> {

@@ -74,10 +74,9 @@ impl ApiError {
         use Code as C;
         match self {
             Self::Malformed(_) | Self::NotJson { .. } => Answer::new(400, C::ValidationError, self.to_string()),
-            Self::Service(Error::Validation(problems)) => Answer {
-                problems,
-                ..Answer::new(400, C::ValidationError, "Some fields are not valid.")
-            },
+            Self::Service(Error::Validation(problems)) => {
+                Answer { problems, ..Answer::new(400, C::ValidationError, "Some fields are not valid.") }
+            }
             Self::Service(Error::Unauthorized) => {
                 Answer::new(401, C::Unauthorized, "The credentials are missing, wrong or expired.")
             }
@@ -86,14 +85,8 @@ impl ApiError {
             Self::NoRoute => Answer::new(404, C::NotFound, "There is nothing at this path."),
             Self::MethodNotAllowed => Answer::new(405, C::MethodNotAllowed, "This path does not take this method."),
             Self::Service(Error::Conflict { message, field }) => {
-                let problem = field.map(|field| Problem {
-                    field: field.into(),
-                    problem: message.clone(),
-                });
-                Answer {
-                    problems: problem.into_iter().collect(),
-                    ..Answer::new(409, C::Conflict, message)
-                }
+                let problem = field.map(|field| Problem { field: field.into(), problem: message.clone() });
+                Answer { problems: problem.into_iter().collect(), ..Answer::new(409, C::Conflict, message) }
             }
             Self::TooLarge => Answer::new(413, C::PayloadTooLarge, "The body is larger than this operation takes."),
             Self::UnsupportedMediaType(_) => Answer::new(415, C::UnsupportedMediaType, self.to_string()),
@@ -107,10 +100,7 @@ impl ApiError {
             Self::NotReady(parts) => {
                 let problems = parts
                     .into_iter()
-                    .map(|(part, problem)| Problem {
-                        field: part.into(),
-                        problem: problem.into(),
-                    })
+                    .map(|(part, problem)| Problem { field: part.into(), problem: problem.into() })
                     .collect();
                 let answer =
                     Answer::new(503, C::ServiceUnavailable, "Some parts are not ready.").retry_after(COME_AGAIN);
@@ -147,23 +137,9 @@ impl From<StoreError> for ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         self.log();
-        let Answer {
-            status,
-            code,
-            message,
-            problems,
-            retry_after,
-        } = self.answer();
-        let errors = problems
-            .into_iter()
-            .map(|Problem { field, problem }| (field.into(), problem.into()))
-            .collect();
-        let body = FailureBody {
-            success: false,
-            code,
-            message: message.into(),
-            errors,
-        };
+        let Answer { status, code, message, problems, retry_after } = self.answer();
+        let errors = problems.into_iter().map(|Problem { field, problem }| (field.into(), problem.into())).collect();
+        let body = FailureBody { success: false, code, message: message.into(), errors };
         let mut response = (status, axum::Json(body)).into_response();
         if let Some(wait) = retry_after {
             let seconds = wait.as_secs() + u64::from(0 < wait.subsec_nanos());
@@ -175,9 +151,7 @@ impl IntoResponse for ApiError {
             response.headers_mut().insert(header::RETRY_AFTER, seconds);
         }
         if status == StatusCode::UNAUTHORIZED {
-            response
-                .headers_mut()
-                .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         response
     }
@@ -195,20 +169,11 @@ struct Answer {
 impl Answer {
     fn new(status: u16, code: Code, message: impl Into<Cow<'static, str>>) -> Self {
         let status = StatusCode::from_u16(status).expect("the table holds known statuses only");
-        Self {
-            status,
-            code,
-            message: message.into(),
-            problems: Vec::new(),
-            retry_after: None,
-        }
+        Self { status, code, message: message.into(), problems: Vec::new(), retry_after: None }
     }
 
     fn retry_after(self, wait: Duration) -> Self {
-        Self {
-            retry_after: Some(wait),
-            ..self
-        }
+        Self { retry_after: Some(wait), ..self }
     }
 }
 
@@ -350,15 +315,8 @@ mod tests {
     use super::*;
 
     fn causes() -> Vec<(&'static str, ApiError)> {
-        let row = || StoreError::Corrupt {
-            table: "t",
-            column: "c",
-            row: "r".into(),
-        };
-        let pool = StoreError::Database {
-            doing: "read",
-            source: sqlx::Error::PoolTimedOut,
-        };
+        let row = || StoreError::Corrupt { table: "t", column: "c", row: "r".into() };
+        let pool = StoreError::Database { doing: "read", source: sqlx::Error::PoolTimedOut };
         vec![
             ("unreadable", ApiError::Malformed("The query can not be read.")),
             ("not JSON", ApiError::NotJson { line: 1, column: 7 }),
@@ -369,30 +327,14 @@ mod tests {
             ("no route", ApiError::NoRoute),
             ("method", ApiError::MethodNotAllowed),
             ("state", Error::conflict("The campaign is paused").into()),
-            (
-                "duplicate",
-                Error::Conflict {
-                    message: "It is taken".into(),
-                    field: Some("email"),
-                }
-                .into(),
-            ),
+            ("duplicate", Error::Conflict { message: "It is taken".into(), field: Some("email") }.into()),
             ("size", ApiError::TooLarge),
             ("form", ApiError::UnsupportedMediaType("application/json")),
-            (
-                "rate",
-                Error::RateLimited {
-                    retry_after: Duration::from_millis(1_500),
-                }
-                .into(),
-            ),
+            ("rate", Error::RateLimited { retry_after: Duration::from_millis(1_500) }.into()),
             ("panic", ApiError::Panicked),
             ("corrupt row", row().into()),
             ("fault", Error::internal("sign a token")("secret detail").into()),
-            (
-                "provider",
-                Error::WhatsappUnavailable("The session is disconnected".into()).into(),
-            ),
+            ("provider", Error::WhatsappUnavailable("The session is disconnected".into()).into()),
             ("overload", Error::Unavailable("password hashing").into()),
             ("database away", pool.into()),
             ("not ready", ApiError::NotReady(vec![("database", "does not answer")])),
@@ -407,11 +349,8 @@ mod tests {
         for (cause, error) in causes() {
             let response = error.into_response();
             let status = response.status().as_u16();
-            let retry = response
-                .headers()
-                .get(header::RETRY_AFTER)
-                .map_or("-", |value| value.to_str().unwrap())
-                .to_owned();
+            let retry =
+                response.headers().get(header::RETRY_AFTER).map_or("-", |value| value.to_str().unwrap()).to_owned();
             let body = axum::body::to_bytes(response.into_body(), 10_000).await.unwrap();
             let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
             assert_eq!(body["success"], false);

@@ -85,10 +85,7 @@ impl WholeBody {
             }
             bytes.extend_from_slice(&chunk);
         }
-        Ok(Self {
-            bytes: bytes.freeze(),
-            _place: place,
-        })
+        Ok(Self { bytes: bytes.freeze(), _place: place })
     }
 }
 
@@ -132,15 +129,9 @@ impl Fields {
     pub fn read<T: FromFields>(body: &[u8]) -> Result<T, ApiError> {
         let fields = serde_json::from_slice(body).map_err(|error| match error.classify() {
             serde_json::error::Category::Data => ApiError::Malformed("The body must be a JSON object."),
-            _ => ApiError::NotJson {
-                line: error.line(),
-                column: error.column(),
-            },
+            _ => ApiError::NotJson { line: error.line(), column: error.column() },
         })?;
-        let mut fields = Self {
-            fields,
-            problems: Problems::default(),
-        };
+        let mut fields = Self { fields, problems: Problems::default() };
         let value = T::from_fields(&mut fields);
         for name in std::mem::take(&mut fields.fields).into_keys() {
             let shown: String = name.chars().take(64).collect();
@@ -203,9 +194,7 @@ fn describe(name: &str, error: &serde_path_to_error::Error<serde_json::Error>) -
         path => format!("{name}.{path}"),
     };
     let text = error.inner().to_string();
-    let problem = text
-        .rsplit_once(" at line ")
-        .map_or(text.as_str(), |(problem, _)| problem);
+    let problem = text.rsplit_once(" at line ").map_or(text.as_str(), |(problem, _)| problem);
     (field, problem.to_owned())
 }
 
@@ -244,20 +233,16 @@ mod tests {
             let count = fields.optional("count");
             let inner = fields.optional::<Vec<Inner>>("inner");
             inner?;
-            Some(Self {
-                name: name?,
-                count: count?,
-            })
+            Some(Self { name: name?, count: count? })
         }
     }
 
     fn check(body: &str) -> String {
         match Fields::read::<Body>(body.as_bytes()) {
             Ok(body) => format!("{} {:?}", body.name, body.count),
-            Err(ApiError::Service(crate::error::Error::Validation(problems))) => problems
-                .iter()
-                .map(|p| format!("{}: {}\n", p.field, p.problem))
-                .collect(),
+            Err(ApiError::Service(crate::error::Error::Validation(problems))) => {
+                problems.iter().map(|p| format!("{}: {}\n", p.field, p.problem)).collect()
+            }
             Err(error) => error.to_string(),
         }
     }

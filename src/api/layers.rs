@@ -41,9 +41,7 @@ pub fn surround<S: Clone + Send + Sync + 'static>(
         .layer(CatchPanicLayer::custom(answer_panic))
         .layer(from_fn(browser_headers))
         .layer(cors(cors_origins))
-        .layer(from_fn(move |request, next| {
-            name_and_count(metrics.clone(), request, next)
-        }))
+        .layer(from_fn(move |request, next| name_and_count(metrics.clone(), request, next)))
 }
 
 /// Ends handlers that take longer than `limit` to answer, the reading of their body included.
@@ -76,10 +74,7 @@ async fn name_and_count(metrics: Option<Arc<Metrics>>, request: Request, next: N
 /// Returns the method if it is one that we know.
 fn method_of(request: &Request) -> &'static str {
     let known = ["GET", "POST", "PATCH", "PUT", "DELETE", "HEAD", "OPTIONS"];
-    known
-        .into_iter()
-        .find(|method| request.method() == method)
-        .unwrap_or("other")
+    known.into_iter().find(|method| request.method() == method).unwrap_or("other")
 }
 
 /// Takes over the client's name of the request when it is short and plain, or makes one.
@@ -87,9 +82,7 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
     let plain = |id: &&HeaderValue| {
         let bytes = id.as_bytes();
         (1..=REQUEST_ID_BYTES_MAX).contains(&bytes.len())
-            && bytes
-                .iter()
-                .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(byte))
+            && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(byte))
     };
     headers.get(REQUEST_ID).filter(plain).cloned().unwrap_or_else(|| {
         let id = uuid::Uuid::now_v7().to_string();
@@ -105,10 +98,7 @@ async fn browser_headers(request: Request, next: Next) -> Response {
         (header::X_FRAME_OPTIONS, "DENY"),
         (header::REFERRER_POLICY, "no-referrer"),
         (header::CACHE_CONTROL, "no-store"),
-        (
-            header::CONTENT_SECURITY_POLICY,
-            "default-src 'none'; frame-ancestors 'none'",
-        ),
+        (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
     ] {
         headers.entry(name).or_insert(HeaderValue::from_static(value));
     }

@@ -4,11 +4,9 @@
 //! its credentials, its body from our own extractors, and one handler that calls one service or store. Handlers hold
 //! no rules; the outside form of answers stands in [`envelope`], [`error`], [`page`] and [`mounts`] only.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::connect_info::IntoMakeServiceWithConnectInfo;
 use axum::middleware::from_fn;
 use tokio::sync::Semaphore;
 use utoipa::OpenApi as _;
@@ -17,6 +15,7 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 
 pub use self::context::{ApiSettings, ApiState, CallContext, PartReadiness, Readiness};
 use self::error::ApiError;
+pub use self::server::serve;
 use self::throttle::Throttle;
 use crate::limits::LARGE_BODIES_MAX;
 
@@ -37,6 +36,8 @@ pub mod extract;
 pub mod auth;
 
 pub mod throttle;
+
+pub mod server;
 
 pub mod layers;
 
@@ -59,12 +60,6 @@ impl std::ops::Deref for Front {
     fn deref(&self) -> &ApiState {
         &self.state
     }
-}
-
-/// Makes the front for a listener, so that it knows where calls come from.
-#[must_use]
-pub fn service(state: ApiState) -> IntoMakeServiceWithConnectInfo<Router, SocketAddr> {
-    router(state).into_make_service_with_connect_info()
 }
 
 /// Makes the whole front: operations, Swagger UI, layers, and our own answers to unknown paths and methods.
@@ -98,7 +93,5 @@ fn pages() -> Router<Shared> {
         let config = Config::from(format!("{prefix}/openapi.json"));
         Router::from(SwaggerUi::new(format!("{prefix}/docs")).config(config))
     };
-    ui(mounts::ALIAS)
-        .merge(ui(mounts::V1))
-        .layer(from_fn(layers::page_headers))
+    ui(mounts::ALIAS).merge(ui(mounts::V1)).layer(from_fn(layers::page_headers))
 }

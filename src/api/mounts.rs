@@ -15,8 +15,6 @@ pub fn mount<S: Clone + Send + Sync + 'static>(
     document: OpenApi,
 ) -> (Router<S>, OpenApi) {
     let (again, _) = operations.clone().split_for_parts();
-    let (router, document) = OpenApiRouter::with_openapi(document)
-        .nest(V1, operations)
-        .split_for_parts();
+    let (router, document) = OpenApiRouter::with_openapi(document).nest(V1, operations).split_for_parts();
     (router.nest(ALIAS, again), document)
 }

@@ -51,12 +51,7 @@ impl Pagination {
     #[must_use]
     pub fn new(page: PageRequest, total: u64) -> Self {
         let limit = page.limit();
-        Self {
-            page: page.page(),
-            limit,
-            total,
-            total_pages: total.div_ceil(u64::from(limit)),
-        }
+        Self { page: page.page(), limit, total, total_pages: total.div_ceil(u64::from(limit)) }
     }
 }
 
@@ -101,13 +96,8 @@ mod tests {
     use super::*;
 
     fn check(page: Option<&str>, limit: Option<&str>) -> Result<(u32, u32), String> {
-        let query = PageQuery {
-            page: page.map(Into::into),
-            limit: limit.map(Into::into),
-        };
-        Page::try_from(query)
-            .map(|page| (page.0.page(), page.0.limit()))
-            .map_err(|error| format!("{error:?}"))
+        let query = PageQuery { page: page.map(Into::into), limit: limit.map(Into::into) };
+        Page::try_from(query).map(|page| (page.0.page(), page.0.limit())).map_err(|error| format!("{error:?}"))
     }
 
     #[test]
@@ -115,10 +105,7 @@ mod tests {
         assert_eq!(check(None, None), Ok((1, 20)));
         assert_eq!(check(Some("3"), Some("100")), Ok((3, 100)));
         let problems = check(Some("0"), Some("101")).unwrap_err();
-        assert!(
-            problems.contains("page") && problems.contains("from 1 to 100"),
-            "{problems}"
-        );
+        assert!(problems.contains("page") && problems.contains("from 1 to 100"), "{problems}");
         for page in ["4294967295", "4294967296", "-1", "x", "", "1.0"] {
             assert!(check(Some(page), None).is_err(), "{page}");
         }

@@ -66,12 +66,7 @@ impl Throttle {
     pub fn new(clock: Clock) -> Self {
         let logins = limiter(LOGIN_INTERVAL, LOGIN_BURST_MAX, &clock);
         let visitors = limiter(VISITOR_INTERVAL, VISITOR_BURST_MAX, &clock);
-        Self {
-            logins,
-            visitors,
-            hash: RandomState::new(),
-            clock,
-        }
+        Self { logins, visitors, hash: RandomState::new(), clock }
     }
 
     /// Counts a try to log in as `email`.
@@ -80,10 +75,7 @@ impl Throttle {
     /// `RateLimited` when it is one too many for this address and this visitor.
     pub fn admit_login(&self, email: &str, visitor: Visitor) -> Result<(), Error> {
         self.admit(visitor)?;
-        self.check(
-            &self.logins,
-            self.hash.hash_one((email.trim().to_lowercase(), visitor.0)),
-        )
+        self.check(&self.logins, self.hash.hash_one((email.trim().to_lowercase(), visitor.0)))
     }
 
     /// Counts a call that asks for credentials.
@@ -106,9 +98,7 @@ impl Throttle {
 }
 
 fn limiter(interval: Duration, burst: NonZeroU32, clock: &Clock) -> Limiter {
-    let quota = Quota::with_period(interval)
-        .expect("the interval is not zero")
-        .allow_burst(burst);
+    let quota = Quota::with_period(interval).expect("the interval is not zero").allow_burst(burst);
     RateLimiter::new(quota, Places::default(), Wall(clock.clone()))
 }
 
@@ -151,11 +141,7 @@ struct Places(Box<[AtomicU64]>);
 
 impl Default for Places {
     fn default() -> Self {
-        Self(
-            std::iter::repeat_with(AtomicU64::default)
-                .take(THROTTLE_PLACES)
-                .collect(),
-        )
+        Self(std::iter::repeat_with(AtomicU64::default).take(THROTTLE_PLACES).collect())
     }
 }
 
@@ -198,13 +184,8 @@ mod tests {
             throttle.admit_login("ana@example.com", us).unwrap();
         }
         let refused = throttle.admit_login(" ANA@example.com", us).unwrap_err();
-        let Error::RateLimited { retry_after } = refused else {
-            panic!("{refused}")
-        };
-        assert!(
-            Duration::ZERO < retry_after && retry_after <= LOGIN_INTERVAL,
-            "{retry_after:?}"
-        );
+        let Error::RateLimited { retry_after } = refused else { panic!("{refused}") };
+        assert!(Duration::ZERO < retry_after && retry_after <= LOGIN_INTERVAL, "{retry_after:?}");
         throttle.admit_login("bob@example.com", us).unwrap();
         throttle.admit_login("ana@example.com", them).unwrap();
         manual.advance(retry_after);

@@ -63,15 +63,8 @@ fn drift(stored: &Counters, counted: &Counters) -> i64 {
             c.unknown,
         ]
     };
-    let moved: i64 = pairs(stored)
-        .iter()
-        .zip(pairs(counted))
-        .map(|(a, b)| (a - b).abs())
-        .sum();
-    (stored.accepted - counted.sum())
-        .abs()
-        .max(moved / 2)
-        .max(stored.drift())
+    let moved: i64 = pairs(stored).iter().zip(pairs(counted)).map(|(a, b)| (a - b).abs()).sum();
+    (stored.accepted - counted.sum()).abs().max(moved / 2).max(stored.drift())
 }
 
 #[cfg(test)]
@@ -80,30 +73,10 @@ mod tests {
 
     #[test]
     fn every_kind_of_loss_shows() {
-        let whole = Counters {
-            accepted: 5,
-            pending: 2,
-            sent: 3,
-            ..Counters::default()
-        };
+        let whole = Counters { accepted: 5, pending: 2, sent: 3, ..Counters::default() };
         assert_eq!(drift(&whole, &whole), 0);
         assert_eq!(drift(&whole, &Counters { sent: 2, ..whole }), 1, "a row is gone");
-        assert_eq!(
-            drift(&Counters { accepted: 6, ..whole }, &whole),
-            1,
-            "accepted was never written"
-        );
-        assert_eq!(
-            drift(
-                &whole,
-                &Counters {
-                    sent: 2,
-                    read: 1,
-                    ..whole
-                }
-            ),
-            1,
-            "a move was not counted"
-        );
+        assert_eq!(drift(&Counters { accepted: 6, ..whole }, &whole), 1, "accepted was never written");
+        assert_eq!(drift(&whole, &Counters { sent: 2, read: 1, ..whole }), 1, "a move was not counted");
     }
 }

@@ -64,25 +64,13 @@ type Work = for<'a> fn(&'a Background) -> BoxFuture<'a, Result<()>>;
 impl Background {
     /// Starts all reconcilers; they end when `stop` is cancelled.
     pub fn start(&self, tasks: &TaskTracker, stop: &CancellationToken) {
-        let Nudges {
-            cancelled,
-            settled,
-            finished,
-        } = self.nudges.clone();
+        let Nudges { cancelled, settled, finished } = self.nudges.clone();
         let nobody = Arc::new(Notify::new());
         let reconcilers: [(&'static str, Duration, Arc<Notify>, Work); 4] = [
-            ("settle cancelled campaigns", BEAT, cancelled, |background| {
-                Box::pin(background.settle_cancelled())
-            }),
-            ("finish campaigns", BEAT, settled, |background| {
-                Box::pin(background.finish_campaigns())
-            }),
-            ("requeue unknown deliveries", BEAT, nobody, |background| {
-                Box::pin(background.requeue_unknown())
-            }),
-            ("check the ledger", LEDGER_BEAT, finished, |background| {
-                Box::pin(background.check_ledger())
-            }),
+            ("settle cancelled campaigns", BEAT, cancelled, |background| Box::pin(background.settle_cancelled())),
+            ("finish campaigns", BEAT, settled, |background| Box::pin(background.finish_campaigns())),
+            ("requeue unknown deliveries", BEAT, nobody, |background| Box::pin(background.requeue_unknown())),
+            ("check the ledger", LEDGER_BEAT, finished, |background| Box::pin(background.check_ledger())),
         ];
         for (doing, beat, nudge, work) in reconcilers {
             tasks.spawn(self.clone().repeat(doing, beat, nudge, (work, stop.clone())));
@@ -123,15 +111,9 @@ impl Background {
     async fn finish_campaigns(&self) -> Result<()> {
         for campaign_id in self.store.open_campaigns().await? {
             kill_point!("background: before a campaign is completed");
-            if self
-                .store
-                .finish_if_settled(campaign_id, self.clock.now().as_ms())
-                .await?
-            {
+            if self.store.finish_if_settled(campaign_id, self.clock.now().as_ms()).await? {
                 tracing::info!(campaign.id = %campaign_id, "campaign completed");
-                self.dispatch
-                    .campaign_changed(campaign_id, CampaignState::Completed)
-                    .await;
+                self.dispatch.campaign_changed(campaign_id, CampaignState::Completed).await;
                 self.nudges.finished.notify_one();
             }
         }

@@ -52,9 +52,7 @@ pub async fn run(mut plan: Plan, asked: impl Future<Output = ()>) -> anyhow::Res
     };
     if let Some(scratch) = &scratch {
         plan.store_url = Some(scratch.url().to_owned());
-        plan.database_pid = plan
-            .database_pid
-            .or_else(|| demo::parent_of(scratch.backend_pid()?, "postgres"));
+        plan.database_pid = plan.database_pid.or_else(|| demo::parent_of(scratch.backend_pid()?, "postgres"));
     }
     let measured = Box::pin(measure(&plan, asked)).await;
     if let Some(scratch) = scratch {
@@ -83,20 +81,13 @@ impl BenchReport {
             database: rounded(share.database),
             simulator: rounded(share.simulator),
         };
-        Self {
-            report: Report::from(facts),
-            cpu_seconds_per_1000,
-        }
+        Self { report: Report::from(facts), cpu_seconds_per_1000 }
     }
 
     /// Writes the page for people.
     #[must_use]
     pub fn to_page(&self, promises: &[Promise]) -> String {
-        let CpuReport {
-            daemon,
-            database,
-            simulator,
-        } = self.cpu_seconds_per_1000;
+        let CpuReport { daemon, database, simulator } = self.cpu_seconds_per_1000;
         let ms = |seconds: Option<f64>| seconds.map_or("not known".to_owned(), |s| format!("{:.1} ms", s * 1_000.0));
         let page = self.report.to_page(promises);
         format!(
@@ -114,21 +105,10 @@ mod tests {
 
     #[test]
     fn processor_time_stands_beside_the_demos_fields() {
-        let facts = Facts {
-            n_recipients: 2_000,
-            n_sessions: 1,
-            ..Facts::default()
-        };
-        let cpu = demo::CpuTimes {
-            daemon: Some(0.1),
-            database: None,
-            simulator: Some(0.02),
-        };
+        let facts = Facts { n_recipients: 2_000, n_sessions: 1, ..Facts::default() };
+        let cpu = demo::CpuTimes { daemon: Some(0.1), database: None, simulator: Some(0.02) };
         let json = serde_json::to_string(&BenchReport::new(&facts, cpu)).expect("JSON");
-        assert!(
-            json.starts_with("{\"recipients\":2000,\"sessions\":1,\"accepted\":0,"),
-            "{json}"
-        );
+        assert!(json.starts_with("{\"recipients\":2000,\"sessions\":1,\"accepted\":0,"), "{json}");
         let cpu = "\"cpuSecondsPer1000\":{\"daemon\":0.05,\"database\":null,\"simulator\":0.01}}";
         assert!(json.ends_with(cpu), "{json}");
     }

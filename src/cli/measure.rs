@@ -139,11 +139,7 @@ impl DemoArgs {
         let (report, promises) = (Report::from(&finished.facts), finished.promises());
         show(self.json, &report, || report.to_page(&promises))?;
         let broken = tell_broken(&promises, self.json);
-        let stayed = if self.serve {
-            stay(finished, &mut signals).await
-        } else {
-            leave(finished).await
-        };
+        let stayed = if self.serve { stay(finished, &mut signals).await } else { leave(finished).await };
         if broken.is_err() || stayed.is_err() {
             folder.keep();
         }
@@ -235,11 +231,7 @@ fn tell_broken(promises: &[Promise], json: bool) -> Outcome {
     for promise in broken.iter().filter(|_| json) {
         eprintln!("{promise}");
     }
-    if broken.is_empty() {
-        Ok(())
-    } else {
-        Err(Failure::Broken)
-    }
+    if broken.is_empty() { Ok(()) } else { Err(Failure::Broken) }
 }
 
 /// Stays up until somebody asks to stop, or a process ends by itself.
@@ -274,10 +266,7 @@ struct Signals {
 impl Signals {
     fn listen() -> Result<Self, Failure> {
         let listen = |kind| signal(kind).context("listen for signals");
-        Ok(Self {
-            terminated: listen(SignalKind::terminate())?,
-            interrupted: listen(SignalKind::interrupt())?,
-        })
+        Ok(Self { terminated: listen(SignalKind::terminate())?, interrupted: listen(SignalKind::interrupt())? })
     }
 
     /// Waits until somebody asks to stop.

@@ -146,9 +146,9 @@ fn wrong_settings(problems: &Problems) -> Failure {
 fn print(bytes: &[u8]) -> Outcome {
     use std::io::Write;
     match std::io::stdout().lock().write_all(bytes) {
-        Err(problem) if problem.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::Failed(
-            anyhow::Error::new(problem).context("write to standard output"),
-        )),
+        Err(problem) if problem.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Failure::Failed(anyhow::Error::new(problem).context("write to standard output")))
+        }
         _ => Ok(()),
     }
 }

@@ -19,9 +19,7 @@ pub(super) fn migrate(args: &ConfigArgs) -> Outcome {
     let config = args.load()?;
     prepare_folder(&config.store.url)?;
     block_on(async {
-        let store = Store::open(config.store.url.expose(), 1)
-            .await
-            .context("open the database")?;
+        let store = Store::open(config.store.url.expose(), 1).await.context("open the database")?;
         let done = store.migrate().await.context("bring the schema up to date");
         store.close().await;
         done
@@ -31,9 +29,7 @@ pub(super) fn migrate(args: &ConfigArgs) -> Outcome {
 
 /// Prints the OpenAPI document.
 pub(super) fn print_openapi() -> Outcome {
-    let text = crate::api::document()
-        .to_pretty_json()
-        .context("write the OpenAPI document")?;
+    let text = crate::api::document().to_pretty_json().context("write the OpenAPI document")?;
     print(format!("{text}\n").as_bytes())
 }
 

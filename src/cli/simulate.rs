@@ -86,11 +86,6 @@ pub(super) fn read_faults(path: &Path) -> Result<Faults, Failure> {
     let text = std::fs::read_to_string(path)
         .map_err(|problem| Failure::Usage(format!("{} can not be read: {problem}", path.display())))?;
     Faults::from_toml(&text).map_err(|problems| {
-        Failure::Usage(format!(
-            "{} mistakes in {}:\n{}",
-            problems.len(),
-            path.display(),
-            problems.join("\n")
-        ))
+        Failure::Usage(format!("{} mistakes in {}:\n{}", problems.len(), path.display(), problems.join("\n")))
     })
 }

@@ -4,15 +4,9 @@ use super::*;
 
 fn help_of(arguments: &[&str]) -> String {
     let command = Cli::command().term_width(100);
-    let answer = command
-        .try_get_matches_from([&["dispatcher"], arguments].concat())
-        .expect_err("help is not a command");
-    answer
-        .to_string()
-        .lines()
-        .map(str::trim_end)
-        .collect::<Vec<_>>()
-        .join("\n")
+    let answer =
+        command.try_get_matches_from([&["dispatcher"], arguments].concat()).expect_err("help is not a command");
+    answer.to_string().lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
 }
 
 #[test]
@@ -146,18 +140,9 @@ fn help_of_serve_teaches() {
 #[test]
 fn every_command_has_help_and_every_argument_a_line() {
     for command in Cli::command().get_subcommands() {
-        assert!(
-            command.get_about().is_some(),
-            "{} says nothing about itself",
-            command.get_name()
-        );
+        assert!(command.get_about().is_some(), "{} says nothing about itself", command.get_name());
         for argument in command.get_arguments().filter(|argument| argument.get_id() != "help") {
-            assert!(
-                argument.get_help().is_some(),
-                "{} {} says nothing",
-                command.get_name(),
-                argument.get_id()
-            );
+            assert!(argument.get_help().is_some(), "{} {} says nothing", command.get_name(), argument.get_id());
         }
     }
 }
@@ -175,10 +160,6 @@ fn wrong_arguments_are_refused() {
         &[],
     ] {
         let parsed = Cli::try_parse_from([&["dispatcher"], arguments].concat());
-        assert_eq!(
-            parsed.map(drop).map_err(|refused| refused.exit_code()),
-            Err(2),
-            "{arguments:?}"
-        );
+        assert_eq!(parsed.map(drop).map_err(|refused| refused.exit_code()), Err(2), "{arguments:?}");
     }
 }

@@ -31,11 +31,7 @@ pub(super) struct AuthFile {
 
 impl Default for AuthFile {
     fn default() -> Self {
-        Self {
-            jwt_secret: Secret::default(),
-            token_lifetime_hours: 168,
-            refresh_lifetime_days: 30,
-        }
+        Self { jwt_secret: Secret::default(), token_lifetime_hours: 168, refresh_lifetime_days: 30 }
     }
 }
 
@@ -53,16 +49,9 @@ impl AuthFile {
         let token_lifetime = Duration::from_secs(hours? * 3_600);
         let refresh_lifetime = Duration::from_secs(days? * 86_400);
         if refresh_lifetime < token_lifetime {
-            problems.push(
-                "auth.refresh_lifetime_days",
-                "must not be shorter than auth.token_lifetime_hours",
-            );
+            problems.push("auth.refresh_lifetime_days", "must not be shorter than auth.token_lifetime_hours");
         }
         let jwt_secret = Some(self.jwt_secret).filter(|secret| !secret.is_empty());
-        Some(AuthConfig {
-            jwt_secret,
-            token_lifetime,
-            refresh_lifetime,
-        })
+        Some(AuthConfig { jwt_secret, token_lifetime, refresh_lifetime })
     }
 }

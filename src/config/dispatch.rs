@@ -51,15 +51,10 @@ impl DispatchFile {
         let burst_alone = Pacing::new(RATE_PER_MINUTE_MAX, burst);
         let rate_alone = problems.or_push("dispatch.default_rate_per_minute", rate_alone);
         let burst_alone = problems.or_push("dispatch.default_burst", burst_alone);
-        let default_pacing = rate_alone
-            .and(burst_alone)
-            .and(Pacing::new(rate_per_minute, burst).ok());
+        let default_pacing = rate_alone.and(burst_alone).and(Pacing::new(rate_per_minute, burst).ok());
         let unknown_grace = problems.millis("dispatch.unknown_grace_ms", self.unknown_grace_ms, 1_000..=86_400_000);
         let drain_deadline = problems.millis("dispatch.drain_deadline_ms", self.drain_deadline_ms, 0..=600_000);
-        let shards = u16::try_from(shards?)
-            .ok()
-            .and_then(NonZeroU16::new)
-            .unwrap_or_else(one_per_core);
+        let shards = u16::try_from(shards?).ok().and_then(NonZeroU16::new).unwrap_or_else(one_per_core);
         Some(DispatchConfig {
             shards,
             default_pacing: default_pacing?,
@@ -71,8 +66,5 @@ impl DispatchFile {
 
 fn one_per_core() -> NonZeroU16 {
     let n_cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    u16::try_from(n_cores)
-        .ok()
-        .and_then(NonZeroU16::new)
-        .unwrap_or(NonZeroU16::MIN)
+    u16::try_from(n_cores).ok().and_then(NonZeroU16::new).unwrap_or(NonZeroU16::MIN)
 }

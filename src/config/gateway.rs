@@ -109,9 +109,7 @@ fn check_base_url(text: &str, kind: Option<GatewayKind>) -> Result<String, Strin
             Err("must begin with https:// when gateway.kind is \"cloud\"".to_owned())
         }
         (Some("https" | "http"), _) if !has_query => Ok(text.trim_end_matches('/').to_owned()),
-        _ => Err(format!(
-            "must be an address such as https://graph.facebook.com, is {text:?}"
-        )),
+        _ => Err(format!("must be an address such as https://graph.facebook.com, is {text:?}")),
     }
 }
 

@@ -166,9 +166,7 @@ impl Default for Config {
     /// Returns the built-in settings.
     fn default() -> Self {
         let mut problems = Problems::default();
-        ConfigFile::default()
-            .check(&mut problems)
-            .expect("a test proves that the built-in settings are good")
+        ConfigFile::default().check(&mut problems).expect("a test proves that the built-in settings are good")
     }
 }
 

@@ -40,11 +40,7 @@ impl Problems {
     /// Adds a mistake at a key.
     pub(super) fn push(&mut self, key: &str, text: impl Into<String>) {
         let origin = self.origins.get(key).cloned();
-        self.list.push(Problem {
-            key: key.to_owned(),
-            text: text.into(),
-            origin,
-        });
+        self.list.push(Problem { key: key.to_owned(), text: text.into(), origin });
     }
 
     /// Remembers which source set a key, so that a mistake names it; the strongest source comes last.
@@ -77,10 +73,7 @@ impl Problems {
         if range.contains(&value) {
             return Some(value);
         }
-        self.push(
-            key,
-            format!("must be between {} and {}, is {value}", range.start(), range.end()),
-        );
+        self.push(key, format!("must be between {} and {}, is {value}", range.start(), range.end()));
         None
     }
 

@@ -29,11 +29,7 @@ impl Secret {
 
     /// Returns itself, or the given text when it was not set.
     pub(super) fn or(self, text: &str) -> Self {
-        if self.is_empty() {
-            Self::from(text.to_owned())
-        } else {
-            self
-        }
+        if self.is_empty() { Self::from(text.to_owned()) } else { self }
     }
 }
 

@@ -45,8 +45,7 @@ impl Default for ServerFile {
 impl ServerFile {
     pub(super) fn check(self, problems: &mut Problems) -> Option<ServerConfig> {
         let address = |text: &str| {
-            text.parse::<SocketAddr>()
-                .map_err(|_| format!("must be ADDRESS:PORT such as 127.0.0.1:8080, is {text:?}"))
+            text.parse::<SocketAddr>().map_err(|_| format!("must be ADDRESS:PORT such as 127.0.0.1:8080, is {text:?}"))
         };
         let listen = problems.or_push("server.listen", address(&self.listen));
         let admin_listen = problems.or_push("server.admin_listen", address(&self.admin_listen));
@@ -88,11 +87,8 @@ fn list_or_commas<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<V
     }
     Ok(match ListOrText::deserialize(deserializer)? {
         ListOrText::List(list) => list,
-        ListOrText::Text(text) => text
-            .split(',')
-            .map(str::trim)
-            .filter(|item| !item.is_empty())
-            .map(str::to_owned)
-            .collect(),
+        ListOrText::Text(text) => {
+            text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect()
+        }
     })
 }

@@ -25,11 +25,7 @@ pub(super) fn merge(sources: &Sources, problems: &mut Problems) -> Tables {
             Err(problem) => problems.push("", describe_unreadable(path, &problem)),
         }
     }
-    let variables = sources
-        .environment
-        .iter()
-        .filter(|(key, _)| key.starts_with(ENVIRONMENT_PREFIX))
-        .cloned();
+    let variables = sources.environment.iter().filter(|(key, _)| key.starts_with(ENVIRONMENT_PREFIX)).cloned();
     let environment = Environment::with_prefix(ENVIRONMENT_PREFIX.trim_end_matches('_'))
         .prefix_separator("__")
         .separator("__")
@@ -86,12 +82,10 @@ where
             Err(problem) => problems.push(&path, describe(&problem)),
         }
     }
-    Value::new(None, ValueKind::Table(good))
-        .try_deserialize()
-        .unwrap_or_else(|problem| {
-            problems.push(name, describe(&problem));
-            T::default()
-        })
+    Value::new(None, ValueKind::Table(good)).try_deserialize().unwrap_or_else(|problem| {
+        problems.push(name, describe(&problem));
+        T::default()
+    })
 }
 
 /// Notes every section that nobody took.
@@ -114,9 +108,7 @@ fn describe_unreadable(path: &std::path::Path, problem: &ConfigError) -> String 
 /// Says what is wrong with a value, without its key and origin, which [`Problems`] adds.
 fn describe(problem: &ConfigError) -> String {
     match problem {
-        ConfigError::Type {
-            unexpected, expected, ..
-        } => format!("must be {expected}, is {unexpected}"),
+        ConfigError::Type { unexpected, expected, .. } => format!("must be {expected}, is {unexpected}"),
         ConfigError::At { error, .. } => describe(error),
         ConfigError::Message(text) => text.clone(),
         other => other.to_string(),

@@ -28,10 +28,7 @@ pub(super) struct StoreFile {
 
 impl Default for StoreFile {
     fn default() -> Self {
-        Self {
-            url: DatabaseUrl("sqlite:data/dispatcher.db".into()),
-            connections_max: 8,
-        }
+        Self { url: DatabaseUrl("sqlite:data/dispatcher.db".into()), connections_max: 8 }
     }
 }
 
@@ -43,10 +40,7 @@ impl StoreFile {
             return None;
         }
         let connections_max = problems.in_range("store.connections_max", self.connections_max, 1..=256)?;
-        Some(StoreConfig {
-            url: self.url,
-            connections_max: u32::try_from(connections_max).ok()?,
-        })
+        Some(StoreConfig { url: self.url, connections_max: u32::try_from(connections_max).ok()? })
     }
 }
 
@@ -106,25 +100,15 @@ mod tests {
     #[test]
     fn passwords_are_hidden() {
         let shown = |url: &str| DatabaseUrl(url.to_owned()).to_string();
-        assert_eq!(
-            shown("postgres://ana:s:c@ret@db:5432/x"),
-            "postgres://ana:***@db:5432/x"
-        );
+        assert_eq!(shown("postgres://ana:s:c@ret@db:5432/x"), "postgres://ana:***@db:5432/x");
         assert_eq!(shown("postgres://ana@db/x"), "postgres://ana@db/x");
-        assert_eq!(
-            shown("postgres://db/x?password=hunter2"),
-            "postgres://db/x?password=***"
-        );
+        assert_eq!(shown("postgres://db/x?password=hunter2"), "postgres://db/x?password=***");
         assert_eq!(shown("sqlite:data/a.db"), "sqlite:data/a.db");
     }
 
     #[test]
     fn sqlite_files_have_a_path() {
-        let path = |url: &str| {
-            DatabaseUrl(url.to_owned())
-                .sqlite_path()
-                .map(|path| path.display().to_string())
-        };
+        let path = |url: &str| DatabaseUrl(url.to_owned()).sqlite_path().map(|path| path.display().to_string());
         assert_eq!(path("sqlite:data/a.db").as_deref(), Some("data/a.db"));
         assert_eq!(path("sqlite:///var/a.db?mode=rw").as_deref(), Some("/var/a.db"));
         assert_eq!(path("sqlite::memory:"), None);

@@ -32,10 +32,7 @@ pub(super) struct TelemetryFile {
 
 impl Default for TelemetryFile {
     fn default() -> Self {
-        Self {
-            log: "info".into(),
-            log_form: "text".into(),
-        }
+        Self { log: "info".into(), log_form: "text".into() }
     }
 }
 
@@ -45,9 +42,6 @@ impl TelemetryFile {
         let filter = problems.or_push("telemetry.log", filter);
         let forms = [("text", LogForm::Text), ("json", LogForm::Json)];
         let log_form = problems.one_of("telemetry.log_form", &self.log_form, &forms);
-        filter.and(Some(TelemetryConfig {
-            log: self.log,
-            log_form: log_form?,
-        }))
+        filter.and(Some(TelemetryConfig { log: self.log, log_form: log_form? }))
     }
 }

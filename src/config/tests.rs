@@ -6,17 +6,8 @@ fn sources(text: &str, environment: &[(&str, &str)]) -> (tempfile::TempDir, Sour
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("given.toml");
     std::fs::write(&path, text).expect("a writable temporary folder");
-    let environment = environment
-        .iter()
-        .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
-        .collect();
-    (
-        folder,
-        Sources {
-            files: vec![path],
-            environment,
-        },
-    )
+    let environment = environment.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    (folder, Sources { files: vec![path], environment })
 }
 
 /// Returns the problems as text, with the folder of the file cut off.
@@ -55,10 +46,7 @@ fn environment_beats_file_beats_default() {
     let text = "[store]\nconnections_max = 3\n[dispatch]\ndefault_burst = 2\n";
     let environment = [
         ("DISPATCHER__STORE__CONNECTIONS_MAX", "5"),
-        (
-            "DISPATCHER__SERVER__CORS_ORIGINS",
-            "https://a.example, https://b.example",
-        ),
+        ("DISPATCHER__SERVER__CORS_ORIGINS", "https://a.example, https://b.example"),
         ("DISPATCHER__GATEWAY__ACCESS_TOKEN", "0123"),
         ("DISPATCHER_PORT", "tcp://ignored"),
         ("PATH", "/ignored"),
@@ -77,22 +65,9 @@ fn secrets_are_never_printed() {
     let token = "hunter2-hunter2-hunter2-hunter2-hunter2";
     let (_folder, sources) = sources(text, &[("DISPATCHER__AUTH__JWT_SECRET", token)]);
     let (config, text) = Config::load_with_text(&sources).expect("no problems");
-    assert!(
-        !text.contains("hunter2") && !format!("{config:?}").contains("hunter2"),
-        "{text}"
-    );
-    assert!(
-        text.contains("jwt_secret = \"***\"") && text.contains("postgres://ana:***@db/x"),
-        "{text}"
-    );
-    assert_eq!(
-        config
-            .auth
-            .jwt_secret
-            .map(|secret| secret.expose().to_owned())
-            .as_deref(),
-        Some(token)
-    );
+    assert!(!text.contains("hunter2") && !format!("{config:?}").contains("hunter2"), "{text}");
+    assert!(text.contains("jwt_secret = \"***\"") && text.contains("postgres://ana:***@db/x"), "{text}");
+    assert_eq!(config.auth.jwt_secret.map(|secret| secret.expose().to_owned()).as_deref(), Some(token));
 }
 
 #[test]
@@ -158,9 +133,6 @@ fn files_that_can_not_be_read_are_named_with_the_other_problems() {
     unclosed table, expected `]`
     store.connections_max: must be between 1 and 256, is 0 (in DISPATCHER__STORE__CONNECTIONS_MAX)
     "#);
-    let missing = Sources {
-        files: vec!["/nowhere/x.toml".into()],
-        environment: Vec::new(),
-    };
+    let missing = Sources { files: vec!["/nowhere/x.toml".into()], environment: Vec::new() };
     insta::assert_snapshot!(Config::load(&missing).expect_err("no file"), @r#"/nowhere/x.toml does not exist"#);
 }

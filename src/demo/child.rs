@@ -39,12 +39,7 @@ impl Child {
             .spawn()
             .with_context(|| format!("start the {name}"))?;
         let input = process.stdin.take();
-        Ok(Self {
-            name,
-            process,
-            input,
-            log,
-        })
+        Ok(Self { name, process, input, log })
     }
 
     /// Returns its process id while it runs.
@@ -59,17 +54,9 @@ impl Child {
 
     /// Fails when it has ended, with its last words.
     pub(super) fn fail_if_ended(&mut self) -> anyhow::Result<()> {
-        match self
-            .process
-            .try_wait()
-            .with_context(|| format!("ask for the {}", self.name))?
-        {
+        match self.process.try_wait().with_context(|| format!("ask for the {}", self.name))? {
             None => Ok(()),
-            Some(status) => Err(anyhow::anyhow!(
-                "the {} ended with {status}: {}",
-                self.name,
-                self.last_words()
-            )),
+            Some(status) => Err(anyhow::anyhow!("the {} ended with {status}: {}", self.name, self.last_words())),
         }
     }
 

@@ -117,11 +117,7 @@ impl Client {
             .connect_timeout(Duration::from_secs(5))
             .build()
             .context("make an HTTP client")?;
-        let mut client = Self {
-            http,
-            base: format!("{address}/api/v1"),
-            token: String::new(),
-        };
+        let mut client = Self { http, base: format!("{address}/api/v1"), token: String::new() };
         let body = json!({"name": "Demo", "email": email, "password": password, "businessName": "Demo"});
         let tokens: Tokens = client.post("/auth/register", &body).await?;
         client.token = tokens.access_token;
@@ -163,26 +159,16 @@ impl Client {
         });
         let campaign: Made = self.post("/campaigns", &body).await.context("make a campaign")?;
         let chunks = stream::iter(csv_chunks(range).map(Ok::<_, std::io::Error>));
-        let file = Part::stream(Body::wrap_stream(chunks))
-            .file_name("recipients.csv")
-            .mime_str("text/csv")?;
+        let file = Part::stream(Body::wrap_stream(chunks)).file_name("recipients.csv").mime_str("text/csv")?;
         let path = format!("/campaigns/{}/recipients", campaign.id);
-        let upload = self
-            .request(Method::POST, &path)
-            .multipart(Form::new().part("file", file));
+        let upload = self.request(Method::POST, &path).multipart(Form::new().part("file", file));
         let imported: Imported = read(upload.send().await).await.context("upload recipients")?;
-        Ok(Campaign {
-            id: campaign.id,
-            n_imported: imported.accepted,
-        })
+        Ok(Campaign { id: campaign.id, n_imported: imported.accepted })
     }
 
     /// Starts a campaign.
     pub(super) async fn start(&self, id: &str) -> anyhow::Result<()> {
-        let _: Value = self
-            .post(&format!("/campaigns/{id}/start"), &json!({}))
-            .await
-            .context("start a campaign")?;
+        let _: Value = self.post(&format!("/campaigns/{id}/start"), &json!({})).await.context("start a campaign")?;
         Ok(())
     }
 
@@ -191,29 +177,19 @@ impl Client {
         let mut all = Stats::default();
         for id in ids {
             let answer = self.request(Method::GET, &format!("/campaigns/{id}/stats"));
-            let one: Stats = read(answer.timeout(Duration::from_secs(20)).send().await)
-                .await
-                .context("read counters")?;
+            let one: Stats =
+                read(answer.timeout(Duration::from_secs(20)).send().await).await.context("read counters")?;
             all = all.plus(one);
         }
         Ok(all)
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        self.http
-            .request(method, format!("{}{path}", self.base))
-            .bearer_auth(&self.token)
+        self.http.request(method, format!("{}{path}", self.base)).bearer_auth(&self.token)
     }
 
     async fn post<T: DeserializeOwned>(&self, path: &str, body: &Value) -> anyhow::Result<T> {
-        read(
-            self.request(Method::POST, path)
-                .json(body)
-                .timeout(Duration::from_secs(60))
-                .send()
-                .await,
-        )
-        .await
+        read(self.request(Method::POST, path).json(body).timeout(Duration::from_secs(60)).send().await).await
     }
 }
 

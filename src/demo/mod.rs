@@ -102,12 +102,7 @@ pub async fn carry_out(plan: &Plan, asked: impl Future<Output = ()>) -> anyhow::
     };
     progress.finish();
     match ended {
-        Some(Ok((facts, cpu, login))) => Ok(Some(Finished {
-            facts,
-            cpu,
-            stack,
-            login,
-        })),
+        Some(Ok((facts, cpu, login))) => Ok(Some(Finished { facts, cpu, stack, login })),
         Some(Err(problem)) => Err(problem.context(stack.where_the_logs_are())),
         None => {
             stack.kill().await;
@@ -121,9 +116,7 @@ async fn run_campaign(plan: &Plan, stack: &mut Stack, progress: &Progress) -> an
         email: format!("demo-{}@example.com", uuid::Uuid::new_v4().simple()),
         password: uuid::Uuid::new_v4().simple().to_string(),
     };
-    let client = Client::register(&stack.api, &login.email, &login.password)
-        .await
-        .context("register")?;
+    let client = Client::register(&stack.api, &login.email, &login.password).await.context("register")?;
     progress.say(&format!("making and connecting {} sessions", plan.n_sessions));
     let sessions = client.connect_sessions(plan.n_sessions, plan.rate_per_second).await?;
     progress.say(&format!("uploading {} recipients", plan.n_recipients));
@@ -189,10 +182,7 @@ async fn follow(
             return Ok((stats, settled_after));
         }
         if STALLED_AFTER <= moved_at.elapsed() || deadline <= Instant::now() {
-            bail!(
-                "nothing moved for {} s; the last counters: {stats:?}",
-                moved_at.elapsed().as_secs()
-            );
+            bail!("nothing moved for {} s; the last counters: {stats:?}", moved_at.elapsed().as_secs());
         }
     }
 }
@@ -212,9 +202,7 @@ impl Finished {
     /// Says where everything answers and how to get in, for people who stay.
     #[must_use]
     pub fn addresses(&self) -> String {
-        let Stack {
-            api, admin, simulator, ..
-        } = &self.stack;
+        let Stack { api, admin, simulator, .. } = &self.stack;
         let Login { email, password } = &self.login;
         format!(
             "API         {api}/api/v1\n\

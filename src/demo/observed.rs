@@ -76,40 +76,23 @@ impl Ledger {
     /// Returns acceptances per second from the first arrival to the last.
     #[must_use]
     pub fn sends_per_second(&self) -> f64 {
-        let span_ms = self
-            .first_at_ms
-            .zip(self.last_at_ms)
-            .map_or(0, |(first, last)| last.saturating_sub(first));
+        let span_ms = self.first_at_ms.zip(self.last_at_ms).map_or(0, |(first, last)| last.saturating_sub(first));
         // A run within one millisecond counts as one millisecond.
         self.accepted as f64 / (span_ms.max(1) as f64 / 1_000.0)
     }
 }
 
 async fn ask<T: serde::de::DeserializeOwned>(url: &str) -> anyhow::Result<T> {
-    let answer = reqwest::Client::builder()
-        .no_proxy()
-        .timeout(Duration::from_secs(120))
-        .build()?
-        .get(url)
-        .send()
-        .await;
-    let answer = answer
-        .and_then(Response::error_for_status)
-        .context("ask the provider's ledger")?;
+    let answer = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(120)).build()?.get(url).send().await;
+    let answer = answer.and_then(Response::error_for_status).context("ask the provider's ledger")?;
     answer.json().await.context("read the provider's ledger")
 }
 
 impl DaemonFigures {
     /// Reads the metrics of the admin port, and the memory of the process.
     pub(super) async fn read(admin: &str, pid: Option<u32>) -> anyhow::Result<Self> {
-        let answer = reqwest::get(format!("{admin}/metrics"))
-            .await
-            .and_then(Response::error_for_status);
-        let text = answer
-            .context("ask for the daemon's metrics")?
-            .text()
-            .await
-            .context("read the daemon's metrics")?;
+        let answer = reqwest::get(format!("{admin}/metrics")).await.and_then(Response::error_for_status);
+        let text = answer.context("ask for the daemon's metrics")?.text().await.context("read the daemon's metrics")?;
         let drift = sample(&text, "dispatcher_ledger_drift").context("find the ledger's drift in the metrics")?;
         let lateness = buckets(&text, "dispatcher_dispatch_lateness_seconds");
         Ok(Self {
@@ -137,18 +120,13 @@ impl CpuTimes {
     #[must_use]
     pub fn per_1000(&self, n: u64) -> Self {
         let share = |seconds: Option<f64>| seconds.map(|seconds| seconds * 1_000.0 / n.max(1) as f64);
-        Self {
-            daemon: share(self.daemon),
-            database: share(self.database),
-            simulator: share(self.simulator),
-        }
+        Self { daemon: share(self.daemon), database: share(self.database), simulator: share(self.simulator) }
     }
 }
 
 /// Finds the value of a metric without labels.
 fn sample(text: &str, name: &str) -> Option<f64> {
-    text.lines()
-        .find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.trim().parse().ok())
+    text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.trim().parse().ok())
 }
 
 /// Finds the buckets of a histogram without labels: upper bound in its unit, observations up to it.
@@ -156,11 +134,7 @@ fn buckets(text: &str, name: &str) -> Vec<(f64, f64)> {
     let bucket = |line: &str| {
         let rest = line.strip_prefix(name)?.strip_prefix("_bucket{le=\"")?;
         let (bound, count) = rest.split_once("\"} ")?;
-        let bound = if bound == "+Inf" {
-            f64::INFINITY
-        } else {
-            bound.parse().ok()?
-        };
+        let bound = if bound == "+Inf" { f64::INFINITY } else { bound.parse().ok()? };
         Some((bound, count.trim().parse().ok()?))
     };
     text.lines().filter_map(bucket).collect()
@@ -173,16 +147,8 @@ fn quantile(buckets: &[(f64, f64)], q: f64) -> f64 {
     let (mut lower, mut n_before) = (0.0, 0.0);
     for &(upper, n_until) in buckets {
         if 0.0 < n_until && rank <= n_until {
-            let within = if n_before < n_until {
-                (rank - n_before) / (n_until - n_before)
-            } else {
-                0.0
-            };
-            return if upper.is_finite() {
-                lower + (upper - lower) * within
-            } else {
-                lower
-            };
+            let within = if n_before < n_until { (rank - n_before) / (n_until - n_before) } else { 0.0 };
+            return if upper.is_finite() { lower + (upper - lower) * within } else { lower };
         }
         (lower, n_before) = (upper, n_until);
     }
@@ -192,13 +158,7 @@ fn quantile(buckets: &[(f64, f64)], q: f64) -> f64 {
 fn peak_memory_of(pid: u32) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let kilobytes = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    kilobytes
-        .trim()
-        .strip_suffix(" kB")?
-        .trim()
-        .parse::<u64>()
-        .ok()
-        .map(|kilobytes| kilobytes * 1024)
+    kilobytes.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok().map(|kilobytes| kilobytes * 1024)
 }
 
 /// One line of `/proc/PID/stat`.
@@ -217,13 +177,8 @@ pub(super) fn cpu_of_process(pid: u32) -> Option<f64> {
 /// Reads the processor time of a process, of its children, and of its children that have ended.
 pub(super) fn cpu_of_tree(pid: u32) -> Option<f64> {
     let root = stat_of(pid)?;
-    let pids = std::fs::read_dir("/proc")
-        .ok()?
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
-    let children = pids
-        .filter_map(stat_of)
-        .filter(|stat| stat.parent == pid)
-        .map(|stat| stat.own_seconds);
+    let pids = std::fs::read_dir("/proc").ok()?.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    let children = pids.filter_map(stat_of).filter(|stat| stat.parent == pid).map(|stat| stat.own_seconds);
     Some(root.own_seconds + root.ended_children_seconds + children.sum::<f64>())
 }
 
@@ -231,10 +186,7 @@ pub(super) fn cpu_of_tree(pid: u32) -> Option<f64> {
 #[must_use]
 pub fn parent_of(pid: u32, name: &str) -> Option<u32> {
     let called = std::fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
-    (called.trim() == name)
-        .then(|| stat_of(pid))
-        .flatten()
-        .map(|stat| stat.parent)
+    (called.trim() == name).then(|| stat_of(pid)).flatten().map(|stat| stat.parent)
 }
 
 fn stat_of(pid: u32) -> Option<ProcessStat> {
@@ -247,11 +199,7 @@ fn parse_stat(text: &str) -> Option<ProcessStat> {
     let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
     let field = |number: usize| fields.get(number - 3)?.parse::<u32>().ok();
     let seconds = |a: usize, b: usize| Some((f64::from(field(a)?) + f64::from(field(b)?)) / TICKS_PER_SECOND);
-    Some(ProcessStat {
-        parent: field(4)?,
-        own_seconds: seconds(14, 15)?,
-        ended_children_seconds: seconds(16, 17)?,
-    })
+    Some(ProcessStat { parent: field(4)?, own_seconds: seconds(14, 15)?, ended_children_seconds: seconds(16, 17)? })
 }
 
 #[cfg(test)]
@@ -284,11 +232,7 @@ y 7
     #[test]
     fn process_lines_are_read_whatever_the_name() {
         let line = "42 (post (gres) 1) S 7 42 42 0 -1 4194560 1 2 3 4 150 50 1000 25 20 0 1 0 99 1 2";
-        let expected = ProcessStat {
-            parent: 7,
-            own_seconds: 2.0,
-            ended_children_seconds: 10.25,
-        };
+        let expected = ProcessStat { parent: 7, own_seconds: 2.0, ended_children_seconds: 10.25 };
         assert_eq!(parse_stat(line), Some(expected));
         assert_eq!(parse_stat("42 (x) S 7"), None);
     }
@@ -303,36 +247,16 @@ y 7
 
     #[test]
     fn rates_are_by_the_ledgers_own_times() {
-        let ledger = Ledger {
-            accepted: 500,
-            first_at_ms: Some(1_000),
-            last_at_ms: Some(1_250),
-            ..Ledger::default()
-        };
+        let ledger = Ledger { accepted: 500, first_at_ms: Some(1_000), last_at_ms: Some(1_250), ..Ledger::default() };
         assert!((ledger.sends_per_second() - 2_000.0).abs() < 1e-9);
         assert_eq!(Ledger::default().sends_per_second(), 0.0);
     }
 
     #[test]
     fn shares_are_per_thousand_and_unknown_stays_unknown() {
-        let before = CpuTimes {
-            daemon: Some(1.0),
-            database: None,
-            simulator: Some(2.0),
-        };
-        let after = CpuTimes {
-            daemon: Some(3.0),
-            database: Some(9.0),
-            simulator: Some(2.0),
-        };
+        let before = CpuTimes { daemon: Some(1.0), database: None, simulator: Some(2.0) };
+        let after = CpuTimes { daemon: Some(3.0), database: Some(9.0), simulator: Some(2.0) };
         let share = after.since(&before).per_1000(4_000);
-        assert_eq!(
-            share,
-            CpuTimes {
-                daemon: Some(0.5),
-                database: None,
-                simulator: Some(0.0)
-            }
-        );
+        assert_eq!(share, CpuTimes { daemon: Some(0.5), database: None, simulator: Some(0.0) });
     }
 }

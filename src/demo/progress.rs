@@ -32,10 +32,7 @@ impl Progress {
     /// Makes bars when standard error is a terminal.
     pub(super) fn new(n_recipients: u64) -> Self {
         let bars = std::io::stderr().is_terminal().then(|| Bars::new(n_recipients));
-        Self {
-            bars,
-            said_at: Cell::new(None),
-        }
+        Self { bars, said_at: Cell::new(None) }
     }
 
     /// Says what is being done now.
@@ -78,9 +75,7 @@ impl Bars {
         let style = ProgressStyle::with_template("{prefix:>10} {bar:40.cyan/black} {human_pos:>10} / {human_len}")
             .unwrap_or_else(|_| ProgressStyle::default_bar());
         let bars = STATES.map(|state| {
-            let bar = ProgressBar::new(n_recipients)
-                .with_style(style.clone())
-                .with_prefix(state);
+            let bar = ProgressBar::new(n_recipients).with_style(style.clone()).with_prefix(state);
             screen.add(bar)
         });
         Self { screen, bars }
@@ -90,24 +85,12 @@ impl Bars {
 fn counts(stats: &Stats) -> [u64; 7] {
     let failed = stats.failed();
     let skipped = stats.skipped + stats.cancelled;
-    [
-        stats.pending,
-        stats.sent,
-        stats.delivered,
-        stats.read,
-        failed,
-        stats.unknown,
-        skipped,
-    ]
-    .map(|count| u64::try_from(count).unwrap_or(0))
+    [stats.pending, stats.sent, stats.delivered, stats.read, failed, stats.unknown, skipped]
+        .map(|count| u64::try_from(count).unwrap_or(0))
 }
 
 fn line(counts: [u64; 7]) -> String {
-    let words: Vec<String> = STATES
-        .iter()
-        .zip(counts)
-        .map(|(state, count)| format!("{state} {count}"))
-        .collect();
+    let words: Vec<String> = STATES.iter().zip(counts).map(|(state, count)| format!("{state} {count}")).collect();
     words.join(", ")
 }
 
@@ -130,10 +113,7 @@ mod tests {
             ..Stats::default()
         };
         let shown = line(counts(&stats));
-        assert_eq!(
-            shown,
-            "pending 1, sent 2, delivered 3, read 4, failed 11, unknown 0, skipped 15"
-        );
+        assert_eq!(shown, "pending 1, sent 2, delivered 3, read 4, failed 11, unknown 0, skipped 15");
         assert_eq!(counts(&stats).iter().sum::<u64>(), 36);
     }
 }

@@ -25,12 +25,7 @@ impl fmt::Display for Promise {
 /// Checks every promise.
 #[must_use]
 pub(super) fn check(facts: &Facts) -> Vec<Promise> {
-    let Facts {
-        stats,
-        ledger,
-        imported,
-        ..
-    } = facts;
+    let Facts { stats, ledger, imported, .. } = facts;
     let promise = |text, kept, found| Promise { text, kept, found };
     let taken = u64::try_from(stats.taken()).unwrap_or(0);
     let known = taken + u64::try_from(stats.failed() + stats.unknown).unwrap_or(0);
@@ -45,12 +40,7 @@ pub(super) fn check(facts: &Facts) -> Vec<Promise> {
         promise(
             "nothing accepted is lost",
             stats.total == stats.sum() && facts.ledger_drift() == 0,
-            format!(
-                "{} accepted, {} in all states, drift {}",
-                stats.total,
-                stats.sum(),
-                facts.ledger_drift()
-            ),
+            format!("{} accepted, {} in all states, drift {}", stats.total, stats.sum(), facts.ledger_drift()),
         ),
         promise(
             "every message comes to an end",
@@ -94,11 +84,7 @@ mod tests {
     fn broken(change: impl FnOnce(&mut Facts)) -> Vec<&'static str> {
         let mut facts = good_facts();
         change(&mut facts);
-        check(&facts)
-            .into_iter()
-            .filter(|promise| !promise.kept)
-            .map(|promise| promise.text)
-            .collect()
+        check(&facts).into_iter().filter(|promise| !promise.kept).map(|promise| promise.text).collect()
     }
 
     #[test]
@@ -116,14 +102,8 @@ mod tests {
         assert_eq!(broken(fewer), ["every recipient is accepted"]);
         assert_eq!(broken(|facts| facts.stats.skipped -= 1), ["nothing accepted is lost"]);
         assert_eq!(broken(|facts| facts.stats.skipped += 1), ["nothing accepted is lost"]);
-        assert_eq!(
-            broken(|facts| facts.daemon.ledger_drift = 1),
-            ["nothing accepted is lost"]
-        );
-        assert_eq!(
-            broken(|facts| facts.stats.ledger_drift = 1),
-            ["nothing accepted is lost"]
-        );
+        assert_eq!(broken(|facts| facts.daemon.ledger_drift = 1), ["nothing accepted is lost"]);
+        assert_eq!(broken(|facts| facts.stats.ledger_drift = 1), ["nothing accepted is lost"]);
         assert_eq!(broken(|facts| facts.stats.open = 1), ["every message comes to an end"]);
         let waiting = |facts: &mut Facts| {
             facts.stats.pending += 1;
@@ -131,14 +111,8 @@ mod tests {
         };
         assert_eq!(broken(waiting), ["every message comes to an end"]);
         assert_eq!(broken(|facts| facts.ledger.duplicates = 1), ["nothing is sent twice"]);
-        assert_eq!(
-            broken(|facts| facts.ledger.pace_violations = 1),
-            ["no session exceeds its pace"]
-        );
-        assert_eq!(
-            broken(|facts| facts.ledger.unrecorded = 1),
-            ["the provider's ledger is complete"]
-        );
+        assert_eq!(broken(|facts| facts.ledger.pace_violations = 1), ["no session exceeds its pace"]);
+        assert_eq!(broken(|facts| facts.ledger.unrecorded = 1), ["the provider's ledger is complete"]);
         let not_taken = broken(|facts| facts.ledger.accepted = 9_099);
         assert_eq!(not_taken, ["nothing counts as sent that the provider did not take"]);
         let not_known = broken(|facts| facts.ledger.accepted = 9_971);

@@ -103,9 +103,7 @@ pub struct Lateness {
 
 impl From<&Facts> for Report {
     fn from(facts: &Facts) -> Self {
-        let Facts {
-            stats, ledger, daemon, ..
-        } = facts;
+        let Facts { stats, ledger, daemon, .. } = facts;
         Self {
             recipients: facts.n_recipients,
             sessions: facts.n_sessions,
@@ -144,9 +142,7 @@ impl Facts {
     #[must_use]
     pub fn ledger_drift(&self) -> i64 {
         let of_sum = (self.stats.total - self.stats.sum()).abs();
-        of_sum
-            .max(self.stats.ledger_drift.abs())
-            .max(self.daemon.ledger_drift.abs())
+        of_sum.max(self.stats.ledger_drift.abs()).max(self.daemon.ledger_drift.abs())
     }
 }
 
@@ -162,43 +158,21 @@ impl Report {
             grouped(self.failed.whatsapp_unavailable)
         );
         let rows = [
-            (
-                "accepted",
-                self.accepted,
-                format!("of {} recipients over {} sessions", self.recipients, self.sessions),
-            ),
-            (
-                "sent",
-                self.sent,
-                "taken by the provider, nothing further reported".to_owned(),
-            ),
+            ("accepted", self.accepted, format!("of {} recipients over {} sessions", self.recipients, self.sessions)),
+            ("sent", self.sent, "taken by the provider, nothing further reported".to_owned()),
             ("delivered", self.delivered, "on the phone".to_owned()),
             ("read", self.read, String::new()),
             ("failed", failed, by_class),
             ("skipped", self.skipped, String::new()),
             ("cancelled", self.cancelled, String::new()),
-            (
-                "unknown",
-                self.unknown,
-                "no answer and no receipt; not sent again".to_owned(),
-            ),
+            ("unknown", self.unknown, "no answer and no receipt; not sent again".to_owned()),
             ("pending", self.pending, String::new()),
         ];
         // Writing to a text can not fail.
         for (state, count, remark) in rows {
-            writeln!(
-                page,
-                "{}",
-                format!("{state:>10} {:>12}   {remark}", grouped(count)).trim_end()
-            )
-            .ok();
+            writeln!(page, "{}", format!("{state:>10} {:>12}   {remark}", grouped(count)).trim_end()).ok();
         }
-        let ProviderReport {
-            received,
-            distinct,
-            duplicates,
-            pace_violations,
-        } = self.provider;
+        let ProviderReport { received, distinct, duplicates, pace_violations } = self.provider;
         writeln!(
             page,
             "\n{:.1} sends a second, {:.1} s; attempts began {:.1} ms late (p50), {:.1} ms (p99); daemon held at most {} MB\n\
@@ -349,9 +323,6 @@ pub(super) mod tests {
 
     #[test]
     fn thousands_are_grouped() {
-        assert_eq!(
-            [0, 999, 1_000, 1_234_567, -1_000].map(grouped).join(" "),
-            "0 999 1,000 1,234,567 -1,000"
-        );
+        assert_eq!([0, 999, 1_000, 1_234_567, -1_000].map(grouped).join(" "), "0 999 1,000 1,234,567 -1,000");
     }
 }

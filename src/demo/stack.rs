@@ -64,13 +64,7 @@ impl StackPlan {
             None => format!("sqlite:{}", file.display()),
         };
         let faults = plan.faults.as_ref().map(absolute).transpose()?;
-        Ok(Self {
-            folder,
-            store_url,
-            faults,
-            latency: plan.provider_latency,
-            usual_ports: plan.usual_ports,
-        })
+        Ok(Self { folder, store_url, faults, latency: plan.provider_latency, usual_ports: plan.usual_ports })
     }
 
     fn daemon_settings(&self, ports: [u16; 3], secret: &str) -> anyhow::Result<String> {
@@ -107,10 +101,7 @@ impl StackPlan {
             format!("--app-secret={secret}"),
         ];
         arguments.extend(self.faults.iter().map(|path| format!("--faults={}", path.display())));
-        arguments.extend(
-            self.latency
-                .map(|latency| format!("--latency-ms={}", latency.as_millis())),
-        );
+        arguments.extend(self.latency.map(|latency| format!("--latency-ms={}", latency.as_millis())));
         arguments
     }
 }
@@ -155,20 +146,9 @@ impl Stack {
         let bound = std::fs::read_to_string(&ready).context("read the ready file")?;
         let bound: Bound = serde_json::from_str(&bound).context("read the ready file")?;
         if bound.api != api || bound.admin != admin {
-            bail!(
-                "the daemon listens on {} and {}, asked were {api} and {admin}",
-                bound.api,
-                bound.admin
-            );
+            bail!("the daemon listens on {} and {}, asked were {api} and {admin}", bound.api, bound.admin);
         }
-        Ok(Self {
-            api,
-            admin,
-            simulator,
-            folder,
-            daemon,
-            provider,
-        })
+        Ok(Self { api, admin, simulator, folder, daemon, provider })
     }
 
     /// Fails when either has ended.
@@ -179,11 +159,7 @@ impl Stack {
 
     /// Names the files to look into when something failed.
     pub(super) fn where_the_logs_are(&self) -> String {
-        format!(
-            "the logs are {} and {}",
-            self.daemon.log().display(),
-            self.provider.log().display()
-        )
+        format!("the logs are {} and {}", self.daemon.log().display(), self.provider.log().display())
     }
 
     /// Reads the processor time of both, and of the database when it runs on this machine.
@@ -225,11 +201,7 @@ async fn wait_until_ready(child: &mut Child, ready: impl AsyncFn() -> bool) -> a
     while !ready().await {
         child.fail_if_ended()?;
         if deadline <= Instant::now() {
-            bail!(
-                "not ready within {} s, see {}",
-                READY_WITHIN.as_secs(),
-                child.log().display()
-            );
+            bail!("not ready within {} s, see {}", READY_WITHIN.as_secs(), child.log().display());
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
@@ -245,11 +217,7 @@ fn free_ports(usual: bool) -> anyhow::Result<[u16; 3]> {
     let listen = |port| TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
     let mut listeners = Vec::new();
     for port in USUAL_PORTS {
-        let listener = if usual {
-            listen(port).or_else(|_| listen(0))
-        } else {
-            listen(0)
-        };
+        let listener = if usual { listen(port).or_else(|_| listen(0)) } else { listen(0) };
         // All are held until all are found, so that none is found twice.
         listeners.push(listener.context("find a free port")?);
     }
@@ -277,10 +245,7 @@ mod tests {
 
     #[test]
     fn busy_ports_are_passed_over() {
-        let taken: Vec<_> = USUAL_PORTS
-            .iter()
-            .map(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)))
-            .collect();
+        let taken: Vec<_> = USUAL_PORTS.iter().map(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port))).collect();
         let ports = free_ports(true).expect("free ports");
         for (port, usual) in ports.into_iter().zip(USUAL_PORTS) {
             assert!(port != 0 && port != usual, "{port} is busy");
@@ -292,15 +257,9 @@ mod tests {
     fn the_daemon_can_read_its_settings() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("dispatcher.toml");
-        let text = plan(folder.path())
-            .daemon_settings([1, 2, 3], "0123456789abcdef")
-            .expect("settings");
+        let text = plan(folder.path()).daemon_settings([1, 2, 3], "0123456789abcdef").expect("settings");
         std::fs::write(&path, text).expect("written");
-        let config = Config::load(&Sources {
-            files: vec![path],
-            environment: Vec::new(),
-        })
-        .expect("no problems");
+        let config = Config::load(&Sources { files: vec![path], environment: Vec::new() }).expect("no problems");
         assert_eq!(config.server.admin_listen.port(), 2);
         assert_eq!(config.gateway.base_url, "http://127.0.0.1:3");
         assert_eq!(config.gateway.app_secret.expose(), "0123456789abcdef");

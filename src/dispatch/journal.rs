@@ -114,9 +114,7 @@ impl Journal {
                 batch.add(entry);
                 next = entries.try_recv().ok();
             }
-            self.dispatch_metrics()
-                .journal_backlog
-                .set(i64::try_from(entries.len()).unwrap_or(i64::MAX));
+            self.dispatch_metrics().journal_backlog.set(i64::try_from(entries.len()).unwrap_or(i64::MAX));
             self.commit(batch).await;
             committed_at = Some(Instant::now());
         }
@@ -124,16 +122,10 @@ impl Journal {
 
     async fn commit(&self, mut batch: Batch) {
         let lanes = std::mem::take(&mut batch.lanes);
-        batch.rows.lanes = lanes
-            .into_iter()
-            .map(|(session_id, tat_us)| LaneSave { session_id, tat_us })
-            .collect();
+        batch.rows.lanes = lanes.into_iter().map(|(session_id, tat_us)| LaneSave { session_id, tat_us }).collect();
         let started_at = Instant::now();
-        let (begins, ends, receipts) = (
-            !batch.begins.is_empty(),
-            !batch.rows.ends.is_empty(),
-            !batch.rows.receipts.is_empty(),
-        );
+        let (begins, ends, receipts) =
+            (!batch.begins.is_empty(), !batch.rows.ends.is_empty(), !batch.rows.receipts.is_empty());
         if begins {
             kill_point!("journal: before attempts are written");
         }
@@ -143,7 +135,7 @@ impl Journal {
         if receipts {
             kill_point!("journal: before receipts are written");
         }
-        let written = self.write(&batch.rows).await;
+        let written = self.write(&mut batch.rows).await;
         if begins {
             kill_point!("journal: before lanes are told of attempts");
         }
@@ -157,9 +149,7 @@ impl Journal {
         self.lead.committed(took);
         let metrics = self.dispatch_metrics();
         metrics.journal_commit_seconds.observe(took.as_secs_f64());
-        metrics
-            .journal_rows
-            .observe(f64::from(u32::try_from(batch.n_rows).unwrap_or(u32::MAX)));
+        metrics.journal_rows.observe(f64::from(u32::try_from(batch.n_rows).unwrap_or(u32::MAX)));
         self.tell(batch, &written).await;
         for (campaign_id, counters) in written.counters {
             if counters.pending + counters.sending == 0 && !campaign_id.is_direct() {
@@ -169,12 +159,13 @@ impl Journal {
     }
 
     /// Writes the batch, however long the database is away.
-    async fn write(&self, rows: &JournalBatch) -> Written {
+    async fn write(&self, rows: &mut JournalBatch) -> Written {
         let mut wait = RETRY_WAITS.0;
         loop {
             match self.store.write_journal(rows).await {
                 Ok(written) => return written,
                 Err(error) => {
+                    rows.repeated = true;
                     self.dispatch_metrics().journal_failures.inc();
                     tracing::error!(error = chain(&error), "journal could not be written, sending waits");
                     tokio::time::sleep(wait).await;
@@ -190,8 +181,8 @@ impl Journal {
                 self.report(reply.shard, Report::Begun(reply.lane, work, content)).await;
             }
         }
-        for (reply, _, _) in batch.begins.into_values() {
-            self.report(reply.shard, Report::BeginRefused(reply.lane)).await;
+        for (delivery_id, (reply, ..)) in batch.begins {
+            self.report(reply.shard, Report::BeginRefused(reply.lane, delivery_id)).await;
         }
         for (reply, work) in batch.withdrawals {
             self.report(reply.shard, Report::Withdrawn(reply.lane, work)).await;

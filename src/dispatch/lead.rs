@@ -40,11 +40,7 @@ mod tests {
         let lead = Lead::default();
         assert_eq!(lead.get(), BOUNDS.0);
         (0..100).for_each(|_| lead.committed(Duration::from_millis(20)));
-        assert!(
-            (Duration::from_millis(40)..Duration::from_millis(45)).contains(&lead.get()),
-            "{:?}",
-            lead.get()
-        );
+        assert!((Duration::from_millis(40)..Duration::from_millis(45)).contains(&lead.get()), "{:?}", lead.get());
         (0..100).for_each(|_| lead.committed(Duration::from_secs(10)));
         assert_eq!(lead.get(), BOUNDS.1);
     }

@@ -23,13 +23,12 @@ use crate::clock::Clock;
 use crate::dispatch::journal::{Entry, Journal};
 use crate::dispatch::lane::task::Sender;
 use crate::dispatch::lead::Lead;
-use crate::dispatch::shard::Command;
 use crate::dispatch::shard::loader::Loader;
 use crate::dispatch::shard::state::{Shard, ShardSettings};
 use crate::dispatch::shard::task::ShardTask;
+use crate::dispatch::shard::{Command, Offer, OfferKind};
 use crate::domain::campaign::CampaignState;
 use crate::domain::id::{CampaignId, SessionId};
-use crate::domain::job::TrafficClass;
 use crate::domain::pacing::Pacing;
 use crate::domain::receipt::Receipt;
 use crate::gateway::Gateway;
@@ -102,11 +101,8 @@ impl Dispatch {
             let (report_sender, report_receiver) = mpsc::channel(SHARD_QUEUE_MAX);
             // One round of loads at a time: the next one is collected while it is read.
             let (load_sender, load_receiver) = mpsc::channel(1);
-            let loader = Loader {
-                store: parts.store.clone(),
-                clock: parts.clock.clone(),
-                reports: report_sender.clone(),
-            };
+            let loader =
+                Loader { store: parts.store.clone(), clock: parts.clock.clone(), reports: report_sender.clone() };
             tasks.spawn(loader.run(load_receiver));
             let sender = Sender {
                 gateway: Arc::clone(&parts.gateway),
@@ -116,10 +112,7 @@ impl Dispatch {
             let n_places = (IN_FLIGHT_MAX / settings.n_shards).max(1);
             let task = ShardTask {
                 index,
-                shard: Shard::new(ShardSettings {
-                    default_pacing: settings.default_pacing,
-                    n_places,
-                }),
+                shard: Shard::new(ShardSettings { default_pacing: settings.default_pacing, n_places }),
                 clock: parts.clock.clone(),
                 lead: lead.clone(),
                 reports: report_receiver,
@@ -144,13 +137,7 @@ impl Dispatch {
             metrics: parts.metrics,
         };
         tasks.spawn(writer.run(entries));
-        Self {
-            handle: DispatchHandle {
-                commands: commands.into(),
-                journal,
-            },
-            shards,
-        }
+        Self { handle: DispatchHandle { commands: commands.into(), journal }, shards }
     }
 
     /// Returns a handle.
@@ -174,21 +161,9 @@ impl Dispatch {
 }
 
 impl DispatchHandle {
-    /// Tells a lane that a campaign has pending deliveries from `first_seq` on.
-    pub async fn offer(
-        &self,
-        session_id: SessionId,
-        campaign_id: CampaignId,
-        traffic_class: TrafficClass,
-        first_seq: i64,
-    ) {
-        let command = Command::Offer {
-            session_id,
-            campaign_id,
-            traffic_class,
-            first_seq,
-        };
-        self.tell(self.shard_of(session_id), command).await;
+    /// Tells a lane that a campaign has pending deliveries.
+    pub async fn offer(&self, offer: Offer) {
+        self.tell(self.shard_of(offer.session_id), Command::Offer(offer)).await;
     }
 
     /// Tells every lane that a campaign's state changed.
@@ -213,11 +188,16 @@ impl DispatchHandle {
     /// Tells dispatch of the streams of a session, as found in the database.
     pub async fn offer_streams(&self, streams: Vec<StreamRow>) {
         for row in streams {
-            self.offer(row.session_id, row.campaign_id, row.traffic_class, row.done_below_seq)
-                .await;
+            self.offer(Offer {
+                session_id: row.session_id,
+                campaign_id: row.campaign_id,
+                traffic_class: row.traffic_class,
+                first_seq: row.done_below_seq,
+                kind: OfferKind::Again,
+            })
+            .await;
             if let Some(state @ CampaignState::Paused) = row.campaign_state {
-                self.tell(self.shard_of(row.session_id), Command::Campaign(row.campaign_id, state))
-                    .await;
+                self.tell(self.shard_of(row.session_id), Command::Campaign(row.campaign_id, state)).await;
             }
         }
     }
@@ -238,13 +218,6 @@ impl DispatchHandle {
 
 impl ReceiptSink for DispatchHandle {
     fn submit(&self, receipts: Vec<Receipt>) -> BoxFuture<'_, Result<(), SinkClosed>> {
-        async move {
-            if self.submit_receipts(receipts).await {
-                Ok(())
-            } else {
-                Err(SinkClosed)
-            }
-        }
-        .boxed()
+        async move { if self.submit_receipts(receipts).await { Ok(()) } else { Err(SinkClosed) } }.boxed()
     }
 }

@@ -106,12 +106,7 @@ impl Pacer {
             .allow_burst(pacing.burst());
         let (tat, start) = (SavedTat::default(), time.now());
         let limiter = RateLimiter::new(quota, tat.clone(), time.clone());
-        let pacer = Self {
-            limiter,
-            tat,
-            start,
-            pacing,
-        };
+        let pacer = Self { limiter, tat, start, pacing };
         if let Some(saved) = saved_tat {
             pacer.restore(saved.min(state_after_full_burst(pacing, start)));
         }

@@ -54,16 +54,9 @@ mod tests {
 
     #[test]
     fn draws_spread_evenly() {
-        let retry = Retry::Backoff {
-            first: Duration::from_secs(2),
-            longest: Duration::from_secs(2),
-            attempts_max: 9,
-        };
+        let retry = Retry::Backoff { first: Duration::from_secs(2), longest: Duration::from_secs(2), attempts_max: 9 };
         let waits: Vec<_> = (0..1_000).filter_map(|seed| wait_before_next(retry, 1, seed)).collect();
-        let early = waits
-            .iter()
-            .filter(|wait| **wait < Duration::from_millis(1_500))
-            .count();
+        let early = waits.iter().filter(|wait| **wait < Duration::from_millis(1_500)).count();
         assert!((400..600).contains(&early), "{early} of 1000 in the first half");
     }
 

@@ -85,15 +85,8 @@ impl CampaignEvent {
 
 impl CampaignState {
     /// All states.
-    pub const ALL: [Self; 7] = [
-        Self::Draft,
-        Self::Scheduled,
-        Self::Running,
-        Self::Paused,
-        Self::Completed,
-        Self::Cancelled,
-        Self::Failed,
-    ];
+    pub const ALL: [Self; 7] =
+        [Self::Draft, Self::Scheduled, Self::Running, Self::Paused, Self::Completed, Self::Cancelled, Self::Failed];
 
     /// Returns the state after `event`; asking for what already holds changes nothing.
     ///
@@ -166,9 +159,7 @@ impl OnUnknown {
     /// Reads the word kept in the database.
     #[must_use]
     pub fn parse(word: &str) -> Option<Self> {
-        [Self::Quarantine, Self::Resend]
-            .into_iter()
-            .find(|policy| policy.as_str() == word)
+        [Self::Quarantine, Self::Resend].into_iter().find(|policy| policy.as_str() == word)
     }
 }
 
@@ -279,10 +270,7 @@ mod tests {
 
     #[test]
     fn counters_add_up() {
-        let mut counters = Counters {
-            accepted: 9,
-            ..Counters::default()
-        };
+        let mut counters = Counters { accepted: 9, ..Counters::default() };
         for state in DeliveryState::ALL {
             *counters.of_mut(state, None) += 1;
         }

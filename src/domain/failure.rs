@@ -30,9 +30,7 @@ impl FailureClass {
     /// Reads the documented word.
     #[must_use]
     pub fn parse(word: &str) -> Option<Self> {
-        [Self::LimitExceeded, Self::WhatsappUnavailable]
-            .into_iter()
-            .find(|class| class.as_str() == word)
+        [Self::LimitExceeded, Self::WhatsappUnavailable].into_iter().find(|class| class.as_str() == word)
     }
 }
 

@@ -42,9 +42,7 @@ impl TrafficClass {
     /// Reads the word on the wire.
     #[must_use]
     pub fn parse(word: &str) -> Option<Self> {
-        [Self::Transactional, Self::Bulk]
-            .into_iter()
-            .find(|class| class.as_str() == word)
+        [Self::Transactional, Self::Bulk].into_iter().find(|class| class.as_str() == word)
     }
 }
 

@@ -39,13 +39,8 @@ impl Pacing {
         if !(RATE_PER_MINUTE_MIN..=RATE_PER_MINUTE_MAX).contains(&rate_per_minute) {
             return Err(PacingProblem::Rate);
         }
-        let burst = NonZeroU32::new(burst)
-            .filter(|n| n.get() <= BURST_MAX)
-            .ok_or(PacingProblem::Burst)?;
-        Ok(Self {
-            interval: Duration::from_secs_f64(60.0 / rate_per_minute),
-            burst,
-        })
+        let burst = NonZeroU32::new(burst).filter(|n| n.get() <= BURST_MAX).ok_or(PacingProblem::Burst)?;
+        Ok(Self { interval: Duration::from_secs_f64(60.0 / rate_per_minute), burst })
     }
 
     /// Returns the time between two sends at the steady rate.

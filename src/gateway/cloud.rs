@@ -91,12 +91,7 @@ impl CloudGateway {
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE_TIMEOUT)
             .build(connector);
-        Ok(Self {
-            client,
-            prefix,
-            authorization,
-            request_timeout: settings.request_timeout,
-        })
+        Ok(Self { client, prefix, authorization, request_timeout: settings.request_timeout })
     }
 
     async fn request(&self, request: SendRequest) -> Outcome {
@@ -158,31 +153,15 @@ fn encode(request: &SendRequest) -> Bytes {
     };
     match &request.content {
         Content::Text { body } => wire.text = Some(WireText { body }),
-        Content::Template {
-            name,
-            language,
-            parameters,
-        } => {
+        Content::Template { name, language, parameters } => {
             wire.kind = "template";
-            let parameters: Vec<_> = parameters
-                .iter()
-                .map(|text| WireParameter { kind: "text", text })
-                .collect();
-            let body = (!parameters.is_empty()).then_some(WireComponent {
-                kind: "body",
-                parameters,
-            });
+            let parameters: Vec<_> = parameters.iter().map(|text| WireParameter { kind: "text", text }).collect();
+            let body = (!parameters.is_empty()).then_some(WireComponent { kind: "body", parameters });
             let language = WireLanguage { code: language };
-            wire.template = Some(WireTemplate {
-                name,
-                language,
-                components: body.into_iter().collect(),
-            });
+            wire.template = Some(WireTemplate { name, language, components: body.into_iter().collect() });
         }
     }
-    serde_json::to_vec(&wire)
-        .expect("strings and vectors always have a JSON form")
-        .into()
+    serde_json::to_vec(&wire).expect("strings and vectors always have a JSON form").into()
 }
 
 #[derive(Serialize)]

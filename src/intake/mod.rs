@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use crate::clock::Clock;
 use crate::dispatch::DispatchHandle;
+use crate::dispatch::shard::{Offer, OfferKind};
 use crate::domain::job::Job;
 use crate::kill_point;
 use crate::limits::ADMIT_DELIVERIES_MAX;
@@ -71,10 +72,10 @@ impl Intake {
             metrics.jobs.inc();
             metrics.deliveries.inc_by(count(admitted.n_new));
             metrics.duplicates.inc_by(count(job.deliveries.len() - admitted.n_new));
-            let (campaign_id, class) = (admitted.campaign_id, admitted.traffic_class);
-            self.dispatch
-                .offer(admitted.session_id, campaign_id, class, admitted.first_seq)
-                .await;
+            let (session_id, campaign_id) = (admitted.session_id, admitted.campaign_id);
+            let (traffic_class, first_seq) = (admitted.traffic_class, admitted.first_seq);
+            let kind = OfferKind::Fresh;
+            self.dispatch.offer(Offer { session_id, campaign_id, traffic_class, first_seq, kind }).await;
         }
         Ok(())
     }

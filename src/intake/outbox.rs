@@ -47,11 +47,7 @@ pub async fn drain_outbox(mut intake: Intake, nudge: Arc<Notify>, stop: Cancella
 /// Takes one window; `false` when the outbox is empty.
 async fn drain_once(intake: &mut Intake) -> Result<bool, StoreError> {
     let rows = intake.store.outbox_next(OUTBOX_ROWS_MAX).await?;
-    intake
-        .metrics
-        .intake
-        .outbox_backlog
-        .set(i64::try_from(rows.len()).unwrap_or(i64::MAX));
+    intake.metrics.intake.outbox_backlog.set(i64::try_from(rows.len()).unwrap_or(i64::MAX));
     if rows.is_empty() {
         return Ok(false);
     }
@@ -72,10 +68,7 @@ async fn drain_once(intake: &mut Intake) -> Result<bool, StoreError> {
 }
 
 async fn expand(intake: &mut Intake, row: &OutboxRow) -> Result<(), StoreError> {
-    let expansion = intake
-        .store
-        .expand_campaign(row.campaign_id, row.next_seq, EXPAND_RECIPIENTS_MAX)
-        .await?;
+    let expansion = intake.store.expand_campaign(row.campaign_id, row.next_seq, EXPAND_RECIPIENTS_MAX).await?;
     intake.admit(&expansion.jobs).await?;
     kill_point!("intake: before the outbox row is removed");
     if expansion.finished {

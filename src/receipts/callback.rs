@@ -31,9 +31,7 @@ pub fn parse_callback(body: &[u8]) -> Result<Vec<Receipt>, CallbackProblem> {
         let value: Option<Value> = serde_json::from_str(change.value.get()).ok();
         value.map(|value| value.statuses).unwrap_or_default()
     });
-    Ok(statuses
-        .filter_map(|status| receipt(serde_json::from_str(status.get()).ok()?))
-        .collect())
+    Ok(statuses.filter_map(|status| receipt(serde_json::from_str(status.get()).ok()?)).collect())
 }
 
 fn receipt(status: Status) -> Option<Receipt> {
@@ -122,14 +120,8 @@ mod tests {
 
     #[test]
     fn reads_all_kinds_in_order() {
-        let body = ["sent", "delivered", "read", "played"]
-            .map(|word| status(word, ""))
-            .join(",");
-        let kinds: Vec<_> = parse_callback(&callback(&body))
-            .unwrap()
-            .into_iter()
-            .map(|r| r.kind.as_str())
-            .collect();
+        let body = ["sent", "delivered", "read", "played"].map(|word| status(word, "")).join(",");
+        let kinds: Vec<_> = parse_callback(&callback(&body)).unwrap().into_iter().map(|r| r.kind.as_str()).collect();
         assert_eq!(kinds, ["sent", "delivered", "read", "read"]);
     }
 
@@ -138,21 +130,14 @@ mod tests {
         let body = status("failed", r#","errors":[{"code":131026,"title":"x"}]"#);
         let receipts = parse_callback(&callback(&body)).unwrap();
         let failure = receipts[0].failure.as_ref().unwrap();
-        assert_eq!(
-            (failure.reason, receipts[0].at_ms),
-            (Reason::RecipientUnreachable, 1_800_000_000_000)
-        );
+        assert_eq!((failure.reason, receipts[0].at_ms), (Reason::RecipientUnreachable, 1_800_000_000_000));
         assert_eq!(receipts[0].delivery_id.to_string(), TOKEN);
     }
 
     #[test]
     fn one_odd_status_does_not_lose_the_others() {
         let foreign = r#"{"id":"wamid.2","status":"sent","timestamp":"1","biz_opaque_callback_data":"not ours"}"#;
-        let body = format!(
-            r#"{foreign},{{"id":7}},{},{}"#,
-            status("deleted", ""),
-            status("read", "")
-        );
+        let body = format!(r#"{foreign},{{"id":7}},{},{}"#, status("deleted", ""), status("read", ""));
         assert_eq!(parse_callback(&callback(&body)).unwrap().len(), 1);
     }
 

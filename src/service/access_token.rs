@@ -76,22 +76,10 @@ impl AccessTokens {
     pub fn new(keys: &JwtKeys, lifetime: Duration) -> Self {
         let secret = |key: &JwtKey| key.secret.expose_secret().as_bytes().to_vec();
         let all = keys.previous.iter().chain([&keys.current]);
-        let verifying = all
-            .map(|key| (key.kid.clone(), DecodingKey::from_secret(&secret(key))))
-            .collect();
-        let header = Header {
-            kid: Some(keys.current.kid.clone()),
-            ..Header::new(Algorithm::HS256)
-        };
+        let verifying = all.map(|key| (key.kid.clone(), DecodingKey::from_secret(&secret(key)))).collect();
+        let header = Header { kid: Some(keys.current.kid.clone()), ..Header::new(Algorithm::HS256) };
         let signing = EncodingKey::from_secret(&secret(&keys.current));
-        Self {
-            keys: Arc::new(Keys {
-                header,
-                signing,
-                verifying,
-            }),
-            lifetime,
-        }
+        Self { keys: Arc::new(Keys { header, signing, verifying }), lifetime }
     }
 
     /// Returns how long a token is good.
@@ -121,33 +109,22 @@ impl AccessTokens {
     /// # Errors
     /// `Unauthorized` when the token is not ours or has expired.
     pub fn verify(&self, token: &str, now: Moment) -> Result<Caller> {
-        let kid = decode_header(token)
-            .ok()
-            .and_then(|header| header.kid)
-            .ok_or(Error::Unauthorized)?;
+        let kid = decode_header(token).ok().and_then(|header| header.kid).ok_or(Error::Unauthorized)?;
         let key = self.keys.verifying.get(&kid).ok_or(Error::Unauthorized)?;
         let mut validation = Validation::new(Algorithm::HS256);
         // The crate would ask the machine's clock; the expiry is checked below, by ours.
         validation.validate_exp = false;
-        let claims = decode::<Claims>(token, key, &validation)
-            .map_err(|_| Error::Unauthorized)?
-            .claims;
+        let claims = decode::<Claims>(token, key, &validation).map_err(|_| Error::Unauthorized)?.claims;
         if claims.exp <= seconds(now) {
             return Err(Error::Unauthorized);
         }
-        Ok(Caller {
-            user_id: claims.sub,
-            tenant_id: claims.tenant,
-            role: claims.role,
-        })
+        Ok(Caller { user_id: claims.sub, tenant_id: claims.tenant, role: claims.role })
     }
 }
 
 impl fmt::Debug for AccessTokens {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AccessTokens")
-            .field("lifetime", &self.lifetime)
-            .finish_non_exhaustive()
+        f.debug_struct("AccessTokens").field("lifetime", &self.lifetime).finish_non_exhaustive()
     }
 }
 
@@ -162,29 +139,16 @@ mod tests {
     const LIFETIME: Duration = Duration::from_secs(7 * 24 * 3600);
 
     fn key(kid: &str) -> JwtKey {
-        JwtKey {
-            kid: kid.to_owned(),
-            secret: format!("{kid} with at least thirty-two bytes").into(),
-        }
+        JwtKey { kid: kid.to_owned(), secret: format!("{kid} with at least thirty-two bytes").into() }
     }
 
     fn tokens(current: &str, previous: &[&str]) -> AccessTokens {
         let previous = previous.iter().map(|kid| key(kid)).collect();
-        AccessTokens::new(
-            &JwtKeys {
-                current: key(current),
-                previous,
-            },
-            LIFETIME,
-        )
+        AccessTokens::new(&JwtKeys { current: key(current), previous }, LIFETIME)
     }
 
     fn caller() -> Caller {
-        Caller {
-            user_id: UserId::generate(),
-            tenant_id: TenantId::generate(),
-            role: Role::Admin,
-        }
+        Caller { user_id: UserId::generate(), tenant_id: TenantId::generate(), role: Role::Admin }
     }
 
     #[test]
@@ -217,14 +181,7 @@ mod tests {
         let other = super::tests::tokens("b", &[]).issue(caller(), now).unwrap();
         let other_signature = other.expose_secret().rsplit_once('.').unwrap().1.to_owned();
         let forged = format!("{signed}.{other_signature}");
-        for bad in [
-            "",
-            "a.b.c",
-            &token[1..],
-            &unsigned,
-            &forged,
-            &format!("{signed}.{}", &signature[1..]),
-        ] {
+        for bad in ["", "a.b.c", &token[1..], &unsigned, &forged, &format!("{signed}.{}", &signature[1..])] {
             assert!(matches!(tokens.verify(bad, now), Err(Error::Unauthorized)), "{bad}");
         }
     }

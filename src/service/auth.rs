@@ -96,12 +96,7 @@ impl AuthService {
         let now = self.clock.now();
         let mut problems = Problems::default();
         let name = check_name("name", &registration.name, NAME_CHARS_MAX, &mut problems);
-        let business_name = check_name(
-            "businessName",
-            &registration.business_name,
-            NAME_CHARS_MAX,
-            &mut problems,
-        );
+        let business_name = check_name("businessName", &registration.business_name, NAME_CHARS_MAX, &mut problems);
         let email = normalise_email(&registration.email);
         if !is_email(&email) {
             problems.push("email", "Valid email is required");
@@ -113,11 +108,7 @@ impl AuthService {
         }
         problems.check()?;
         let password_hash = self.passwords.hash(&registration.password).await?;
-        let tenant = TenantRecord {
-            id: TenantId::generate(),
-            name: business_name,
-            created_at_ms: now.as_ms(),
-        };
+        let tenant = TenantRecord { id: TenantId::generate(), name: business_name, created_at_ms: now.as_ms() };
         let owner = UserRecord {
             id: UserId::generate(),
             tenant_id: tenant.id,
@@ -130,10 +121,7 @@ impl AuthService {
         };
         if !self.store.users().insert_with_tenant(&tenant, &owner).await? {
             let message = "There is an account with this email already.".into();
-            return Err(Error::Conflict {
-                message,
-                field: Some("email"),
-            });
+            return Err(Error::Conflict { message, field: Some("email") });
         }
         self.let_in(owner, now).await
     }
@@ -167,12 +155,7 @@ impl AuthService {
         let presented = hash_of(refresh_token);
         match self.store.tokens().rotate(presented, record, now.as_ms()).await? {
             Rotation::Rotated { tenant_id, user_id } => {
-                let user = self
-                    .store
-                    .users()
-                    .find(tenant_id, user_id)
-                    .await?
-                    .ok_or(Error::Unauthorized)?;
+                let user = self.store.users().find(tenant_id, user_id).await?.ok_or(Error::Unauthorized)?;
                 self.pair_of(user, next, now)
             }
             Rotation::Reused { user_id } => {
@@ -199,11 +182,7 @@ impl AuthService {
     }
 
     fn pair_of(&self, user: UserRecord, refresh_token: SecretString, now: Moment) -> Result<LoggedIn> {
-        let caller = Caller {
-            user_id: user.id,
-            tenant_id: user.tenant_id,
-            role: user.role,
-        };
+        let caller = Caller { user_id: user.id, tenant_id: user.tenant_id, role: user.role };
         Ok(LoggedIn {
             access_token: self.access_tokens.issue(caller, now)?,
             refresh_token,
@@ -218,10 +197,8 @@ impl AuthService {
             write!(text, "{byte:02x}").expect("writing to a String can not fail");
         }
         let token = SecretString::from(text);
-        let record = NewRefreshToken {
-            hash: hash_of(&token),
-            expires_at_ms: (now + self.refresh_token_lifetime).as_ms(),
-        };
+        let record =
+            NewRefreshToken { hash: hash_of(&token), expires_at_ms: (now + self.refresh_token_lifetime).as_ms() };
         (token, record)
     }
 }
@@ -259,18 +236,7 @@ mod tests {
         for good in ["a@b.co", "ana+test@mail.example.com", "josé@exämple.de"] {
             assert!(is_email(&normalise_email(good)), "{good}");
         }
-        for bad in [
-            "",
-            "a",
-            "a@b",
-            "@b.co",
-            "a@.co",
-            "a@b..co",
-            "a@b@c.co",
-            "a b@c.co",
-            "a@b.co,c@d.co",
-            "<a@b.co>",
-        ] {
+        for bad in ["", "a", "a@b", "@b.co", "a@.co", "a@b..co", "a@b@c.co", "a b@c.co", "a@b.co,c@d.co", "<a@b.co>"] {
             assert!(!is_email(&normalise_email(bad)), "{bad}");
         }
         assert_eq!(normalise_email(" Ana@Example.COM "), "ana@example.com");

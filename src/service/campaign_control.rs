@@ -59,9 +59,7 @@ impl CampaignService {
         for (campaign_id, session_id) in store.campaigns().streams_to_cancel().await? {
             let mut next = Some(-1);
             while let Some(after_seq) = next {
-                let (n, goes_on) = store
-                    .cancel_pending(campaign_id, session_id, after_seq, CANCEL_BATCH_MAX)
-                    .await?;
+                let (n, goes_on) = store.cancel_pending(campaign_id, session_id, after_seq, CANCEL_BATCH_MAX).await?;
                 n_cancelled += u64::try_from(n).unwrap_or(u64::MAX);
                 // Each step goes on behind the last one, so that the loop ends with the stream.
                 next = goes_on.filter(|seq| after_seq < *seq);
@@ -73,10 +71,7 @@ impl CampaignService {
     async fn advance(&self, tenant_id: TenantId, id: CampaignId, event: CampaignEvent) -> Result<CampaignRecord> {
         let campaigns = self.tools.store.campaigns();
         for _ in 0..CHANGE_TRIES_MAX {
-            let campaign = campaigns
-                .find(tenant_id, id)
-                .await?
-                .ok_or(Error::NotFound("campaign"))?;
+            let campaign = campaigns.find(tenant_id, id).await?.ok_or(Error::NotFound("campaign"))?;
             let to = campaign.state.apply(event)?;
             if to == campaign.state {
                 return Ok(campaign);
@@ -84,11 +79,7 @@ impl CampaignService {
             if event == CampaignEvent::Started {
                 self.check_start(&campaign).await?;
             }
-            let step = Move {
-                from: campaign.state,
-                to,
-                at_ms: self.tools.clock.now().as_ms(),
-            };
+            let step = Move { from: campaign.state, to, at_ms: self.tools.clock.now().as_ms() };
             if self.write(tenant_id, id, event, step).await? {
                 return campaigns.find(tenant_id, id).await?.ok_or(Error::NotFound("campaign"));
             }
@@ -120,12 +111,7 @@ impl CampaignService {
         if campaign.expires_at_ms.is_some_and(|at_ms| at_ms <= now_ms) {
             return Err(Error::conflict("The campaign has expired."));
         }
-        let states = self
-            .tools
-            .store
-            .campaigns()
-            .session_states(campaign.tenant_id, campaign.id)
-            .await?;
+        let states = self.tools.store.campaigns().session_states(campaign.tenant_id, campaign.id).await?;
         if !states.into_iter().any(SessionState::accepts_messages) {
             return Err(Error::conflict("None of the campaign's sessions is connected."));
         }

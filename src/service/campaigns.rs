@@ -104,13 +104,7 @@ impl CampaignService {
         let appended = campaigns.insert(&campaign, &new.session_ids, &recipients).await?;
         let added = AddedRecipients::from(&appended);
         let n_recipients = i64::try_from(added.accepted).map_err(Error::internal("count recipients"))?;
-        Ok((
-            CampaignRecord {
-                n_recipients,
-                ..campaign
-            },
-            added,
-        ))
+        Ok((CampaignRecord { n_recipients, ..campaign }, added))
     }
 
     /// Adds recipients to a draft, all of them or none; those it has are only counted.
@@ -153,14 +147,7 @@ impl CampaignService {
         if distinct.len() < ids.len() {
             problems.push(field, "must name each session once");
         }
-        let known: HashSet<SessionId> = self
-            .tools
-            .store
-            .sessions()
-            .known(tenant_id, ids)
-            .await?
-            .into_iter()
-            .collect();
+        let known: HashSet<SessionId> = self.tools.store.sessions().known(tenant_id, ids).await?.into_iter().collect();
         let unknown = ids.iter().enumerate().filter(|(_, id)| !known.contains(id));
         for (place, _) in unknown {
             problems.push(format!("{field}[{place}]"), "There is no such session");
@@ -172,10 +159,7 @@ impl CampaignService {
 impl From<&Appended> for AddedRecipients {
     fn from(appended: &Appended) -> Self {
         let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
-        Self {
-            accepted: count(appended.accepted),
-            duplicates: count(appended.duplicates.len()),
-        }
+        Self { accepted: count(appended.accepted), duplicates: count(appended.duplicates.len()) }
     }
 }
 
@@ -186,24 +170,12 @@ pub(super) async fn append(
     id: CampaignId,
     recipients: &[NewRecipient],
 ) -> Result<Appended> {
-    if let Some(appended) = tools
-        .store
-        .campaign_recipients()
-        .append(tenant_id, id, recipients)
-        .await?
-    {
+    if let Some(appended) = tools.store.campaign_recipients().append(tenant_id, id, recipients).await? {
         return Ok(appended);
     }
-    let campaign = tools
-        .store
-        .campaigns()
-        .find(tenant_id, id)
-        .await?
-        .ok_or(Error::NotFound("campaign"))?;
+    let campaign = tools.store.campaigns().find(tenant_id, id).await?.ok_or(Error::NotFound("campaign"))?;
     let state = campaign.state.as_str();
-    Err(Error::conflict(format!(
-        "The campaign is {state}; recipients can only be added to a draft."
-    )))
+    Err(Error::conflict(format!("The campaign is {state}; recipients can only be added to a draft.")))
 }
 
 fn check_recipients(given: Vec<RecipientInput>, problems: &mut Problems) -> Vec<NewRecipient> {

@@ -44,9 +44,7 @@ impl MessageService {
     pub async fn send_text(&self, tenant_id: TenantId, new: NewText) -> Result<DeliveryRecord> {
         let now_ms = self.tools.clock.now().as_ms();
         let mut problems = Problems::default();
-        let message = MessageSpec::Text {
-            text: as_it_is(&new.text),
-        };
+        let message = MessageSpec::Text { text: as_it_is(&new.text) };
         if let Err(problem) = MessageTemplate::compile(&message) {
             problems.push("text", problem.to_string());
         }
@@ -57,10 +55,7 @@ impl MessageService {
         problems.check()?;
         let to = to.map_err(|problem| Error::invalid("to", problem))?;
         let sessions = self.tools.store.sessions();
-        let session = sessions
-            .find(tenant_id, new.session_id)
-            .await?
-            .ok_or(Error::NotFound("session"))?;
+        let session = sessions.find(tenant_id, new.session_id).await?.ok_or(Error::NotFound("session"))?;
         if !session.state.accepts_messages() {
             let state = session.state.as_str();
             return Err(Error::conflict(format!("The session is {state}; connect it first.")));
@@ -77,11 +72,7 @@ impl MessageService {
             not_before: None,
             expires_at: None,
             message,
-            deliveries: vec![JobDelivery {
-                id,
-                to: to.clone(),
-                variables: Variables::default(),
-            }],
+            deliveries: vec![JobDelivery { id, to: to.clone(), variables: Variables::default() }],
         };
         self.tools.store.messages().insert(id, &job, now_ms).await?;
         self.tools.notices.tell(Notice::OutboxWritten);

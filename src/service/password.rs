@@ -30,10 +30,7 @@ pub struct PasswordCost {
 impl Default for PasswordCost {
     /// The least that OWASP names for argon2id: 19 MiB, two passes.
     fn default() -> Self {
-        Self {
-            memory_kib: 19 * 1024,
-            passes: 2,
-        }
+        Self { memory_kib: 19 * 1024, passes: 2 }
     }
 }
 
@@ -80,9 +77,7 @@ impl Passwords {
         self.run(move || {
             let hash = PasswordHash::new(hash.expose_secret()).map_err(|error| broken(&error))?;
             // The hash brings its own cost along; ours counts for new ones only.
-            Ok(argon2(cost)?
-                .verify_password(password.expose_secret().as_bytes(), &hash)
-                .is_ok())
+            Ok(argon2(cost)?.verify_password(password.expose_secret().as_bytes(), &hash).is_ok())
         })
         .await
     }
@@ -92,10 +87,7 @@ impl Passwords {
             return Err(Error::Unavailable("password checking"));
         };
         // The permit goes along with the work: a caller who goes away does not make room for more.
-        let running = Arc::clone(&self.running)
-            .acquire_owned()
-            .await
-            .map_err(Error::internal("hash a password"))?;
+        let running = Arc::clone(&self.running).acquire_owned().await.map_err(Error::internal("hash a password"))?;
         let done = tokio::task::spawn_blocking(move || {
             let result = work();
             drop(running);
@@ -119,10 +111,7 @@ mod tests {
     use super::*;
 
     fn quick() -> Passwords {
-        Passwords::new(PasswordCost {
-            memory_kib: 8,
-            passes: 1,
-        })
+        Passwords::new(PasswordCost { memory_kib: 8, passes: 1 })
     }
 
     #[tokio::test]
@@ -139,11 +128,7 @@ mod tests {
     #[tokio::test]
     async fn too_many_at_once_are_turned_away() {
         let passwords = quick();
-        let _all = passwords
-            .queued
-            .acquire_many(u32::try_from(PASSWORD_QUEUE_MAX).unwrap())
-            .await
-            .unwrap();
+        let _all = passwords.queued.acquire_many(u32::try_from(PASSWORD_QUEUE_MAX).unwrap()).await.unwrap();
         let refused = passwords.hash(&"correct horse".into()).await;
         assert!(matches!(refused, Err(Error::Unavailable(_))));
     }

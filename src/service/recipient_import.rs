@@ -31,14 +31,7 @@ impl RecipientImport {
     #[must_use]
     pub fn new(tools: Tools, tenant_id: TenantId, campaign_id: CampaignId) -> Self {
         let (csv, report) = (RecipientCsv::new(), ImportReport::default());
-        Self {
-            tools,
-            tenant_id,
-            campaign_id,
-            csv,
-            batch: vec![],
-            report,
-        }
+        Self { tools, tenant_id, campaign_id, csv, batch: vec![], report }
     }
 
     /// Takes the next bytes of the file; adds a batch of recipients whenever one is full.
@@ -49,8 +42,7 @@ impl RecipientImport {
     pub async fn feed(&mut self, chunk: &[u8]) -> Result<()> {
         for step in chunk.chunks(IMPORT_STEP_BYTES_MAX) {
             let Self { csv, batch, report, .. } = self;
-            csv.feed(step, &mut |row| sort(row, batch, report))
-                .map_err(|problem| refused(&problem))?;
+            csv.feed(step, &mut |row| sort(row, batch, report)).map_err(|problem| refused(&problem))?;
             while RECIPIENTS_PER_INSERT_MAX <= self.batch.len() {
                 let rest = self.batch.split_off(RECIPIENTS_PER_INSERT_MAX);
                 self.add_batch().await?;
@@ -67,8 +59,7 @@ impl RecipientImport {
     pub async fn finish(mut self) -> Result<ImportReport> {
         let csv = std::mem::take(&mut self.csv);
         let Self { batch, report, .. } = &mut self;
-        csv.finish(&mut |row| sort(row, batch, report))
-            .map_err(|problem| refused(&problem))?;
+        csv.finish(&mut |row| sort(row, batch, report)).map_err(|problem| refused(&problem))?;
         self.add_batch().await?;
         Ok(self.report)
     }
@@ -85,17 +76,13 @@ impl RecipientImport {
 impl fmt::Debug for RecipientImport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let report = &self.report;
-        f.debug_struct("RecipientImport")
-            .field("report", report)
-            .finish_non_exhaustive()
+        f.debug_struct("RecipientImport").field("report", report).finish_non_exhaustive()
     }
 }
 
 fn sort(row: Row, batch: &mut Vec<NewRecipient>, report: &mut ImportReport) {
     match row {
-        Row::Good {
-            recipient, variables, ..
-        } => batch.push(NewRecipient { recipient, variables }),
+        Row::Good { recipient, variables, .. } => batch.push(NewRecipient { recipient, variables }),
         Row::Bad { line, problem } => report.add_rejected(line, &problem),
     }
 }

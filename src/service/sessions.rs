@@ -89,20 +89,13 @@ impl SessionService {
     /// Makes the service.
     #[must_use]
     pub fn new(tools: Tools, settings: SessionSettings, connector: Arc<dyn Connector>) -> Self {
-        Self {
-            tools,
-            settings,
-            connector,
-        }
+        Self { tools, settings, connector }
     }
 
     /// Returns the pacing that a session has, its own or the default.
     #[must_use]
     pub fn pacing_of(&self, session: &SessionRecord) -> Pacing {
-        let own = PacingChange {
-            rate_per_minute: session.rate_per_minute,
-            burst: session.burst,
-        };
+        let own = PacingChange { rate_per_minute: session.rate_per_minute, burst: session.burst };
         // What is stored was checked against the default of its day, which may have been another.
         self.paced(own).unwrap_or(self.settings.default_pacing)
     }
@@ -133,10 +126,7 @@ impl SessionService {
         };
         if !self.tools.store.sessions().insert(&session).await? {
             let message = "Another session has this phone number id.".into();
-            return Err(Error::Conflict {
-                message,
-                field: Some("phoneNumberId"),
-            });
+            return Err(Error::Conflict { message, field: Some("phoneNumberId") });
         }
         self.tools.notices.tell(Notice::SessionChanged(session.id));
         Ok(session)
@@ -186,9 +176,7 @@ impl SessionService {
         let sessions = self.tools.store.sessions();
         let session = sessions.find(tenant_id, id).await?.ok_or(Error::NotFound("session"))?;
         let mut problems = Problems::default();
-        let name = change
-            .name
-            .map(|name| check_name("name", &name, NAME_CHARS_MAX, &mut problems));
+        let name = change.name.map(|name| check_name("name", &name, NAME_CHARS_MAX, &mut problems));
         let merged = PacingChange {
             rate_per_minute: change.pacing.rate_per_minute.or(session.rate_per_minute),
             burst: change.pacing.burst.or(session.burst),
@@ -196,18 +184,7 @@ impl SessionService {
         self.check_pacing(merged, &mut problems);
         problems.check()?;
         let PacingChange { rate_per_minute, burst } = change.pacing;
-        if !sessions
-            .update(
-                tenant_id,
-                id,
-                StoredChange {
-                    name,
-                    rate_per_minute,
-                    burst,
-                },
-            )
-            .await?
-        {
+        if !sessions.update(tenant_id, id, StoredChange { name, rate_per_minute, burst }).await? {
             return Err(Error::NotFound("session"));
         }
         self.tools.notices.tell(Notice::SessionChanged(id));
@@ -222,10 +199,7 @@ impl SessionService {
 
     fn check_pacing(&self, own: PacingChange, problems: &mut Problems) {
         let rate_only = PacingChange { burst: Some(1), ..own };
-        let burst_only = PacingChange {
-            rate_per_minute: None,
-            ..own
-        };
+        let burst_only = PacingChange { rate_per_minute: None, ..own };
         for (field, part) in [("ratePerMinute", rate_only), ("burst", burst_only)] {
             if let Err(problem) = self.paced(part) {
                 problems.push(field, problem.to_string());

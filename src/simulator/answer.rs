@@ -38,19 +38,14 @@ pub(crate) fn refused(refusal: &Refusal, trace: u64) -> Answer {
     text.push_str(r#","error_data":{"messaging_product":"whatsapp","details":"#);
     push_json(&mut text, &refusal.details);
     text.push_str(&format!(r#"}},"fbtrace_id":"A{:016X}"}}}}"#, mix(trace)));
-    json(
-        StatusCode::from_u16(refusal.http).unwrap_or(StatusCode::BAD_REQUEST),
-        text,
-    )
+    json(StatusCode::from_u16(refusal.http).unwrap_or(StatusCode::BAD_REQUEST), text)
 }
 
 /// Answers as something in front of the provider does: without a Graph body.
 pub(crate) fn unavailable() -> Answer {
     let mut answer = Response::new(Full::new(Bytes::from_static(b"upstream unavailable\n")));
     *answer.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
-    answer
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
     answer
 }
 
@@ -58,9 +53,7 @@ pub(crate) fn unavailable() -> Answer {
 pub(crate) fn json(status: StatusCode, text: String) -> Answer {
     let mut answer = Response::new(Full::new(Bytes::from(text)));
     *answer.status_mut() = status;
-    answer
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     answer
 }
 

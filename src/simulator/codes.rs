@@ -32,11 +32,7 @@ const TABLE: &[Known] = &[
     known(130_403, 400, "User blocked by the business"),
     known(130_429, 429, "Rate limit hit"),
     known(130_472, 400, "User's number is part of an experiment"),
-    known(
-        130_497,
-        403,
-        "Business account is restricted from messaging users in this country",
-    ),
+    known(130_497, 403, "Business account is restricted from messaging users in this country"),
     known(131_000, 500, "Something went wrong"),
     known(131_005, 403, "Access denied"),
     known(131_008, 400, "Required parameter is missing"),
@@ -46,20 +42,12 @@ const TABLE: &[Known] = &[
     known(131_026, 400, "Message undeliverable"),
     known(131_030, 400, "Recipient phone number not in allowed list"),
     known(131_031, 403, "Account has been locked"),
-    known(
-        131_037,
-        400,
-        "WhatsApp provided number needs display name approval before message can be sent",
-    ),
+    known(131_037, 400, "WhatsApp provided number needs display name approval before message can be sent"),
     known(131_042, 400, "Business eligibility payment issue"),
     known(131_045, 500, "Incorrect certificate"),
     known(131_047, 400, "Re-engagement message"),
     known(131_048, 429, "Spam rate limit hit"),
-    known(
-        131_049,
-        400,
-        "This message was not delivered to maintain healthy ecosystem engagement",
-    ),
+    known(131_049, 400, "This message was not delivered to maintain healthy ecosystem engagement"),
     known(131_050, 400, "User has stopped marketing messages from this business"),
     known(131_051, 400, "Unsupported message type"),
     known(131_053, 400, "Media upload error"),
@@ -84,14 +72,9 @@ const fn known(code: u32, http: u16, title: &'static str) -> Known {
 
 /// Returns what is said with a code; one that is not in the table is an unknown error with HTTP 400.
 pub(crate) fn find(code: u32) -> Known {
-    TABLE.binary_search_by_key(&code, |known| known.code).map_or(
-        Known {
-            code,
-            http: 400,
-            title: "Unknown error",
-        },
-        |at| TABLE[at],
-    )
+    TABLE
+        .binary_search_by_key(&code, |known| known.code)
+        .map_or(Known { code, http: 400, title: "Unknown error" }, |at| TABLE[at])
 }
 
 #[cfg(test)]

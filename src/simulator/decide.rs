@@ -55,11 +55,7 @@ pub(crate) struct Refusal {
 impl Refusal {
     /// Makes the refusal that goes with a code.
     pub(crate) fn of(code: u32, http: Option<u16>, details: &'static str) -> Self {
-        Self {
-            code,
-            http: http.unwrap_or(codes::find(code).http),
-            details: Cow::Borrowed(details),
-        }
+        Self { code, http: http.unwrap_or(codes::find(code).http), details: Cow::Borrowed(details) }
     }
 }
 
@@ -67,11 +63,7 @@ impl Refusal {
 pub(crate) fn decide(seed: u64, faults: &Faults, pairs: &Pairs, case: Case<'_>) -> Decision {
     let recipient_hash = stable_hash(case.recipient.as_bytes());
     let rules = &case.number.rules;
-    let nth = if rules.needs_dice() {
-        pairs.count(case.number.index, recipient_hash)
-    } else {
-        0
-    };
+    let nth = if rules.needs_dice() { pairs.count(case.number.index, recipient_hash) } else { 0 };
     let dice = Dice::new(seed, case.number.hash, recipient_hash, nth);
     let mut decision = Decision {
         verdict: Verdict::Accepted,
@@ -113,11 +105,7 @@ fn before_acceptance(faults: &Faults, pairs: &Pairs, case: Case<'_>, dice: Dice)
     let rules = &*case.number.rules;
     if let Err(malformed) = case.form {
         let http = codes::find(malformed.code).http;
-        return Err(Stopped::Refused(Refusal {
-            code: malformed.code,
-            http,
-            details: malformed.details,
-        }));
+        return Err(Stopped::Refused(Refusal { code: malformed.code, http, details: malformed.details }));
     }
     if dice.happens(Roll::Hang, 0, rules.hang.before_acceptance) {
         return Err(Stopped::Silent(Verdict::HungBeforeAcceptance));
@@ -127,11 +115,7 @@ fn before_acceptance(faults: &Faults, pairs: &Pairs, case: Case<'_>, dice: Dice)
     }
     let by_recipient = faults.rule_for(case.recipient);
     if let Some(rule) = by_recipient.filter(|rule| !rule.asynchronous) {
-        let refusal = Refusal::of(
-            rule.code,
-            Some(rule.http),
-            "Refused by a recipient rule of the simulator",
-        );
+        let refusal = Refusal::of(rule.code, Some(rule.http), "Refused by a recipient rule of the simulator");
         return Err(Stopped::Refused(refusal));
     }
     if let Some(refusal) = by_chance(rules, dice).or_else(|| over_limits(pairs, &case)) {
@@ -144,10 +128,7 @@ fn before_acceptance(faults: &Faults, pairs: &Pairs, case: Case<'_>, dice: Dice)
     } else {
         Verdict::Accepted
     };
-    Ok(Accepted {
-        verdict,
-        fails_later: by_recipient.map(|rule| rule.code),
-    })
+    Ok(Accepted { verdict, fails_later: by_recipient.map(|rule| rule.code) })
 }
 
 fn by_chance(rules: &Rules, dice: Dice) -> Option<Refusal> {
@@ -157,11 +138,7 @@ fn by_chance(rules: &Rules, dice: Dice) -> Option<Refusal> {
     let mut left = dice.unit(Roll::Code, 0);
     for error in &rules.errors {
         if left < error.probability {
-            return Some(Refusal::of(
-                error.code,
-                Some(error.http),
-                "Refused by chance of the simulator",
-            ));
+            return Some(Refusal::of(error.code, Some(error.http), "Refused by chance of the simulator"));
         }
         left -= error.probability;
     }
@@ -196,9 +173,7 @@ fn latency(latency: Latency, dice: Dice) -> Duration {
             let normal = radius * (std::f64::consts::TAU * dice.unit(Roll::LatencyAngle, 0)).cos();
             let sigma = (p99.as_secs_f64() / p50.as_secs_f64()).ln() / 2.326;
             let seconds = p50.as_secs_f64() * (sigma * normal).exp();
-            Duration::try_from_secs_f64(seconds)
-                .unwrap_or(LATENCY_MAX)
-                .min(LATENCY_MAX)
+            Duration::try_from_secs_f64(seconds).unwrap_or(LATENCY_MAX).min(LATENCY_MAX)
         }
     }
 }
@@ -229,17 +204,11 @@ mod tests {
 
     #[test]
     fn lognormal_latency_meets_its_percentiles() {
-        let shape = Latency::LogNormal {
-            p50: Duration::from_millis(60),
-            p99: Duration::from_millis(400),
-        };
+        let shape = Latency::LogNormal { p50: Duration::from_millis(60), p99: Duration::from_millis(400) };
         let mut drawn: Vec<_> = (0..20_000).map(|nth| latency(shape, Dice::new(1, 2, 3, nth))).collect();
         drawn.sort();
         let (p50, p99) = (drawn[10_000].as_millis(), drawn[19_800].as_millis());
-        assert!(
-            (57..=63).contains(&p50) && (360..=440).contains(&p99),
-            "p50 {p50} ms, p99 {p99} ms"
-        );
+        assert!((57..=63).contains(&p50) && (360..=440).contains(&p99), "p50 {p50} ms, p99 {p99} ms");
     }
 
     #[test]

@@ -59,9 +59,7 @@ pub(crate) fn mix(value: u64) -> u64 {
 
 /// Hashes bytes the same way in every run (FNV-1a, 64 bits).
 pub(crate) fn stable_hash(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xCBF2_9CE4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01B3)
-    })
+    bytes.iter().fold(0xCBF2_9CE4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01B3))
 }
 
 #[cfg(test)]
@@ -71,18 +69,13 @@ mod tests {
     #[test]
     fn rolls_repeat_and_spread() {
         let share = |seed: u64| {
-            let hits = (0..20_000)
-                .filter(|n| Dice::new(seed, 1, 2, *n).happens(Roll::Code, 0, 0.05))
-                .count();
+            let hits = (0..20_000).filter(|n| Dice::new(seed, 1, 2, *n).happens(Roll::Code, 0, 0.05)).count();
             hits as f64 / 20_000.0
         };
         assert!((0.045..0.055).contains(&share(7)), "{}", share(7));
         assert_eq!(share(7).to_bits(), share(7).to_bits());
         let one = Dice::new(7, 1, 2, 3);
-        assert_eq!(
-            one.unit(Roll::Code, 0).to_bits(),
-            Dice::new(7, 1, 2, 3).unit(Roll::Code, 0).to_bits()
-        );
+        assert_eq!(one.unit(Roll::Code, 0).to_bits(), Dice::new(7, 1, 2, 3).unit(Roll::Code, 0).to_bits());
         for other in [Dice::new(8, 1, 2, 3), Dice::new(7, 2, 1, 3), Dice::new(7, 1, 2, 4)] {
             assert_ne!(one.unit(Roll::Code, 0).to_bits(), other.unit(Roll::Code, 0).to_bits());
         }

@@ -27,9 +27,7 @@ impl std::fmt::Debug for Signer {
 impl Signer {
     /// Makes the signer of a secret.
     pub(crate) fn new(app_secret: &str) -> Self {
-        Self {
-            keyed: Hmac::new_from_slice(app_secret.as_bytes()).expect("a key of any length is right"),
-        }
+        Self { keyed: Hmac::new_from_slice(app_secret.as_bytes()).expect("a key of any length is right") }
     }
 
     /// Returns the value of `X-Hub-Signature-256`.
@@ -156,18 +154,8 @@ mod tests {
         let receipt = |number: &str, token: Option<&str>, kind| {
             let number = numbers.intern(number, &Faults::default(), 9).unwrap();
             let (id, token) = ("wamid.X".into(), token.map(Into::into));
-            let message = Message {
-                number,
-                recipient: "919876543210".into(),
-                token,
-                id,
-                is_template: true,
-            };
-            Receipt {
-                due_us: 1_750_000_000_999_999,
-                kind,
-                message: Arc::new(message),
-            }
+            let message = Message { number, recipient: "919876543210".into(), token, id, is_template: true };
+            Receipt { due_us: 1_750_000_000_999_999, kind, message: Arc::new(message) }
         };
         let mut receipts = [
             receipt("55501", Some("té"), ReceiptKind::Sent),

@@ -84,14 +84,7 @@ pub struct Options {
 
 impl std::fmt::Debug for Options {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self {
-            listen,
-            callback_url,
-            app_secret: _,
-            seed,
-            faults,
-            receipts,
-        } = self;
+        let Self { listen, callback_url, app_secret: _, seed, faults, receipts } = self;
         f.debug_struct("Options")
             .field("listen", listen)
             .field("callback_url", callback_url)
@@ -138,19 +131,9 @@ pub struct Running {
 /// # Errors
 /// When the address cannot be listened on, or the callback address is not a plain HTTP one.
 pub async fn bind(options: Options) -> Result<Running, SimulatorError> {
-    let Options {
-        listen,
-        callback_url,
-        app_secret,
-        seed,
-        faults,
-        receipts,
-    } = options;
+    let Options { listen, callback_url, app_secret, seed, faults, receipts } = options;
     let callback = callback_url.as_deref().map(posting::parse_callback).transpose()?;
-    let failed = |source| SimulatorError::Listen {
-        address: listen,
-        source,
-    };
+    let failed = |source| SimulatorError::Listen { address: listen, source };
     let listener = TcpListener::bind(listen).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
     let clock = Clock::system();
@@ -160,12 +143,7 @@ pub async fn bind(options: Options) -> Result<Running, SimulatorError> {
         .map(|callback| posting::Posting::new(callback, &app_secret, Arc::clone(&backlog), clock.clone()));
     let backlog = posting.is_some().then_some(backlog);
     let provider = Arc::new(server::Provider::new(clock, seed, faults, backlog));
-    Ok(Running {
-        address,
-        listener,
-        provider,
-        posting,
-    })
+    Ok(Running { address, listener, provider, posting })
 }
 
 impl Running {

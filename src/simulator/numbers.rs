@@ -92,9 +92,7 @@ struct Shard {
 impl Pairs {
     /// Makes an empty memory.
     pub(crate) fn new() -> Self {
-        Self {
-            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
-        }
+        Self { shards: (0..SHARDS).map(|_| Mutex::default()).collect() }
     }
 
     /// Counts a request of the pair and returns how many came before it.
@@ -114,11 +112,7 @@ impl Pairs {
                 shard.limited.retain(|_, pair| !pair.is_at_rest(now_us, limit));
                 shard.sweep_at = shard.limited.len() * 2;
             }
-            shard
-                .limited
-                .entry((number, recipient_hash))
-                .or_default()
-                .take(now_us, limit)
+            shard.limited.entry((number, recipient_hash)).or_default().take(now_us, limit)
         })
     }
 

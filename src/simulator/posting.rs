@@ -64,9 +64,7 @@ struct Poster {
 pub(crate) fn parse_callback(given: &str) -> Result<Uri, SimulatorError> {
     let uri = given.parse::<Uri>().ok();
     uri.filter(|uri| uri.scheme_str() == Some("http") && uri.host().is_some_and(|host| !host.is_empty()))
-        .ok_or_else(|| SimulatorError::CallbackUrl {
-            given: given.to_owned(),
-        })
+        .ok_or_else(|| SimulatorError::CallbackUrl { given: given.to_owned() })
 }
 
 impl Posting {
@@ -74,18 +72,8 @@ impl Posting {
     pub(crate) fn new(callback: Uri, app_secret: &str, backlog: Arc<Backlog>, clock: Clock) -> Self {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
-        let client = Client::builder(TokioExecutor::new())
-            .pool_max_idle_per_host(POSTS_IN_FLIGHT_MAX)
-            .build(connector);
-        Self {
-            backlog,
-            clock,
-            poster: Arc::new(Poster {
-                callback,
-                signer: Signer::new(app_secret),
-                client,
-            }),
-        }
+        let client = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(POSTS_IN_FLIGHT_MAX).build(connector);
+        Self { backlog, clock, poster: Arc::new(Poster { callback, signer: Signer::new(app_secret), client }) }
     }
 
     /// Posts until `stop`.
@@ -153,10 +141,7 @@ fn take_due(waiting: &mut BinaryHeap<Receipt>, now_us: u64, max: usize) -> Vec<R
 /// batches do not wait.
 async fn wait_for_posts(slots: &Semaphore) {
     let all = u32::try_from(POSTS_IN_FLIGHT_MAX).unwrap_or(u32::MAX);
-    if tokio::time::timeout(OVERTAKE_AFTER, slots.acquire_many(all))
-        .await
-        .is_err()
-    {
+    if tokio::time::timeout(OVERTAKE_AFTER, slots.acquire_many(all)).await.is_err() {
         tracing::debug!("receipts overtake a post that the receiver does not take");
     }
 }
@@ -188,10 +173,7 @@ impl Poster {
             let answer = self.client.request(request).await.ok()?;
             let status = answer.status();
             // Read to its end, so that the connection can be used again.
-            Limited::new(answer.into_body(), ANSWER_BYTES_MAX)
-                .collect()
-                .await
-                .ok()?;
+            Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect().await.ok()?;
             Some(status)
         });
         matches!(answered.await, Ok(Some(StatusCode::OK)))

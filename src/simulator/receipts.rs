@@ -132,11 +132,7 @@ struct State {
 impl Backlog {
     /// Makes an empty backlog.
     pub(crate) fn new(waiting_max: usize) -> Self {
-        Self {
-            waiting_max,
-            state: Mutex::default(),
-            filled: Notify::new(),
-        }
+        Self { waiting_max, state: Mutex::default(), filled: Notify::new() }
     }
 
     /// Adds the planned receipts of a message; what is too much is dropped and counted.
@@ -146,11 +142,7 @@ impl Backlog {
             let was_empty = state.fresh.is_empty();
             let room = self.waiting_max.saturating_sub(state.n_waiting).min(planned.len());
             for (due_us, kind) in &planned[..room] {
-                state.fresh.push(Receipt {
-                    due_us: *due_us,
-                    kind: *kind,
-                    message: Arc::clone(message),
-                });
+                state.fresh.push(Receipt { due_us: *due_us, kind: *kind, message: Arc::clone(message) });
             }
             state.n_waiting += room;
             state.n_dropped += (planned.len() - room) as u64;
@@ -220,10 +212,7 @@ mod tests {
     }
 
     fn rules() -> ReceiptRules {
-        ReceiptRules {
-            read_probability: 1.0,
-            ..ReceiptRules::default()
-        }
+        ReceiptRules { read_probability: 1.0, ..ReceiptRules::default() }
     }
 
     #[test]
@@ -233,53 +222,27 @@ mod tests {
         let usual = plan(&rules(), dice, None, 0);
         assert_eq!(usual, [(10_000, K::Sent), (50_000, K::Delivered), (100_000, K::Read)]);
         assert_eq!(plan(&rules(), dice, Some(131_049), 5), [(50_005, K::Failed(131_049))]);
-        let failing = ReceiptRules {
-            failed: vec![(131_026, 1.0)],
-            ..rules()
-        };
+        let failing = ReceiptRules { failed: vec![(131_026, 1.0)], ..rules() };
         assert_eq!(plan(&failing, dice, None, 0), [(50_000, K::Failed(131_026))]);
-        let unread = ReceiptRules {
-            read_probability: 0.0,
-            ..rules()
-        };
+        let unread = ReceiptRules { read_probability: 0.0, ..rules() };
         assert_eq!(plan(&unread, dice, None, 0).len(), 2);
-        let reordered = ReceiptRules {
-            reordered_probability: 1.0,
-            ..rules()
-        };
+        let reordered = ReceiptRules { reordered_probability: 1.0, ..rules() };
         let planned = kinds(&plan(&reordered, dice, None, 0));
         assert_eq!(planned, [(10_000, K::Read), (50_000, K::Delivered), (100_000, K::Sent)]);
-        let late = ReceiptRules {
-            late_probability: 1.0,
-            ..rules()
-        };
+        let late = ReceiptRules { late_probability: 1.0, ..rules() };
         assert_eq!(plan(&late, dice, None, 0)[0], (2_010_000, K::Sent));
-        let doubled = ReceiptRules {
-            doubled_probability: 1.0,
-            ..rules()
-        };
+        let doubled = ReceiptRules { doubled_probability: 1.0, ..rules() };
         let planned = kinds(&plan(&doubled, dice, None, 0));
-        let sent: Vec<_> = planned
-            .iter()
-            .filter(|(_, kind)| *kind == K::Sent)
-            .map(|(due_us, _)| *due_us)
-            .collect();
+        let sent: Vec<_> = planned.iter().filter(|(_, kind)| *kind == K::Sent).map(|(due_us, _)| *due_us).collect();
         assert_eq!((sent, planned.len()), (vec![10_000, 55_000], 6));
     }
 
     #[test]
     fn full_backlog_drops_and_counts() {
         let faults = crate::simulator::Faults::default();
-        let number = crate::simulator::numbers::Numbers::default()
-            .intern("1", &faults, 1)
-            .unwrap();
-        let message = Arc::new(Message {
-            number,
-            recipient: "2".into(),
-            token: None,
-            id: "w".into(),
-            is_template: false,
-        });
+        let number = crate::simulator::numbers::Numbers::default().intern("1", &faults, 1).unwrap();
+        let message =
+            Arc::new(Message { number, recipient: "2".into(), token: None, id: "w".into(), is_template: false });
         let backlog = Backlog::new(4);
         let planned = plan(&rules(), Dice::new(1, 2, 3, 0), None, 0);
         backlog.add(&message, &planned);

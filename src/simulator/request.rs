@@ -107,10 +107,7 @@ pub(crate) fn read(body: &[u8]) -> Asked<'_> {
             );
         }
         Err(_) => {
-            return Asked::Send(
-                Order::default(),
-                Err(malformed(100, "The request body is not valid JSON")),
-            );
+            return Asked::Send(Order::default(), Err(malformed(100, "The request body is not valid JSON")));
         }
     };
     if wire.status.as_deref() == Some("read") && wire.message_id.is_some() {
@@ -134,10 +131,7 @@ fn check(wire: &Wire<'_>) -> Result<(), Malformed> {
     if let Some(kind) = wire.recipient_type.as_deref()
         && !["individual", "group"].contains(&kind)
     {
-        return Err(malformed(
-            100,
-            "Param recipient_type must be one of {INDIVIDUAL, GROUP}",
-        ));
+        return Err(malformed(100, "Param recipient_type must be one of {INDIVIDUAL, GROUP}"));
     }
     match (wire.to.as_deref(), wire.recipient.as_deref()) {
         (None | Some(""), None) => return Err(malformed(131_008, "Parameter 'to' is mandatory")),
@@ -146,15 +140,8 @@ fn check(wire: &Wire<'_>) -> Result<(), Malformed> {
         }
         _ => {}
     }
-    if wire
-        .biz_opaque_callback_data
-        .as_deref()
-        .is_some_and(|token| token.chars().count() > TOKEN_CHARS_MAX)
-    {
-        return Err(malformed(
-            100,
-            "Param biz_opaque_callback_data must be at most 512 characters long.",
-        ));
+    if wire.biz_opaque_callback_data.as_deref().is_some_and(|token| token.chars().count() > TOKEN_CHARS_MAX) {
+        return Err(malformed(100, "Param biz_opaque_callback_data must be at most 512 characters long."));
     }
     check_content(wire)
 }
@@ -177,10 +164,7 @@ fn check_content(wire: &Wire<'_>) -> Result<(), Malformed> {
         _ => return Err(malformed(100, "Param type is not one of the message types")),
     };
     let Some(content) = content else {
-        return Err(malformed(
-            131_008,
-            format!("Parameter '{kind}' is mandatory for type '{kind}'"),
-        ));
+        return Err(malformed(131_008, format!("Parameter '{kind}' is mandatory for type '{kind}'")));
     };
     match kind {
         "text" => check_text(content.get()),
@@ -209,10 +193,7 @@ fn check_text(content: &str) -> Result<(), Malformed> {
 fn check_template(content: &str) -> Result<(), Malformed> {
     match serde_json::from_str::<Template<'_>>(content) {
         Ok(template) if !template.name.is_empty() && !template.language.code.is_empty() => Ok(()),
-        _ => Err(malformed(
-            131_008,
-            "Parameters 'template[name]' and 'template[language][code]' are mandatory",
-        )),
+        _ => Err(malformed(131_008, "Parameters 'template[name]' and 'template[language][code]' are mandatory")),
     }
 }
 
@@ -230,10 +211,7 @@ pub(crate) fn normalise(to: &str) -> Option<Cow<'_, str>> {
 }
 
 fn malformed(code: u32, details: impl Into<Cow<'static, str>>) -> Malformed {
-    Malformed {
-        code,
-        details: details.into(),
-    }
+    Malformed { code, details: details.into() }
 }
 
 #[cfg(test)]
@@ -253,20 +231,11 @@ mod tests {
         let table: &[(&str, Option<u32>)] = &[
             (r#""to":"+919876543210","type":"text","text":{"body":"Hi"}"#, None),
             (r#""to":"+91 (98) 76-5","text":{"body":"Hi"}"#, None),
-            (
-                r#""to":"1","type":"template","template":{"name":"n","language":{"code":"en"}}"#,
-                None,
-            ),
+            (r#""to":"1","type":"template","template":{"name":"n","language":{"code":"en"}}"#, None),
             (r#""to":"1","type":"image","image":{"id":"5"}"#, None),
             (r#""to":"1","type":"contacts","contacts":[{}]"#, None),
-            (
-                r#""recipient":"US.13491208655302741918","type":"text","text":{"body":"Hi"}"#,
-                None,
-            ),
-            (
-                r#""to":"abc","recipient_type":"group","type":"text","text":{"body":"Hi"}"#,
-                None,
-            ),
+            (r#""recipient":"US.13491208655302741918","type":"text","text":{"body":"Hi"}"#, None),
+            (r#""to":"abc","recipient_type":"group","type":"text","text":{"body":"Hi"}"#, None),
             (r#""type":"text","text":{"body":"Hi"}"#, Some(131_008)),
             (r#""to":"","type":"text","text":{"body":"Hi"}"#, Some(131_008)),
             (r#""to":"abc","type":"text","text":{"body":"Hi"}"#, Some(131_009)),
@@ -281,17 +250,10 @@ mod tests {
             (r#""to":"1","type":"template","template":{"name":"n"}"#, Some(131_008)),
         ];
         for (rest, expected) in table {
-            assert_eq!(
-                code(&format!(r#"{{"messaging_product":"whatsapp",{rest}}}"#)),
-                *expected,
-                "{rest}"
-            );
+            assert_eq!(code(&format!(r#"{{"messaging_product":"whatsapp",{rest}}}"#)), *expected, "{rest}");
         }
         assert_eq!(code(r#"{"to":"1","text":{"body":"Hi"}}"#), Some(100));
-        assert_eq!(
-            code(r#"{"messaging_product":"sms","to":"1","text":{"body":"Hi"}}"#),
-            Some(100)
-        );
+        assert_eq!(code(r#"{"messaging_product":"sms","to":"1","text":{"body":"Hi"}}"#), Some(100));
         assert_eq!(code("{"), Some(100));
         let text = format!(r#"{{"messaging_product":"whatsapp","to":"1","text":{{"body":"{long}"}}}}"#);
         assert_eq!(code(&text), Some(100));
@@ -305,9 +267,7 @@ mod tests {
     #[test]
     fn order_is_read_even_when_refused() {
         let body = br#"{"to":"+49 1","biz_opaque_callback_data":"t\u00e9"}"#;
-        let Asked::Send(order, Err(_)) = read(body) else {
-            panic!("a message was asked for")
-        };
+        let Asked::Send(order, Err(_)) = read(body) else { panic!("a message was asked for") };
         assert_eq!((order.to.as_ref(), order.token.as_deref()), ("+49 1", Some("té")));
         assert!(matches!(
             read(br#"{"messaging_product":"whatsapp","status":"read","message_id":"wamid.1"}"#),

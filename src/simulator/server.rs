@@ -140,16 +140,9 @@ async fn handle(provider: &Provider, cut: &AtomicBool, request: Request<Incoming
     let (head, body) = request.into_parts();
     if let Some(id) = number_of(head.uri.path()) {
         if head.method != Method::POST {
-            return Ok(answer::refused(
-                &Refusal::of(100, None, "Unsupported get request"),
-                arrived_at.0,
-            ));
+            return Ok(answer::refused(&Refusal::of(100, None, "Unsupported get request"), arrived_at.0));
         }
-        let send = Send {
-            id,
-            headers: &head.headers,
-            arrived_at,
-        };
+        let send = Send { id, headers: &head.headers, arrived_at };
         return provider.take_send(cut, send, body).await;
     }
     match (&head.method, head.uri.path()) {
@@ -161,10 +154,7 @@ async fn handle(provider: &Provider, cut: &AtomicBool, request: Request<Incoming
             Ok(done())
         }
         (&Method::GET, "/health") => Ok(answer::json(StatusCode::OK, r#"{"status":"ok"}"#.to_owned())),
-        _ => Ok(answer::refused(
-            &Refusal::of(2_500, Some(404), "Unknown path components"),
-            arrived_at.0,
-        )),
+        _ => Ok(answer::refused(&Refusal::of(2_500, Some(404), "Unknown path components"), arrived_at.0)),
     }
 }
 
@@ -187,11 +177,7 @@ struct Send<'a> {
 impl Provider {
     /// Handles a send request from its body to its answer; all that must be put down is before the first wait after the body.
     async fn take_send(&self, cut: &AtomicBool, send: Send<'_>, body: Incoming) -> Result<Answer, Cut> {
-        let Send {
-            id,
-            headers,
-            arrived_at,
-        } = send;
+        let Send { id, headers, arrived_at } = send;
         let body = match Limited::new(body, REQUEST_BYTES_MAX).collect().await {
             Ok(body) => Some(body.to_bytes()),
             Err(error) if error.is::<LengthLimitError>() => None,
@@ -209,23 +195,13 @@ impl Provider {
             Some(Asked::MarkRead) => (Order::default(), Err(no_token())),
             Some(Asked::Send(order, _)) if !is_authorised => (order, Err(no_token())),
             Some(Asked::Send(order, form)) => (order, form),
-            None => (
-                Order::default(),
-                Err(Malformed {
-                    code: 100,
-                    details: Cow::Borrowed("The request body is too long"),
-                }),
-            ),
+            None => {
+                (Order::default(), Err(Malformed { code: 100, details: Cow::Borrowed("The request body is too long") }))
+            }
         };
         let recipient = request::normalise(&order.to).unwrap_or(Cow::Borrowed(&order.to));
         let since_start = arrived_at.since(self.started_at);
-        let case = Case {
-            number: &number,
-            recipient: &recipient,
-            form,
-            arrived_us: micros(arrived_at),
-            since_start,
-        };
+        let case = Case { number: &number, recipient: &recipient, form, arrived_us: micros(arrived_at), since_start };
         let decision = decide(self.seed, &self.faults, &self.pairs, case);
         let arrival = Arrival {
             number: number.index,
@@ -261,16 +237,7 @@ impl Provider {
             let planned = receipts::plan(&number.rules.receipts, decision.dice, decision.fails_later, accepted_us);
             let token = order.token.as_deref().map(Into::into);
             let (recipient, is_template) = (recipient.into(), order.is_template);
-            backlog.add(
-                &Arc::new(Message {
-                    number,
-                    recipient,
-                    token,
-                    id: id.clone(),
-                    is_template,
-                }),
-                &planned,
-            );
+            backlog.add(&Arc::new(Message { number, recipient, token, id: id.clone(), is_template }), &planned);
         }
         id
     }
@@ -285,12 +252,7 @@ impl Provider {
         let numbers = self.numbers.ids();
         let (receipts_waiting, receipts_dropped) = self.backlog.as_deref().map_or((0, 0), Backlog::counts);
         let incomplete = self.n_incomplete.load(Ordering::Relaxed);
-        let beside = Beside {
-            numbers: numbers.len(),
-            incomplete,
-            receipts_dropped,
-            receipts_waiting,
-        };
+        let beside = Beside { numbers: numbers.len(), incomplete, receipts_dropped, receipts_waiting };
         let written = match Question::read(query) {
             Err(problem) => return wrong(&problem),
             Ok(Question::Entries { after, limit }) => self.ledger.page(after, limit, &numbers),
@@ -335,17 +297,12 @@ async fn without_success(
 
 /// Tells whether a token was sent; which one does not matter here.
 fn is_authorised(headers: &HeaderMap) -> bool {
-    let token = headers
-        .get(AUTHORIZATION)
-        .and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
+    let token = headers.get(AUTHORIZATION).and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
     token.is_some_and(|token| !token.is_empty())
 }
 
 fn no_token() -> Malformed {
-    Malformed {
-        code: 190,
-        details: Cow::Borrowed("An access token is required to request this resource."),
-    }
+    Malformed { code: 190, details: Cow::Borrowed("An access token is required to request this resource.") }
 }
 
 /// Answers when a bound of the simulator itself is reached.

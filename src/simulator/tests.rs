@@ -30,67 +30,33 @@ impl Simulated {
     async fn start(faults: &str, callback_url: Option<String>) -> Self {
         let faults = Faults::from_toml(faults).unwrap();
         let listen = SocketAddr::from(([127, 0, 0, 1], 0));
-        let options = Options {
-            listen,
-            callback_url,
-            app_secret: SECRET.into(),
-            seed: 7,
-            faults,
-            receipts: true,
-        };
+        let options = Options { listen, callback_url, app_secret: SECRET.into(), seed: 7, faults, receipts: true };
         let (running, stop) = (bind(options).await.unwrap(), CancellationToken::new());
         let address = running.address;
         let running = TaskTracker::new().spawn(running.run(stop.clone()));
         // Nothing is ever repeated by the sender itself.
-        let client = Client::builder(TokioExecutor::new())
-            .retry_canceled_requests(false)
-            .build_http();
-        Self {
-            address,
-            stop,
-            running,
-            client,
-        }
+        let client = Client::builder(TokioExecutor::new()).retry_canceled_requests(false).build_http();
+        Self { address, stop, running, client }
     }
 
     async fn request(&self, method: Method, path: &str, auth: bool, body: String) -> Result<(u16, Value), String> {
-        let mut request = Request::builder()
-            .method(method)
-            .uri(format!("http://{}{path}", self.address));
+        let mut request = Request::builder().method(method).uri(format!("http://{}{path}", self.address));
         if auth {
             request = request.header("authorization", "Bearer token");
         }
         let request = request.body(Full::new(Bytes::from(body))).unwrap();
-        let answer = self
-            .client
-            .request(request)
-            .await
-            .map_err(|error| format!("{error:?}"))?;
+        let answer = self.client.request(request).await.map_err(|error| format!("{error:?}"))?;
         let status = answer.status().as_u16();
-        let body = answer
-            .into_body()
-            .collect()
-            .await
-            .map_err(|error| format!("{error:?}"))?
-            .to_bytes();
+        let body = answer.into_body().collect().await.map_err(|error| format!("{error:?}"))?.to_bytes();
         Ok((status, serde_json::from_slice(&body).unwrap_or(Value::Null)))
     }
 
     async fn send(&self, number: &str, to: &str, token: &str) -> Result<(u16, Value), String> {
-        self.request(
-            Method::POST,
-            &format!("/v23.0/{number}/messages"),
-            true,
-            text(to, token),
-        )
-        .await
+        self.request(Method::POST, &format!("/v23.0/{number}/messages"), true, text(to, token)).await
     }
 
     async fn ledger(&self, query: &str) -> Value {
-        self.request(Method::GET, &format!("/ledger{query}"), false, String::new())
-            .await
-            .unwrap()
-            .1
+        self.request(Method::GET, &format!("/ledger{query}"), false, String::new()).await.unwrap().1
     }
 
     /// Waits until the ledger's sums are as wanted.
@@ -131,11 +97,7 @@ impl Receiver {
         let listener = TcpListener::bind(address).await.unwrap();
         let url = format!("http://{}/callback", listener.local_addr().unwrap());
         let answers = Mutex::new(answers.iter().rev().copied().collect());
-        let receiver = Arc::new(Self {
-            posts: Mutex::default(),
-            answers,
-            posted: Notify::new(),
-        });
+        let receiver = Arc::new(Self { posts: Mutex::default(), answers, posted: Notify::new() });
         let tracker = TaskTracker::new();
         let shared = Arc::clone(&receiver);
         TaskTracker::new().spawn(async move {
@@ -143,9 +105,7 @@ impl Receiver {
                 let receiver = Arc::clone(&shared);
                 tracker.spawn(async move {
                     let service = service_fn(|request| receiver.take(request));
-                    http1::Builder::new()
-                        .serve_connection(TokioIo::new(stream), service)
-                        .await
+                    http1::Builder::new().serve_connection(TokioIo::new(stream), service).await
                 });
             }
         });
@@ -153,10 +113,7 @@ impl Receiver {
     }
 
     async fn take(&self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, hyper::Error> {
-        let signature = request
-            .headers()
-            .get("x-hub-signature-256")
-            .map(|value| value.to_str().unwrap().to_owned());
+        let signature = request.headers().get("x-hub-signature-256").map(|value| value.to_str().unwrap().to_owned());
         let body = request.into_body().collect().await?.to_bytes();
         let status = self.answers.lock().unwrap().pop().unwrap_or(200);
         self.posts.lock().unwrap().push((signature, body));
@@ -193,9 +150,7 @@ impl Receiver {
 
 /// Waits for something that must happen; a test that waits in vain fails and does not hang.
 async fn soon<T>(wait: impl Future<Output = T>) -> T {
-    tokio::time::timeout(std::time::Duration::from_secs(60), wait)
-        .await
-        .expect("it should have happened")
+    tokio::time::timeout(std::time::Duration::from_secs(60), wait).await.expect("it should have happened")
 }
 
 fn any_port() -> SocketAddr {
@@ -208,39 +163,17 @@ async fn accepts_a_message_and_puts_it_down() {
     let token = "018f2f6e-0000-7000-8000-0000000000aa";
     let (status, answer) = simulated.send("5551", "+91 98765-43210", token).await.unwrap();
     assert_eq!((status, &answer["messaging_product"]), (200, &"whatsapp".into()));
-    assert_eq!(
-        answer["contacts"][0],
-        serde_json::json!({"input": "+91 98765-43210", "wa_id": "919876543210"})
-    );
+    assert_eq!(answer["contacts"][0], serde_json::json!({"input": "+91 98765-43210", "wa_id": "919876543210"}));
     assert!(answer["messages"][0]["id"].as_str().unwrap().starts_with("wamid."));
     let sums = simulated.ledger("").await;
-    assert_eq!(
-        (&sums["received"], &sums["accepted"], &sums["numbers"]),
-        (&1.into(), &1.into(), &1.into())
-    );
+    assert_eq!((&sums["received"], &sums["accepted"], &sums["numbers"]), (&1.into(), &1.into(), &1.into()));
     let entries = simulated.ledger("?entries=true").await;
     let entry = &entries["entries"][0];
-    assert_eq!(
-        (&entry["token"], &entry["recipient"]),
-        (&token.into(), &"919876543210".into())
-    );
-    assert_eq!(
-        (&entry["number"], &entry["verdict"]),
-        (&"5551".into(), &"accepted".into())
-    );
-    simulated
-        .request(Method::POST, "/ledger/reset", false, String::new())
-        .await
-        .unwrap();
+    assert_eq!((&entry["token"], &entry["recipient"]), (&token.into(), &"919876543210".into()));
+    assert_eq!((&entry["number"], &entry["verdict"]), (&"5551".into(), &"accepted".into()));
+    simulated.request(Method::POST, "/ledger/reset", false, String::new()).await.unwrap();
     assert_eq!(simulated.ledger("").await["received"], 0);
-    assert_eq!(
-        simulated
-            .request(Method::GET, "/health", false, String::new())
-            .await
-            .unwrap()
-            .0,
-        200
-    );
+    assert_eq!(simulated.request(Method::GET, "/health", false, String::new()).await.unwrap().0, 200);
     simulated.stop().await;
 }
 
@@ -262,32 +195,16 @@ async fn refuses_in_graph_form() {
         let (got, answer) = simulated.request(method, path, auth, body).await.unwrap();
         let error = &answer["error"];
         assert_eq!((got, &error["code"]), (status, &code.into()), "{path}");
-        assert!(
-            error["message"].as_str().unwrap().starts_with(&format!("(#{code}) ")),
-            "{error}"
-        );
+        assert!(error["message"].as_str().unwrap().starts_with(&format!("(#{code}) ")), "{error}");
         assert_eq!(
             (&error["type"], &error["error_data"]["messaging_product"]),
             (&"OAuthException".into(), &"whatsapp".into())
         );
-        assert!(
-            error["error_data"]["details"].is_string() && error["fbtrace_id"].is_string(),
-            "{error}"
-        );
+        assert!(error["error_data"]["details"].is_string() && error["fbtrace_id"].is_string(), "{error}");
     }
     let sums = simulated.ledger("").await;
-    assert_eq!(
-        (&sums["received"], &sums["refused"], &sums["byCode"]["100"]),
-        (&4.into(), &4.into(), &2.into())
-    );
-    assert_eq!(
-        simulated
-            .request(Method::GET, "/ledger?burst=0", true, String::new())
-            .await
-            .unwrap()
-            .0,
-        400
-    );
+    assert_eq!((&sums["received"], &sums["refused"], &sums["byCode"]["100"]), (&4.into(), &4.into(), &2.into()));
+    assert_eq!(simulated.request(Method::GET, "/ledger?burst=0", true, String::new()).await.unwrap().0, 400);
     simulated.stop().await;
 }
 
@@ -296,54 +213,14 @@ const FAULTS_SEEN: &[(&str, u16, &str, Option<u32>)] = &[
     ("", 200, "accepted", None),
     ("reset = { before_acceptance = 1 }", 0, "resetBeforeAcceptance", None),
     ("reset = { after_acceptance = 1 }", 0, "acceptedThenReset", None),
-    (
-        "errors = [{ code = 131016, probability = 1 }]",
-        500,
-        "refused",
-        Some(131_016),
-    ),
-    (
-        "errors = [{ code = 131000, probability = 1, http = 400 }]",
-        400,
-        "refused",
-        Some(131_000),
-    ),
-    (
-        "recipients = [{ suffix = '11', code = 131030 }]",
-        400,
-        "refused",
-        Some(131_030),
-    ),
-    (
-        "recipients = [{ suffix = '11', code = 131026, asynchronous = true }]",
-        200,
-        "accepted",
-        None,
-    ),
-    (
-        "outages = [{ start_seconds = 0, end_seconds = 9000 }]",
-        503,
-        "unavailable",
-        None,
-    ),
-    (
-        "numbers = [{ id = '5551', errors = [{ code = 2, probability = 1 }] }]",
-        503,
-        "refused",
-        Some(2),
-    ),
-    (
-        "numbers = [{ id = '5552', errors = [{ code = 2, probability = 1 }] }]",
-        200,
-        "accepted",
-        None,
-    ),
-    (
-        "latency = { distribution = 'fixed', fixed_ms = 3 }",
-        200,
-        "accepted",
-        None,
-    ),
+    ("errors = [{ code = 131016, probability = 1 }]", 500, "refused", Some(131_016)),
+    ("errors = [{ code = 131000, probability = 1, http = 400 }]", 400, "refused", Some(131_000)),
+    ("recipients = [{ suffix = '11', code = 131030 }]", 400, "refused", Some(131_030)),
+    ("recipients = [{ suffix = '11', code = 131026, asynchronous = true }]", 200, "accepted", None),
+    ("outages = [{ start_seconds = 0, end_seconds = 9000 }]", 503, "unavailable", None),
+    ("numbers = [{ id = '5551', errors = [{ code = 2, probability = 1 }] }]", 503, "refused", Some(2)),
+    ("numbers = [{ id = '5552', errors = [{ code = 2, probability = 1 }] }]", 200, "accepted", None),
+    ("latency = { distribution = 'fixed', fixed_ms = 3 }", 200, "accepted", None),
 ];
 
 #[tokio::test]
@@ -351,17 +228,9 @@ async fn each_fault_is_seen_and_put_down() {
     for &(faults, status, verdict, code) in FAULTS_SEEN {
         let simulated = Simulated::start(faults, None).await;
         let seen = simulated.send("5551", "4911", "a").await;
-        assert_eq!(
-            seen.as_ref().map_or(0, |(status, _)| *status),
-            status,
-            "{faults}: {seen:?}"
-        );
+        assert_eq!(seen.as_ref().map_or(0, |(status, _)| *status), status, "{faults}: {seen:?}");
         let sums = simulated.ledger("").await;
-        assert_eq!(
-            (&sums["received"], &sums["byVerdict"][verdict]),
-            (&1.into(), &1.into()),
-            "{faults}"
-        );
+        assert_eq!((&sums["received"], &sums["byVerdict"][verdict]), (&1.into(), &1.into()), "{faults}");
         assert_eq!(sums["accepted"], u64::from(verdict.starts_with("accepted")), "{faults}");
         if let Some(code) = code {
             assert_eq!(sums["byCode"][code.to_string()], 1, "{faults}");
@@ -372,16 +241,10 @@ async fn each_fault_is_seen_and_put_down() {
 
 #[tokio::test]
 async fn outage_of_connections_cuts_them() {
-    let simulated = Simulated::start(
-        "outages = [{ start_seconds = 0, end_seconds = 9000, kind = 'reset' }]",
-        None,
-    )
-    .await;
+    let simulated =
+        Simulated::start("outages = [{ start_seconds = 0, end_seconds = 9000, kind = 'reset' }]", None).await;
     let error = simulated.send("5551", "4911", "a").await.unwrap_err();
-    assert!(
-        error.contains("ConnectionReset") || error.contains("IncompleteMessage"),
-        "{error}"
-    );
+    assert!(error.contains("ConnectionReset") || error.contains("IncompleteMessage"), "{error}");
     simulated.stop().await;
 }
 
@@ -400,10 +263,7 @@ async fn hanging_holds_only_its_sender_and_ends_with_the_simulator() {
     let sums = simulated.ledger_with(|sums| sums["received"] == 2).await;
     assert_eq!(simulated.send("3", "49", "b").await.unwrap().0, 200);
     assert_eq!(
-        (
-            &sums["byVerdict"]["hungBeforeAcceptance"],
-            &sums["byVerdict"]["acceptedThenHung"]
-        ),
+        (&sums["byVerdict"]["hungBeforeAcceptance"], &sums["byVerdict"]["acceptedThenHung"]),
         (&1.into(), &1.into())
     );
     assert_eq!(sums["accepted"], 1);
@@ -421,29 +281,12 @@ async fn limits_refuse_the_number_and_the_pair_alone() {
         pair = { model = 'borrow_block', interval_seconds = 80000, burst = 2 }";
     let simulated = Simulated::start(faults, None).await;
     let mut codes = Vec::new();
-    for (number, to) in [
-        ("1", "49"),
-        ("1", "49"),
-        ("1", "49"),
-        ("1", "50"),
-        ("2", "49"),
-        ("2", "50"),
-    ] {
+    for (number, to) in [("1", "49"), ("1", "49"), ("1", "49"), ("1", "50"), ("2", "49"), ("2", "50")] {
         let (status, answer) = simulated.send(number, to, "").await.unwrap();
         codes.push((status, answer["error"]["code"].as_u64()));
     }
     let accepted = (200, None);
-    assert_eq!(
-        codes,
-        [
-            accepted,
-            accepted,
-            (429, Some(131_056)),
-            (400, Some(130_429)),
-            accepted,
-            accepted
-        ]
-    );
+    assert_eq!(codes, [accepted, accepted, (429, Some(131_056)), (400, Some(130_429)), accepted, accepted]);
     simulated.stop().await;
 }
 
@@ -478,23 +321,15 @@ async fn verdicts_repeat_in_another_order() {
         }
         let page = simulated.ledger("?entries=true").await;
         let entries = page["entries"].as_array().unwrap().iter();
-        let mut verdicts: Vec<_> = entries
-            .map(|entry| (entry["recipient"].to_string(), entry["verdict"].to_string()))
-            .collect();
+        let mut verdicts: Vec<_> =
+            entries.map(|entry| (entry["recipient"].to_string(), entry["verdict"].to_string())).collect();
         verdicts.sort();
         simulated.stop().await;
         verdicts
     };
     let forwards = verdicts(false).await;
     assert_eq!(forwards, verdicts(true).await);
-    assert_eq!(
-        forwards
-            .iter()
-            .map(|(_, verdict)| verdict)
-            .collect::<HashSet<_>>()
-            .len(),
-        4
-    );
+    assert_eq!(forwards.iter().map(|(_, verdict)| verdict).collect::<HashSet<_>>().len(), 4);
 }
 
 #[tokio::test]
@@ -502,17 +337,12 @@ async fn receipts_come_signed_batched_and_in_order() {
     let (receiver, url) = Receiver::start(any_port(), &[]).await;
     let simulated = Simulated::start("receipts = { read_probability = 1 }", Some(url)).await;
     for n in 0..50 {
-        simulated
-            .send(if n % 2 == 0 { "1" } else { "2" }, "49", &format!("t{n}"))
-            .await
-            .unwrap();
+        simulated.send(if n % 2 == 0 { "1" } else { "2" }, "49", &format!("t{n}")).await.unwrap();
     }
     let statuses = soon(receiver.wait_for(150)).await;
     assert_eq!(statuses.len(), 150);
     for n in 0..50 {
-        let own = statuses
-            .iter()
-            .filter(|status| status["biz_opaque_callback_data"] == format!("t{n}"));
+        let own = statuses.iter().filter(|status| status["biz_opaque_callback_data"] == format!("t{n}"));
         let kinds: Vec<_> = own.map(|status| status["status"].as_str().unwrap()).collect();
         assert_eq!(kinds, ["sent", "delivered", "read"], "t{n}");
     }
@@ -534,20 +364,9 @@ async fn receipts_prove_acceptance_after_a_reset_and_tell_failures() {
     assert!(simulated.send("1", "4911", "good").await.is_err());
     assert!(simulated.send("1", "4999", "bad").await.is_err());
     let statuses = soon(receiver.wait_for(3)).await;
-    let of = |token: &str| {
-        statuses
-            .iter()
-            .find(|status| status["biz_opaque_callback_data"] == token)
-            .unwrap()
-    };
-    assert_eq!(
-        (&of("good")["status"], &of("good")["recipient_id"]),
-        (&"sent".into(), &"4911".into())
-    );
-    assert_eq!(
-        (&of("bad")["status"], &of("bad")["errors"][0]["code"]),
-        (&"failed".into(), &131_049.into())
-    );
+    let of = |token: &str| statuses.iter().find(|status| status["biz_opaque_callback_data"] == token).unwrap();
+    assert_eq!((&of("good")["status"], &of("good")["recipient_id"]), (&"sent".into(), &"4911".into()));
+    assert_eq!((&of("bad")["status"], &of("bad")["errors"][0]["code"]), (&"failed".into(), &131_049.into()));
     simulated.stop().await;
 }
 
@@ -555,11 +374,8 @@ async fn receipts_prove_acceptance_after_a_reset_and_tell_failures() {
 async fn receipts_survive_a_receiver_that_is_away_or_refuses() {
     // A port that was free a moment ago: nobody listens there until the receiver starts.
     let address = TcpListener::bind(any_port()).await.unwrap().local_addr().unwrap();
-    let simulated = Simulated::start(
-        "receipts = { read_probability = 0 }",
-        Some(format!("http://{address}/callback")),
-    )
-    .await;
+    let simulated =
+        Simulated::start("receipts = { read_probability = 0 }", Some(format!("http://{address}/callback"))).await;
     for n in 0..20 {
         assert_eq!(simulated.send("1", "49", &format!("t{n}")).await.unwrap().0, 200);
     }
@@ -568,14 +384,8 @@ async fn receipts_survive_a_receiver_that_is_away_or_refuses() {
     loop {
         soon(receiver.posted.notified()).await;
         let came = |kind: &str| {
-            let of_kind = receiver
-                .statuses()
-                .into_iter()
-                .filter(|status| status["status"] == kind);
-            of_kind
-                .map(|status| status["biz_opaque_callback_data"].to_string())
-                .collect::<HashSet<_>>()
-                .len()
+            let of_kind = receiver.statuses().into_iter().filter(|status| status["status"] == kind);
+            of_kind.map(|status| status["biz_opaque_callback_data"].to_string()).collect::<HashSet<_>>().len()
         };
         if came("sent") == 20 && came("delivered") == 20 && receiver.posts.lock().unwrap().len() > 3 {
             break;
@@ -593,16 +403,9 @@ async fn receipts_are_doubled_and_reordered() {
     simulated.send("1", "49", "t").await.unwrap();
     let statuses = soon(receiver.wait_for(6)).await;
     let place = |kind: &str| statuses.iter().position(|status| status["status"] == kind).unwrap();
-    assert!(
-        place("read") < place("delivered") && place("delivered") < place("sent"),
-        "{statuses:?}"
-    );
+    assert!(place("read") < place("delivered") && place("delivered") < place("sent"), "{statuses:?}");
     for kind in ["sent", "delivered", "read"] {
-        assert_eq!(
-            statuses.iter().filter(|status| status["status"] == kind).count(),
-            2,
-            "{kind}"
-        );
+        assert_eq!(statuses.iter().filter(|status| status["status"] == kind).count(), 2, "{kind}");
     }
     simulated.stop().await;
 }
@@ -612,45 +415,27 @@ async fn five_percent_of_everything_loses_no_receipt_and_tells_no_lie() {
     let (receiver, url) = Receiver::start(any_port(), &[]).await;
     let faults = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/faults/five_percent.toml"));
     // Outages go by the clock, and a slow machine must not run into one.
-    let faults = faults
-        .replace("late_ms = 2000.0", "late_ms = 60.0")
-        .replace("end_seconds = ", "end_seconds = 200");
+    let faults = faults.replace("late_ms = 2000.0", "late_ms = 60.0").replace("end_seconds = ", "end_seconds = 200");
     let faults = faults.replace("start_seconds = ", "start_seconds = 100");
     let simulated = Arc::new(Simulated::start(&faults, Some(url)).await);
     let sends = TaskTracker::new();
     for n in 0..400 {
         let simulated = Arc::clone(&simulated);
         // Some of them hang until the simulator stops.
-        sends.spawn(async move {
-            simulated
-                .send(&(n % 10).to_string(), &(49_100 + n).to_string(), &format!("t{n}"))
-                .await
-        });
+        sends.spawn(
+            async move { simulated.send(&(n % 10).to_string(), &(49_100 + n).to_string(), &format!("t{n}")).await },
+        );
     }
-    let sums = simulated
-        .ledger_with(|sums| sums["received"] == 400 && sums["receiptsWaiting"] == 0)
-        .await;
+    let sums = simulated.ledger_with(|sums| sums["received"] == 400 && sums["receiptsWaiting"] == 0).await;
     let by_verdict = sums["byVerdict"].as_object().unwrap();
     assert_eq!(by_verdict.values().map(|n| n.as_u64().unwrap()).sum::<u64>(), 400);
-    assert!(
-        by_verdict
-            .iter()
-            .all(|(verdict, n)| (*n != 0) == (verdict != "unavailable")),
-        "{by_verdict:?}"
-    );
-    assert_eq!(
-        (&sums["distinct"], &sums["duplicates"], &sums["receiptsDropped"]),
-        (&400.into(), &0.into(), &0.into())
-    );
+    assert!(by_verdict.iter().all(|(verdict, n)| (*n != 0) == (verdict != "unavailable")), "{by_verdict:?}");
+    assert_eq!((&sums["distinct"], &sums["duplicates"], &sums["receiptsDropped"]), (&400.into(), &0.into(), &0.into()));
     let page = simulated.ledger("?entries=true").await;
     let entries = page["entries"].as_array().unwrap().iter();
     let accepted = entries.filter(|entry| entry["verdict"].as_str().unwrap().starts_with("accepted"));
     let accepted: HashSet<_> = accepted.map(|entry| entry["token"].to_string()).collect();
-    let told = receiver
-        .statuses()
-        .iter()
-        .map(|status| status["biz_opaque_callback_data"].to_string())
-        .collect();
+    let told = receiver.statuses().iter().map(|status| status["biz_opaque_callback_data"].to_string()).collect();
     assert_eq!(accepted, told);
     simulated.stop.cancel();
     sends.close();
@@ -669,9 +454,6 @@ async fn callback_must_be_plain_http() {
             faults: Faults::default(),
             receipts: true,
         };
-        assert!(
-            matches!(bind(options).await, Err(SimulatorError::CallbackUrl { .. })),
-            "{given}"
-        );
+        assert!(matches!(bind(options).await, Err(SimulatorError::CallbackUrl { .. })), "{given}");
     }
 }

@@ -63,15 +63,9 @@ impl Pair {
 
     fn borrow(&mut self, now_us: u64, limit: &PairLimit) -> bool {
         let interval_us = u64::try_from(limit.interval.as_micros()).unwrap_or(u64::MAX);
-        let blocked_until_us = self
-            .burst_began_us
-            .saturating_add(interval_us.saturating_mul(u64::from(self.n_sent)));
+        let blocked_until_us = self.burst_began_us.saturating_add(interval_us.saturating_mul(u64::from(self.n_sent)));
         if self.n_sent == 0 || now_us >= blocked_until_us {
-            *self = Self {
-                burst_began_us: now_us,
-                n_sent: 1,
-                ..*self
-            };
+            *self = Self { burst_began_us: now_us, n_sent: 1, ..*self };
             return true;
         }
         if now_us < self.burst_began_us.saturating_add(interval_us) && self.n_sent < limit.burst {
@@ -84,9 +78,7 @@ impl Pair {
     /// Tells whether nothing would change if the pair were forgotten.
     pub(crate) fn is_at_rest(&self, now_us: u64, limit: &PairLimit) -> bool {
         let interval_us = u64::try_from(limit.interval.as_micros()).unwrap_or(u64::MAX);
-        let blocked_until_us = self
-            .burst_began_us
-            .saturating_add(interval_us.saturating_mul(u64::from(self.n_sent)));
+        let blocked_until_us = self.burst_began_us.saturating_add(interval_us.saturating_mul(u64::from(self.n_sent)));
         now_us >= blocked_until_us && self.bucket.full_at_ns <= now_us.saturating_mul(1_000)
     }
 }
@@ -96,12 +88,7 @@ mod tests {
     use super::*;
 
     fn limit(model: PairModel) -> PairLimit {
-        PairLimit {
-            model,
-            interval: Duration::from_secs(6),
-            burst: 45,
-            http: 429,
-        }
+        PairLimit { model, interval: Duration::from_secs(6), burst: 45, http: 429 }
     }
 
     fn taken(pair: &mut Pair, limit: &PairLimit, now_us: u64, tries: u32) -> u32 {

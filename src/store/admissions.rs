@@ -128,24 +128,14 @@ impl Store {
         let mut tx = self.begin_write(DOING).await?;
         let campaigns = column(admissions, |admission| admission.job.campaign().0);
         let cancelled = tx.hold_cancelled(campaigns, DOING).await?;
-        let tenants = tx
-            .tenants_of_sessions(admissions)
-            .await
-            .map_err(StoreError::database(DOING))?;
+        let tenants = tx.tenants_of_sessions(admissions).await.map_err(StoreError::database(DOING))?;
         let known =
             |admission: &&Admission<'_>| tenants.get(&admission.job.session_id.0) == Some(&admission.job.tenant_id.0);
         let welcome: Vec<Admission<'_>> = admissions.iter().filter(known).copied().collect();
         let rows = new_deliveries(&welcome, &cancelled, now_ms);
-        tx.insert_jobs(&welcome, now_ms)
-            .await
-            .map_err(StoreError::database(DOING))?;
-        let mut n_new = tx
-            .insert_deliveries(&rows, now_ms)
-            .await
-            .map_err(StoreError::database(DOING))?;
-        tx.open_streams(&welcome, &n_new)
-            .await
-            .map_err(StoreError::database(DOING))?;
+        tx.insert_jobs(&welcome, now_ms).await.map_err(StoreError::database(DOING))?;
+        let mut n_new = tx.insert_deliveries(&rows, now_ms).await.map_err(StoreError::database(DOING))?;
+        tx.open_streams(&welcome, &n_new).await.map_err(StoreError::database(DOING))?;
         let mut deltas: BTreeMap<CampaignId, Counters> = BTreeMap::new();
         let mut admitted = Vec::with_capacity(admissions.len());
         for admission in admissions {
@@ -175,11 +165,7 @@ impl Store {
 }
 
 fn state_in(campaign_id: CampaignId, cancelled: &HashSet<CampaignId>) -> DeliveryState {
-    if cancelled.contains(&campaign_id) {
-        DeliveryState::Cancelled
-    } else {
-        DeliveryState::Pending
-    }
+    if cancelled.contains(&campaign_id) { DeliveryState::Cancelled } else { DeliveryState::Pending }
 }
 
 /// Makes the rows, by id: every transaction inserts in the same order.
@@ -191,18 +177,14 @@ fn new_deliveries<'a>(
     let mut rows = Vec::new();
     for admission in admissions {
         let state = state_in(admission.job.campaign(), cancelled);
-        rows.extend(
-            (admission.first_seq..)
-                .zip(&admission.job.deliveries)
-                .map(|(seq, delivery)| NewDelivery {
-                    job: admission.job,
-                    delivery,
-                    seq,
-                    variables: written(&delivery.variables),
-                    state,
-                    settled_at_ms: state.is_settled().then_some(now_ms),
-                }),
-        );
+        rows.extend((admission.first_seq..).zip(&admission.job.deliveries).map(|(seq, delivery)| NewDelivery {
+            job: admission.job,
+            delivery,
+            seq,
+            variables: written(&delivery.variables),
+            state,
+            settled_at_ms: state.is_settled().then_some(now_ms),
+        }));
     }
     rows.sort_by_key(|row| row.delivery.id);
     rows
@@ -212,18 +194,8 @@ impl Tx {
     async fn tenants_of_sessions(&mut self, admissions: &[Admission<'_>]) -> Result<HashMap<Uuid, Uuid>, sqlx::Error> {
         let ids = column(admissions, |admission| admission.job.session_id.0);
         let rows: Vec<(Uuid, Uuid)> = match self {
-            Self::Postgres(tx) => {
-                sqlx::query_as(SESSIONS.postgres())
-                    .bind(ids)
-                    .fetch_all(&mut **tx)
-                    .await?
-            }
-            Self::Sqlite(tx) => {
-                sqlx::query_as(SESSIONS.sqlite())
-                    .bind(hex_list(&ids))
-                    .fetch_all(&mut **tx)
-                    .await?
-            }
+            Self::Postgres(tx) => sqlx::query_as(SESSIONS.postgres()).bind(ids).fetch_all(&mut **tx).await?,
+            Self::Sqlite(tx) => sqlx::query_as(SESSIONS.sqlite()).bind(hex_list(&ids)).fetch_all(&mut **tx).await?,
         };
         Ok(rows.into_iter().collect())
     }
@@ -263,12 +235,7 @@ impl Tx {
                         written(&job.message),
                     )
                 });
-                sqlx::query(INSERT_JOBS.sqlite())
-                    .bind(now_ms)
-                    .bind(json)
-                    .execute(&mut **tx)
-                    .await
-                    .map(drop)
+                sqlx::query(INSERT_JOBS.sqlite()).bind(now_ms).bind(json).execute(&mut **tx).await.map(drop)
             }
         }
     }
@@ -331,14 +298,10 @@ impl Tx {
         n_new: &HashMap<Uuid, i64>,
     ) -> Result<(), sqlx::Error> {
         let mut streams: BTreeMap<(Uuid, Uuid), (TrafficClass, i64)> = BTreeMap::new();
-        for admission in admissions
-            .iter()
-            .filter(|admission| n_new.contains_key(&admission.job.job_id.0))
-        {
+        for admission in admissions.iter().filter(|admission| n_new.contains_key(&admission.job.job_id.0)) {
             let job = admission.job;
-            let stream = streams
-                .entry((job.session_id.0, job.campaign().0))
-                .or_insert((job.traffic_class, admission.first_seq));
+            let stream =
+                streams.entry((job.session_id.0, job.campaign().0)).or_insert((job.traffic_class, admission.first_seq));
             stream.1 = stream.1.min(admission.first_seq);
         }
         let rows: Vec<_> = streams.into_iter().collect();
@@ -355,14 +318,8 @@ impl Tx {
                 .await
                 .map(drop),
             Self::Sqlite(tx) => {
-                let json = to_json(&rows, |(key, stream)| {
-                    (Hex(key.0), Hex(key.1), stream.0.as_str(), stream.1)
-                });
-                sqlx::query(OPEN_STREAMS.sqlite())
-                    .bind(json)
-                    .execute(&mut **tx)
-                    .await
-                    .map(drop)
+                let json = to_json(&rows, |(key, stream)| (Hex(key.0), Hex(key.1), stream.0.as_str(), stream.1));
+                sqlx::query(OPEN_STREAMS.sqlite()).bind(json).execute(&mut **tx).await.map(drop)
             }
         }
     }

@@ -69,9 +69,7 @@ impl Campaigns<'_> {
             return Ok(false);
         }
         with_tx!(&mut tx, |db| {
-            let query = sqlx::query(FILL_OUTBOX.of(self.store.pool()))
-                .bind(id.0)
-                .bind(step.at_ms);
+            let query = sqlx::query(FILL_OUTBOX.of(self.store.pool())).bind(id.0).bind(step.at_ms);
             query.execute(db).await.map(|_| ())
         })
         .map_err(StoreError::database(doing))?;
@@ -95,11 +93,7 @@ impl Campaigns<'_> {
             return Ok(false);
         }
         with_tx!(&mut tx, |db| {
-            sqlx::query(CLEAR_OUTBOX.of(self.store.pool()))
-                .bind(id.0)
-                .execute(db)
-                .await
-                .map(|_| ())
+            sqlx::query(CLEAR_OUTBOX.of(self.store.pool())).bind(id.0).execute(db).await.map(|_| ())
         })
         .map_err(StoreError::database(doing))?;
         tx.commit(doing).await?;
@@ -134,9 +128,6 @@ impl Campaigns<'_> {
                 .await
         });
         let rows = rows.map_err(StoreError::database("find cancelled campaigns"))?;
-        Ok(rows
-            .into_iter()
-            .map(|(campaign, session)| (CampaignId(campaign), SessionId(session)))
-            .collect())
+        Ok(rows.into_iter().map(|(campaign, session)| (CampaignId(campaign), SessionId(session))).collect())
     }
 }

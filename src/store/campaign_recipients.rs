@@ -165,14 +165,8 @@ impl CampaignRecipients<'_> {
                 .await
         })
         .map_err(StoreError::database(doing))?;
-        let items = rows
-            .into_iter()
-            .map(RecipientRecord::try_from)
-            .collect::<Result<_, _>>()?;
-        Ok(Some(Page {
-            items,
-            total: total.unsigned_abs(),
-        }))
+        let items = rows.into_iter().map(RecipientRecord::try_from).collect::<Result<_, _>>()?;
+        Ok(Some(Page { items, total: total.unsigned_abs() }))
     }
 }
 
@@ -211,12 +205,7 @@ impl InsertRecipients for SqliteConnection {
             .map(|((id, recipient), variables)| (id.simple().to_string(), recipient.as_str(), variables.as_str()))
             .collect();
         let rows = serde_json::to_string(&rows).map_err(|error| sqlx::Error::Encode(error.into()))?;
-        sqlx::query_scalar(INSERT.sqlite())
-            .bind(campaign_id)
-            .bind(first_seq)
-            .bind(rows)
-            .fetch_all(self)
-            .await
+        sqlx::query_scalar(INSERT.sqlite()).bind(campaign_id).bind(first_seq).bind(rows).fetch_all(self).await
     }
 }
 
@@ -233,11 +222,7 @@ pub(super) async fn insert_all(
         let first_place = at * RECIPIENTS_PER_INSERT_MAX;
         // One statement must not name a recipient twice: its numbers would have a gap.
         let mut seen = HashMap::with_capacity(part.len());
-        let mut chunk = Chunk {
-            recipient_ids: vec![],
-            recipients: vec![],
-            variables: vec![],
-        };
+        let mut chunk = Chunk { recipient_ids: vec![], recipients: vec![], variables: vec![] };
         let mut place_of = HashMap::with_capacity(part.len());
         for (new, place) in part.iter().zip(first_place..) {
             if seen.insert(&new.recipient, place).is_some() {
@@ -279,10 +264,7 @@ impl TryFrom<RecipientRow> for RecipientRecord {
     type Error = StoreError;
 
     fn try_from(row: RecipientRow) -> Result<Self, StoreError> {
-        let place = RowPlace {
-            table: "campaign_recipients",
-            key: row.recipient_id,
-        };
+        let place = RowPlace { table: "campaign_recipients", key: row.recipient_id };
         Ok(Self {
             id: DeliveryId(row.recipient_id),
             seq: row.seq,

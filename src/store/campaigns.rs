@@ -177,11 +177,7 @@ impl Campaigns<'_> {
         let doing = "list campaigns";
         let state = state.map(CampaignState::as_str);
         let total: i64 = with_reader!(self.store.pool(), |db| {
-            sqlx::query_scalar(COUNT.of(self.store.pool()))
-                .bind(tenant_id.0)
-                .bind(state)
-                .fetch_one(db)
-                .await
+            sqlx::query_scalar(COUNT.of(self.store.pool())).bind(tenant_id.0).bind(state).fetch_one(db).await
         })
         .map_err(StoreError::database(doing))?;
         let rows = with_reader!(self.store.pool(), |db| {
@@ -194,14 +190,8 @@ impl Campaigns<'_> {
                 .await
         })
         .map_err(StoreError::database(doing))?;
-        let items = rows
-            .into_iter()
-            .map(CampaignRecord::try_from)
-            .collect::<Result<_, _>>()?;
-        Ok(Page {
-            items,
-            total: total.unsigned_abs(),
-        })
+        let items = rows.into_iter().map(CampaignRecord::try_from).collect::<Result<_, _>>()?;
+        Ok(Page { items, total: total.unsigned_abs() })
     }
 
     /// Finds a campaign of the tenant.
@@ -226,11 +216,7 @@ impl Campaigns<'_> {
     /// [`StoreError::Database`] when they could not be read.
     pub async fn session_ids(&self, tenant_id: TenantId, id: CampaignId) -> Result<Vec<SessionId>, StoreError> {
         let ids: Result<Vec<Uuid>, _> = with_reader!(self.store.pool(), |db| {
-            sqlx::query_scalar(SESSIONS.of(self.store.pool()))
-                .bind(id.0)
-                .bind(tenant_id.0)
-                .fetch_all(db)
-                .await
+            sqlx::query_scalar(SESSIONS.of(self.store.pool())).bind(id.0).bind(tenant_id.0).fetch_all(db).await
         });
         let ids = ids.map_err(StoreError::database("list the sessions of a campaign"))?;
         Ok(ids.into_iter().map(SessionId).collect())
@@ -242,21 +228,11 @@ impl Campaigns<'_> {
     /// [`StoreError::Database`] when they could not be read.
     pub async fn session_states(&self, tenant_id: TenantId, id: CampaignId) -> Result<Vec<SessionState>, StoreError> {
         let words: Result<Vec<String>, _> = with_reader!(self.store.pool(), |db| {
-            sqlx::query_scalar(SESSION_STATES.of(self.store.pool()))
-                .bind(id.0)
-                .bind(tenant_id.0)
-                .fetch_all(db)
-                .await
+            sqlx::query_scalar(SESSION_STATES.of(self.store.pool())).bind(id.0).bind(tenant_id.0).fetch_all(db).await
         });
         let words = words.map_err(StoreError::database("read the states of a campaign's sessions"))?;
-        let place = RowPlace {
-            table: "sessions",
-            key: format_args!("campaign {id}").to_string(),
-        };
-        words
-            .iter()
-            .map(|word| place.known("state", SessionState::parse(word)))
-            .collect()
+        let place = RowPlace { table: "sessions", key: format_args!("campaign {id}").to_string() };
+        words.iter().map(|word| place.known("state", SessionState::parse(word))).collect()
     }
 
     /// Adds a draft with its sessions and first recipients, all or nothing; the record's own
@@ -351,10 +327,7 @@ impl TryFrom<CampaignRow> for CampaignRecord {
     type Error = StoreError;
 
     fn try_from(row: CampaignRow) -> Result<Self, StoreError> {
-        let place = RowPlace {
-            table: "campaigns",
-            key: row.campaign_id,
-        };
+        let place = RowPlace { table: "campaigns", key: row.campaign_id };
         Ok(Self {
             id: CampaignId(row.campaign_id),
             tenant_id: TenantId(row.tenant_id),

@@ -19,11 +19,7 @@ impl<K: Display> RowPlace<K> {
     /// Returns the value, or tells that the column does not hold one.
     pub(super) fn known<T>(&self, column: &'static str, value: Option<T>) -> Result<T, StoreError> {
         let (table, row) = (self.table, &self.key);
-        value.ok_or_else(|| StoreError::Corrupt {
-            table,
-            column,
-            row: row.to_string(),
-        })
+        value.ok_or_else(|| StoreError::Corrupt { table, column, row: row.to_string() })
     }
 
     /// Reads a word that may be missing.

@@ -126,20 +126,7 @@ impl Tx {
             }
             Self::Sqlite(tx) => {
                 let json = to_json(&rows, |(id, v)| {
-                    (
-                        Hex(*id),
-                        v[0],
-                        v[1],
-                        v[2],
-                        v[3],
-                        v[4],
-                        v[5],
-                        v[6],
-                        v[7],
-                        v[8],
-                        v[9],
-                        v[10],
-                    )
+                    (Hex(*id), v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7], v[8], v[9], v[10])
                 });
                 sqlx::query_as(ADD.sqlite()).bind(json).fetch_all(&mut **tx).await
             }
@@ -155,15 +142,9 @@ impl Tx {
         doing: &'static str,
     ) -> Result<Option<Counters>, StoreError> {
         let sql = OF_CAMPAIGN.postgres();
-        let row = with_tx!(self, |db| {
-            sqlx::query_as::<_, CountersRow>(sql)
-                .bind(campaign_id.0)
-                .fetch_optional(db)
-                .await
-        });
-        Ok(row
-            .map_err(StoreError::database(doing))?
-            .map(|row| <(CampaignId, Counters)>::from(row).1))
+        let row =
+            with_tx!(self, |db| sqlx::query_as::<_, CountersRow>(sql).bind(campaign_id.0).fetch_optional(db).await);
+        Ok(row.map_err(StoreError::database(doing))?.map(|row| <(CampaignId, Counters)>::from(row).1))
     }
 
     /// Returns the counters of all campaigns.
@@ -173,10 +154,6 @@ impl Tx {
     ) -> Result<Vec<(CampaignId, Counters)>, StoreError> {
         let sql = ALL.postgres();
         let rows = with_tx!(self, |db| sqlx::query_as::<_, CountersRow>(sql).fetch_all(db).await);
-        Ok(rows
-            .map_err(StoreError::database(doing))?
-            .into_iter()
-            .map(Into::into)
-            .collect())
+        Ok(rows.map_err(StoreError::database(doing))?.into_iter().map(Into::into).collect())
     }
 }

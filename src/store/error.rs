@@ -41,10 +41,7 @@ impl StoreError {
     pub fn is_conflict(&self) -> bool {
         match self {
             // PostgreSQL: serialisation failure, deadlock. SQLite: busy, and busy with a stale snapshot.
-            Self::Database {
-                source: sqlx::Error::Database(error),
-                ..
-            } => {
+            Self::Database { source: sqlx::Error::Database(error), .. } => {
                 matches!(error.code().as_deref(), Some("40001" | "40P01" | "5" | "517"))
             }
             _ => false,
@@ -53,21 +50,14 @@ impl StoreError {
 
     /// Makes the error of a row that can not be read.
     pub(crate) fn corrupt(table: &'static str, column: &'static str, row: impl std::fmt::Display) -> Self {
-        Self::Corrupt {
-            table,
-            column,
-            row: row.to_string(),
-        }
+        Self::Corrupt { table, column, row: row.to_string() }
     }
 
     /// Tells whether a unique constraint refused the write.
     #[must_use]
     pub fn is_unique_violation(&self) -> bool {
         match self {
-            Self::Database {
-                source: sqlx::Error::Database(error),
-                ..
-            } => error.is_unique_violation(),
+            Self::Database { source: sqlx::Error::Database(error), .. } => error.is_unique_violation(),
             _ => false,
         }
     }
@@ -93,6 +83,5 @@ fn is_outage_code(code: &str) -> bool {
     if code.len() == 5 {
         return ["08", "53", "57P"].iter().any(|class| code.starts_with(class));
     }
-    code.parse::<u32>()
-        .is_ok_and(|number| matches!(number & 0xff, 5 | 10 | 13))
+    code.parse::<u32>().is_ok_and(|number| matches!(number & 0xff, 5 | 10 | 13))
 }

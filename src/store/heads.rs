@@ -171,9 +171,7 @@ impl Store {
         let rows = tx.heads(requests).await.map_err(StoreError::database(DOING))?;
         tx.commit(DOING).await?;
         for row in rows {
-            let place = usize::try_from(row.no - 1)
-                .ok()
-                .and_then(|i| Some((requests.get(i)?, heads.get_mut(i)?)));
+            let place = usize::try_from(row.no - 1).ok().and_then(|i| Some((requests.get(i)?, heads.get_mut(i)?)));
             let (request, heads) = place.expect("the statement numbers its rows by request, from 1");
             heads.push(row.into_head(request)?);
         }
@@ -192,10 +190,7 @@ impl Store {
         let rows: Vec<StoredJob> = match self.pool() {
             Pool::Postgres(pool) => sqlx::query_as(FIND_JOBS.postgres()).bind(ids).fetch_all(pool).await,
             Pool::Sqlite { reader, .. } => {
-                sqlx::query_as(FIND_JOBS.sqlite())
-                    .bind(hex_list(&ids))
-                    .fetch_all(reader)
-                    .await
+                sqlx::query_as(FIND_JOBS.sqlite()).bind(hex_list(&ids)).fetch_all(reader).await
             }
         }
         .map_err(StoreError::database(DOING_JOBS))?;

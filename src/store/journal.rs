@@ -101,6 +101,9 @@ pub struct StreamSave {
 /// What one transaction writes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct JournalBatch {
+    /// This very batch was handed in before and its commit was not confirmed: begins that hold
+    /// already are its own. Otherwise such a begin is refused, because somebody else made it.
+    pub repeated: bool,
     /// Attempts about to be made.
     pub begins: Vec<Begin>,
     /// Attempts that ended.
@@ -187,16 +190,10 @@ impl Store {
         let begun = moves.apply_batch(batch);
         tx.write_moves(&moves, DOING).await?;
         tx.save_lanes(&batch.lanes).await.map_err(StoreError::database(DOING))?;
-        tx.save_streams(&batch.streams)
-            .await
-            .map_err(StoreError::database(DOING))?;
+        tx.save_streams(&batch.streams).await.map_err(StoreError::database(DOING))?;
         let counters = tx.add_to_counters(&moves.deltas(), DOING).await?;
         tx.commit(DOING).await?;
-        Ok(Written {
-            begun,
-            counters,
-            n_receipts_applied: moves.n_receipts_applied(),
-        })
+        Ok(Written { begun, counters, n_receipts_applied: moves.n_receipts_applied() })
     }
 }
 
@@ -217,20 +214,14 @@ impl Tx {
                 .map(drop),
             Self::Sqlite(tx) => {
                 let json = to_json(&rows, |(session_id, tat_us)| (Hex(session_id.0), *tat_us));
-                sqlx::query(SAVE_LANES.sqlite())
-                    .bind(json)
-                    .execute(&mut **tx)
-                    .await
-                    .map(drop)
+                sqlx::query(SAVE_LANES.sqlite()).bind(json).execute(&mut **tx).await.map(drop)
             }
         }
     }
 
     async fn save_streams(&mut self, streams: &[StreamSave]) -> Result<(), sqlx::Error> {
-        let last: BTreeMap<(SessionId, CampaignId), i64> = streams
-            .iter()
-            .map(|stream| ((stream.session_id, stream.campaign_id), stream.done_below_seq))
-            .collect();
+        let last: BTreeMap<(SessionId, CampaignId), i64> =
+            streams.iter().map(|stream| ((stream.session_id, stream.campaign_id), stream.done_below_seq)).collect();
         let rows: Vec<((SessionId, CampaignId), i64)> = last.into_iter().collect();
         if rows.is_empty() {
             return Ok(());
@@ -245,11 +236,7 @@ impl Tx {
                 .map(drop),
             Self::Sqlite(tx) => {
                 let json = to_json(&rows, |(key, seq)| (Hex(key.0.0), Hex(key.1.0), *seq));
-                sqlx::query(SAVE_STREAMS.sqlite())
-                    .bind(json)
-                    .execute(&mut **tx)
-                    .await
-                    .map(drop)
+                sqlx::query(SAVE_STREAMS.sqlite()).bind(json).execute(&mut **tx).await.map(drop)
             }
         }
     }

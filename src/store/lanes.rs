@@ -136,13 +136,8 @@ impl Store {
     /// [`StoreError::Database`] when the read failed, [`StoreError::Corrupt`] when a row can not be read.
     pub async fn lanes(&self) -> Result<Vec<LaneRow>, StoreError> {
         let sql = LANES.of(self.pool());
-        let rows = with_reader!(self.pool(), |db| sqlx::query_as::<_, StoredLane>(sql)
-            .fetch_all(db)
-            .await);
-        rows.map_err(StoreError::database(DOING))?
-            .into_iter()
-            .map(LaneRow::try_from)
-            .collect()
+        let rows = with_reader!(self.pool(), |db| sqlx::query_as::<_, StoredLane>(sql).fetch_all(db).await);
+        rows.map_err(StoreError::database(DOING))?.into_iter().map(LaneRow::try_from).collect()
     }
 
     /// Returns the lane of one session, `None` when there is no such session.
@@ -152,14 +147,9 @@ impl Store {
     pub async fn lane(&self, session_id: SessionId) -> Result<Option<LaneRow>, StoreError> {
         let sql = LANE.of(self.pool());
         let row = with_reader!(self.pool(), |db| {
-            sqlx::query_as::<_, StoredLane>(sql)
-                .bind(session_id.0)
-                .fetch_optional(db)
-                .await
+            sqlx::query_as::<_, StoredLane>(sql).bind(session_id.0).fetch_optional(db).await
         });
-        row.map_err(StoreError::database(DOING))?
-            .map(LaneRow::try_from)
-            .transpose()
+        row.map_err(StoreError::database(DOING))?.map(LaneRow::try_from).transpose()
     }
 
     /// Returns the streams that may still have work: of running and paused campaigns, of campaigns
@@ -169,13 +159,8 @@ impl Store {
     /// As [`Store::lanes`].
     pub async fn streams(&self) -> Result<Vec<StreamRow>, StoreError> {
         let sql = STREAMS.of(self.pool());
-        let rows = with_reader!(self.pool(), |db| sqlx::query_as::<_, StoredStream>(sql)
-            .fetch_all(db)
-            .await);
-        rows.map_err(StoreError::database(DOING_STREAMS))?
-            .into_iter()
-            .map(StreamRow::try_from)
-            .collect()
+        let rows = with_reader!(self.pool(), |db| sqlx::query_as::<_, StoredStream>(sql).fetch_all(db).await);
+        rows.map_err(StoreError::database(DOING_STREAMS))?.into_iter().map(StreamRow::try_from).collect()
     }
 
     /// Returns all streams of one campaign, whatever its state.
@@ -185,15 +170,9 @@ impl Store {
     pub async fn streams_of_campaign(&self, campaign_id: CampaignId) -> Result<Vec<StreamRow>, StoreError> {
         let sql = STREAMS_OF_CAMPAIGN.of(self.pool());
         let rows = with_reader!(self.pool(), |db| {
-            sqlx::query_as::<_, StoredStream>(sql)
-                .bind(campaign_id.0)
-                .fetch_all(db)
-                .await
+            sqlx::query_as::<_, StoredStream>(sql).bind(campaign_id.0).fetch_all(db).await
         });
-        rows.map_err(StoreError::database(DOING_STREAMS))?
-            .into_iter()
-            .map(StreamRow::try_from)
-            .collect()
+        rows.map_err(StoreError::database(DOING_STREAMS))?.into_iter().map(StreamRow::try_from).collect()
     }
 }
 
@@ -201,9 +180,7 @@ impl LaneRow {
     /// Returns the session's own pacing, or the default where it has none.
     #[must_use]
     pub fn pacing(&self, default: Pacing) -> Pacing {
-        let own = self
-            .rate_per_minute
-            .map(|rate| Pacing::new(rate, self.burst.unwrap_or(default.burst().get())));
+        let own = self.rate_per_minute.map(|rate| Pacing::new(rate, self.burst.unwrap_or(default.burst().get())));
         own.and_then(Result::ok).unwrap_or(default)
     }
 }

@@ -194,30 +194,19 @@ impl Messages<'_> {
 
     async fn find_in_outbox(&self, tenant_id: TenantId, id: DeliveryId) -> Result<Option<DeliveryRecord>, StoreError> {
         let row: Result<Option<(Option<String>, i64)>, _> = with_reader!(self.store.pool(), |db| {
-            sqlx::query_as(FIND_IN_OUTBOX.of(self.store.pool()))
-                .bind(id.0)
-                .fetch_optional(db)
-                .await
+            sqlx::query_as(FIND_IN_OUTBOX.of(self.store.pool())).bind(id.0).fetch_optional(db).await
         });
         let row = row.map_err(StoreError::database("find a message in the outbox"))?;
         let Some((Some(job), created_at_ms)) = row else {
             return Ok(None);
         };
-        let place = RowPlace {
-            table: "outbox",
-            key: id,
-        };
+        let place = RowPlace { table: "outbox", key: id };
         let job: Job = place.json("job", &job)?;
         if job.tenant_id != tenant_id {
             return Ok(None);
         }
         let delivery = place.known("job", job.deliveries.iter().find(|delivery| delivery.id == id))?;
-        Ok(Some(DeliveryRecord::queued(
-            id,
-            &job,
-            delivery.to.clone(),
-            created_at_ms,
-        )))
+        Ok(Some(DeliveryRecord::queued(id, &job, delivery.to.clone(), created_at_ms)))
     }
 
     /// Reads the next step of a campaign's export; `None` if the campaign is not the tenant's.
@@ -234,29 +223,19 @@ impl Messages<'_> {
     ) -> Result<Option<ExportStep>, StoreError> {
         let doing = "export a campaign";
         let owner = with_reader!(self.store.pool(), |db| {
-            let query = sqlx::query(OWNER.of(self.store.pool()))
-                .bind(campaign_id.0)
-                .bind(tenant_id.0);
+            let query = sqlx::query(OWNER.of(self.store.pool())).bind(campaign_id.0).bind(tenant_id.0);
             query.fetch_optional(db).await.map(|row| row.is_some())
         });
         if !owner.map_err(StoreError::database(doing))? {
             return Ok(None);
         }
         let sessions: Result<Vec<(i32, Uuid)>, _> = with_reader!(self.store.pool(), |db| {
-            sqlx::query_as(SESSIONS.of(self.store.pool()))
-                .bind(campaign_id.0)
-                .bind(cursor.ordinal)
-                .fetch_all(db)
-                .await
+            sqlx::query_as(SESSIONS.of(self.store.pool())).bind(campaign_id.0).bind(cursor.ordinal).fetch_all(db).await
         });
         let limit = usize::try_from(EXPORT_STEP_MAX).expect("a step fits into memory");
         let mut deliveries: Vec<DeliveryRecord> = Vec::with_capacity(limit);
         for (ordinal, session_id) in sessions.map_err(StoreError::database(doing))? {
-            let after_seq = if ordinal == cursor.ordinal {
-                cursor.seq
-            } else {
-                ExportCursor::START.seq
-            };
+            let after_seq = if ordinal == cursor.ordinal { cursor.seq } else { ExportCursor::START.seq };
             let room = i64::from(EXPORT_STEP_MAX) - i64::try_from(deliveries.len()).expect("a step is short");
             let rows = with_reader!(self.store.pool(), |db| {
                 sqlx::query_as::<_, DeliveryRow>(EXPORT.of(self.store.pool()))
@@ -273,10 +252,7 @@ impl Messages<'_> {
             }
             if deliveries.len() == limit {
                 let seq = deliveries.last().map_or(after_seq, |last| last.seq);
-                return Ok(Some(ExportStep {
-                    deliveries,
-                    next: Some(ExportCursor { ordinal, seq }),
-                }));
+                return Ok(Some(ExportStep { deliveries, next: Some(ExportCursor { ordinal, seq }) }));
             }
         }
         Ok(Some(ExportStep { deliveries, next: None }))
@@ -308,10 +284,7 @@ impl TryFrom<DeliveryRow> for DeliveryRecord {
     type Error = StoreError;
 
     fn try_from(row: DeliveryRow) -> Result<Self, StoreError> {
-        let place = RowPlace {
-            table: "deliveries",
-            key: row.delivery_id,
-        };
+        let place = RowPlace { table: "deliveries", key: row.delivery_id };
         Ok(Self {
             id: DeliveryId(row.delivery_id),
             session_id: SessionId(row.session_id),

@@ -115,9 +115,8 @@ impl Store {
     /// nobody answers there.
     pub async fn open(url: &str, connections_max: u32) -> Result<Self, StoreError> {
         if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-            let options = PgConnectOptions::from_str(url)
-                .map_err(|source| StoreError::Address(Some(source)))?
-                .options([
+            let options =
+                PgConnectOptions::from_str(url).map_err(|source| StoreError::Address(Some(source)))?.options([
                     ("idle_in_transaction_session_timeout", "60000"),
                     // Our statements are short; compiling one costs more than it ever saves.
                     ("jit", "off"),
@@ -128,9 +127,7 @@ impl Store {
                 .connect_with(options)
                 .await
                 .map_err(StoreError::database("connect to PostgreSQL"))?;
-            return Ok(Self {
-                pool: Pool::Postgres(pool),
-            });
+            return Ok(Self { pool: Pool::Postgres(pool) });
         }
         if !url.starts_with("sqlite:") {
             return Err(StoreError::Address(None));
@@ -155,9 +152,7 @@ impl Store {
             .connect_with(options)
             .await
             .map_err(StoreError::database(doing))?;
-        Ok(Self {
-            pool: Pool::Sqlite { writer, reader },
-        })
+        Ok(Self { pool: Pool::Sqlite { writer, reader } })
     }
 
     /// Wraps pools that somebody else opened; tests do.

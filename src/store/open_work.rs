@@ -32,11 +32,9 @@ impl Store {
     /// [`StoreError::Database`] when the read failed.
     pub async fn open_campaigns(&self) -> Result<Vec<CampaignId>, StoreError> {
         let sql = OPEN.of(self.pool());
-        with_reader!(self.pool(), |db| sqlx::query_scalar::<_, uuid::Uuid>(sql)
-            .fetch_all(db)
-            .await)
-        .map(|ids| ids.into_iter().map(CampaignId).collect())
-        .map_err(StoreError::database("list the open campaigns"))
+        with_reader!(self.pool(), |db| sqlx::query_scalar::<_, uuid::Uuid>(sql).fetch_all(db).await)
+            .map(|ids| ids.into_iter().map(CampaignId).collect())
+            .map_err(StoreError::database("list the open campaigns"))
     }
 
     /// Returns the sessions with attempts under way; before this process made any, those that an
@@ -46,11 +44,9 @@ impl Store {
     /// [`StoreError::Database`] when the read failed.
     pub async fn sessions_in_flight(&self) -> Result<HashSet<SessionId>, StoreError> {
         let sql = IN_FLIGHT.of(self.pool());
-        with_reader!(self.pool(), |db| sqlx::query_scalar::<_, uuid::Uuid>(sql)
-            .fetch_all(db)
-            .await)
-        .map(|ids| ids.into_iter().map(SessionId).collect())
-        .map_err(StoreError::database("find attempts under way"))
+        with_reader!(self.pool(), |db| sqlx::query_scalar::<_, uuid::Uuid>(sql).fetch_all(db).await)
+            .map(|ids| ids.into_iter().map(SessionId).collect())
+            .map_err(StoreError::database("find attempts under way"))
     }
 
     /// Returns where a campaign stands, for the daemon, whosever it is.
@@ -60,10 +56,7 @@ impl Store {
     pub async fn campaign_state(&self, campaign_id: CampaignId) -> Result<Option<CampaignState>, StoreError> {
         let sql = STATE.of(self.pool());
         let word = with_reader!(self.pool(), |db| {
-            sqlx::query_scalar::<_, String>(sql)
-                .bind(campaign_id.0)
-                .fetch_optional(db)
-                .await
+            sqlx::query_scalar::<_, String>(sql).bind(campaign_id.0).fetch_optional(db).await
         })
         .map_err(StoreError::database("read the state of a campaign"))?;
         word.map(|word| parse_state(&word, campaign_id)).transpose()
@@ -76,15 +69,11 @@ impl Store {
     pub async fn streams_of_session(&self, session_id: SessionId) -> Result<Vec<StreamRow>, StoreError> {
         let sql = STREAMS.of(self.pool());
         let rows: Vec<(uuid::Uuid, String, i64, Option<String>)> = with_reader!(self.pool(), |db| {
-            sqlx::query(sql)
-                .bind(session_id.0)
-                .fetch_all(db)
-                .await
-                .and_then(|rows| {
-                    rows.iter()
-                        .map(|row| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, row.try_get(3)?)))
-                        .collect()
-                })
+            sqlx::query(sql).bind(session_id.0).fetch_all(db).await.and_then(|rows| {
+                rows.iter()
+                    .map(|row| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, row.try_get(3)?)))
+                    .collect()
+            })
         })
         .map_err(StoreError::database("list the streams of a session"))?;
         rows.into_iter()

@@ -119,15 +119,9 @@ impl Store {
     pub async fn outbox_next(&self, limit: u32) -> Result<Vec<OutboxRow>, StoreError> {
         let sql = NEXT.of(self.pool());
         let rows = with_reader!(self.pool(), |db| {
-            sqlx::query_as::<_, StoredOutbox>(sql)
-                .bind(i64::from(limit))
-                .fetch_all(db)
-                .await
+            sqlx::query_as::<_, StoredOutbox>(sql).bind(i64::from(limit)).fetch_all(db).await
         });
-        rows.map_err(StoreError::database(DOING_NEXT))?
-            .into_iter()
-            .map(OutboxRow::try_from)
-            .collect()
+        rows.map_err(StoreError::database(DOING_NEXT))?.into_iter().map(OutboxRow::try_from).collect()
     }
 
     /// Removes rows whose jobs were handed on.
@@ -136,16 +130,10 @@ impl Store {
     /// [`StoreError::Database`] when nothing was written; safe to repeat.
     pub async fn outbox_remove(&self, outbox_ids: &[Uuid]) -> Result<(), StoreError> {
         let removed = match self.pool() {
-            Pool::Postgres(pool) => sqlx::query(REMOVE.postgres())
-                .bind(outbox_ids)
-                .execute(pool)
-                .await
-                .map(drop),
-            Pool::Sqlite { writer, .. } => sqlx::query(REMOVE.sqlite())
-                .bind(hex_list(outbox_ids))
-                .execute(writer)
-                .await
-                .map(drop),
+            Pool::Postgres(pool) => sqlx::query(REMOVE.postgres()).bind(outbox_ids).execute(pool).await.map(drop),
+            Pool::Sqlite { writer, .. } => {
+                sqlx::query(REMOVE.sqlite()).bind(hex_list(outbox_ids)).execute(writer).await.map(drop)
+            }
         };
         removed.map_err(StoreError::database(DOING_REMOVE))
     }
@@ -156,13 +144,8 @@ impl Store {
     /// [`StoreError::Database`] when nothing was written; safe to repeat.
     pub async fn outbox_advance(&self, outbox_id: Uuid, next_seq: i64) -> Result<(), StoreError> {
         let sql = ADVANCE.of(self.pool());
-        with_writer!(self.pool(), |db| sqlx::query(sql)
-            .bind(outbox_id)
-            .bind(next_seq)
-            .execute(db)
-            .await
-            .map(drop))
-        .map_err(StoreError::database(DOING_ADVANCE))
+        with_writer!(self.pool(), |db| sqlx::query(sql).bind(outbox_id).bind(next_seq).execute(db).await.map(drop))
+            .map_err(StoreError::database(DOING_ADVANCE))
     }
 
     /// Makes jobs from the next recipients of a campaign, at most `n_recipients_max`.
@@ -180,21 +163,12 @@ impl Store {
         n_recipients_max: u32,
     ) -> Result<Expansion, StoreError> {
         let mut tx = self.begin_read(DOING_EXPAND).await?;
-        let sql = (
-            CAMPAIGN.of(self.pool()),
-            SESSIONS.of(self.pool()),
-            RECIPIENTS.of(self.pool()),
-        );
+        let sql = (CAMPAIGN.of(self.pool()), SESSIONS.of(self.pool()), RECIPIENTS.of(self.pool()));
         let read: Result<_, sqlx::Error> = with_tx!(&mut tx, |db| async {
             let query = sqlx::query_as::<_, StoredCampaign>(sql.0).bind(campaign_id.0);
             let campaign = query.fetch_optional(&mut *db).await?;
-            let sessions = sqlx::query_scalar::<_, Uuid>(sql.1)
-                .bind(campaign_id.0)
-                .fetch_all(&mut *db)
-                .await?;
-            let query = sqlx::query_as::<_, StoredRecipient>(sql.2)
-                .bind(campaign_id.0)
-                .bind(next_seq);
+            let sessions = sqlx::query_scalar::<_, Uuid>(sql.1).bind(campaign_id.0).fetch_all(&mut *db).await?;
+            let query = sqlx::query_as::<_, StoredRecipient>(sql.2).bind(campaign_id.0).bind(next_seq);
             let recipients = query.bind(i64::from(n_recipients_max)).fetch_all(&mut *db).await?;
             Ok((campaign, sessions, recipients))
         }
@@ -206,17 +180,9 @@ impl Store {
         match campaign {
             Some(campaign) if !sessions.is_empty() => {
                 let jobs = make_jobs(campaign_id, &campaign, &sessions, &recipients)?;
-                Ok(Expansion {
-                    jobs,
-                    next_seq: after,
-                    finished: is_last,
-                })
+                Ok(Expansion { jobs, next_seq: after, finished: is_last })
             }
-            _ => Ok(Expansion {
-                jobs: Vec::new(),
-                next_seq,
-                finished: true,
-            }),
+            _ => Ok(Expansion { jobs: Vec::new(), next_seq, finished: true }),
         }
     }
 }
@@ -231,10 +197,8 @@ fn make_jobs(
     let corrupt = |column| StoreError::corrupt("campaigns", column, campaign_id);
     let message: MessageSpec = serde_json::from_str(&campaign.message).map_err(|_| corrupt("message"))?;
     let on_unknown = OnUnknown::parse(&campaign.on_unknown).ok_or_else(|| corrupt("on_unknown"))?;
-    let expires_at = campaign
-        .expires_at_ms
-        .map(|ms| time_of(ms).ok_or_else(|| corrupt("expires_at_ms")))
-        .transpose()?;
+    let expires_at =
+        campaign.expires_at_ms.map(|ms| time_of(ms).ok_or_else(|| corrupt("expires_at_ms"))).transpose()?;
     let mut shares: Vec<Vec<&StoredRecipient>> = sessions.iter().map(|_| Vec::new()).collect();
     for recipient in recipients {
         let place = usize::try_from(recipient.seq).unwrap_or(0) % sessions.len();
@@ -243,10 +207,7 @@ fn make_jobs(
     let mut jobs = Vec::new();
     for (session_id, share) in sessions.iter().zip(&shares) {
         for chunk in share.chunks(DELIVERIES_PER_JOB_MAX.get()) {
-            let deliveries = chunk
-                .iter()
-                .map(|recipient| recipient.to_delivery())
-                .collect::<Result<_, _>>()?;
+            let deliveries = chunk.iter().map(|recipient| recipient.to_delivery()).collect::<Result<_, _>>()?;
             let job = Job {
                 v: JOB_VERSION,
                 job_id: job_id_of(campaign_id, chunk[0].seq, *session_id),

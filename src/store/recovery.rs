@@ -89,9 +89,7 @@ impl Store {
         // The counters are exact, so they tell when the quick look has missed some.
         for sql in [SENDING_IN_STREAMS, SENDING_ANYWHERE] {
             let sending = with_reader!(self.pool(), |db| {
-                sqlx::query_scalar::<_, i64>(COUNT_SENDING.of(self.pool()))
-                    .fetch_one(db)
-                    .await
+                sqlx::query_scalar::<_, i64>(COUNT_SENDING.of(self.pool())).fetch_one(db).await
             });
             if sending.map_err(StoreError::database(DOING_ORPHANS))? == 0 {
                 break;
@@ -103,11 +101,7 @@ impl Store {
             let rows = rows.map_err(StoreError::database(DOING_ORPHANS))?;
             for chunk in rows.chunks(JOURNAL_BATCH_MAX) {
                 let ends = chunk.iter().map(|row| lost_track(*row, now_ms)).collect();
-                self.write_journal(&JournalBatch {
-                    ends,
-                    ..JournalBatch::default()
-                })
-                .await?;
+                self.write_journal(&JournalBatch { ends, ..JournalBatch::default() }).await?;
             }
             sessions.extend(rows.iter().map(|row| SessionId(row.1)));
         }
@@ -144,9 +138,7 @@ impl Store {
         let mut tx = self.begin_write(DOING_REQUEUE).await?;
         let sql = DUE_RESENDS.of(self.pool());
         let due = with_tx!(&mut tx, |db| {
-            let query = sqlx::query_as::<_, (Uuid, Uuid)>(sql)
-                .bind(settled_before_ms)
-                .bind(i64::from(limit));
+            let query = sqlx::query_as::<_, (Uuid, Uuid)>(sql).bind(settled_before_ms).bind(i64::from(limit));
             query.fetch_all(db).await
         })
         .map_err(StoreError::database(DOING_REQUEUE))?;
@@ -156,19 +148,11 @@ impl Store {
         let cancelled = tx.hold_cancelled(column(&due, |row| row.1), DOING_REQUEUE).await?;
         let rows = tx.lock_deliveries(column(&due, |row| row.0), DOING_REQUEUE).await?;
         let mut moves = Moves::of(rows, cancelled);
-        let streams: Vec<_> = moves
-            .requeue_all()
-            .into_iter()
-            .map(|((lane, of), seq)| (lane, of, seq))
-            .collect();
+        let streams: Vec<_> = moves.requeue_all().into_iter().map(|((lane, of), seq)| (lane, of, seq)).collect();
         tx.write_moves(&moves, DOING_REQUEUE).await?;
         // Those that were not put back are not to be looked at again.
-        tx.forget_resends(column(&due, |row| row.0))
-            .await
-            .map_err(StoreError::database(DOING_REQUEUE))?;
-        tx.take_streams_back(&streams)
-            .await
-            .map_err(StoreError::database(DOING_REQUEUE))?;
+        tx.forget_resends(column(&due, |row| row.0)).await.map_err(StoreError::database(DOING_REQUEUE))?;
+        tx.take_streams_back(&streams).await.map_err(StoreError::database(DOING_REQUEUE))?;
         tx.add_to_counters(&moves.deltas(), DOING_REQUEUE).await?;
         tx.commit(DOING_REQUEUE).await?;
         Ok(streams)
@@ -187,12 +171,7 @@ impl Store {
         after_seq: i64,
         limit: u32,
     ) -> Result<(usize, Option<i64>), StoreError> {
-        let request = HeadRequest {
-            session_id,
-            campaign_id,
-            after_seq,
-            limit,
-        };
+        let request = HeadRequest { session_id, campaign_id, after_seq, limit };
         let mut tries = Tries::default();
         loop {
             let result = self.cancel_pending_once(&request).await;
@@ -204,10 +183,7 @@ impl Store {
 
     async fn cancel_pending_once(&self, request: &HeadRequest) -> Result<(usize, Option<i64>), StoreError> {
         let mut tx = self.begin_write(DOING_CANCEL).await?;
-        let (window, cancelled_at_ms) = tx
-            .window(self, request)
-            .await
-            .map_err(StoreError::database(DOING_CANCEL))?;
+        let (window, cancelled_at_ms) = tx.window(self, request).await.map_err(StoreError::database(DOING_CANCEL))?;
         let is_full = usize::try_from(request.limit).is_ok_and(|limit| limit <= window.len());
         let next = window.last().map(|row| row.1).filter(|_| is_full);
         let pending = window.iter().filter(|row| row.2).map(|row| row.0).collect();
@@ -231,10 +207,7 @@ impl Store {
         let mut tx = self.begin_write(DOING_FINISH).await?;
         let sql = HOLD_CAMPAIGN.of(self.pool());
         let row = with_tx!(&mut tx, |db| {
-            sqlx::query_as::<_, (String, String)>(sql)
-                .bind(campaign_id.0)
-                .fetch_optional(db)
-                .await
+            sqlx::query_as::<_, (String, String)>(sql).bind(campaign_id.0).fetch_optional(db).await
         })
         .map_err(StoreError::database(DOING_FINISH))?;
         let Some((state, on_unknown)) = row else {
@@ -243,29 +216,20 @@ impl Store {
         let corrupt = |column| StoreError::corrupt("campaigns", column, campaign_id);
         let state = CampaignState::parse(&state).ok_or_else(|| corrupt("state"))?;
         let on_unknown = OnUnknown::parse(&on_unknown).ok_or_else(|| corrupt("on_unknown"))?;
-        let next = state
-            .apply(CampaignEvent::LastDeliverySettled)
-            .ok()
-            .filter(|next| *next != state);
+        let next = state.apply(CampaignEvent::LastDeliverySettled).ok().filter(|next| *next != state);
         let Some(next) = next else { return Ok(false) };
         // Read behind the lock: nothing can be admitted or started any more until it is released.
         let counters = tx.counters_of(campaign_id, DOING_FINISH).await?.unwrap_or_default();
         let sql = HAS_OUTBOX.of(self.pool());
-        let n_outbox = with_tx!(&mut tx, |db| sqlx::query_scalar::<_, i64>(sql)
-            .bind(campaign_id.0)
-            .fetch_one(db)
-            .await)
-        .map_err(StoreError::database(DOING_FINISH))?;
+        let n_outbox =
+            with_tx!(&mut tx, |db| sqlx::query_scalar::<_, i64>(sql).bind(campaign_id.0).fetch_one(db).await)
+                .map_err(StoreError::database(DOING_FINISH))?;
         if n_outbox != 0 || !counters.all_settled(on_unknown) {
             return Ok(false);
         }
         let sql = FINISH.of(self.pool());
         with_tx!(&mut tx, |db| {
-            let query = sqlx::query(sql)
-                .bind(campaign_id.0)
-                .bind(state.as_str())
-                .bind(next.as_str())
-                .bind(now_ms);
+            let query = sqlx::query(sql).bind(campaign_id.0).bind(state.as_str()).bind(next.as_str()).bind(now_ms);
             query.execute(db).await.map(drop)
         })
         .map_err(StoreError::database(DOING_FINISH))?;
@@ -287,9 +251,7 @@ impl Store {
         }
         let sql = STATES.of(self.pool());
         let counted = with_tx!(&mut tx, |db| {
-            sqlx::query_as::<_, (Uuid, String, Option<String>, i64)>(sql)
-                .fetch_all(db)
-                .await
+            sqlx::query_as::<_, (Uuid, String, Option<String>, i64)>(sql).fetch_all(db).await
         })
         .map_err(StoreError::database(DOING_RECOUNT))?;
         tx.commit(DOING_RECOUNT).await?;
@@ -300,10 +262,7 @@ impl Store {
             *counted.of_mut(state, class.as_deref().and_then(FailureClass::parse)) += n;
             counted.accepted += n;
         }
-        Ok(both
-            .into_iter()
-            .map(|(campaign_id, (stored, counted))| (campaign_id, stored, counted))
-            .collect())
+        Ok(both.into_iter().map(|(campaign_id, (stored, counted))| (campaign_id, stored, counted)).collect())
     }
 }
 
@@ -361,11 +320,7 @@ impl Tx {
                 .map(drop),
             Self::Sqlite(tx) => {
                 let json = to_json(rows, |row| (Hex(row.0.0), Hex(row.1.0), row.2));
-                sqlx::query(TAKE_STREAMS_BACK.sqlite())
-                    .bind(json)
-                    .execute(&mut **tx)
-                    .await
-                    .map(drop)
+                sqlx::query(TAKE_STREAMS_BACK.sqlite()).bind(json).execute(&mut **tx).await.map(drop)
             }
         }
     }

@@ -26,28 +26,17 @@ impl ScratchDatabase {
     /// [`StoreError::Address`] when the address can not be read, [`StoreError::Database`] when the server refuses.
     pub async fn create(url: &str) -> Result<Self, StoreError> {
         let options = PgConnectOptions::from_str(url).map_err(|source| StoreError::Address(Some(source)))?;
-        let mut server = options
-            .connect()
-            .await
-            .map_err(StoreError::database("connect to PostgreSQL"))?;
+        let mut server = options.connect().await.map_err(StoreError::database("connect to PostgreSQL"))?;
         let name = format!("bench_{}", Uuid::new_v4().simple());
         // The name is ours: letters and digits only.
         let create = AssertSqlSafe(format!("CREATE DATABASE {name}"));
-        sqlx::query(create)
-            .execute(&mut server)
-            .await
-            .map_err(StoreError::database("create a database"))?;
+        sqlx::query(create).execute(&mut server).await.map_err(StoreError::database("create a database"))?;
         let pid: i32 = sqlx::query_scalar("SELECT pg_backend_pid()")
             .fetch_one(&mut server)
             .await
             .map_err(StoreError::database("ask for the server's process"))?;
         let url = options.database(&name).to_url_lossy().to_string();
-        Ok(Self {
-            server,
-            name,
-            url,
-            backend_pid: u32::try_from(pid).ok(),
-        })
+        Ok(Self { server, name, url, backend_pid: u32::try_from(pid).ok() })
     }
 
     /// Returns its address.
@@ -68,13 +57,7 @@ impl ScratchDatabase {
     /// [`StoreError::Database`] when the server refuses; the database is then left behind.
     pub async fn drop(mut self) -> Result<(), StoreError> {
         let drop = AssertSqlSafe(format!("DROP DATABASE {} WITH (FORCE)", self.name));
-        sqlx::query(drop)
-            .execute(&mut self.server)
-            .await
-            .map_err(StoreError::database("drop a database"))?;
-        self.server
-            .close()
-            .await
-            .map_err(StoreError::database("close a connection"))
+        sqlx::query(drop).execute(&mut self.server).await.map_err(StoreError::database("drop a database"))?;
+        self.server.close().await.map_err(StoreError::database("close a connection"))
     }
 }

@@ -100,10 +100,7 @@ impl Sessions<'_> {
     pub async fn list(&self, tenant_id: TenantId, page: PageRequest) -> Result<Page<SessionRecord>, StoreError> {
         let doing = "list sessions";
         let total: i64 = with_reader!(self.store.pool(), |db| {
-            sqlx::query_scalar(COUNT.of(self.store.pool()))
-                .bind(tenant_id.0)
-                .fetch_one(db)
-                .await
+            sqlx::query_scalar(COUNT.of(self.store.pool())).bind(tenant_id.0).fetch_one(db).await
         })
         .map_err(StoreError::database(doing))?;
         let rows = with_reader!(self.store.pool(), |db| {
@@ -115,14 +112,8 @@ impl Sessions<'_> {
                 .await
         })
         .map_err(StoreError::database(doing))?;
-        let items = rows
-            .into_iter()
-            .map(SessionRecord::try_from)
-            .collect::<Result<_, _>>()?;
-        Ok(Page {
-            items,
-            total: total.unsigned_abs(),
-        })
+        let items = rows.into_iter().map(SessionRecord::try_from).collect::<Result<_, _>>()?;
+        Ok(Page { items, total: total.unsigned_abs() })
     }
 
     /// Finds a session of the tenant.
@@ -148,11 +139,7 @@ impl Sessions<'_> {
     pub async fn known(&self, tenant_id: TenantId, ids: &[SessionId]) -> Result<Vec<SessionId>, StoreError> {
         let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
         let known: Result<Vec<Uuid>, _> = with_reader!(self.store.pool(), |db| {
-            sqlx::query_scalar(KNOWN.of(self.store.pool()))
-                .bind(tenant_id.0)
-                .bind(hex_list(&ids))
-                .fetch_all(db)
-                .await
+            sqlx::query_scalar(KNOWN.of(self.store.pool())).bind(tenant_id.0).bind(hex_list(&ids)).fetch_all(db).await
         });
         let known = known.map_err(StoreError::database("find sessions"))?;
         Ok(known.into_iter().map(SessionId).collect())
@@ -264,10 +251,7 @@ impl TryFrom<SessionRow> for SessionRecord {
     type Error = StoreError;
 
     fn try_from(row: SessionRow) -> Result<Self, StoreError> {
-        let place = RowPlace {
-            table: "sessions",
-            key: row.session_id,
-        };
+        let place = RowPlace { table: "sessions", key: row.session_id };
         let burst = row.burst.map(|burst| place.known("burst", u32::try_from(burst).ok()));
         Ok(Self {
             id: SessionId(row.session_id),

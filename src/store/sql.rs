@@ -15,10 +15,7 @@ impl Sql {
     /// Makes a statement that both databases read alike.
     #[must_use]
     pub const fn portable(text: &'static str) -> Self {
-        Self {
-            postgres: text,
-            sqlite: text,
-        }
+        Self { postgres: text, sqlite: text }
     }
 
     /// Makes a statement from its two forms.

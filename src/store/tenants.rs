@@ -43,10 +43,7 @@ impl Tenants<'_> {
     /// [`StoreError::Database`] when it could not be read.
     pub async fn find(&self, id: TenantId) -> Result<Option<TenantRecord>, StoreError> {
         let row = with_reader!(self.store.pool(), |db| {
-            sqlx::query_as::<_, TenantRow>(FIND.of(self.store.pool()))
-                .bind(id.0)
-                .fetch_optional(db)
-                .await
+            sqlx::query_as::<_, TenantRow>(FIND.of(self.store.pool())).bind(id.0).fetch_optional(db).await
         });
         let row = row.map_err(StoreError::database("find a tenant"))?;
         Ok(row.map(|row| TenantRecord {

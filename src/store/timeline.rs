@@ -78,10 +78,7 @@ impl Messages<'_> {
             return Ok(None);
         };
         let rows = with_reader!(self.store.pool(), |db| {
-            sqlx::query_as::<_, AttemptRow>(ATTEMPTS.of(self.store.pool()))
-                .bind(id.0)
-                .fetch_all(db)
-                .await
+            sqlx::query_as::<_, AttemptRow>(ATTEMPTS.of(self.store.pool())).bind(id.0).fetch_all(db).await
         });
         let rows = rows.map_err(StoreError::database("read the attempts of a delivery"))?;
         timeline_of(&delivery, rows).map(Some)
@@ -90,21 +87,12 @@ impl Messages<'_> {
 
 /// Puts what is known about a delivery in order.
 fn timeline_of(delivery: &DeliveryRecord, attempts: Vec<AttemptRow>) -> Result<Vec<TimelineEvent>, StoreError> {
-    let place = RowPlace {
-        table: "attempt_outcomes",
-        key: delivery.id,
-    };
-    let mut events = vec![TimelineEvent {
-        at_ms: delivery.created_at_ms,
-        kind: TimelineKind::Queued,
-    }];
+    let place = RowPlace { table: "attempt_outcomes", key: delivery.id };
+    let mut events = vec![TimelineEvent { at_ms: delivery.created_at_ms, kind: TimelineKind::Queued }];
     let mut last_outcome = None;
     for row in attempts {
         let attempt_no = row.attempt_no;
-        events.push(TimelineEvent {
-            at_ms: row.started_at_ms,
-            kind: TimelineKind::AttemptStarted { attempt_no },
-        });
+        events.push(TimelineEvent { at_ms: row.started_at_ms, kind: TimelineKind::AttemptStarted { attempt_no } });
         let (Some(outcome), Some(at_ms)) = (row.outcome, row.ended_at_ms) else {
             continue;
         };
@@ -119,16 +107,10 @@ fn timeline_of(delivery: &DeliveryRecord, attempts: Vec<AttemptRow>) -> Result<V
         events.push(TimelineEvent { at_ms, kind });
     }
     if let Some(at_ms) = delivery.delivered_at_ms {
-        events.push(TimelineEvent {
-            at_ms,
-            kind: TimelineKind::Delivered,
-        });
+        events.push(TimelineEvent { at_ms, kind: TimelineKind::Delivered });
     }
     if let Some(at_ms) = delivery.read_at_ms {
-        events.push(TimelineEvent {
-            at_ms,
-            kind: TimelineKind::Read,
-        });
+        events.push(TimelineEvent { at_ms, kind: TimelineKind::Read });
     }
     let explained_by = match delivery.state {
         DeliveryState::Failed => Some("rejected"),
@@ -139,10 +121,7 @@ fn timeline_of(delivery: &DeliveryRecord, attempts: Vec<AttemptRow>) -> Result<V
     if let Some(at_ms) = delivery.settled_at_ms
         && (explained_by.is_none() || explained_by != last_outcome.as_deref())
     {
-        let kind = TimelineKind::Settled {
-            state: delivery.state,
-            reason: delivery.reason,
-        };
+        let kind = TimelineKind::Settled { state: delivery.state, reason: delivery.reason };
         events.push(TimelineEvent { at_ms, kind });
     }
     Ok(events)

@@ -110,10 +110,7 @@ impl Tokens<'_> {
                         .map(|_| ())
                 });
                 inserted.map_err(StoreError::database(doing))?;
-                Rotation::Rotated {
-                    tenant_id: TenantId(row.tenant_id),
-                    user_id: UserId(row.user_id),
-                }
+                Rotation::Rotated { tenant_id: TenantId(row.tenant_id), user_id: UserId(row.user_id) }
             }
             Some(_) => Rotation::Refused,
             None => self.revoke_family_of(hash, &mut tx).await?,
@@ -126,25 +123,16 @@ impl Tokens<'_> {
     async fn revoke_family_of(&self, hash: [u8; 32], tx: &mut Tx) -> Result<Rotation, StoreError> {
         let doing = "revoke a family of refresh tokens";
         let known: Result<Option<(Uuid, Uuid)>, _> = with_tx!(tx, |db| {
-            sqlx::query_as(FIND.of(self.store.pool()))
-                .bind(hash.as_slice())
-                .fetch_optional(db)
-                .await
+            sqlx::query_as(FIND.of(self.store.pool())).bind(hash.as_slice()).fetch_optional(db).await
         });
         let Some((family_id, user_id)) = known.map_err(StoreError::database(doing))? else {
             return Ok(Rotation::Refused);
         };
         with_tx!(tx, |db| {
-            sqlx::query(DELETE_FAMILY.of(self.store.pool()))
-                .bind(family_id)
-                .execute(db)
-                .await
-                .map(|_| ())
+            sqlx::query(DELETE_FAMILY.of(self.store.pool())).bind(family_id).execute(db).await.map(|_| ())
         })
         .map_err(StoreError::database(doing))?;
-        Ok(Rotation::Reused {
-            user_id: UserId(user_id),
-        })
+        Ok(Rotation::Reused { user_id: UserId(user_id) })
     }
 }
 

@@ -64,10 +64,9 @@ impl Store {
     /// Begins a transaction that reads everything as of one moment.
     pub(crate) async fn begin_snapshot(&self, doing: &'static str) -> Result<Tx, StoreError> {
         match self.pool() {
-            Pool::Postgres(pool) => pool
-                .begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-                .await
-                .map(Tx::Postgres),
+            Pool::Postgres(pool) => {
+                pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY").await.map(Tx::Postgres)
+            }
             Pool::Sqlite { reader, .. } => reader.begin().await.map(Tx::Sqlite),
         }
         .map_err(StoreError::database(doing))

@@ -124,10 +124,7 @@ impl Users<'_> {
     /// [`StoreError::Database`] when it could not be read.
     pub async fn find_by_email(&self, email: &str) -> Result<Option<UserRecord>, StoreError> {
         let row = with_reader!(self.store.pool(), |db| {
-            sqlx::query_as::<_, UserRow>(FIND_BY_EMAIL.of(self.store.pool()))
-                .bind(email)
-                .fetch_optional(db)
-                .await
+            sqlx::query_as::<_, UserRow>(FIND_BY_EMAIL.of(self.store.pool())).bind(email).fetch_optional(db).await
         });
         let row = row.map_err(StoreError::database("find a user by address"))?;
         row.map(UserRecord::try_from).transpose()
@@ -150,10 +147,7 @@ impl TryFrom<UserRow> for UserRecord {
     type Error = StoreError;
 
     fn try_from(row: UserRow) -> Result<Self, StoreError> {
-        let place = RowPlace {
-            table: "users",
-            key: row.user_id,
-        };
+        let place = RowPlace { table: "users", key: row.user_id };
         Ok(Self {
             id: UserId(row.user_id),
             tenant_id: TenantId(row.tenant_id),

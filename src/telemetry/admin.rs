@@ -61,9 +61,7 @@ impl Readiness {
     pub fn set(&self, phase: Phase) {
         let update = |now| (now != Phase::Draining as u8).then_some(phase as u8);
         // Refused only in a drain, which is the rule.
-        self.phase
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, update)
-            .ok();
+        self.phase.fetch_update(Ordering::AcqRel, Ordering::Acquire, update).ok();
     }
 
     /// Returns the present phase.
@@ -93,18 +91,12 @@ pub fn router(metrics: Arc<Metrics>, readiness: Readiness) -> Router {
 /// # Errors
 /// When the listening socket fails.
 pub async fn serve(listener: TcpListener, routes: Router, stop: CancellationToken) -> std::io::Result<()> {
-    axum::serve(listener, routes)
-        .with_graceful_shutdown(stop.cancelled_owned())
-        .await
+    axum::serve(listener, routes).with_graceful_shutdown(stop.cancelled_owned()).await
 }
 
 async fn show_metrics(State(shown): State<Shown>) -> Response {
     match shown.metrics.encode() {
-        Ok(text) => (
-            [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")],
-            text,
-        )
-            .into_response(),
+        Ok(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response(),
         Err(problem) => {
             tracing::error!(error = %problem, "metrics can not be written");
             StatusCode::INTERNAL_SERVER_ERROR.into_response()
@@ -114,11 +106,7 @@ async fn show_metrics(State(shown): State<Shown>) -> Response {
 
 async fn show_readiness(State(shown): State<Shown>) -> Response {
     let phase = shown.readiness.get();
-    let status = if phase == Phase::Ready {
-        StatusCode::OK
-    } else {
-        StatusCode::SERVICE_UNAVAILABLE
-    };
+    let status = if phase == Phase::Ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, format!("{}\n", phase.as_str())).into_response()
 }
 
@@ -144,23 +132,14 @@ mod tests {
         let readiness = Readiness::new();
         let routes = router(Metrics::new().expect("names are unique"), readiness.clone());
         assert_eq!(ask(&routes, "/livez").await.0, StatusCode::OK);
-        assert_eq!(
-            ask(&routes, "/readyz").await,
-            (StatusCode::SERVICE_UNAVAILABLE, "starting\n".into())
-        );
+        assert_eq!(ask(&routes, "/readyz").await, (StatusCode::SERVICE_UNAVAILABLE, "starting\n".into()));
         readiness.set(Phase::Ready);
         assert_eq!(ask(&routes, "/readyz").await, (StatusCode::OK, "ready\n".into()));
         readiness.set(Phase::StoreLost);
-        assert_eq!(
-            ask(&routes, "/readyz").await,
-            (StatusCode::SERVICE_UNAVAILABLE, "store lost\n".into())
-        );
+        assert_eq!(ask(&routes, "/readyz").await, (StatusCode::SERVICE_UNAVAILABLE, "store lost\n".into()));
         readiness.set(Phase::Draining);
         readiness.set(Phase::Ready);
-        assert_eq!(
-            ask(&routes, "/readyz").await,
-            (StatusCode::SERVICE_UNAVAILABLE, "draining\n".into())
-        );
+        assert_eq!(ask(&routes, "/readyz").await, (StatusCode::SERVICE_UNAVAILABLE, "draining\n".into()));
     }
 
     #[tokio::test]

@@ -24,20 +24,11 @@ pub enum LoggingProblem {
 /// # Errors
 /// [`LoggingProblem`] when the filter is malformed or a log is set up already.
 pub fn init(config: &TelemetryConfig) -> Result<(), LoggingProblem> {
-    let filter = EnvFilter::builder()
-        .parse(&config.log)
-        .map_err(LoggingProblem::Filter)?;
-    let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
+    let filter = EnvFilter::builder().parse(&config.log).map_err(LoggingProblem::Filter)?;
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match config.log_form {
         LogForm::Text => lines.with_ansi(std::io::stderr().is_terminal()).try_init(),
-        LogForm::Json => lines
-            .json()
-            .flatten_event(true)
-            .with_current_span(true)
-            .with_span_list(false)
-            .try_init(),
+        LogForm::Json => lines.json().flatten_event(true).with_current_span(true).with_span_list(false).try_init(),
     }
     .map_err(LoggingProblem::Twice)
 }

@@ -63,12 +63,7 @@ async fn verify_callback_address(
     if !known || asked.mode != "subscribe" {
         return Err(Error::Forbidden.into());
     }
-    Ok((
-        StatusCode::OK,
-        [(header::CONTENT_TYPE, "text/plain; charset=utf-8")],
-        asked.challenge,
-    )
-        .into_response())
+    Ok((StatusCode::OK, [(header::CONTENT_TYPE, "text/plain; charset=utf-8")], asked.challenge).into_response())
 }
 
 /// Takes receipts; answers 200 when they are durable, and 503 when the provider has to send them again.
@@ -79,11 +74,7 @@ async fn verify_callback_address(
 async fn take_receipts(State(state): State<Shared>, callback: SignedCallback) -> ApiResult<TakenView> {
     let receipts = parse_callback(&callback.0.bytes).map_err(|_| ApiError::Malformed("The body is not a callback."))?;
     let taken = receipts.len();
-    state
-        .receipts
-        .submit(receipts)
-        .await
-        .map_err(|_| Error::Unavailable("the journal of receipts"))?;
+    state.receipts.submit(receipts).await.map_err(|_| Error::Unavailable("the journal of receipts"))?;
     ok(TakenView { receipts: taken })
 }
 

@@ -72,17 +72,11 @@ async fn get_health() -> ApiResult<HealthView> {
     responses((status = 200, body = Envelope<ReadyView>), Failures))]
 async fn get_ready(State(state): State<Shared>) -> ApiResult<ReadyView> {
     let parts = state.readiness.parts().await;
-    let broken: Vec<_> = parts
-        .iter()
-        .filter_map(|part| Some((part.part, part.problem?)))
-        .collect();
+    let broken: Vec<_> = parts.iter().filter_map(|part| Some((part.part, part.problem?))).collect();
     if !broken.is_empty() {
         return Err(ApiError::NotReady(broken));
     }
-    ok(ReadyView {
-        status: "ready",
-        parts: parts.iter().map(|part| part.part).collect(),
-    })
+    ok(ReadyView { status: "ready", parts: parts.iter().map(|part| part.part).collect() })
 }
 
 /// Lists the versions of the operations.
@@ -90,12 +84,7 @@ async fn get_ready(State(state): State<Shared>) -> ApiResult<ReadyView> {
     responses((status = 200, body = Envelope<Vec<VersionView>>), Failures))]
 async fn list_versions() -> ApiResult<Vec<VersionView>> {
     let build = env!("CARGO_PKG_VERSION");
-    ok(vec![VersionView {
-        version: "v1",
-        path: crate::api::mounts::V1,
-        status: "current",
-        build,
-    }])
+    ok(vec![VersionView { version: "v1", path: crate::api::mounts::V1, status: "current", build }])
 }
 
 /// Returns this document, without an envelope.
@@ -106,9 +95,7 @@ async fn get_openapi() -> Result<Response, ApiError> {
     let text = match TEXT.get() {
         Some(text) => text.clone(),
         None => {
-            let made = crate::api::document()
-                .to_json()
-                .map_err(Error::internal("write the document"))?;
+            let made = crate::api::document().to_json().map_err(Error::internal("write the document"))?;
             TEXT.get_or_init(|| made.into()).clone()
         }
     };

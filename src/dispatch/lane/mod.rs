@@ -7,6 +7,8 @@ pub mod work;
 
 pub mod streams;
 
+pub mod step;
+
 pub mod state;
 
 pub mod task;

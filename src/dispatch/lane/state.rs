@@ -3,83 +3,25 @@
 //! Sends nothing, writes nothing, waits for nothing. The shard asks [`Lane::step`] until the
 //! answer is to wait, carries out each step, and tells the lane what came of it.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Moment;
-use crate::dispatch::lane::streams::Streams;
+use crate::dispatch::lane::step::{Dismissed, Grant, Hold, Lateness, Step, Verdict};
+use crate::dispatch::lane::streams::{Load, Streams};
 use crate::dispatch::lane::work::{Prepared, Work};
 use crate::dispatch::pacer::Pacer;
 use crate::domain::attempt::Outcome;
 use crate::domain::backoff::wait_before_next;
-use crate::domain::failure::{Failure, FailureClass, Reason, Retry};
-use crate::domain::id::{CampaignId, SessionId};
+use crate::domain::failure::{Failure, Retry};
+use crate::domain::id::{CampaignId, DeliveryId, SessionId};
 use crate::domain::job::TrafficClass;
 use crate::domain::message::Content;
 use crate::limits::{
     ATTEMPTS_PER_DELIVERY_MAX, HEADS_PER_LANE_MAX, IN_FLIGHT_PER_LANE_CROWDED_MAX, IN_FLIGHT_PER_LANE_MAX,
     PREPARED_PER_LANE_MAX, RETRIES_PER_LANE_MAX,
 };
-
-/// What the shard does for a lane.
-#[derive(Debug)]
-pub enum Step {
-    /// Write the attempt; then tell [`Lane::begun`] or [`Lane::begin_refused`].
-    Begin(Box<Work>, Content),
-    /// Let the message go now; then tell [`Lane::finished`].
-    Release(Prepared, Lateness),
-    /// Take the attempt back: it has not left and must wait.
-    Withdraw(Prepared),
-    /// Settle the delivery without an attempt.
-    Dismiss(Box<Work>, Dismissed),
-    /// Nothing to do before this time, or before something happens.
-    Wait(Option<Moment>),
-}
-
-/// Why a delivery is settled without an attempt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Dismissed {
-    /// It expired.
-    Expired,
-    /// Its message can not be made.
-    Unrenderable,
-}
-
-/// How long after its moment a message was released.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Lateness(pub Duration);
-
-/// What the shard grants a lane in this round.
-#[derive(Debug, Clone, Copy)]
-pub struct Grant {
-    /// How far ahead of its moment an attempt is written: about two commits.
-    pub lead: Duration,
-    /// Places on the wire left in the shard.
-    pub n_places: usize,
-    /// Half of the shard's places are taken.
-    pub crowded: bool,
-}
-
-/// A wait that the provider, or a failure of number scope or wider, put on the lane.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Hold {
-    /// Why.
-    pub reason: Reason,
-    /// Since when.
-    pub since: Moment,
-    /// Until when.
-    pub until: Moment,
-}
-
-/// What becomes of a delivery after an attempt.
-#[derive(Debug)]
-pub struct Verdict {
-    /// The outcome to write; a deferral that used up its attempts has become a rejection.
-    pub outcome: Outcome,
-    /// When a deferred delivery is due again.
-    pub due_at: Moment,
-}
 
 /// The state of one lane.
 #[derive(Debug)]
@@ -95,6 +37,8 @@ pub struct Lane {
     /// Its campaigns.
     pub streams: Streams,
     draining: bool,
+    /// Every delivery in this lane's memory, wherever it is: none may be there twice.
+    members: HashSet<DeliveryId>,
     /// Deferred deliveries, unordered; few.
     #[expect(clippy::vec_box, reason = "they come and go as boxes")]
     retries: Vec<Box<Work>>,
@@ -123,6 +67,7 @@ impl Lane {
             pacer,
             streams: Streams::default(),
             draining: false,
+            members: HashSet::new(),
             retries: Vec::new(),
             prepared: VecDeque::new(),
             n_preparing: 0,
@@ -147,12 +92,7 @@ impl Lane {
             }
             if self.n_in_flight < self.in_flight_max(grant) {
                 let work = &self.prepared[index].work;
-                let due = self
-                    .pacer
-                    .due()
-                    .unwrap_or_default()
-                    .max(work.ready_at)
-                    .max(self.open_since);
+                let due = self.pacer.due().unwrap_or_default().max(work.ready_at).max(self.open_since);
                 if self.pacer.take()
                     && let Some(prepared) = self.prepared.remove(index)
                 {
@@ -172,18 +112,33 @@ impl Lane {
     }
 
     /// Tells the lane that a delivery was not pending any more.
-    pub fn begin_refused(&mut self) {
+    pub fn begin_refused(&mut self, delivery_id: DeliveryId) {
         self.n_preparing -= 1;
+        self.members.remove(&delivery_id);
     }
 
     /// Gives back a delivery whose attempt was withdrawn.
     pub fn withdrawn(&mut self, work: Box<Work>) {
-        self.streams.put_back(work);
+        if let Some(work) = self.streams.put_back(work) {
+            self.members.remove(&work.delivery_id);
+        }
     }
 
-    /// Puts a delivery that is not due yet among those that wait.
-    pub fn postpone(&mut self, work: Box<Work>) {
-        self.retries.push(work);
+    /// Takes what was loaded, except what the lane has already.
+    pub fn loaded(
+        &mut self,
+        load: &Load,
+        n_rows: usize,
+        last_seq: Option<i64>,
+        (mut works, now): (Vec<Box<Work>>, Moment),
+    ) {
+        if !self.streams.is_open(load.campaign_id) {
+            return;
+        }
+        works.retain(|work| self.members.insert(work.delivery_id));
+        let (due, mut later): (Vec<_>, Vec<_>) = works.into_iter().partition(|work| work.ready_at <= now);
+        self.retries.append(&mut later);
+        self.streams.loaded(load, n_rows, last_seq, due);
     }
 
     /// Tells the lane how a send ended; returns what to write.
@@ -196,6 +151,7 @@ impl Lane {
             self.open_since = now;
         }
         let Outcome::Deferred(failure) = outcome else {
+            self.members.remove(&work.delivery_id);
             return Verdict { outcome, due_at: now };
         };
         let due_at = if failure.scope.holds_lane() {
@@ -204,21 +160,17 @@ impl Lane {
             match self.retry_after(&failure, &work, now) {
                 Some(due_at) => due_at,
                 None => {
-                    return Verdict {
-                        outcome: Outcome::Rejected(failure),
-                        due_at: now,
-                    };
+                    return Verdict { outcome: Outcome::Rejected(failure), due_at: now };
                 }
             }
         };
         work.ready_at = due_at;
-        if self.streams.find(work.campaign_id).is_some() {
+        if self.streams.is_open(work.campaign_id) {
             self.retries.push(work);
+        } else {
+            self.members.remove(&work.delivery_id);
         }
-        Verdict {
-            outcome: Outcome::Deferred(failure),
-            due_at,
-        }
+        Verdict { outcome: Outcome::Deferred(failure), due_at }
     }
 
     /// Stops handing out; what is prepared is taken back, what is on the wire may finish.
@@ -228,8 +180,12 @@ impl Lane {
 
     /// Drops what waits for a campaign that is over.
     pub fn close_campaign(&mut self, campaign_id: CampaignId) {
-        self.streams.close(campaign_id);
-        self.retries.retain(|work| work.campaign_id != campaign_id);
+        for work in self.streams.close(campaign_id) {
+            self.members.remove(&work.delivery_id);
+        }
+        for work in self.retries.extract_if(.., |work| work.campaign_id == campaign_id) {
+            self.members.remove(&work.delivery_id);
+        }
     }
 
     /// Returns how many deliveries are preparing, prepared or on the wire.
@@ -247,11 +203,7 @@ impl Lane {
     /// Returns up to where a campaign is settled in this lane, if that is news worth saving.
     pub fn settled_below(&mut self, campaign_id: CampaignId) -> Option<i64> {
         let outstanding = self.n_out() != 0 || self.retries.iter().any(|work| work.campaign_id == campaign_id);
-        if outstanding {
-            None
-        } else {
-            self.streams.settled_below(campaign_id)
-        }
+        if outstanding { None } else { self.streams.settled_below(campaign_id) }
     }
 
     /// Returns how many heads the lane holds ahead of their turn: what it sends in two seconds.
@@ -280,16 +232,21 @@ impl Lane {
             return Step::Wait(earlier(wake_for_release, self.wake_for_work(begin_at)));
         }
         match self.take_work(now) {
-            Some(work) if work.is_expired(now) => Step::Dismiss(work, Dismissed::Expired),
+            Some(work) if work.is_expired(now) => self.dismiss(work, Dismissed::Expired),
             Some(work) => match work.render() {
                 Ok(content) => {
                     self.n_preparing += 1;
                     Step::Begin(work, content)
                 }
-                Err(_) => Step::Dismiss(work, Dismissed::Unrenderable),
+                Err(_) => self.dismiss(work, Dismissed::Unrenderable),
             },
             None => Step::Wait(earlier(wake_for_release, self.next_retry().map(|(_, at)| at))),
         }
+    }
+
+    fn dismiss(&mut self, work: Box<Work>, why: Dismissed) -> Step {
+        self.members.remove(&work.delivery_id);
+        Step::Dismiss(work, why)
     }
 
     /// When there will be something to begin, given that nothing may begin before `begin_at`.
@@ -315,22 +272,14 @@ impl Lane {
     }
 
     fn next_retry(&self) -> Option<(usize, Moment)> {
-        let open = self
-            .retries
-            .iter()
-            .enumerate()
-            .filter(|(_, work)| self.streams.may_send(work.campaign_id));
-        open.map(|(index, work)| (index, work.ready_at))
-            .min_by_key(|(_, at)| *at)
+        let open = self.retries.iter().enumerate().filter(|(_, work)| self.streams.may_send(work.campaign_id));
+        open.map(|(index, work)| (index, work.ready_at)).min_by_key(|(_, at)| *at)
     }
 
     /// The prepared delivery that goes next: transactional before bulk, else in order.
     fn next_prepared(&self) -> Option<usize> {
         let transactional = |prepared: &Prepared| prepared.work.plan.traffic_class == TrafficClass::Transactional;
-        self.prepared
-            .iter()
-            .position(transactional)
-            .or((!self.prepared.is_empty()).then_some(0))
+        self.prepared.iter().position(transactional).or((!self.prepared.is_empty()).then_some(0))
     }
 
     fn may_go(&self, work: &Work, now: Moment) -> bool {
@@ -348,18 +297,12 @@ impl Lane {
             return self.n_out_before_hold + 1;
         }
         let own = self.n_in(Duration::from_secs(1)).clamp(2, IN_FLIGHT_PER_LANE_MAX);
-        if grant.crowded {
-            own.min(IN_FLIGHT_PER_LANE_CROWDED_MAX)
-        } else {
-            own
-        }
+        if grant.crowded { own.min(IN_FLIGHT_PER_LANE_CROWDED_MAX) } else { own }
     }
 
     /// How many sends fit into a time, rounded up.
     fn n_in(&self, time: Duration) -> usize {
-        let n = time
-            .as_nanos()
-            .div_ceil(self.pacer.pacing().interval().as_nanos().max(1));
+        let n = time.as_nanos().div_ceil(self.pacer.pacing().interval().as_nanos().max(1));
         usize::try_from(n).unwrap_or(usize::MAX)
     }
 
@@ -371,11 +314,7 @@ impl Lane {
         }
         self.n_strikes = self.n_strikes.saturating_add(1);
         let wait = wait_before_next(failure.retry, self.n_strikes, seed).unwrap_or(Duration::from_secs(60));
-        let hold = Hold {
-            reason: failure.reason,
-            since: now,
-            until: now + wait,
-        };
+        let hold = Hold { reason: failure.reason, since: now, until: now + wait };
         self.hold = Some(hold);
         (self.held_at, self.n_out_before_hold) = (now, self.n_in_flight);
         hold.until
@@ -391,26 +330,6 @@ impl Lane {
             return None;
         }
         wait_before_next(failure.retry, work.n_attempts, work.seed()).map(|wait| now + wait)
-    }
-}
-
-impl Dismissed {
-    /// Returns the reason to write.
-    #[must_use]
-    pub fn reason(self) -> Reason {
-        match self {
-            Self::Expired => Reason::Expired,
-            Self::Unrenderable => Reason::RenderFailed,
-        }
-    }
-
-    /// Returns the class to write; a delivery that we skipped has none.
-    #[must_use]
-    pub fn class(self) -> Option<FailureClass> {
-        match self {
-            Self::Expired => None,
-            Self::Unrenderable => Some(FailureClass::WhatsappUnavailable),
-        }
     }
 }
 

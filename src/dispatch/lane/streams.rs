@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 
 use crate::dispatch::lane::work::Work;
+use crate::dispatch::shard::{Offer, OfferKind};
 use crate::domain::id::CampaignId;
 use crate::domain::job::TrafficClass;
 use crate::limits::STREAMS_PER_LANE_MAX;
@@ -56,13 +57,17 @@ pub struct Streams {
 }
 
 impl Streams {
-    /// Notes that a campaign has work from `first_seq` on; opens its stream when there is none.
+    /// Notes that a campaign has work; opens its stream when there is none.
     ///
     /// Beyond the bound of open streams the offer is left in the database; the shard asks again
     /// when a stream closes. Returns whether it was taken.
-    pub fn offer(&mut self, campaign_id: CampaignId, traffic_class: TrafficClass, first_seq: i64) -> bool {
+    pub fn offer(&mut self, offer: &Offer) -> bool {
+        let &Offer { campaign_id, traffic_class, first_seq, kind, .. } = offer;
         if let Some(stream) = self.find(campaign_id) {
-            stream.cursor = stream.cursor.min(first_seq - 1);
+            // Fresh rows lie behind the cursor: intake commits them in the order of their places.
+            if kind == OfferKind::Again {
+                stream.cursor = stream.cursor.min(first_seq - 1);
+            }
             stream.exhausted = false;
             stream.n_offers = stream.n_offers.wrapping_add(1);
             return true;
@@ -93,17 +98,22 @@ impl Streams {
         self.streams.iter_mut().find(|stream| stream.campaign_id == campaign_id)
     }
 
-    /// Closes the stream of a campaign that is over.
-    pub fn close(&mut self, campaign_id: CampaignId) {
-        self.streams.retain(|stream| stream.campaign_id != campaign_id);
+    /// Tells whether a campaign's stream is open.
+    #[must_use]
+    pub fn is_open(&self, campaign_id: CampaignId) -> bool {
+        self.streams.iter().any(|stream| stream.campaign_id == campaign_id)
+    }
+
+    /// Closes the stream of a campaign that is over; returns its heads.
+    pub fn close(&mut self, campaign_id: CampaignId) -> VecDeque<Box<Work>> {
+        let at = self.streams.iter().position(|stream| stream.campaign_id == campaign_id);
+        at.map(|at| self.streams.swap_remove(at).heads).unwrap_or_default()
     }
 
     /// Tells whether deliveries of a campaign may go: its stream is open and not paused.
     #[must_use]
     pub fn may_send(&self, campaign_id: CampaignId) -> bool {
-        self.streams
-            .iter()
-            .any(|stream| stream.campaign_id == campaign_id && !stream.paused)
+        self.streams.iter().any(|stream| stream.campaign_id == campaign_id && !stream.paused)
     }
 
     /// Takes the head whose turn it is; `bulk` tells whether bulk may go at all.
@@ -118,10 +128,14 @@ impl Streams {
         stream.heads.pop_front()
     }
 
-    /// Puts back a head that did not go after all.
-    pub fn put_back(&mut self, work: Box<Work>) {
-        if let Some(stream) = self.find(work.campaign_id) {
-            stream.heads.push_front(work);
+    /// Puts back a head that did not go after all; returns it when its stream is closed.
+    pub fn put_back(&mut self, work: Box<Work>) -> Option<Box<Work>> {
+        match self.find(work.campaign_id) {
+            Some(stream) => {
+                stream.heads.push_front(work);
+                None
+            }
+            None => Some(work),
         }
     }
 
@@ -212,12 +226,16 @@ mod tests {
     use super::*;
     use crate::clock::Moment;
     use crate::dispatch::lane::work::JobPlan;
-    use crate::domain::id::{DeliveryId, JobId};
+    use crate::domain::id::{DeliveryId, JobId, SessionId};
     use crate::domain::message::Variables;
     use crate::domain::recipient::Recipient;
 
+    fn offer(campaign_id: CampaignId, traffic_class: TrafficClass, first_seq: i64, kind: OfferKind) -> Offer {
+        Offer { session_id: SessionId::generate(), campaign_id, traffic_class, first_seq, kind }
+    }
+
     fn fill(streams: &mut Streams, campaign_id: CampaignId, class: TrafficClass, n: i64) {
-        assert!(streams.offer(campaign_id, class, 1));
+        assert!(streams.offer(&offer(campaign_id, class, 1, OfferKind::Fresh)));
         let mut loads = Vec::new();
         streams.loads(usize::try_from(n).unwrap() + 1, &mut loads);
         let load = loads.into_iter().find(|load| load.campaign_id == campaign_id).unwrap();
@@ -245,10 +263,7 @@ mod tests {
     }
 
     fn turns(streams: &mut Streams, n: usize) -> Vec<CampaignId> {
-        (0..n)
-            .map_while(|_| streams.take_turn(true))
-            .map(|work| work.campaign_id)
-            .collect()
+        (0..n).map_while(|_| streams.take_turn(true)).map(|work| work.campaign_id).collect()
     }
 
     #[test]
@@ -278,10 +293,10 @@ mod tests {
     fn an_offer_during_a_load_is_not_lost() {
         let campaign_id = CampaignId::generate();
         let mut streams = Streams::default();
-        assert!(streams.offer(campaign_id, TrafficClass::Bulk, 10));
+        assert!(streams.offer(&offer(campaign_id, TrafficClass::Bulk, 10, OfferKind::Fresh)));
         let mut loads = Vec::new();
         streams.loads(4, &mut loads);
-        assert!(streams.offer(campaign_id, TrafficClass::Bulk, 5));
+        assert!(streams.offer(&offer(campaign_id, TrafficClass::Bulk, 5, OfferKind::Again)));
         streams.loaded(&loads[0], 0, None, Vec::new());
         let mut again = Vec::new();
         streams.loads(4, &mut again);

@@ -43,23 +43,13 @@ impl Sender {
     /// Sends one message and reports the outcome to its shard.
     pub async fn send(self, lane: LaneIndex, phone_number_id: Arc<str>, prepared: Prepared, released_at: Moment) {
         let Prepared { work, content } = prepared;
-        let request = SendRequest {
-            phone_number_id,
-            recipient: work.recipient.clone(),
-            content,
-            token: work.delivery_id,
-        };
+        let request =
+            SendRequest { phone_number_id, recipient: work.recipient.clone(), content, token: work.delivery_id };
         kill_point!("lane: before the gateway is called");
         let outcome = self.gateway.send(request).await;
         kill_point!("lane: before the outcome is reported");
         let ended_at = self.clock.now();
-        let finished = Finished {
-            lane,
-            work,
-            outcome,
-            released_at,
-            ended_at,
-        };
+        let finished = Finished { lane, work, outcome, released_at, ended_at };
         if self.reports.send(Report::Finished(finished)).await.is_err() {
             // The shard is gone, which happens only when the process is being ended at once: the
             // attempt stays without an outcome and is unknown on the next start.

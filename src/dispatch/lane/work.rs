@@ -61,9 +61,7 @@ impl Work {
     /// itself can not be read.
     pub fn render(&self) -> Result<Content, Option<RenderProblem>> {
         let template = self.plan.template.as_ref().ok_or(None)?;
-        template
-            .render(&self.variables, &self.recipient, self.seed())
-            .map_err(Some)
+        template.render(&self.variables, &self.recipient, self.seed()).map_err(Some)
     }
 
     /// Returns a number that differs between deliveries and stays the same for each.

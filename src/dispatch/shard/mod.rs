@@ -7,7 +7,7 @@ use crate::dispatch::lane::streams::Load;
 use crate::dispatch::lane::task::Finished;
 use crate::dispatch::lane::work::{Prepared, Work};
 use crate::domain::campaign::CampaignState;
-use crate::domain::id::{CampaignId, SessionId};
+use crate::domain::id::{CampaignId, DeliveryId, SessionId};
 use crate::domain::job::TrafficClass;
 use crate::domain::message::Content;
 use crate::store::lanes::LaneRow;
@@ -30,7 +30,7 @@ pub enum Report {
     /// The attempt is durable.
     Begun(LaneIndex, Box<Work>, Content),
     /// The delivery was not pending any more.
-    BeginRefused(LaneIndex),
+    BeginRefused(LaneIndex, DeliveryId),
     /// The attempt was taken back durably.
     Withdrawn(LaneIndex, Box<Work>),
     /// A send came back.
@@ -54,20 +54,35 @@ pub struct Loaded {
     pub works: Vec<Box<Work>>,
 }
 
+/// Pending deliveries of a campaign in a lane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Offer {
+    /// The lane's session.
+    pub session_id: SessionId,
+    /// The campaign.
+    pub campaign_id: CampaignId,
+    /// Kind of traffic.
+    pub traffic_class: TrafficClass,
+    /// The first place with news.
+    pub first_seq: i64,
+    /// How the news came about.
+    pub kind: OfferKind,
+}
+
+/// How deliveries came to be pending.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OfferKind {
+    /// They are new: they lie behind everything that was loaded before.
+    Fresh,
+    /// They are pending again, or their lane is: they may lie anywhere.
+    Again,
+}
+
 /// What others ask of a shard.
 #[derive(Debug)]
 pub enum Command {
-    /// A campaign has pending deliveries in a lane, from `first_seq` on.
-    Offer {
-        /// The lane's session.
-        session_id: SessionId,
-        /// The campaign.
-        campaign_id: CampaignId,
-        /// Kind of traffic.
-        traffic_class: TrafficClass,
-        /// The first place with news.
-        first_seq: i64,
-    },
+    /// A campaign has pending deliveries in a lane.
+    Offer(Offer),
     /// A campaign's state changed.
     Campaign(CampaignId, CampaignState),
     /// A session appeared or changed; as stored.

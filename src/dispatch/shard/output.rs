@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::clock::Moment;
-use crate::dispatch::lane::state::{Dismissed, Lateness};
+use crate::dispatch::lane::step::{Dismissed, Lateness};
 use crate::dispatch::lane::work::{Prepared, Work};
 use crate::dispatch::shard::{LaneIndex, Withdrawal};
 use crate::domain::attempt::Outcome;

@@ -11,7 +11,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::clock::{Clock, Moment};
 use crate::dispatch::journal::{Entry, Reply};
-use crate::dispatch::lane::state::Dismissed;
+use crate::dispatch::lane::step::Dismissed;
 use crate::dispatch::lane::task::Sender;
 use crate::dispatch::lane::work::Work;
 use crate::dispatch::lead::Lead;
@@ -118,35 +118,19 @@ impl ShardTask {
             self.write(Entry::Dismiss(dismissal(&work, why, now))).await;
         }
         for (session_id, campaign_id, done_below_seq) in out.settled_below {
-            self.write(Entry::Stream(StreamSave {
-                session_id,
-                campaign_id,
-                done_below_seq,
-            }))
-            .await;
+            self.write(Entry::Stream(StreamSave { session_id, campaign_id, done_below_seq })).await;
         }
     }
 
     fn release(&self, release: Release, now: Moment) {
-        let Release {
-            lane,
-            phone_number_id,
-            prepared,
-            lateness,
-        } = release;
+        let Release { lane, phone_number_id, prepared, lateness } = release;
         self.metrics.dispatch.lateness_seconds.observe(lateness.0.as_secs_f64());
         self.metrics.dispatch.in_flight.inc();
-        self.sends
-            .spawn(self.sender.clone().send(lane, phone_number_id, prepared, now));
+        self.sends.spawn(self.sender.clone().send(lane, phone_number_id, prepared, now));
     }
 
     async fn begin(&self, begin: Begin, now: Moment) {
-        let Begin {
-            lane,
-            session_id,
-            work,
-            content,
-        } = begin;
+        let Begin { lane, session_id, work, content } = begin;
         let row = journal::Begin {
             delivery_id: work.delivery_id,
             campaign_id: work.campaign_id,
@@ -154,27 +138,14 @@ impl ShardTask {
             attempt_no: work.n_attempts + 1,
             started_at_ms: now.as_ms(),
         };
-        self.write(Entry::Begin(
-            row,
-            Reply {
-                shard: self.index,
-                lane,
-            },
-            work,
-            content,
-        ))
-        .await;
+        self.write(Entry::Begin(row, Reply { shard: self.index, lane }, work, content)).await;
     }
 
     async fn end(&self, end: End) {
         self.metrics.dispatch.in_flight.dec();
         self.metrics.dispatch.count_outcome(&end.outcome);
         if let Some(tat_us) = end.tat_us {
-            self.write(Entry::Lane(LaneSave {
-                session_id: end.session_id,
-                tat_us,
-            }))
-            .await;
+            self.write(Entry::Lane(LaneSave { session_id: end.session_id, tat_us })).await;
         }
         self.write(Entry::End(journal::End {
             delivery_id: end.delivery_id,
@@ -189,11 +160,7 @@ impl ShardTask {
     }
 
     async fn withdraw(&self, withdrawal: Withdrawal, now: Moment) {
-        let Withdrawal {
-            lane,
-            session_id,
-            prepared,
-        } = withdrawal;
+        let Withdrawal { lane, session_id, prepared } = withdrawal;
         let work = prepared.work;
         let row = journal::End {
             delivery_id: work.delivery_id,
@@ -204,15 +171,7 @@ impl ShardTask {
             ended_at_ms: now.as_ms(),
             due_at_ms: now.as_ms(),
         };
-        self.write(Entry::Withdraw(
-            row,
-            Reply {
-                shard: self.index,
-                lane,
-            },
-            work,
-        ))
-        .await;
+        self.write(Entry::Withdraw(row, Reply { shard: self.index, lane }, work)).await;
     }
 
     /// Hands an entry to the journal; waits when it is full, which is its back-pressure.

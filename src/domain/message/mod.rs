@@ -166,11 +166,7 @@ pub struct MessageTemplate {
 #[derive(Debug)]
 enum Form {
     Text(Pattern),
-    Template {
-        name: Arc<str>,
-        language: Arc<str>,
-        parameters: Vec<Pattern>,
-    },
+    Template { name: Arc<str>, language: Arc<str>, parameters: Vec<Pattern> },
 }
 
 impl MessageTemplate {
@@ -182,11 +178,7 @@ impl MessageTemplate {
     pub fn compile(spec: &MessageSpec) -> Result<Self, MessageProblem> {
         let form = match spec {
             MessageSpec::Text { text } => Form::Text(compile_text(text)?),
-            MessageSpec::Template {
-                name,
-                language,
-                parameters,
-            } => {
+            MessageSpec::Template { name, language, parameters } => {
                 check_template(name, language)?;
                 if PARAMETERS_MAX < parameters.len() {
                     return Err(MessageProblem::TooManyParameters);
@@ -217,22 +209,14 @@ impl MessageTemplate {
                 check_text(&body)?;
                 Ok(Content::Text { body })
             }
-            Form::Template {
-                name,
-                language,
-                parameters,
-            } => {
+            Form::Template { name, language, parameters } => {
                 let mut rendered = Vec::with_capacity(parameters.len());
                 for (pattern, parameter) in parameters.iter().zip(1..) {
                     let value = pattern.render(variables, recipient, &mut picks)?;
                     check_parameter(parameter, &value)?;
                     rendered.push(value);
                 }
-                Ok(Content::Template {
-                    name: name.clone(),
-                    language: language.clone(),
-                    parameters: rendered,
-                })
+                Ok(Content::Template { name: name.clone(), language: language.clone(), parameters: rendered })
             }
         }
     }
@@ -256,11 +240,7 @@ impl fmt::Debug for MessageSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Text { text } => write!(f, "Text({} bytes)", text.len()),
-            Self::Template {
-                name,
-                language,
-                parameters,
-            } => {
+            Self::Template { name, language, parameters } => {
                 write!(f, "Template({name:?}, {language:?}, {} parameters)", parameters.len())
             }
         }
@@ -271,11 +251,7 @@ impl fmt::Debug for Content {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Text { body } => write!(f, "Text({} bytes)", body.len()),
-            Self::Template {
-                name,
-                language,
-                parameters,
-            } => {
+            Self::Template { name, language, parameters } => {
                 write!(f, "Template({name:?}, {language:?}, {} parameters)", parameters.len())
             }
         }

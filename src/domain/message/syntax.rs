@@ -81,10 +81,7 @@ impl std::fmt::Debug for Part {
 impl Pattern {
     /// Reads all placeholders of `source`.
     pub(super) fn parse(source: &str) -> Result<Self, SyntaxProblem> {
-        let mut reader = Reader {
-            chars: source.chars().peekable(),
-            n_read: 0,
-        };
+        let mut reader = Reader { chars: source.chars().peekable(), n_read: 0 };
         let mut pieces = Vec::new();
         let mut parts = Vec::new();
         loop {
@@ -143,11 +140,7 @@ impl Pattern {
         };
         let lengths = self.pieces.iter().map(|piece| match piece {
             Piece::Part(part) => length(part),
-            Piece::Variants(variants) => variants
-                .iter()
-                .map(|parts| parts.iter().map(length).sum())
-                .min()
-                .unwrap_or(0),
+            Piece::Variants(variants) => variants.iter().map(|parts| parts.iter().map(length).sum()).min().unwrap_or(0),
         });
         lengths.sum()
     }
@@ -283,10 +276,7 @@ impl Reader<'_> {
         if !is_name(name) {
             return Err(SyntaxFault::BadName.at(position));
         }
-        Ok(Part::Variable {
-            name: name.into(),
-            default: default.map(String::into_boxed_str),
-        })
+        Ok(Part::Variable { name: name.into(), default: default.map(String::into_boxed_str) })
     }
 
     /// Tells whether the brace just read and the next one open a variable. Of three braces the

@@ -19,9 +19,7 @@ fn phone() -> Recipient {
 }
 
 fn text(source: &str) -> MessageSpec {
-    MessageSpec::Text {
-        text: source.to_owned(),
-    }
+    MessageSpec::Text { text: source.to_owned() }
 }
 
 fn template(parameters: &[&str]) -> MessageSpec {
@@ -109,20 +107,13 @@ fn bad_syntax_is_named_with_its_position() {
     ];
     for (source, position, fault) in table {
         let problem = MessageTemplate::compile(&text(source)).unwrap_err();
-        assert_eq!(
-            problem,
-            MessageProblem::TextSyntax(SyntaxProblem { position, fault }),
-            "{source:?}"
-        );
+        assert_eq!(problem, MessageProblem::TextSyntax(SyntaxProblem { position, fault }), "{source:?}");
     }
     assert_eq!(
         check("Hi {name}", 0),
         "Text, position 4: there is nothing to choose between; for a variable write two braces, for a brace as such \\{."
     );
-    assert_eq!(
-        check("{{x", 0),
-        "Text, position 1: the variable that begins here is not closed by }}."
-    );
+    assert_eq!(check("{{x", 0), "Text, position 1: the variable that begins here is not closed by }}.");
 }
 
 #[test]
@@ -137,9 +128,7 @@ fn variants_are_equally_likely() {
     let mut counts = BTreeMap::new();
     for seed in 0..60_000 {
         let content = template.render(&Variables::default(), &phone(), seed).unwrap();
-        let Content::Text { body } = content else {
-            panic!("text became a template")
-        };
+        let Content::Text { body } = content else { panic!("text became a template") };
         *counts.entry(body).or_insert(0_i32) += 1;
     }
     assert_eq!(counts.len(), 6);
@@ -153,21 +142,11 @@ fn variants_are_equally_likely() {
 fn templates_are_rendered_parameter_by_parameter() {
     let compiled = MessageTemplate::compile(&template(&["{{name}}", "{A|B} {{phone}}", "{{total|0}}"])).unwrap();
     let content = compiled.render(&variables(&[("name", "Ana")]), &phone(), 1).unwrap();
-    let Content::Template {
-        name,
-        language,
-        parameters,
-    } = &content
-    else {
-        panic!("{content:?}")
-    };
+    let Content::Template { name, language, parameters } = &content else { panic!("{content:?}") };
     assert_eq!((&**name, &**language), ("order_update", "en"));
     assert_eq!(parameters, &["Ana", "B 919876543210", "0"]);
     assert_eq!(compiled.variables(), ["name", "total"]);
-    assert_eq!(
-        format!("{content:?}"),
-        "Template(\"order_update\", \"en\", 3 parameters)"
-    );
+    assert_eq!(format!("{content:?}"), "Template(\"order_update\", \"en\", 3 parameters)");
 
     let table = [
         ("", RenderProblem::EmptyParameter { parameter: 2 }),
@@ -177,18 +156,11 @@ fn templates_are_rendered_parameter_by_parameter() {
     ];
     let compiled = MessageTemplate::compile(&template(&["x", "{{v}}{{w|}}"])).unwrap();
     for (value, expected) in table {
-        assert_eq!(
-            compiled.render(&variables(&[("v", value)]), &phone(), 0),
-            Err(expected),
-            "{value:?}"
-        );
+        assert_eq!(compiled.render(&variables(&[("v", value)]), &phone(), 0), Err(expected), "{value:?}");
     }
     assert!(compiled.render(&variables(&[("v", "a    b")]), &phone(), 0).is_ok());
     let halves = variables(&[("v", &"é".repeat(1_024)), ("w", "x")]);
-    assert_eq!(
-        compiled.render(&halves, &phone(), 0),
-        Err(RenderProblem::ParameterTooLong { parameter: 2 })
-    );
+    assert_eq!(compiled.render(&halves, &phone(), 0), Err(RenderProblem::ParameterTooLong { parameter: 2 }));
 }
 
 #[test]
@@ -203,14 +175,8 @@ fn bounds_are_checked_before_and_after_rendering() {
     assert_eq!(compile(&text(&"x".repeat(4_097))), MessageProblem::TextTooLong);
     assert_eq!(compile(&text(&"x".repeat(16_385))), MessageProblem::SourceTooLong);
     assert_eq!(compile(&template(&["x"; 33])), MessageProblem::TooManyParameters);
-    assert_eq!(
-        compile(&template(&["x", " "])),
-        MessageProblem::EmptyParameter { parameter: 2 }
-    );
-    assert_eq!(
-        compile(&template(&[&"x".repeat(1_025)])),
-        MessageProblem::ParameterTooLong { parameter: 1 }
-    );
+    assert_eq!(compile(&template(&["x", " "])), MessageProblem::EmptyParameter { parameter: 2 });
+    assert_eq!(compile(&template(&[&"x".repeat(1_025)])), MessageProblem::ParameterTooLong { parameter: 1 });
     assert_eq!(
         compile(&template(&["x", "{{"])).to_string(),
         "Parameter 2, position 1: the variable that begins here is not closed by }}."
@@ -223,11 +189,7 @@ fn bounds_are_checked_before_and_after_rendering() {
         ("order", "en-US", MessageProblem::BadLanguage),
     ] {
         let (name, language) = (name.to_owned(), language.to_owned());
-        let spec = MessageSpec::Template {
-            name,
-            language,
-            parameters: Vec::new(),
-        };
+        let spec = MessageSpec::Template { name, language, parameters: Vec::new() };
         assert_eq!(compile(&spec), expected, "{spec:?}");
     }
 }
@@ -237,10 +199,7 @@ fn a_hidden_phone_number_is_a_missing_variable() {
     let lid = Recipient::parse("123456@lid").unwrap();
     let render = |source: &str, own: &Variables| MessageTemplate::compile(&text(source)).unwrap().render(own, &lid, 0);
     let none = Variables::default();
-    assert_eq!(
-        render("{{phone}}", &none),
-        Err(RenderProblem::MissingVariable { name: "phone".into() })
-    );
+    assert_eq!(render("{{phone}}", &none), Err(RenderProblem::MissingVariable { name: "phone".into() }));
     assert_eq!(render("{{phone|?}}", &none), Ok(Content::Text { body: "?".to_owned() }));
     let own = variables(&[("phone", "ask")]);
     assert_eq!(render("{{phone}}", &own), Ok(Content::Text { body: "ask".to_owned() }));
@@ -257,15 +216,9 @@ fn names_of_variables_are_listed_once_each() {
 fn the_wire_form_is_fixed() {
     let table = [
         (r#"{"type":"text","text":"Hello {{name}}"}"#, true),
-        (
-            r#"{"type":"template","name":"order_update","language":"en","parameters":["{{name}}"]}"#,
-            true,
-        ),
+        (r#"{"type":"template","name":"order_update","language":"en","parameters":["{{name}}"]}"#, true),
         (r#"{"type":"text","text":"x","extra":1}"#, false),
-        (
-            r#"{"type":"template","name":"a","language":"en","components":[]}"#,
-            false,
-        ),
+        (r#"{"type":"template","name":"a","language":"en","components":[]}"#, false),
         (r#"{"type":"text"}"#, false),
         (r#"{"type":"image","text":"x"}"#, false),
         (r#"{"text":"x"}"#, false),
@@ -303,11 +256,7 @@ fn variables_keep_their_bounds() {
         let error = read(&json).unwrap_err().to_string();
         assert!(!error.contains(&long), "{error}");
     }
-    let many = |n: usize| {
-        (0..n)
-            .map(|i| (format!("v{i}"), String::new()))
-            .collect::<BTreeMap<_, _>>()
-    };
+    let many = |n: usize| (0..n).map(|i| (format!("v{i}"), String::new())).collect::<BTreeMap<_, _>>();
     assert!(Variables::try_from(many(32)).is_ok());
     assert_eq!(Variables::try_from(many(33)), Err(VariablesProblem::TooMany));
     assert!(read(&serde_json::to_string(&many(33)).unwrap()).is_err());

@@ -64,8 +64,7 @@ impl Variables {
     pub fn get(&self, name: &str) -> Option<&str> {
         let same_but_case = || {
             let mut all = self.0.iter();
-            all.find(|(key, _)| key.eq_ignore_ascii_case(name))
-                .map(|(_, value)| value)
+            all.find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)
         };
         self.0.get(name).or_else(same_but_case).map(String::as_str)
     }

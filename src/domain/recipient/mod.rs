@@ -257,10 +257,7 @@ impl PhoneDigits {
         }
         let mut bytes = [0; PHONE_DIGITS_MAX];
         bytes[..digits.len()].copy_from_slice(digits);
-        Some(Self {
-            len: u8::try_from(digits.len()).ok()?,
-            bytes,
-        })
+        Some(Self { len: u8::try_from(digits.len()).ok()?, bytes })
     }
 
     fn as_str(&self) -> &str {

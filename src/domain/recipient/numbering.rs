@@ -83,10 +83,7 @@ impl CallingCode {
         let mut regions = DATABASE.by_code(&code)?;
         // The main region's pattern covers nearly all numbers, so the others are rarely compiled.
         regions.sort_by_key(|region| !region.is_main_country_for_code());
-        Some(Self {
-            code,
-            regions: regions.into_iter().map(Region::load).collect(),
-        })
+        Some(Self { code, regions: regions.into_iter().map(Region::load).collect() })
     }
 
     fn has_number(&self, national: &[u8]) -> bool {
@@ -142,23 +139,15 @@ impl Region {
     }
 
     fn pattern(&self) -> Option<&Regex> {
-        let compile = || {
-            RegexBuilder::new(&format!("^(?:{})$", self.source))
-                .ignore_whitespace(true)
-                .unicode(false)
-                .build()
-                .ok()
-        };
+        let compile =
+            || RegexBuilder::new(&format!("^(?:{})$", self.source)).ignore_whitespace(true).unicode(false).build().ok();
         self.pattern.get_or_init(compile).as_ref()
     }
 }
 
 /// Returns the bit that stands for a length; none for lengths that no number has.
 fn length_bit(n_digits: usize) -> u32 {
-    u32::try_from(n_digits)
-        .ok()
-        .and_then(|shift| 1_u32.checked_shl(shift))
-        .unwrap_or(0)
+    u32::try_from(n_digits).ok().and_then(|shift| 1_u32.checked_shl(shift)).unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -12,12 +12,7 @@ fn check(text: &str) -> String {
             assert_eq!(stored.as_ref(), Some(&recipient), "{text:?}");
             let again = Recipient::parse(recipient.as_str());
             assert_eq!(again.as_ref(), Ok(&recipient), "{text:?}");
-            format!(
-                "{:?} {} {}",
-                recipient.kind(),
-                recipient.as_str(),
-                recipient.provider_address()
-            )
+            format!("{:?} {} {}", recipient.kind(), recipient.as_str(), recipient.provider_address())
         }
         Err(problem) => format!("{problem:?}"),
     }
@@ -29,10 +24,7 @@ fn addresses_are_read_as_people_write_them() {
         ("919876543210", "Phone 919876543210 +919876543210"),
         ("+91 98765-43210", "Phone 919876543210 +919876543210"),
         ("  0091 (98765) 43210 ", "Phone 919876543210 +919876543210"),
-        (
-            "\u{202a}+91\u{a0}98765\u{2011}43210\u{202c}",
-            "Phone 919876543210 +919876543210",
-        ),
+        ("\u{202a}+91\u{a0}98765\u{2011}43210\u{202c}", "Phone 919876543210 +919876543210"),
         ("\u{feff}919876543210", "Phone 919876543210 +919876543210"),
         ("919876543210.0", "Phone 919876543210 +919876543210"),
         ("٩١٩٨٧٦٥٤٣٢١٠", "Phone 919876543210 +919876543210"),
@@ -52,10 +44,7 @@ fn addresses_are_read_as_people_write_them() {
         ("+683 4002", "Phone 6834002 +6834002"),
         ("123456@lid", "Lid 123456@lid 123456@lid"),
         ("123456789012345@LID", "Lid 123456789012345@lid 123456789012345@lid"),
-        (
-            "US.13491208655302741918",
-            "UserId US.13491208655302741918 US.13491208655302741918",
-        ),
+        ("US.13491208655302741918", "UserId US.13491208655302741918 US.13491208655302741918"),
         ("IN.ENT.a1B2", "UserId IN.ENT.a1B2 IN.ENT.a1B2"),
     ];
     for (text, expected) in table {
@@ -102,10 +91,7 @@ fn bad_addresses_are_explained() {
         assert_eq!(check(text), expected, "{text:?}");
     }
     assert_eq!(check(&"9".repeat(257)), "TooLong");
-    assert_eq!(
-        check(&format!("US.{}", "a".repeat(129))),
-        "UnexpectedCharacter { position: 1 }"
-    );
+    assert_eq!(check(&format!("US.{}", "a".repeat(129))), "UnexpectedCharacter { position: 1 }");
     assert!(check(&format!("US.{}", "a".repeat(128))).starts_with("UserId"));
 }
 
@@ -114,16 +100,7 @@ fn stored_text_is_taken_without_the_plans_but_not_blindly() {
     // A number that the plans may not know yet.
     let unknown = Recipient::from_stored("999123456789").expect("digits are enough");
     assert_eq!(unknown.as_str(), "999123456789");
-    for text in [
-        "",
-        "123456",
-        "1234567890123456",
-        "+919876543210",
-        "x@lid",
-        "1@c.us",
-        "us.1",
-        "\0\0\0\0\0\0\0",
-    ] {
+    for text in ["", "123456", "1234567890123456", "+919876543210", "x@lid", "1@c.us", "us.1", "\0\0\0\0\0\0\0"] {
         assert!(Recipient::from_stored(text).is_none(), "{text:?}");
     }
 }

@@ -127,9 +127,7 @@ impl HeaderLine {
     /// Tells whether a quote here opens a field, or is the second of a doubled one; elsewhere it is
     /// a character like any other.
     fn at_field_start(&self) -> bool {
-        self.text()
-            .last()
-            .is_none_or(|before| DELIMITERS.contains(before) || *before == b'"')
+        self.text().last().is_none_or(|before| DELIMITERS.contains(before) || *before == b'"')
     }
 
     fn text(&self) -> &[u8] {
@@ -154,10 +152,7 @@ impl Columns {
         if COLUMNS_MAX < names.len() {
             return Err(FileProblem::TooManyColumns { found: names.len() });
         }
-        let ranks = names
-            .iter()
-            .enumerate()
-            .filter_map(|(at, name)| Some((phone_rank(name)?, at)));
+        let ranks = names.iter().enumerate().filter_map(|(at, name)| Some((phone_rank(name)?, at)));
         let (_, phone) = ranks.min().ok_or(FileProblem::NoPhoneColumn)?;
         let mut variables = Vec::with_capacity(names.len());
         let mut seen = Variables::default();
@@ -172,15 +167,10 @@ impl Columns {
                 return Err(FileProblem::DuplicateColumn { name });
             }
             let column = at + 1;
-            seen.insert(name, String::new())
-                .map_err(|_| FileProblem::BadColumn { column })?;
+            seen.insert(name, String::new()).map_err(|_| FileProblem::BadColumn { column })?;
             variables.push(Some(name.to_owned()));
         }
-        Ok(Self {
-            delimiter,
-            phone,
-            variables,
-        })
+        Ok(Self { delimiter, phone, variables })
     }
 
     /// Returns how many fields each row has.
@@ -246,11 +236,6 @@ fn split(line: &[u8], delimiter: u8) -> Vec<Vec<u8>> {
 /// Returns how telling a name is for the phone column, less being better.
 fn phone_rank(name: &[u8]) -> Option<usize> {
     let counts = |byte: &u8| !matches!(byte, b' ' | b'-' | b'_' | b'\t');
-    let plain: Vec<u8> = name
-        .iter()
-        .copied()
-        .filter(counts)
-        .map(|byte| byte.to_ascii_lowercase())
-        .collect();
+    let plain: Vec<u8> = name.iter().copied().filter(counts).map(|byte| byte.to_ascii_lowercase()).collect();
     PHONE_NAMES.iter().position(|known| known.as_bytes() == plain)
 }

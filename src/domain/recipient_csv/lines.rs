@@ -11,10 +11,7 @@ pub(super) struct Lines {
 
 impl Default for Lines {
     fn default() -> Self {
-        Self {
-            line: 1,
-            after_cr: false,
-        }
+        Self { line: 1, after_cr: false }
     }
 }
 

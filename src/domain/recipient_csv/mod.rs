@@ -99,10 +99,7 @@ impl RecipientCsv {
     /// Makes a reader that stands before the first byte of a file.
     #[must_use]
     pub fn new() -> Self {
-        Self {
-            lines: Lines::default(),
-            stage: Stage::Header(HeaderLine::default()),
-        }
+        Self { lines: Lines::default(), stage: Stage::Header(HeaderLine::default()) }
     }
 
     /// Takes the next bytes of the file and gives each row that they complete to `sink`.
@@ -113,10 +110,7 @@ impl RecipientCsv {
     pub fn feed(&mut self, chunk: &[u8], sink: &mut impl FnMut(Row)) -> Result<(), FileProblem> {
         let mut rest = chunk;
         if let Stage::Header(header) = &mut self.stage {
-            let Some(n_taken) = header
-                .take(rest, &mut self.lines)
-                .map_err(|problem| self.fail(problem))?
-            else {
+            let Some(n_taken) = header.take(rest, &mut self.lines).map_err(|problem| self.fail(problem))? else {
                 return Ok(());
             };
             rest = &rest[n_taken..];
@@ -226,13 +220,8 @@ impl Rows {
                     lines.pass_slice(&rest[..n_taken]);
                     let n_lines = lines.line - first_line;
                     if matches!(self.at, Position::Inside { .. }) && ROW_LINES_MAX <= n_lines {
-                        let problem = RowProblem::OpenQuote {
-                            last_line: lines.line - 1,
-                        };
-                        sink(Row::Bad {
-                            line: first_line,
-                            problem,
-                        });
+                        let problem = RowProblem::OpenQuote { last_line: lines.line - 1 };
+                        sink(Row::Bad { line: first_line, problem });
                         self.restart();
                     }
                     rest = &rest[n_taken..];
@@ -243,10 +232,7 @@ impl Rows {
                     lines.pass_slice(slice);
                     if slice.last().copied().is_some_and(is_line_end) {
                         let problem = RowProblem::TooLong { last_line: line };
-                        sink(Row::Bad {
-                            line: first_line,
-                            problem,
-                        });
+                        sink(Row::Bad { line: first_line, problem });
                         self.restart();
                     }
                     rest = &rest[slice.len()..];
@@ -264,17 +250,11 @@ impl Rows {
                 self.read(b"\n", first_line, sink);
                 if matches!(self.at, Position::Inside { .. }) {
                     let problem = RowProblem::OpenQuote { last_line };
-                    sink(Row::Bad {
-                        line: first_line,
-                        problem,
-                    });
+                    sink(Row::Bad { line: first_line, problem });
                 }
             }
             Position::Skipping { first_line } => {
-                sink(Row::Bad {
-                    line: first_line,
-                    problem: RowProblem::TooLong { last_line },
-                });
+                sink(Row::Bad { line: first_line, problem: RowProblem::TooLong { last_line } });
             }
         }
         self.restart();
@@ -318,11 +298,7 @@ impl Rows {
             return None;
         }
         Some(match self.read_fields() {
-            Ok((recipient, variables)) => Row::Good {
-                line,
-                recipient,
-                variables,
-            },
+            Ok((recipient, variables)) => Row::Good { line, recipient, variables },
             Err(problem) => Row::Bad { line, problem },
         })
     }
@@ -344,9 +320,7 @@ impl Rows {
             }
             let value = field.trim();
             if let (Some(name), false) = (self.columns.variable(at), value.is_empty()) {
-                variables
-                    .insert(name, value.to_owned())
-                    .map_err(RowProblem::Variables)?;
+                variables.insert(name, value.to_owned()).map_err(RowProblem::Variables)?;
             }
         }
         Ok((recipient.map_err(RowProblem::Recipient)?, variables))

@@ -47,10 +47,7 @@ impl ImportReport {
     pub fn add_rejected(&mut self, line: u64, problem: &impl Display) {
         self.rejected += 1;
         if self.first_problems.len() < PROBLEMS_MAX {
-            self.first_problems.push(LineProblem {
-                line,
-                problem: problem.to_string(),
-            });
+            self.first_problems.push(LineProblem { line, problem: problem.to_string() });
         }
     }
 }

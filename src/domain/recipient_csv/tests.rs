@@ -27,11 +27,7 @@ fn rows(file: &[u8], sizes: &[usize]) -> (Vec<Row>, Result<(), FileProblem>) {
 
 fn show(row: &Row) -> String {
     match row {
-        Row::Good {
-            line,
-            recipient,
-            variables,
-        } => {
+        Row::Good { line, recipient, variables } => {
             let mut shown = format!("{line} {}", recipient.as_str());
             for (name, value) in variables.iter() {
                 write!(shown, " {name}={value:?}").unwrap();
@@ -123,21 +119,10 @@ fn bad_rows_are_left_out_and_the_others_kept() {
 fn a_row_too_long_costs_its_own_line() {
     let long = "x".repeat(ROW_BYTES_MAX);
     let problem = "The row is longer than 65536 bytes; lines up to 2 are left out.";
-    for row in [
-        format!("919876543210,{long}"),
-        format!("919876543210,\"{long}"),
-        ",".repeat(70_000),
-    ] {
+    for row in [format!("919876543210,{long}"), format!("919876543210,\"{long}"), ",".repeat(70_000)] {
         let shown = check(format!("phone,name\n{row}\r\n919876543211,Bob\n"));
-        let expected = if row.starts_with(',') {
-            vec![]
-        } else {
-            vec![format!("2 ! {problem}")]
-        };
-        assert_eq!(
-            shown,
-            [expected, vec!["3 919876543211 name=\"Bob\"".to_owned()]].concat()
-        );
+        let expected = if row.starts_with(',') { vec![] } else { vec![format!("2 ! {problem}")] };
+        assert_eq!(shown, [expected, vec!["3 919876543211 name=\"Bob\"".to_owned()]].concat());
     }
     let last = check(format!("phone,name\n919876543210,{long}"));
     assert_eq!(last, [format!("2 ! {problem}")]);
@@ -192,9 +177,7 @@ fn files_that_cannot_be_read_are_explained() {
         let start = String::from_utf8_lossy(&file[..file.len().min(40)]).into_owned();
         assert_eq!(check(file), [expected.to_string()], "{start:?}");
     }
-    let twice = FileProblem::DuplicateColumn {
-        name: "Name".to_owned(),
-    };
+    let twice = FileProblem::DuplicateColumn { name: "Name".to_owned() };
     assert_eq!(check("phone,name,Name\n"), [twice.to_string()]);
     assert_eq!(check("phone,phone\n919876543210,x\n"), ["2 919876543210 phone=\"x\""]);
 }
@@ -202,10 +185,7 @@ fn files_that_cannot_be_read_are_explained() {
 #[test]
 fn the_most_telling_phone_column_is_taken() {
     let file = "mobile,to,Phone\n919876543210,919876543211,919876543212\n";
-    assert_eq!(
-        check(file),
-        ["2 919876543212 mobile=\"919876543210\" to=\"919876543211\""]
-    );
+    assert_eq!(check(file), ["2 919876543212 mobile=\"919876543210\" to=\"919876543211\""]);
     // A stray quote and the other delimiters inside a name.
     let file = "size 5\";a,b;number\n1;2;919876543210\n";
     assert_eq!(check(file), ["2 919876543210 a,b=\"2\" size 5\"=\"1\""]);
@@ -216,10 +196,7 @@ fn a_failed_file_stays_failed() {
     let mut csv = RecipientCsv::new();
     let sink = &mut |row| panic!("{row:?}");
     assert_eq!(csv.feed(b"name\n", sink), Err(FileProblem::NoPhoneColumn));
-    assert_eq!(
-        csv.feed(b"phone\n919876543210\n", sink),
-        Err(FileProblem::NoPhoneColumn)
-    );
+    assert_eq!(csv.feed(b"phone\n919876543210\n", sink), Err(FileProblem::NoPhoneColumn));
     assert_eq!(csv.finish(sink), Err(FileProblem::NoPhoneColumn));
 }
 
@@ -247,15 +224,10 @@ fn a_long_file_passes_through_in_one_row_of_memory() {
         }
     }
     csv.feed(chunk.as_bytes(), &mut sink).unwrap();
-    let Stage::Rows(state) = &csv.stage else {
-        panic!("the header was good")
-    };
+    let Stage::Rows(state) = &csv.stage else { panic!("the header was good") };
     assert_eq!((state.fields.len(), state.ends.len()), (ROW_BYTES_MAX, 4));
     csv.finish(&mut sink).unwrap();
-    assert_eq!(
-        (n_good, n_bad, last_line),
-        (n_rows / 100 * 99, n_rows / 100, n_rows + 1)
-    );
+    assert_eq!((n_good, n_bad, last_line), (n_rows / 100 * 99, n_rows / 100, n_rows + 1));
 }
 
 #[test]
@@ -270,10 +242,7 @@ fn a_report_counts_all_and_names_the_first() {
     assert_eq!((report.accepted, report.duplicates, report.rejected), (10, 2, 198));
     assert_eq!(report.first_problems.len(), PROBLEMS_MAX);
     assert_eq!(report.first_problems[99].line, 101);
-    let one = ImportReport {
-        first_problems: report.first_problems[..1].to_vec(),
-        ..ImportReport::default()
-    };
+    let one = ImportReport { first_problems: report.first_problems[..1].to_vec(), ..ImportReport::default() };
     let problem = "The row is not UTF-8 text: export the file as CSV UTF-8.";
     let json =
         format!(r#"{{"accepted":0,"duplicates":0,"rejected":0,"firstProblems":[{{"line":2,"problem":"{problem}"}}]}}"#);
@@ -284,10 +253,7 @@ fn a_report_counts_all_and_names_the_first() {
 fn what_is_logged_of_a_row_holds_no_address() {
     let (rows, _) = rows(b"phone,name\n919876543210,Ana\nAna,Bob\n", &[usize::MAX]);
     let shown = format!("{rows:?}");
-    assert!(
-        !shown.contains("9876") && !shown.contains("Ana") && !shown.contains("Bob"),
-        "{shown}"
-    );
+    assert!(!shown.contains("9876") && !shown.contains("Ana") && !shown.contains("Bob"), "{shown}");
 }
 
 /// Bytes that are likely to hurt.

@@ -27,14 +27,7 @@ struct Line {
 }
 
 const fn line(codes: (i64, i64), class: FailureClass, reason: Reason, scope: Scope, retry: Retry) -> Line {
-    Line {
-        first: codes.0,
-        last: codes.1,
-        class,
-        reason,
-        scope,
-        retry,
-    }
+    Line { first: codes.0, last: codes.1, class, reason, scope, retry }
 }
 
 const fn one(code: i64) -> (i64, i64) {
@@ -42,11 +35,7 @@ const fn one(code: i64) -> (i64, i64) {
 }
 
 const fn backoff(first: Duration, longest: Duration, attempts_max: u32) -> Retry {
-    Retry::Backoff {
-        first,
-        longest,
-        attempts_max,
-    }
+    Retry::Backoff { first, longest, attempts_max }
 }
 
 const NEVER: Retry = Retry::Never;
@@ -64,13 +53,7 @@ const TABLE: &[Line] = &[
     line(one(1), U, Reason::ProviderError, Scope::Message, THRICE),
     line(one(2), U, Reason::ProviderUnavailable, Scope::Platform, OVERLOAD),
     line(one(3), U, Reason::PermissionDenied, Scope::App, ACTION),
-    line(
-        one(4),
-        L,
-        Reason::AppRateLimit,
-        Scope::App,
-        backoff(MINUTE, HOUR, u32::MAX),
-    ),
+    line(one(4), L, Reason::AppRateLimit, Scope::App, backoff(MINUTE, HOUR, u32::MAX)),
     line(one(10), U, Reason::PermissionDenied, Scope::App, ACTION),
     line(one(33), U, Reason::NumberGone, Scope::Number, ACTION),
     line(one(100), U, Reason::RequestRejected, Scope::Message, NEVER),
@@ -78,13 +61,7 @@ const TABLE: &[Line] = &[
     line(one(190), U, Reason::AuthInvalid, Scope::App, ACTION),
     line((200, 299), U, Reason::PermissionDenied, Scope::App, ACTION),
     line(one(368), U, Reason::AccountRestricted, Scope::Account, ACTION),
-    line(
-        (80_007, 80_008),
-        L,
-        Reason::AccountRateLimit,
-        Scope::Account,
-        backoff(MINUTE, HOUR, u32::MAX),
-    ),
+    line((80_007, 80_008), L, Reason::AccountRateLimit, Scope::Account, backoff(MINUTE, HOUR, u32::MAX)),
     line(one(130_403), U, Reason::RecipientBlockedByUs, Scope::Recipient, NEVER),
     line(one(130_429), L, Reason::Throughput, Scope::Number, THROTTLE),
     line(one(130_472), U, Reason::RecipientExperiment, Scope::Recipient, NEVER),
@@ -101,13 +78,7 @@ const TABLE: &[Line] = &[
     line(one(131_042), U, Reason::BillingBlocked, Scope::Account, ACTION),
     line(one(131_045), U, Reason::NumberNotReady, Scope::Number, ACTION),
     line(one(131_047), U, Reason::WindowClosed, Scope::Recipient, NEVER),
-    line(
-        one(131_048),
-        L,
-        Reason::SpamRateLimit,
-        Scope::Number,
-        Retry::AfterAction { probe: HOUR },
-    ),
+    line(one(131_048), L, Reason::SpamRateLimit, Scope::Number, Retry::AfterAction { probe: HOUR }),
     line(one(131_049), L, Reason::UserMarketingCap, Scope::Recipient, NEVER),
     line(one(131_050), U, Reason::RecipientOptedOut, Scope::Recipient, NEVER),
     line(one(131_051), U, Reason::RequestRejected, Scope::Message, NEVER),
@@ -123,63 +94,27 @@ const TABLE: &[Line] = &[
     ),
     line(one(131_058), U, Reason::RequestRejected, Scope::Message, NEVER),
     line(one(131_063), U, Reason::TemplateUnavailable, Scope::Template, NEVER),
-    line(
-        one(131_064),
-        L,
-        Reason::ClassificationLimit,
-        Scope::Account,
-        Retry::AfterAction { probe: HOUR },
-    ),
+    line(one(131_064), L, Reason::ClassificationLimit, Scope::Account, Retry::AfterAction { probe: HOUR }),
     line(one(132_000), U, Reason::TemplateParams, Scope::Message, NEVER),
     line(one(132_001), U, Reason::TemplateUnavailable, Scope::Template, NEVER),
     line(one(132_005), U, Reason::TemplateParams, Scope::Message, NEVER),
     line(one(132_007), U, Reason::TemplateUnavailable, Scope::Template, NEVER),
     line(one(132_012), U, Reason::TemplateParams, Scope::Message, NEVER),
-    line(
-        one(132_015),
-        U,
-        Reason::TemplatePaused,
-        Scope::Template,
-        backoff(MINUTE, HOUR, 10),
-    ),
+    line(one(132_015), U, Reason::TemplatePaused, Scope::Template, backoff(MINUTE, HOUR, 10)),
     line(one(132_016), U, Reason::TemplateUnavailable, Scope::Template, NEVER),
     line(one(132_018), U, Reason::TemplateParams, Scope::Message, NEVER),
     line(one(132_068), U, Reason::TemplateUnavailable, Scope::Template, NEVER),
-    line(
-        one(132_069),
-        L,
-        Reason::FlowThrottled,
-        Scope::Template,
-        Retry::After(HOUR),
-    ),
+    line(one(132_069), L, Reason::FlowThrottled, Scope::Template, Retry::After(HOUR)),
     line(one(133_000), U, Reason::NumberNotReady, Scope::Number, ACTION),
     line(one(133_004), U, Reason::ProviderUnavailable, Scope::Platform, OVERLOAD),
     line((133_005, 133_006), U, Reason::NumberNotReady, Scope::Number, ACTION),
     line((133_008, 133_009), L, Reason::PinAttempts, Scope::Number, ACTION),
     line(one(133_010), U, Reason::NumberNotReady, Scope::Number, ACTION),
-    line(
-        one(133_015),
-        U,
-        Reason::NumberNotReady,
-        Scope::Number,
-        Retry::After(Duration::from_secs(300)),
-    ),
-    line(
-        one(133_016),
-        L,
-        Reason::RegistrationAttempts,
-        Scope::Number,
-        Retry::AfterAction { probe: HOUR },
-    ),
+    line(one(133_015), U, Reason::NumberNotReady, Scope::Number, Retry::After(Duration::from_secs(300))),
+    line(one(133_016), L, Reason::RegistrationAttempts, Scope::Number, Retry::AfterAction { probe: HOUR }),
     line(one(134_011), U, Reason::AccountActionRequired, Scope::Account, ACTION),
     line(one(134_100), U, Reason::RequestRejected, Scope::Message, NEVER),
-    line(
-        one(134_101),
-        U,
-        Reason::TemplatePaused,
-        Scope::Template,
-        Retry::After(Duration::from_secs(600)),
-    ),
+    line(one(134_101), U, Reason::TemplatePaused, Scope::Template, Retry::After(Duration::from_secs(600))),
     line(one(134_102), U, Reason::TemplateUnavailable, Scope::Template, NEVER),
     line(one(135_000), U, Reason::RequestRejected, Scope::Message, NEVER),
     line(one(136_024), U, Reason::RequestRejected, Scope::Message, NEVER),
@@ -200,13 +135,9 @@ const TABLE: &[Line] = &[
 pub fn failure_of_code(code: i64, is_transient: bool) -> Failure {
     let provider_code = Some(format!("graph:{code}"));
     match TABLE.iter().find(|line| (line.first..=line.last).contains(&code)) {
-        Some(line) => Failure {
-            class: line.class,
-            reason: line.reason,
-            scope: line.scope,
-            retry: line.retry,
-            provider_code,
-        },
+        Some(line) => {
+            Failure { class: line.class, reason: line.reason, scope: line.scope, retry: line.retry, provider_code }
+        }
         None => Failure {
             class: U,
             reason: Reason::ProviderError,
@@ -221,13 +152,9 @@ pub fn failure_of_code(code: i64, is_transient: bool) -> Failure {
 #[must_use]
 pub fn outcome_of_answer(status: u16, body: &[u8], retry_after: Option<Duration>) -> Outcome {
     if (200..300).contains(&status) {
-        return match serde_json::from_slice::<AcceptedBody>(body)
-            .ok()
-            .and_then(|body| body.messages.into_iter().next())
+        return match serde_json::from_slice::<AcceptedBody>(body).ok().and_then(|body| body.messages.into_iter().next())
         {
-            Some(message) => Outcome::Accepted {
-                provider_message_id: message.id,
-            },
+            Some(message) => Outcome::Accepted { provider_message_id: message.id },
             // It said yes, but not to what: it may be on its way.
             None => Outcome::Unknown(unknown_outcome(format!("http:{status}"))),
         };
@@ -266,13 +193,7 @@ fn outcome_without_code(status: u16, retry_after: Option<Duration>) -> Outcome {
     match status {
         429 => {
             let (scope, retry) = (Scope::Number, THROTTLE);
-            let mut failure = Failure {
-                class: L,
-                reason: Reason::AppRateLimit,
-                scope,
-                retry,
-                provider_code,
-            };
+            let mut failure = Failure { class: L, reason: Reason::AppRateLimit, scope, retry, provider_code };
             respect_retry_after(&mut failure, retry_after);
             Outcome::Deferred(failure)
         }

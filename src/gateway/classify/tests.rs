@@ -9,11 +9,7 @@ fn refused(code: i64) -> Vec<u8> {
 #[test]
 fn the_table_is_ascending_and_without_overlap() {
     for pair in TABLE.windows(2) {
-        assert!(
-            pair[0].first <= pair[0].last && pair[0].last < pair[1].first,
-            "at {}",
-            pair[1].first
-        );
+        assert!(pair[0].first <= pair[0].last && pair[0].last < pair[1].first, "at {}", pair[1].first);
     }
 }
 
@@ -21,10 +17,7 @@ fn the_table_is_ascending_and_without_overlap() {
 fn every_code_has_its_golden_line() {
     let mut text = String::new();
     for line in TABLE {
-        for code in [line.first, line.last]
-            .into_iter()
-            .take(if line.first == line.last { 1 } else { 2 })
-        {
+        for code in [line.first, line.last].into_iter().take(if line.first == line.last { 1 } else { 2 }) {
             // The HTTP status must not matter.
             let outcome = outcome_of_answer(400, &refused(code), None);
             assert_eq!(outcome, outcome_of_answer(500, &refused(code), None));
@@ -42,12 +35,7 @@ fn every_code_has_its_golden_line() {
 fn answers_without_a_code() {
     let of = |status, body: &str| outcome_of_answer(status, body.as_bytes(), None);
     let accepted = of(200, r#"{"messages":[{"id":"wamid.1"}]}"#);
-    assert_eq!(
-        accepted,
-        Outcome::Accepted {
-            provider_message_id: "wamid.1".to_owned()
-        }
-    );
+    assert_eq!(accepted, Outcome::Accepted { provider_message_id: "wamid.1".to_owned() });
     for (status, body, expected) in [
         (200, "{}", "unknown"),
         (200, r#"{"messages":[]}"#, "unknown"),

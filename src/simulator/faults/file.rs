@@ -17,9 +17,8 @@ use crate::simulator::codes;
 use crate::simulator::throttle::{PairLimit, PairModel};
 
 pub(super) fn read(text: &str) -> Result<Faults, Vec<String>> {
-    let table = text
-        .parse::<Table>()
-        .map_err(|error| vec![format!("not valid TOML: {}", error.to_string().trim_end())])?;
+    let table =
+        text.parse::<Table>().map_err(|error| vec![format!("not valid TOML: {}", error.to_string().trim_end())])?;
     let mut problems = Vec::new();
     let mut file = Section::new(String::new(), table, &mut problems);
     let rules = read_rules(&mut file, &Rules::default());
@@ -34,12 +33,7 @@ pub(super) fn read(text: &str) -> Result<Faults, Vec<String>> {
         }
     }
     if problems.is_empty() {
-        Ok(Faults {
-            rules: Arc::new(rules),
-            recipients,
-            outages,
-            numbers: by_id,
-        })
+        Ok(Faults { rules: Arc::new(rules), recipients, outages, numbers: by_id })
     } else {
         Err(problems)
     }
@@ -97,21 +91,13 @@ fn read_throughput(part: &mut Section<'_>) -> Throughput {
     });
     if !(0.000_1..=1_000_000.0).contains(&per_second) {
         part.problem("per_second", "must be from 0.0001 to 1000000");
-        return Throughput {
-            interval: Duration::ZERO,
-            burst: 1,
-            http: 429,
-        };
+        return Throughput { interval: Duration::ZERO, burst: 1, http: 429 };
     }
     let burst = part.count("burst").unwrap_or_else(|| {
         let whole = Duration::from_secs_f64(per_second.ceil()).as_secs();
         u32::try_from(whole).unwrap_or(u32::MAX).max(1)
     });
-    Throughput {
-        interval: Duration::from_secs_f64(1.0 / per_second),
-        burst,
-        http: part.throttling_status(),
-    }
+    Throughput { interval: Duration::from_secs_f64(1.0 / per_second), burst, http: part.throttling_status() }
 }
 
 fn read_pair(part: &mut Section<'_>) -> PairLimit {
@@ -123,12 +109,7 @@ fn read_pair(part: &mut Section<'_>) -> PairLimit {
     if interval.is_zero() {
         part.problem("interval_seconds", "must be above 0");
     }
-    PairLimit {
-        model,
-        interval,
-        burst: part.count("burst").unwrap_or(45),
-        http: part.throttling_status(),
-    }
+    PairLimit { model, interval, burst: part.count("burst").unwrap_or(45), http: part.throttling_status() }
 }
 
 fn read_mishap(part: &mut Section<'_>) -> Mishap {
@@ -158,11 +139,7 @@ fn read_receipts(part: &mut Section<'_>) -> ReceiptRules {
 fn read_error(item: &mut Section<'_>) -> ErrorRule {
     let code = item.required_code();
     let http = item.status().unwrap_or(codes::find(code).http);
-    ErrorRule {
-        code,
-        http,
-        probability: item.required_probability(),
-    }
+    ErrorRule { code, http, probability: item.required_probability() }
 }
 
 fn read_recipient(item: &mut Section<'_>) -> RecipientRule {
@@ -179,12 +156,7 @@ fn read_recipient(item: &mut Section<'_>) -> RecipientRule {
     if first.is_none() || more {
         item.problem("", "needs exactly one of exact, prefix and suffix");
     }
-    RecipientRule {
-        part: first.unwrap_or(RecipientPart::Exact(String::new())),
-        code,
-        http,
-        asynchronous,
-    }
+    RecipientRule { part: first.unwrap_or(RecipientPart::Exact(String::new())), code, http, asynchronous }
 }
 
 fn read_outage(item: &mut Section<'_>) -> Outage {

@@ -53,13 +53,8 @@ impl<'a> Section<'a> {
     }
 
     pub(super) fn part(&mut self, key: &str, read: impl FnOnce(&mut Section<'_>)) {
-        let table = self.take(key, "a section", |value| {
-            if let Value::Table(table) = value {
-                Some(table)
-            } else {
-                None
-            }
-        });
+        let table =
+            self.take(key, "a section", |value| if let Value::Table(table) = value { Some(table) } else { None });
         if let Some(table) = table {
             let mut part = Section::new(self.key(key), table, self.problems);
             read(&mut part);
@@ -68,13 +63,8 @@ impl<'a> Section<'a> {
     }
 
     pub(super) fn list<T>(&mut self, key: &str, mut read: impl FnMut(&mut Section<'_>) -> T) -> Vec<T> {
-        let items = self.take(key, "a list of sections", |value| {
-            if let Value::Array(items) = value {
-                Some(items)
-            } else {
-                None
-            }
-        });
+        let items = self
+            .take(key, "a list of sections", |value| if let Value::Array(items) = value { Some(items) } else { None });
         let mut list = Vec::new();
         for (at, item) in items.unwrap_or_default().into_iter().enumerate() {
             let path = self.key(&format!("{key}[{at}]"));
@@ -103,12 +93,7 @@ impl<'a> Section<'a> {
     }
 
     pub(super) fn count(&mut self, key: &str) -> Option<u32> {
-        let count = |value: Value| {
-            value
-                .as_integer()
-                .and_then(|n| u32::try_from(n).ok())
-                .filter(|n| *n > 0)
-        };
+        let count = |value: Value| value.as_integer().and_then(|n| u32::try_from(n).ok()).filter(|n| *n > 0);
         self.take(key, "a whole number above 0", count)
     }
 
@@ -129,45 +114,30 @@ impl<'a> Section<'a> {
             self.problem("code", "is missing");
         }
         // Longer than the longest of Meta, which has seven digits, is a slip.
-        let code = |value: Value| {
-            value
-                .as_integer()
-                .and_then(|n| u32::try_from(n).ok())
-                .filter(|n| *n < 10_000_000)
-        };
+        let code = |value: Value| value.as_integer().and_then(|n| u32::try_from(n).ok()).filter(|n| *n < 10_000_000);
         self.take("code", "a whole number from 0 to 9999999", code).unwrap_or(0)
     }
 
     pub(super) fn status(&mut self) -> Option<u16> {
-        let status = |value: Value| {
-            value
-                .as_integer()
-                .and_then(|n| u16::try_from(n).ok())
-                .filter(|n| (400..600).contains(n))
-        };
+        let status =
+            |value: Value| value.as_integer().and_then(|n| u16::try_from(n).ok()).filter(|n| (400..600).contains(n));
         self.take("http", "a status from 400 to 599", status)
     }
 
     pub(super) fn throttling_status(&mut self) -> u16 {
-        let status = |value: Value| {
-            value
-                .as_integer()
-                .and_then(|n| u16::try_from(n).ok())
-                .filter(|n| [400, 429].contains(n))
-        };
+        let status =
+            |value: Value| value.as_integer().and_then(|n| u16::try_from(n).ok()).filter(|n| [400, 429].contains(n));
         self.take("http", "429 or 400", status).unwrap_or(429)
     }
 
     pub(super) fn seconds(&mut self, key: &str) -> Option<Duration> {
         let within = |value: Value| as_number(&value).filter(|s| (0.0..=SECONDS_MAX).contains(s));
-        self.take(key, "a number from 0 to 86400", within)
-            .map(Duration::from_secs_f64)
+        self.take(key, "a number from 0 to 86400", within).map(Duration::from_secs_f64)
     }
 
     pub(super) fn ms(&mut self, key: &str) -> Option<Duration> {
         let within = |value: Value| as_number(&value).filter(|ms| (0.0..=SECONDS_MAX * 1_000.0).contains(ms));
-        self.take(key, "a number from 0 to 86400000", within)
-            .map(|ms| Duration::from_secs_f64(ms / 1_000.0))
+        self.take(key, "a number from 0 to 86400000", within).map(|ms| Duration::from_secs_f64(ms / 1_000.0))
     }
 
     pub(super) fn required_seconds(&mut self, key: &str) -> Duration {
@@ -187,11 +157,7 @@ impl<'a> Section<'a> {
     /// Takes one of several words and returns its place; the first one when the key is missing or wrong.
     pub(super) fn choice(&mut self, key: &str, words: &[&str]) -> usize {
         let place = |value: Value| words.iter().position(|word| value.as_str() == Some(*word));
-        let must_be = words
-            .iter()
-            .map(|word| format!("\"{word}\""))
-            .collect::<Vec<_>>()
-            .join(" or ");
+        let must_be = words.iter().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(" or ");
         self.take(key, &must_be, place).unwrap_or(0)
     }
 
@@ -205,7 +171,5 @@ impl<'a> Section<'a> {
 
 fn as_number(value: &Value) -> Option<f64> {
     // A file's whole numbers are small; a float holds them exactly.
-    value
-        .as_float()
-        .or_else(|| value.as_integer().map(|whole| whole as f64))
+    value.as_float().or_else(|| value.as_integer().map(|whole| whole as f64))
 }

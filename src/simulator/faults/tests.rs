@@ -9,13 +9,7 @@ const EXAMPLE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/f
 fn example_has_five_percent_of_every_kind() {
     let faults = Faults::from_toml(EXAMPLE).expect("the example is right");
     let rules = &faults.rules;
-    let five = |mishap: Mishap| {
-        mishap
-            == Mishap {
-                before_acceptance: 0.05,
-                after_acceptance: 0.05,
-            }
-    };
+    let five = |mishap: Mishap| mishap == Mishap { before_acceptance: 0.05, after_acceptance: 0.05 };
     assert!(five(rules.reset) && five(rules.hang), "{rules:?}");
     assert!((rules.errors.iter().map(|error| error.probability).sum::<f64>() - 0.05).abs() < 1e-9);
     assert!((rules.receipts.failed.iter().map(|(_, p)| p).sum::<f64>() - 0.05).abs() < 1e-9);
@@ -48,28 +42,11 @@ fn overrides_replace_single_sections_of_one_number() {
     "#;
     let faults = Faults::from_toml(text).expect("a right file");
     let one = faults.rules_of("1");
-    assert_eq!(
-        one.hang,
-        Mishap {
-            before_acceptance: 1.0,
-            after_acceptance: 0.0
-        }
-    );
-    let eighty = Throughput {
-        interval: Duration::from_micros(12_500),
-        burst: 80,
-        http: 429,
-    };
+    assert_eq!(one.hang, Mishap { before_acceptance: 1.0, after_acceptance: 0.0 });
+    let eighty = Throughput { interval: Duration::from_micros(12_500), burst: 80, http: 429 };
     assert_eq!(one.throughput, Some(eighty));
     let two = faults.rules_of("2");
-    assert_eq!(
-        two.throughput,
-        Some(Throughput {
-            interval: Duration::from_secs(2),
-            burst: 1,
-            http: 400
-        })
-    );
+    assert_eq!(two.throughput, Some(Throughput { interval: Duration::from_secs(2), burst: 1, http: 400 }));
     assert_eq!(two.pair.map(|pair| pair.model), Some(PairModel::Gcra));
     assert_eq!(faults.rules_of("3").hang.after_acceptance.to_bits(), 0.5_f64.to_bits());
 }
@@ -79,10 +56,7 @@ fn latency_from_outside_is_that_of_all_numbers() {
     let text = "numbers = [{ id = '1', latency = { distribution = 'uniform', min_ms = 1, max_ms = 2 } }]";
     let latency = Duration::from_millis(7);
     let faults = Faults::from_toml(text).expect("a right file").with_latency(latency);
-    assert_eq!(
-        ["1", "2"].map(|id| faults.rules_of(id).latency),
-        [Latency::Fixed(latency); 2]
-    );
+    assert_eq!(["1", "2"].map(|id| faults.rules_of(id).latency), [Latency::Fixed(latency); 2]);
 }
 
 #[test]
@@ -99,11 +73,7 @@ fn outages_and_recipients_are_found() {
         [None, Some(OutageKind::Unavailable), Some(OutageKind::Unavailable), None]
     );
     assert_eq!(out(4_500), Some(OutageKind::Reset));
-    let code = |recipient| {
-        faults
-            .rule_for(recipient)
-            .map(|rule| (rule.code, rule.http, rule.asynchronous))
-    };
+    let code = |recipient| faults.rule_for(recipient).map(|rule| (rule.code, rule.http, rule.asynchronous));
     assert_eq!(code("4499"), Some((131_026, 400, true)));
     assert_eq!(code("1555"), Some((131_030, 400, false)));
     assert_eq!(code("15551"), None);

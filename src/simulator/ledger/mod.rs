@@ -172,10 +172,7 @@ impl Ledger {
     /// Makes an empty ledger that takes at most `entries_max` entries.
     #[must_use]
     pub fn new(entries_max: usize) -> Self {
-        Self {
-            entries_max,
-            book: Mutex::new(Book::new()),
-        }
+        Self { entries_max, book: Mutex::new(Book::new()) }
     }
 
     /// Puts a request down.
@@ -197,22 +194,10 @@ impl Ledger {
             Token::None(key) => (Kind::None, key),
         };
         let recipient = digits.unwrap_or_else(|| TEXT_RECIPIENT | book.texts.intern(arrival.recipient));
-        let code = if let Verdict::Refused(code) = arrival.verdict {
-            code
-        } else {
-            0
-        };
+        let code = if let Verdict::Refused(code) = arrival.verdict { code } else { 0 };
         let verdict = u8::try_from(arrival.verdict.place()).unwrap_or(u8::MAX);
         book.add(
-            Entry {
-                key,
-                recipient,
-                at_us: arrival.at_us,
-                number: arrival.number,
-                code,
-                kind,
-                verdict,
-            },
+            Entry { key, recipient, at_us: arrival.at_us, number: arrival.number, code, kind, verdict },
             arrival.verdict,
         );
         Ok(())
@@ -295,8 +280,7 @@ impl Book {
         totals.span_us = Some((first.min(entry.at_us), last.max(entry.at_us)));
         self.page.push(entry);
         if self.page.len() == PAGE {
-            self.full_pages
-                .push(Arc::new(std::mem::replace(&mut self.page, Vec::with_capacity(PAGE))));
+            self.full_pages.push(Arc::new(std::mem::replace(&mut self.page, Vec::with_capacity(PAGE))));
         }
     }
 }
@@ -320,10 +304,7 @@ impl Texts {
     }
 
     fn get(&self, place: u64) -> &str {
-        usize::try_from(place)
-            .ok()
-            .and_then(|place| self.by_place.get(place))
-            .map_or("", |text| text)
+        usize::try_from(place).ok().and_then(|place| self.by_place.get(place)).map_or("", |text| text)
     }
 }
 

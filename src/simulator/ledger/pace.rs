@@ -21,11 +21,7 @@ impl Schedule {
     #[must_use]
     pub fn per_second(rate: f64, burst: u32) -> Self {
         let interval = Duration::try_from_secs_f64(1.0 / rate).unwrap_or(Duration::MAX / 64);
-        Self {
-            interval,
-            burst: burst.max(1),
-            tolerance: (interval / 20).max(Duration::from_millis(20)),
-        }
+        Self { interval, burst: burst.max(1), tolerance: (interval / 20).max(Duration::from_millis(20)) }
     }
 }
 
@@ -82,11 +78,7 @@ mod tests {
 
     fn schedule(interval_ms: u64, burst: u32, tolerance_ms: u64) -> Schedule {
         let ms = Duration::from_millis;
-        Schedule {
-            interval: ms(interval_ms),
-            burst,
-            tolerance: ms(tolerance_ms),
-        }
+        Schedule { interval: ms(interval_ms), burst, tolerance: ms(tolerance_ms) }
     }
 
     fn found(times_ms: &[u64], schedule: &Schedule) -> u64 {
@@ -109,13 +101,7 @@ mod tests {
     fn numbers_are_judged_apart() {
         let arrivals = [(0, 0), (0, 1_000_000), (1, 5), (1, 400_005)];
         let findings = judge(&arrivals, Some(&schedule(1_000, 1, 20)));
-        assert_eq!(
-            findings,
-            Findings {
-                violations: 1,
-                tightest_gap_us: Some(400_000)
-            }
-        );
+        assert_eq!(findings, Findings { violations: 1, tightest_gap_us: Some(400_000) });
         assert_eq!(judge(&arrivals[..1], None), Findings::default());
     }
 

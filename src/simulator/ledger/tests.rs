@@ -11,14 +11,7 @@ const A: &str = "018f2f6e-0000-7000-8000-0000000000aa";
 const B: &str = "018f2f6e-0000-7000-8000-0000000000bb";
 
 fn arrival<'a>(token: Option<&'a str>, verdict: Verdict) -> Arrival<'a> {
-    Arrival {
-        number: 0,
-        recipient: "919876543210",
-        token,
-        body: b"{}",
-        at_us: 1_000,
-        verdict,
-    }
+    Arrival { number: 0, recipient: "919876543210", token, body: b"{}", at_us: 1_000, verdict }
 }
 
 fn totals_of(arrivals: &[Arrival<'_>]) -> Totals {
@@ -35,15 +28,7 @@ fn only_acceptances_beyond_the_first_are_duplicates() {
     let table: &[(&[V], u64)] = &[
         (&[V::Accepted], 0),
         (&[V::Refused(131_000), V::Accepted], 0),
-        (
-            &[
-                V::ResetBeforeAcceptance,
-                V::HungBeforeAcceptance,
-                V::Unavailable,
-                V::Accepted,
-            ],
-            0,
-        ),
+        (&[V::ResetBeforeAcceptance, V::HungBeforeAcceptance, V::Unavailable, V::Accepted], 0),
         (&[V::Accepted, V::Refused(131_056)], 0),
         (&[V::Accepted, V::Accepted], 1),
         (&[V::AcceptedThenReset, V::Accepted], 1),
@@ -54,10 +39,7 @@ fn only_acceptances_beyond_the_first_are_duplicates() {
         let totals = totals_of(&arrivals);
         assert_eq!((totals.duplicates, totals.distinct), (*duplicates, 1), "{verdicts:?}");
         assert_eq!(totals.received, verdicts.len() as u64);
-        assert_eq!(
-            totals.accepted,
-            verdicts.iter().filter(|verdict| verdict.is_acceptance()).count() as u64
-        );
+        assert_eq!(totals.accepted, verdicts.iter().filter(|verdict| verdict.is_acceptance()).count() as u64);
     }
 }
 
@@ -88,31 +70,15 @@ proptest! {
 #[test]
 fn messages_are_told_apart_by_token_or_by_content() {
     let accepted = |token| arrival(token, Verdict::Accepted);
-    let totals = totals_of(&[
-        accepted(Some(A)),
-        accepted(Some(B)),
-        accepted(Some("a.1")),
-        accepted(Some("a.2")),
-    ]);
+    let totals = totals_of(&[accepted(Some(A)), accepted(Some(B)), accepted(Some("a.1")), accepted(Some("a.2"))]);
     assert_eq!((totals.distinct, totals.duplicates), (4, 0));
     // The same token is the same message, whatever else differs.
-    let elsewhere = Arrival {
-        number: 1,
-        recipient: "1",
-        body: b"x",
-        ..accepted(Some(A))
-    };
+    let elsewhere = Arrival { number: 1, recipient: "1", body: b"x", ..accepted(Some(A)) };
     assert_eq!(totals_of(&[accepted(Some(A)), elsewhere]).duplicates, 1);
     // Without a token, number, recipient and body tell.
     let plain = accepted(None);
-    let others = [
-        Arrival { number: 1, ..plain },
-        Arrival {
-            recipient: "2",
-            ..plain
-        },
-        Arrival { body: b"[]", ..plain },
-    ];
+    let others =
+        [Arrival { number: 1, ..plain }, Arrival { recipient: "2", ..plain }, Arrival { body: b"[]", ..plain }];
     assert_eq!(totals_of(&[&[plain], &others[..]].concat()).duplicates, 0);
     assert_eq!(totals_of(&[plain, plain]).duplicates, 1);
 }
@@ -124,12 +90,7 @@ fn entries_read_back_as_they_were_written() {
     let tokens = [Some(A), Some(upper.as_str()), Some("a.1"), None];
     let recipients = ["919876543210", "007", "0", "US.1349"];
     for (token, recipient) in tokens.into_iter().zip(recipients) {
-        ledger
-            .record(Arrival {
-                recipient,
-                ..arrival(token, Verdict::Refused(131_026))
-            })
-            .unwrap();
+        ledger.record(Arrival { recipient, ..arrival(token, Verdict::Refused(131_026)) }).unwrap();
     }
     let page = ledger.page(0, 10, &["5551".into()]).unwrap();
     let page: serde_json::Value = serde_json::from_str(page.get()).unwrap();
@@ -149,32 +110,18 @@ fn pages_cover_every_entry_once() {
     let ledger = Ledger::new(usize::MAX);
     let n = 2 * PAGE + 5;
     for at_us in 0..n as u64 {
-        ledger
-            .record(Arrival {
-                at_us,
-                ..arrival(None, Verdict::Accepted)
-            })
-            .unwrap();
+        ledger.record(Arrival { at_us, ..arrival(None, Verdict::Accepted) }).unwrap();
     }
     let (mut after, mut times) = (Some(0), Vec::new());
     while let Some(from) = after {
         let page = ledger.page(from, 3_000, &[]).unwrap();
         let page: serde_json::Value = serde_json::from_str(page.get()).unwrap();
-        times.extend(
-            page["entries"]
-                .as_array()
-                .unwrap()
-                .iter()
-                .map(|entry| entry["atUs"].as_u64().unwrap()),
-        );
+        times.extend(page["entries"].as_array().unwrap().iter().map(|entry| entry["atUs"].as_u64().unwrap()));
         after = page["next"].as_u64().map(|next| usize::try_from(next).unwrap());
     }
     assert!(times.into_iter().eq(0..n as u64));
     assert_eq!(ledger.arrivals().len(), n);
-    assert_eq!(
-        ledger.page(n + 1, 5, &[]).unwrap().get(),
-        r#"{"entries":[],"next":null}"#
-    );
+    assert_eq!(ledger.page(n + 1, 5, &[]).unwrap().get(), r#"{"entries":[],"next":null}"#);
 }
 
 #[test]
@@ -192,19 +139,8 @@ fn full_ledger_refuses_and_counts() {
 fn sums_have_the_documented_form() {
     let ledger = Ledger::new(10);
     ledger.record(arrival(Some(A), Verdict::Accepted)).unwrap();
-    ledger
-        .record(Arrival {
-            at_us: 3_500,
-            ..arrival(Some(B), Verdict::Refused(131_056))
-        })
-        .unwrap();
-    let sums = ledger.sums(
-        Some(&pace::Schedule::per_second(1.0, 1)),
-        Beside {
-            numbers: 1,
-            ..Beside::default()
-        },
-    );
+    ledger.record(Arrival { at_us: 3_500, ..arrival(Some(B), Verdict::Refused(131_056)) }).unwrap();
+    let sums = ledger.sums(Some(&pace::Schedule::per_second(1.0, 1)), Beside { numbers: 1, ..Beside::default() });
     insta::assert_snapshot!(serde_json::to_string_pretty(&sums).unwrap(), @r#"
     {
       "received": 2,

@@ -107,11 +107,7 @@ impl Question {
 }
 
 fn parse<T: std::str::FromStr>(key: &str, value: &str, right: impl FnOnce(&T) -> bool) -> Result<T, String> {
-    value
-        .parse()
-        .ok()
-        .filter(right)
-        .ok_or_else(|| format!("{key}: `{value}` is not a value it can take"))
+    value.parse().ok().filter(right).ok_or_else(|| format!("{key}: `{value}` is not a value it can take"))
 }
 
 impl Ledger {
@@ -148,13 +144,8 @@ impl Ledger {
     ) -> Result<Box<RawValue>, serde_json::Error> {
         let book = self.lock();
         let until = book.n_entries().min(after.saturating_add(limit));
-        let entries = (after..until)
-            .filter_map(|index| Some(book.view(index, book.entry(index)?, numbers)))
-            .collect();
-        let page = Page {
-            entries,
-            next: (until < book.n_entries()).then_some(until),
-        };
+        let entries = (after..until).filter_map(|index| Some(book.view(index, book.entry(index)?, numbers))).collect();
+        let page = Page { entries, next: (until < book.n_entries()).then_some(until) };
         drop(book);
         serde_json::value::to_raw_value(&page)
     }
@@ -197,27 +188,13 @@ mod tests {
     fn questions_are_read_and_mistakes_named() {
         let ask = |query: &str| Question::read(query);
         assert_eq!(ask(""), Ok(Question::Sums(None)));
-        assert_eq!(
-            ask("ratePerSecond=2&burst=3"),
-            Ok(Question::Sums(Some(Schedule::per_second(2.0, 3))))
-        );
-        let strict = Schedule {
-            tolerance: Duration::from_micros(1_500),
-            ..Schedule::per_second(2.0, 1)
-        };
+        assert_eq!(ask("ratePerSecond=2&burst=3"), Ok(Question::Sums(Some(Schedule::per_second(2.0, 3)))));
+        let strict = Schedule { tolerance: Duration::from_micros(1_500), ..Schedule::per_second(2.0, 1) };
         assert_eq!(ask("toleranceMs=1.5&ratePerSecond=2"), Ok(Question::Sums(Some(strict))));
-        assert_eq!(
-            ask("entries=true&after=7&limit=10000"),
-            Ok(Question::Entries {
-                after: 7,
-                limit: 10_000
-            })
-        );
-        for (query, named) in [
-            ("ratePerSecond=0", "ratePerSecond"),
-            ("limit=10001&entries=true", "limit"),
-            ("rate=1", "rate"),
-        ] {
+        assert_eq!(ask("entries=true&after=7&limit=10000"), Ok(Question::Entries { after: 7, limit: 10_000 }));
+        for (query, named) in
+            [("ratePerSecond=0", "ratePerSecond"), ("limit=10001&entries=true", "limit"), ("rate=1", "rate")]
+        {
             assert!(ask(query).is_err_and(|problem| problem.starts_with(named)), "{query}");
         }
     }

@@ -47,10 +47,7 @@ impl DeliveryRow {
         } else {
             self.settled_at_ms = None;
         }
-        if matches!(
-            state,
-            DeliveryState::Sent | DeliveryState::Delivered | DeliveryState::Read
-        ) {
+        if matches!(state, DeliveryState::Sent | DeliveryState::Delivered | DeliveryState::Read) {
             (self.class, self.reason, self.provider_code) = (None, None, None);
         }
     }
@@ -121,9 +118,7 @@ pub(crate) struct Moves<'a> {
 }
 
 fn find(rows: &mut [Moving], delivery_id: DeliveryId) -> Option<&mut DeliveryRow> {
-    let index = rows
-        .binary_search_by_key(&delivery_id, |moving| moving.was.delivery_id)
-        .ok()?;
+    let index = rows.binary_search_by_key(&delivery_id, |moving| moving.was.delivery_id).ok()?;
     Some(&mut rows[index].now)
 }
 
@@ -131,18 +126,8 @@ impl<'a> Moves<'a> {
     /// Starts from rows that the transaction has locked.
     pub(crate) fn of(mut rows: Vec<DeliveryRow>, cancelled: HashSet<CampaignId>) -> Self {
         rows.sort_unstable_by_key(|row| row.delivery_id);
-        let rows = rows
-            .into_iter()
-            .map(|row| Moving {
-                was: row.clone(),
-                now: row,
-            })
-            .collect();
-        Self {
-            rows,
-            cancelled,
-            ..Self::default()
-        }
+        let rows = rows.into_iter().map(|row| Moving { was: row.clone(), now: row }).collect();
+        Self { rows, cancelled, ..Self::default() }
     }
 
     /// Takes in all of a batch; returns the begins that hold.
@@ -161,7 +146,7 @@ impl<'a> Moves<'a> {
         let mut begun = Vec::with_capacity(batch.begins.len());
         for (_, entry) in in_order {
             match entry {
-                Ok(begin) if self.begin(begin) => begun.push(begin.delivery_id),
+                Ok(begin) if self.begin(begin, batch.repeated) => begun.push(begin.delivery_id),
                 Ok(_) => {}
                 Err(end) => self.end(end),
             }
@@ -206,13 +191,13 @@ impl<'a> Moves<'a> {
         row.provider_code = None;
     }
 
-    /// Begins an attempt; `true` when it may be made, also when this very entry began it before.
-    fn begin(&mut self, begin: &'a Begin) -> bool {
+    /// Begins an attempt; `true` when it may be made, also when a repeated batch began it before.
+    fn begin(&mut self, begin: &'a Begin, repeated: bool) -> bool {
         let Some(row) = find(&mut self.rows, begin.delivery_id) else {
             return false;
         };
         if row.state == DeliveryState::Sending && row.n_attempts == begin.attempt_no {
-            return true;
+            return repeated;
         }
         if row.n_attempts.checked_add(1) != Some(begin.attempt_no) {
             return false;
@@ -236,8 +221,7 @@ impl<'a> Moves<'a> {
         }
         self.outcomes.push(end);
         if let Ended::Outcome(Outcome::Accepted { provider_message_id }) = &end.ended {
-            row.provider_message_id
-                .get_or_insert_with(|| provider_message_id.clone());
+            row.provider_message_id.get_or_insert_with(|| provider_message_id.clone());
             row.sent_at_ms.get_or_insert(end.ended_at_ms);
         }
         let event = match &end.ended {

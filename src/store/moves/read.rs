@@ -63,9 +63,7 @@ impl TryFrom<StoredDelivery> for DeliveryRow {
             state: DeliveryState::parse(&row.state).ok_or_else(|| corrupt("state"))?,
             n_attempts: to_u32(row.n_attempts),
             due_at_ms: row.due_at_ms,
-            class: class
-                .map(|class| class.ok_or_else(|| corrupt("failure_class")))
-                .transpose()?,
+            class: class.map(|class| class.ok_or_else(|| corrupt("failure_class"))).transpose()?,
             reason: row.reason,
             provider_code: row.provider_code,
             provider_message_id: row.provider_message_id,
@@ -91,12 +89,7 @@ impl Tx {
         ids.dedup();
         let rows: Vec<StoredDelivery> = match self {
             Self::Postgres(tx) => sqlx::query_as(LOCK.postgres()).bind(ids).fetch_all(&mut **tx).await,
-            Self::Sqlite(tx) => {
-                sqlx::query_as(LOCK.sqlite())
-                    .bind(hex_list(&ids))
-                    .fetch_all(&mut **tx)
-                    .await
-            }
+            Self::Sqlite(tx) => sqlx::query_as(LOCK.sqlite()).bind(hex_list(&ids)).fetch_all(&mut **tx).await,
         }
         .map_err(StoreError::database(doing))?;
         rows.into_iter().map(DeliveryRow::try_from).collect()
@@ -115,25 +108,11 @@ impl Tx {
         ids.sort_unstable();
         ids.dedup();
         let rows: Vec<(Uuid, String)> = match self {
-            Self::Postgres(tx) => {
-                sqlx::query_as(HOLD_CAMPAIGNS.postgres())
-                    .bind(ids)
-                    .fetch_all(&mut **tx)
-                    .await
-            }
-            Self::Sqlite(tx) => {
-                sqlx::query_as(HOLD_CAMPAIGNS.sqlite())
-                    .bind(hex_list(&ids))
-                    .fetch_all(&mut **tx)
-                    .await
-            }
+            Self::Postgres(tx) => sqlx::query_as(HOLD_CAMPAIGNS.postgres()).bind(ids).fetch_all(&mut **tx).await,
+            Self::Sqlite(tx) => sqlx::query_as(HOLD_CAMPAIGNS.sqlite()).bind(hex_list(&ids)).fetch_all(&mut **tx).await,
         }
         .map_err(StoreError::database(doing))?;
         let cancelled = CampaignState::Cancelled.as_str();
-        Ok(rows
-            .into_iter()
-            .filter(|(_, state)| state == cancelled)
-            .map(|(id, _)| CampaignId(id))
-            .collect())
+        Ok(rows.into_iter().filter(|(_, state)| state == cancelled).map(|(id, _)| CampaignId(id)).collect())
     }
 }

@@ -44,13 +44,7 @@ fn failure() -> Failure {
 }
 
 fn begin(n: u8, attempt_no: u32) -> Begin {
-    Begin {
-        delivery_id: delivery(n),
-        campaign_id: CAMPAIGN,
-        session_id: SESSION,
-        attempt_no,
-        started_at_ms: 2,
-    }
+    Begin { delivery_id: delivery(n), campaign_id: CAMPAIGN, session_id: SESSION, attempt_no, started_at_ms: 2 }
 }
 
 fn end(n: u8, attempt_no: u32, ended: Ended) -> End {
@@ -66,13 +60,7 @@ fn end(n: u8, attempt_no: u32, ended: Ended) -> End {
 }
 
 fn receipt(n: u8, kind: ReceiptKind) -> Receipt {
-    Receipt {
-        delivery_id: delivery(n),
-        kind,
-        at_ms: 5,
-        provider_message_id: None,
-        failure: None,
-    }
+    Receipt { delivery_id: delivery(n), kind, at_ms: 5, provider_message_id: None, failure: None }
 }
 
 fn rows() -> impl Strategy<Value = Vec<DeliveryRow>> {
@@ -83,17 +71,10 @@ fn rows() -> impl Strategy<Value = Vec<DeliveryRow>> {
 }
 
 fn batch() -> impl Strategy<Value = JournalBatch> {
-    let kinds = [
-        ReceiptKind::Sent,
-        ReceiptKind::Delivered,
-        ReceiptKind::Read,
-        ReceiptKind::Failed,
-    ];
+    let kinds = [ReceiptKind::Sent, ReceiptKind::Delivered, ReceiptKind::Read, ReceiptKind::Failed];
     let ended = [
         Ended::Withdrawn,
-        Ended::Outcome(Outcome::Accepted {
-            provider_message_id: "wamid.A".to_owned(),
-        }),
+        Ended::Outcome(Outcome::Accepted { provider_message_id: "wamid.A".to_owned() }),
         Ended::Outcome(Outcome::Deferred(failure())),
         Ended::Outcome(Outcome::Rejected(failure())),
         Ended::Outcome(Outcome::Unknown(failure())),
@@ -176,26 +157,17 @@ proptest! {
 
 #[test]
 fn a_begin_that_was_withdrawn_in_the_same_batch_is_over() {
-    let batch = JournalBatch {
-        begins: vec![begin(0, 1)],
-        ends: vec![end(0, 1, Ended::Withdrawn)],
-        ..JournalBatch::default()
-    };
+    let batch =
+        JournalBatch { begins: vec![begin(0, 1)], ends: vec![end(0, 1, Ended::Withdrawn)], ..JournalBatch::default() };
     let rows = after(&[row(0, DeliveryState::Pending, 0)], &batch);
-    assert_eq!(
-        (rows[0].state, rows[0].n_attempts, rows[0].due_at_ms),
-        (DeliveryState::Pending, 1, 4)
-    );
+    assert_eq!((rows[0].state, rows[0].n_attempts, rows[0].due_at_ms), (DeliveryState::Pending, 1, 4));
 }
 
 #[test]
 fn only_rows_that_differ_are_written() {
     let rows = vec![row(0, DeliveryState::Read, 1), row(1, DeliveryState::Sending, 1)];
     let receipts = vec![receipt(0, ReceiptKind::Failed), receipt(1, ReceiptKind::Sent)];
-    let batch = JournalBatch {
-        receipts,
-        ..JournalBatch::default()
-    };
+    let batch = JournalBatch { receipts, ..JournalBatch::default() };
     let mut moves = Moves::of(rows, HashSet::new());
     moves.apply_batch(&batch);
     let changed: Vec<_> = moves.changed().iter().map(|moving| moving.was.delivery_id).collect();

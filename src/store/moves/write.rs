@@ -73,13 +73,7 @@ const DELETE_RESENDS: Sql = Sql::per_dialect(
 
 /// The words of an outcome, in the order of the columns: outcome, class, reason, provider's code,
 /// provider's message id.
-type OutcomeWords<'a> = (
-    &'static str,
-    Option<&'static str>,
-    Option<&'static str>,
-    Option<&'a str>,
-    Option<&'a str>,
-);
+type OutcomeWords<'a> = (&'static str, Option<&'static str>, Option<&'static str>, Option<&'a str>, Option<&'a str>);
 
 fn outcome_words(end: &End) -> OutcomeWords<'_> {
     match &end.ended {
@@ -87,13 +81,9 @@ fn outcome_words(end: &End) -> OutcomeWords<'_> {
         Ended::Outcome(outcome @ Outcome::Accepted { provider_message_id }) => {
             (outcome.as_str(), None, None, None, Some(provider_message_id))
         }
-        Ended::Outcome(outcome @ (Outcome::Deferred(why) | Outcome::Rejected(why) | Outcome::Unknown(why))) => (
-            outcome.as_str(),
-            Some(why.class.as_str()),
-            Some(why.reason.as_str()),
-            why.provider_code.as_deref(),
-            None,
-        ),
+        Ended::Outcome(outcome @ (Outcome::Deferred(why) | Outcome::Rejected(why) | Outcome::Unknown(why))) => {
+            (outcome.as_str(), Some(why.class.as_str()), Some(why.reason.as_str()), why.provider_code.as_deref(), None)
+        }
     }
 }
 
@@ -105,15 +95,8 @@ impl Tx {
     pub(crate) async fn write_moves(&mut self, moves: &Moves<'_>, doing: &'static str) -> Result<(), StoreError> {
         let changed = moves.changed();
         if !changed.is_empty() {
-            let n_written = self
-                .update_deliveries(&changed)
-                .await
-                .map_err(StoreError::database(doing))?;
-            assert_eq!(
-                n_written,
-                changed.len() as u64,
-                "a locked delivery was not as it was read"
-            );
+            let n_written = self.update_deliveries(&changed).await.map_err(StoreError::database(doing))?;
+            assert_eq!(n_written, changed.len() as u64, "a locked delivery was not as it was read");
         }
         if !moves.attempts.is_empty() {
             self.insert_attempts(moves).await.map_err(StoreError::database(doing))?;
@@ -122,18 +105,10 @@ impl Tx {
             self.insert_outcomes(moves).await.map_err(StoreError::database(doing))?;
         }
         let unknown = |row: &DeliveryRow| row.state == DeliveryState::Unknown;
-        let entered = changed
-            .iter()
-            .filter(|moving| !unknown(&moving.was) && unknown(&moving.now));
-        self.change_resends(INSERT_RESENDS, ids_of(entered))
-            .await
-            .map_err(StoreError::database(doing))?;
-        let left = changed
-            .iter()
-            .filter(|moving| unknown(&moving.was) && !unknown(&moving.now));
-        self.change_resends(DELETE_RESENDS, ids_of(left))
-            .await
-            .map_err(StoreError::database(doing))
+        let entered = changed.iter().filter(|moving| !unknown(&moving.was) && unknown(&moving.now));
+        self.change_resends(INSERT_RESENDS, ids_of(entered)).await.map_err(StoreError::database(doing))?;
+        let left = changed.iter().filter(|moving| unknown(&moving.was) && !unknown(&moving.now));
+        self.change_resends(DELETE_RESENDS, ids_of(left)).await.map_err(StoreError::database(doing))
     }
 
     async fn update_deliveries(&mut self, rows: &[&Moving]) -> Result<u64, sqlx::Error> {
@@ -173,11 +148,7 @@ impl Tx {
                         now.settled_at_ms,
                     )
                 });
-                sqlx::query(UPDATE.sqlite())
-                    .bind(json)
-                    .execute(&mut **tx)
-                    .await
-                    .map(|done| done.rows_affected())
+                sqlx::query(UPDATE.sqlite()).bind(json).execute(&mut **tx).await.map(|done| done.rows_affected())
             }
         }
     }
@@ -196,18 +167,9 @@ impl Tx {
                 .map(drop),
             Self::Sqlite(tx) => {
                 let json = to_json(&rows, |begin| {
-                    (
-                        Hex(begin.delivery_id.0),
-                        begin.attempt_no,
-                        Hex(begin.session_id.0),
-                        begin.started_at_ms,
-                    )
+                    (Hex(begin.delivery_id.0), begin.attempt_no, Hex(begin.session_id.0), begin.started_at_ms)
                 });
-                sqlx::query(INSERT_ATTEMPTS.sqlite())
-                    .bind(json)
-                    .execute(&mut **tx)
-                    .await
-                    .map(drop)
+                sqlx::query(INSERT_ATTEMPTS.sqlite()).bind(json).execute(&mut **tx).await.map(drop)
             }
         }
     }
@@ -231,22 +193,9 @@ impl Tx {
             Self::Sqlite(tx) => {
                 let json = to_json(&rows, |(end, words)| {
                     let key = (Hex(end.delivery_id.0), end.attempt_no);
-                    (
-                        key.0,
-                        key.1,
-                        words.0,
-                        words.1,
-                        words.2,
-                        words.3,
-                        words.4,
-                        end.ended_at_ms,
-                    )
+                    (key.0, key.1, words.0, words.1, words.2, words.3, words.4, end.ended_at_ms)
                 });
-                sqlx::query(INSERT_OUTCOMES.sqlite())
-                    .bind(json)
-                    .execute(&mut **tx)
-                    .await
-                    .map(drop)
+                sqlx::query(INSERT_OUTCOMES.sqlite()).bind(json).execute(&mut **tx).await.map(drop)
             }
         }
     }
@@ -262,11 +211,7 @@ impl Tx {
         }
         match self {
             Self::Postgres(tx) => sqlx::query(sql.postgres()).bind(ids).execute(&mut **tx).await.map(drop),
-            Self::Sqlite(tx) => sqlx::query(sql.sqlite())
-                .bind(hex_list(&ids))
-                .execute(&mut **tx)
-                .await
-                .map(drop),
+            Self::Sqlite(tx) => sqlx::query(sql.sqlite()).bind(hex_list(&ids)).execute(&mut **tx).await.map(drop),
         }
     }
 }

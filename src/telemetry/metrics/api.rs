@@ -27,8 +27,6 @@ impl ApiMetrics {
             _ => "5xx",
         };
         self.requests.with_label_values(&[route, method, class]).inc();
-        self.request_seconds
-            .with_label_values(&[route])
-            .observe(took.as_secs_f64());
+        self.request_seconds.with_label_values(&[route]).observe(took.as_secs_f64());
     }
 }

@@ -43,9 +43,7 @@ impl DispatchMetrics {
     pub fn count_outcome(&self, outcome: &Outcome) {
         self.attempts.of(outcome).inc();
         if let Some(failure) = outcome.failure() {
-            self.failures
-                .with_label_values(&[failure.class.as_str(), failure.reason.as_str()])
-                .inc();
+            self.failures.with_label_values(&[failure.class.as_str(), failure.reason.as_str()]).inc();
         }
     }
 }

@@ -12,9 +12,8 @@ pub(super) const SECONDS_FINE: &[f64] = &[
 ];
 
 /// Bounds for answers of the API, 1 ms to half a minute.
-pub(super) const SECONDS_COARSE: &[f64] = &[
-    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
-];
+pub(super) const SECONDS_COARSE: &[f64] =
+    &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
 /// Bounds for rows of one transaction.
 pub(super) const ROWS: &[f64] = &[1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1_000.0, 2_000.0];
@@ -69,10 +68,7 @@ impl Kind for Histogram {
     type Shape = &'static [f64];
 
     fn register(registry: &Registry, opts: Opts, bounds: Self::Shape) -> prometheus::Result<Self> {
-        registered(
-            registry,
-            Self::with_opts(HistogramOpts::from(opts).buckets(bounds.to_vec()))?,
-        )
+        registered(registry, Self::with_opts(HistogramOpts::from(opts).buckets(bounds.to_vec()))?)
     }
 }
 
@@ -80,10 +76,7 @@ impl Kind for HistogramVec {
     type Shape = (&'static [&'static str], &'static [f64]);
 
     fn register(registry: &Registry, opts: Opts, (labels, bounds): Self::Shape) -> prometheus::Result<Self> {
-        registered(
-            registry,
-            Self::new(HistogramOpts::from(opts).buckets(bounds.to_vec()), labels)?,
-        )
+        registered(registry, Self::new(HistogramOpts::from(opts).buckets(bounds.to_vec()), labels)?)
     }
 }
 

@@ -76,13 +76,8 @@ mod tests {
     #[test]
     fn names_follow_the_rule() {
         let metrics = Metrics::new().expect("names are unique");
-        metrics
-            .api
-            .count("/api/v1/whatsapp", "GET", 200, std::time::Duration::from_millis(3));
-        for line in text_of(&metrics)
-            .lines()
-            .filter(|line| line.starts_with("# TYPE dispatcher_"))
-        {
+        metrics.api.count("/api/v1/whatsapp", "GET", 200, std::time::Duration::from_millis(3));
+        for line in text_of(&metrics).lines().filter(|line| line.starts_with("# TYPE dispatcher_")) {
             let words: Vec<&str> = line.split(' ').collect();
             let (name, kind) = (words[2], words[3]);
             assert_eq!(kind == "counter", name.ends_with("_total"), "{name} is a {kind}");
@@ -97,9 +92,7 @@ mod tests {
     #[test]
     fn outcomes_are_counted_by_word_and_failures_by_reason() {
         let metrics = Metrics::new().expect("names are unique");
-        metrics.dispatch.count_outcome(&Outcome::Accepted {
-            provider_message_id: "wamid.1".into(),
-        });
+        metrics.dispatch.count_outcome(&Outcome::Accepted { provider_message_id: "wamid.1".into() });
         metrics.dispatch.count_outcome(&Outcome::Deferred(Failure {
             class: FailureClass::LimitExceeded,
             reason: Reason::PairRateLimit,
@@ -108,14 +101,8 @@ mod tests {
             provider_code: None,
         }));
         let text = text_of(&metrics);
-        assert!(
-            text.contains("dispatcher_dispatch_attempts_total{outcome=\"accepted\"} 1"),
-            "{text}"
-        );
-        assert!(
-            text.contains("dispatcher_dispatch_attempts_total{outcome=\"unknown\"} 0"),
-            "{text}"
-        );
+        assert!(text.contains("dispatcher_dispatch_attempts_total{outcome=\"accepted\"} 1"), "{text}");
+        assert!(text.contains("dispatcher_dispatch_attempts_total{outcome=\"unknown\"} 0"), "{text}");
         let failure = "dispatcher_dispatch_failures_total{class=\"LIMIT_EXCEEDED\",reason=\"PAIR_RATE_LIMIT\"} 1";
         assert!(text.contains(failure), "{text}");
     }

@@ -52,13 +52,7 @@ async fn registration_logs_in_at_once() {
 async fn log_in_answers_as_registration_does() {
     let front = Front::start().await;
     front.register("ana@example.com").await;
-    let answer = front
-        .post(
-            "/api/auth/login",
-            "",
-            json!({"email": " ANA@example.com", "password": PASSWORD}),
-        )
-        .await;
+    let answer = front.post("/api/auth/login", "", json!({"email": " ANA@example.com", "password": PASSWORD})).await;
     insta::assert_snapshot!(answer.golden(), @r#"
     200
     {
@@ -87,18 +81,13 @@ async fn wrong_password_and_unknown_address_look_alike() {
     let front = Front::start().await;
     front.register("ana@example.com").await;
     let try_in = async |email: &str, password: &str| {
-        front
-            .post("/api/auth/login", "", json!({"email": email, "password": password}))
-            .await
+        front.post("/api/auth/login", "", json!({"email": email, "password": password})).await
     };
     let wrong = try_in("ana@example.com", "correct horse batterz").await;
     insta::assert_snapshot!(wrong.refusal(), @"401 UNAUTHORIZED: The credentials are missing, wrong or expired.");
-    for (email, password) in [
-        ("bob@example.com", PASSWORD),
-        ("", ""),
-        ("ana@example.com", ""),
-        ("ana@example.com", &"x".repeat(10_000)),
-    ] {
+    for (email, password) in
+        [("bob@example.com", PASSWORD), ("", ""), ("ana@example.com", ""), ("ana@example.com", &"x".repeat(10_000))]
+    {
         assert_eq!(try_in(email, password).await.body, wrong.body, "{email}");
     }
 }
@@ -107,19 +96,10 @@ async fn wrong_password_and_unknown_address_look_alike() {
 async fn refresh_tokens_rotate_and_reuse_ends_the_family() {
     let front = Front::start().await;
     front.register("ana@example.com").await;
-    let first = front
-        .post(
-            "/api/auth/login",
-            "",
-            json!({"email": "ana@example.com", "password": PASSWORD}),
-        )
-        .await
-        .data();
-    let refresh = async |token: &serde_json::Value| {
-        front
-            .post("/api/auth/refresh", "", json!({"refreshToken": token}))
-            .await
-    };
+    let first =
+        front.post("/api/auth/login", "", json!({"email": "ana@example.com", "password": PASSWORD})).await.data();
+    let refresh =
+        async |token: &serde_json::Value| front.post("/api/auth/refresh", "", json!({"refreshToken": token})).await;
     let second = refresh(&first["refreshToken"]).await;
     insta::assert_snapshot!(second.golden(), @r#"
     200

@@ -24,46 +24,18 @@ const WITH_BODY: [(&str, &str); 8] = [
 /// The bodies, and what each is answered.
 fn table() -> Vec<(&'static str, String, &'static str)> {
     vec![
-        (
-            "nothing",
-            String::new(),
-            "400 VALIDATION_ERROR: The body is not valid JSON (line 1, column 0).",
-        ),
-        (
-            "half",
-            "{\"name\":".to_owned(),
-            "400 VALIDATION_ERROR: The body is not valid JSON (line 1, column 8).",
-        ),
-        (
-            "words",
-            "name=Ana".to_owned(),
-            "400 VALIDATION_ERROR: The body is not valid JSON (line 1, column 2).",
-        ),
+        ("nothing", String::new(), "400 VALIDATION_ERROR: The body is not valid JSON (line 1, column 0)."),
+        ("half", "{\"name\":".to_owned(), "400 VALIDATION_ERROR: The body is not valid JSON (line 1, column 8)."),
+        ("words", "name=Ana".to_owned(), "400 VALIDATION_ERROR: The body is not valid JSON (line 1, column 2)."),
         (
             "raw null byte",
             "{\"name\":\"\u{0}\"}".to_owned(),
             "400 VALIDATION_ERROR: The body is not valid JSON (line 1, column 9).",
         ),
-        (
-            "a list",
-            "[]".to_owned(),
-            "400 VALIDATION_ERROR: The body must be a JSON object.",
-        ),
-        (
-            "a text",
-            "\"x\"".to_owned(),
-            "400 VALIDATION_ERROR: The body must be a JSON object.",
-        ),
-        (
-            "null",
-            "null".to_owned(),
-            "400 VALIDATION_ERROR: The body must be a JSON object.",
-        ),
-        (
-            "deep",
-            "[".repeat(10_000),
-            "400 VALIDATION_ERROR: The body must be a JSON object.",
-        ),
+        ("a list", "[]".to_owned(), "400 VALIDATION_ERROR: The body must be a JSON object."),
+        ("a text", "\"x\"".to_owned(), "400 VALIDATION_ERROR: The body must be a JSON object."),
+        ("null", "null".to_owned(), "400 VALIDATION_ERROR: The body must be a JSON object."),
+        ("deep", "[".repeat(10_000), "400 VALIDATION_ERROR: The body must be a JSON object."),
     ]
 }
 
@@ -76,22 +48,12 @@ async fn every_operation_refuses_what_is_no_body() {
     for (method, path) in WITH_BODY {
         let path = path.replace("{s}", &session_id).replace("{c}", &campaign_id);
         for (what, body, refusal) in table() {
-            assert_eq!(
-                front.send(method, &path, &token, &body).await.refusal(),
-                refusal,
-                "{method} {path} {what}"
-            );
+            assert_eq!(front.send(method, &path, &token, &body).await.refusal(), refusal, "{method} {path} {what}");
         }
         let answer = front.send(method, &path, &token, r#"{"nobodyKnowsThis":1}"#).await;
         assert_eq!(answer.status, 400, "{path}");
-        assert_eq!(
-            answer.json()["errors"]["nobodyKnowsThis"],
-            "is not a known field",
-            "{path}"
-        );
-        let invalid = front
-            .call(json_request(method, &path, &token, b"{\"name\":\"\xff\"}".to_vec()))
-            .await;
+        assert_eq!(answer.json()["errors"]["nobodyKnowsThis"], "is not a known field", "{path}");
+        let invalid = front.call(json_request(method, &path, &token, b"{\"name\":\"\xff\"}".to_vec())).await;
         assert_eq!(invalid.status, 400, "{path}");
         let form = request(method, &path, &token).header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
         let form = front.call(form.body(Body::from("name=Ana")).unwrap()).await;
@@ -114,11 +76,7 @@ async fn bodies_over_the_bound_are_refused() {
         assert_eq!(fits.len(), SMALL_BODY_BYTES_MAX);
         assert_eq!(front.send(method, &path, &token, &fits).await.status, 400, "{path}");
         let answer = front.send(method, &path, &token, &(fits + " ")).await;
-        assert_eq!(
-            answer.refusal(),
-            "413 PAYLOAD_TOO_LARGE: The body is larger than this operation takes.",
-            "{path}"
-        );
+        assert_eq!(answer.refusal(), "413 PAYLOAD_TOO_LARGE: The body is larger than this operation takes.", "{path}");
     }
 }
 
@@ -127,9 +85,7 @@ async fn bodies_over_the_bound_are_refused() {
 async fn the_type_may_be_left_out() {
     let front = Front::start().await;
     let token = front.register("ana@example.com").await;
-    let request = request("POST", "/api/whatsapp", &token)
-        .body(Body::from(r#"{"name":"Shop"}"#))
-        .unwrap();
+    let request = request("POST", "/api/whatsapp", &token).body(Body::from(r#"{"name":"Shop"}"#)).unwrap();
     assert_eq!(front.call(request).await.status, 201);
 }
 
@@ -137,22 +93,16 @@ async fn the_type_may_be_left_out() {
 async fn odd_paths_and_queries_are_refused() {
     let front = Front::start().await;
     let token = front.register("ana@example.com").await;
-    for path in [
-        "/api/v1/whatsapp/%00",
-        "/api/v1/whatsapp/%ff",
-        "/api/v1/messages/1;DROP%20TABLE",
-        "/api/v1/campaigns/..",
-    ] {
+    for path in
+        ["/api/v1/whatsapp/%00", "/api/v1/whatsapp/%ff", "/api/v1/messages/1;DROP%20TABLE", "/api/v1/campaigns/.."]
+    {
         assert_eq!(front.get(path, &token).await.status, 400, "{path}");
     }
     for query in ["page=1&page=2", "page=%ff", "limit=1e3", "limit= 5", "status=%00"] {
         let path = format!("/api/v1/campaigns?{}", query.replace(' ', "%20"));
         assert_eq!(front.get(&path, &token).await.status, 400, "{query}");
     }
-    assert_eq!(
-        front.get("/api/v1/campaigns?nobodyKnowsThis=1", &token).await.status,
-        200
-    );
+    assert_eq!(front.get("/api/v1/campaigns?nobodyKnowsThis=1", &token).await.status, 200);
 }
 
 fn json_request(method: &str, path: &str, token: &str, body: Vec<u8>) -> axum::http::Request<Body> {
@@ -163,30 +113,18 @@ fn json_request(method: &str, path: &str, token: &str, body: Vec<u8>) -> axum::h
 /// Large bodies that stand still take all their places, and small ones pass by them.
 #[tokio::test]
 async fn small_bodies_do_not_wait_for_large_ones() {
-    let settings = ApiSettings {
-        timeout: Duration::from_secs(2),
-        ..ApiSettings::default()
-    };
+    let settings = ApiSettings { timeout: Duration::from_secs(2), ..ApiSettings::default() };
     let front = Front::start_with(settings).await;
     let token = front.register("ana@example.com").await;
     let large = || {
-        let begin = futures::stream::iter([Ok::<_, std::io::Error>(Bytes::from(vec![
-            b' ';
-            SMALL_BODY_BYTES_MAX + 1
-        ]))]);
+        let begin = futures::stream::iter([Ok::<_, std::io::Error>(Bytes::from(vec![b' '; SMALL_BODY_BYTES_MAX + 1]))]);
         let body = Body::from_stream(futures::StreamExt::chain(begin, futures::stream::pending()));
         front.call(request("POST", "/api/v1/campaigns", &token).body(body).unwrap())
     };
     let standing = futures::future::join_all((0..=LARGE_BODIES_MAX).map(|_| large()));
     let passing = async {
         for at in 0..5 {
-            let made = front
-                .post(
-                    "/api/whatsapp",
-                    &token,
-                    serde_json::json!({"name": format!("Shop {at}")}),
-                )
-                .await;
+            let made = front.post("/api/whatsapp", &token, serde_json::json!({"name": format!("Shop {at}")})).await;
             assert_eq!(made.status, 201);
         }
         "passed"

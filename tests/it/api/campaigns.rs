@@ -64,21 +64,14 @@ async fn campaigns_are_made_and_shown() {
     let path = format!("/api/campaigns/{}", made.data()["id"].as_str().unwrap());
     assert_eq!(front.get(&path, &token).await.data(), made.data());
     let recipients = front.get(&format!("{path}/recipients"), &token).await.json();
-    let shown = recipients["data"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|row| json!([row["phone"], row["variables"]]));
+    let shown = recipients["data"].as_array().unwrap().iter().map(|row| json!([row["phone"], row["variables"]]));
     assert_eq!(shown.collect::<Vec<_>>(), [json!(["919876543210", {"name": "Ana"}])]);
     assert_eq!(recipients["pagination"]["total"], 1);
     let listed = front.get("/api/campaigns", &token).await.json();
     let mut expected = made.data();
     expected.as_object_mut().unwrap().remove("sessionIds");
     assert_eq!(listed["data"], json!([expected]));
-    assert_eq!(
-        listed["pagination"],
-        json!({"page": 1, "limit": 20, "total": 1, "totalPages": 1})
-    );
+    assert_eq!(listed["pagination"], json!({"page": 1, "limit": 20, "total": 1, "totalPages": 1}));
 }
 
 #[tokio::test]
@@ -122,10 +115,7 @@ async fn campaigns_are_refused_with_every_problem() {
     400 VALIDATION_ERROR: Some fields are not valid.
     sessionIds[0]: There is no such session
     ");
-    assert_eq!(
-        front.get("/api/v1/campaigns", &token).await.json()["pagination"]["total"],
-        0
-    );
+    assert_eq!(front.get("/api/v1/campaigns", &token).await.json()["pagination"]["total"], 0);
 }
 
 #[tokio::test]
@@ -144,16 +134,9 @@ async fn lists_are_narrowed_by_status() {
         .await;
     front.act(&format!("/api/campaigns/{running}/start"), &token).await;
     let total = async |status: &str| {
-        front
-            .get(&format!("/api/campaigns?status={status}"), &token)
-            .await
-            .json()["pagination"]["total"]
-            .clone()
+        front.get(&format!("/api/campaigns?status={status}"), &token).await.json()["pagination"]["total"].clone()
     };
-    assert_eq!(
-        (total("running").await, total("draft").await, total("failed").await),
-        (json!(1), json!(1), json!(0))
-    );
+    assert_eq!((total("running").await, total("draft").await, total("failed").await), (json!(1), json!(1), json!(0)));
     insta::assert_snapshot!(front.get("/api/campaigns?status=done", &token).await.refusal(), @r"
     400 VALIDATION_ERROR: Some fields are not valid.
     status: is not a status of campaigns
@@ -185,17 +168,10 @@ async fn actions_follow_the_life_cycle_and_are_idempotent() {
         "start",
         "resume",
     ] {
-        let body = if action == "recipients" {
-            recipients.as_str()
-        } else {
-            ""
-        };
+        let body = if action == "recipients" { recipients.as_str() } else { "" };
         let answer = front.send("POST", &format!("{path}/{action}"), &token, body).await;
         let said = answer.json()["message"].as_str().unwrap_or_default().to_owned();
-        let state = front.get(&path, &token).await.data()["status"]
-            .as_str()
-            .unwrap()
-            .to_owned();
+        let state = front.get(&path, &token).await.data()["status"].as_str().unwrap().to_owned();
         life += format!("{action:10} {} {state:9} {said}", answer.status.as_u16()).trim_end();
         life += "\n";
     }
@@ -224,9 +200,7 @@ async fn stats_add_up() {
     let session_id = front.session(&token).await;
     let path = format!("/api/v1/campaigns/{}", front.draft(&token, &session_id).await);
     let recipients: Vec<_> = (0..10).map(|at| json!({"phone": format!("91987654321{at}")})).collect();
-    front
-        .post(&format!("{path}/recipients"), &token, json!({"recipients": recipients}))
-        .await;
+    front.post(&format!("{path}/recipients"), &token, json!({"recipients": recipients})).await;
     front.act(&format!("{path}/start"), &token).await;
     let answer = front.get(&format!("{path}/stats"), &token).await;
     insta::assert_snapshot!(answer.golden(), @r#"
@@ -257,17 +231,7 @@ async fn stats_add_up() {
     }
     "#);
     let stats = answer.data();
-    let states = [
-        "queued",
-        "sending",
-        "sent",
-        "delivered",
-        "read",
-        "failed",
-        "skipped",
-        "cancelled",
-        "unknown",
-    ];
+    let states = ["queued", "sending", "sent", "delivered", "read", "failed", "skipped", "cancelled", "unknown"];
     let sum: i64 = states.iter().map(|state| stats[*state].as_i64().unwrap()).sum();
     assert_eq!(sum, stats["total"].as_i64().unwrap());
 }

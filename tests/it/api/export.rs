@@ -24,9 +24,7 @@ async fn hand_over(n: usize) -> Handed {
     let session_id = front.session(&token).await;
     let path = format!("/api/v1/campaigns/{}", front.draft(&token, &session_id).await);
     let recipients: Vec<_> = (0..n).map(|at| json!({"phone": format!("9198{at:08}")})).collect();
-    front
-        .post(&format!("{path}/recipients"), &token, json!({"recipients": recipients}))
-        .await;
+    front.post(&format!("{path}/recipients"), &token, json!({"recipients": recipients})).await;
     front.sql(HAND_OVER).await;
     Handed { front, token, path }
 }
@@ -49,22 +47,11 @@ async fn every_message_has_a_line() {
     let answer = front.get(&format!("{path}/export"), &token).await;
     assert_eq!(answer.header("content-type"), "text/csv; charset=utf-8");
     let id = path.rsplit('/').next().unwrap();
-    assert_eq!(
-        answer.header("content-disposition"),
-        format!("attachment; filename=\"campaign-{id}.csv\"")
-    );
+    assert_eq!(answer.header("content-disposition"), format!("attachment; filename=\"campaign-{id}.csv\""));
     let text = answer.text();
     let without_ids: Vec<String> = text
         .lines()
-        .map(|line| {
-            line.split(',').map(|cell| {
-                if uuid::Uuid::parse_str(cell).is_ok() {
-                    "[id]"
-                } else {
-                    cell
-                }
-            })
-        })
+        .map(|line| line.split(',').map(|cell| if uuid::Uuid::parse_str(cell).is_ok() { "[id]" } else { cell }))
         .map(|cells| cells.collect::<Vec<_>>().join(","))
         .collect();
     insta::assert_snapshot!(without_ids.join("\n"), @r#"
@@ -81,11 +68,7 @@ async fn every_message_has_a_line() {
 async fn long_exports_come_in_steps() {
     let Handed { front, token, path } = hand_over(2_345).await;
     let text = front.get(&format!("{path}/export"), &token).await.text();
-    let phones: Vec<&str> = text
-        .lines()
-        .skip(1)
-        .map(|line| line.split(',').nth(1).unwrap())
-        .collect();
+    let phones: Vec<&str> = text.lines().skip(1).map(|line| line.split(',').nth(1).unwrap()).collect();
     assert_eq!(phones.len(), 2_345);
     assert!(phones.is_sorted(), "in the order of the recipients, each once");
 }
@@ -93,15 +76,7 @@ async fn long_exports_come_in_steps() {
 #[tokio::test]
 async fn drafts_export_a_header() {
     let Handed { front, token, path } = hand_over(0).await;
-    assert_eq!(
-        front
-            .get(&format!("{path}/export"), &token)
-            .await
-            .text()
-            .lines()
-            .count(),
-        1
-    );
+    assert_eq!(front.get(&format!("{path}/export"), &token).await.text().lines().count(), 1);
 }
 
 #[tokio::test]

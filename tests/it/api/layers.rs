@@ -23,11 +23,7 @@ async fn plain_request_ids_are_taken_over() {
     let front = Front::start().await;
     let check = async |id: &str| {
         let request = request("GET", "/api/health", "").header("x-request-id", id);
-        front
-            .call(request.body(Body::empty()).unwrap())
-            .await
-            .header("x-request-id")
-            .to_owned()
+        front.call(request.body(Body::empty()).unwrap()).await.header("x-request-id").to_owned()
     };
     assert_eq!(check("order-17.a_B").await, "order-17.a_B");
     for refused in ["", "a b", "a\"b", &"x".repeat(65)] {
@@ -38,20 +34,8 @@ async fn plain_request_ids_are_taken_over() {
 #[tokio::test]
 async fn unknown_paths_and_methods_answer_in_our_form() {
     let front = Front::start().await;
-    for path in [
-        "/",
-        "/api",
-        "/api/v1",
-        "/api/v1/nothing",
-        "/api/whatsapp/x/y/z",
-        "/metrics",
-        "/api/v1/whatsapp/",
-    ] {
-        assert_eq!(
-            front.get(path, "").await.refusal(),
-            "404 NOT_FOUND: There is nothing at this path.",
-            "{path}"
-        );
+    for path in ["/", "/api", "/api/v1", "/api/v1/nothing", "/api/whatsapp/x/y/z", "/metrics", "/api/v1/whatsapp/"] {
+        assert_eq!(front.get(path, "").await.refusal(), "404 NOT_FOUND: There is nothing at this path.", "{path}");
     }
     for (method, path) in [
         ("DELETE", "/api/v1/whatsapp"),
@@ -60,11 +44,7 @@ async fn unknown_paths_and_methods_answer_in_our_form() {
         ("TRACE", "/api/v1/campaigns"),
     ] {
         let answer = front.call(request(method, path, "").body(Body::empty()).unwrap()).await;
-        assert_eq!(
-            answer.refusal(),
-            "405 METHOD_NOT_ALLOWED: This path does not take this method.",
-            "{method} {path}"
-        );
+        assert_eq!(answer.refusal(), "405 METHOD_NOT_ALLOWED: This path does not take this method.", "{method} {path}");
         assert_ne!(answer.header("allow"), "-", "{method} {path}");
     }
 }
@@ -73,16 +53,11 @@ async fn unknown_paths_and_methods_answer_in_our_form() {
 async fn browsers_are_told_what_they_may() {
     let front = Front::start().await;
     let answer = front.get("/api/v1/whatsapp", "").await;
-    let shown: Vec<String> = [
-        "x-content-type-options",
-        "x-frame-options",
-        "referrer-policy",
-        "cache-control",
-        "content-security-policy",
-    ]
-    .into_iter()
-    .map(|name| format!("{name}: {}", answer.header(name)))
-    .collect();
+    let shown: Vec<String> =
+        ["x-content-type-options", "x-frame-options", "referrer-policy", "cache-control", "content-security-policy"]
+            .into_iter()
+            .map(|name| format!("{name}: {}", answer.header(name)))
+            .collect();
     insta::assert_snapshot!(shown.join("\n"), @r"
     x-content-type-options: nosniff
     x-frame-options: DENY
@@ -104,31 +79,17 @@ async fn only_named_origins_may_call() {
         front.call(request.body(Body::empty()).unwrap()).await
     };
     let known = preflight("https://desk.example").await;
-    assert_eq!(
-        (known.status.as_u16(), known.header("access-control-allow-origin")),
-        (200, "https://desk.example")
-    );
+    assert_eq!((known.status.as_u16(), known.header("access-control-allow-origin")), (200, "https://desk.example"));
     assert!(known.header("access-control-allow-methods").contains("PATCH"));
-    assert_eq!(
-        preflight("https://evil.example")
-            .await
-            .header("access-control-allow-origin"),
-        "-"
-    );
+    assert_eq!(preflight("https://evil.example").await.header("access-control-allow-origin"), "-");
     let refused = request("GET", "/api/v1/campaigns", "").header("origin", "https://desk.example");
     let refused = front.call(refused.body(Body::empty()).unwrap()).await;
-    assert_eq!(
-        (refused.status.as_u16(), refused.header("access-control-allow-origin")),
-        (401, "https://desk.example")
-    );
+    assert_eq!((refused.status.as_u16(), refused.header("access-control-allow-origin")), (401, "https://desk.example"));
 }
 
 #[tokio::test]
 async fn handlers_that_hang_or_panic_are_answered() {
-    let settings = ApiSettings {
-        timeout: Duration::from_millis(20),
-        ..ApiSettings::default()
-    };
+    let settings = ApiSettings { timeout: Duration::from_millis(20), ..ApiSettings::default() };
     let front = Front::start_with(settings).await;
     *front.readiness.0.lock().unwrap() = Mood::Hangs;
     let answer = front.get("/api/ready", "").await;
@@ -136,20 +97,14 @@ async fn handlers_that_hang_or_panic_are_answered() {
     assert_ne!(answer.header("retry-after"), "-");
     *front.readiness.0.lock().unwrap() = Mood::Panics;
     let answer = front.get("/api/ready", "").await;
-    assert_eq!(
-        answer.refusal(),
-        "500 INTERNAL_ERROR: Something went wrong on our side."
-    );
+    assert_eq!(answer.refusal(), "500 INTERNAL_ERROR: Something went wrong on our side.");
     assert_ne!(answer.header("x-request-id"), "-");
     assert_eq!(answer.header("x-frame-options"), "DENY");
 }
 
 #[tokio::test]
 async fn bodies_that_stand_still_end() {
-    let settings = ApiSettings {
-        timeout: Duration::from_millis(20),
-        ..ApiSettings::default()
-    };
+    let settings = ApiSettings { timeout: Duration::from_millis(20), ..ApiSettings::default() };
     let front = Front::start_with(settings).await;
     for path in ["/api/auth/login", "/api/provider/cloud/webhook"] {
         let body = Body::from_stream(futures::stream::pending::<Result<Bytes, std::io::Error>>());
@@ -165,10 +120,7 @@ async fn a_lost_database_is_said_to_be_passing() {
     let token = front.register("ana@example.com").await;
     front.store.close().await;
     let answer = front.get("/api/v1/whatsapp", &token).await;
-    assert_eq!(
-        answer.refusal(),
-        "503 SERVICE_UNAVAILABLE: The service is not available now."
-    );
+    assert_eq!(answer.refusal(), "503 SERVICE_UNAVAILABLE: The service is not available now.");
     assert_eq!(answer.header("retry-after"), "5");
 }
 
@@ -180,10 +132,7 @@ async fn requests_are_counted_by_route() {
     front.get("/api/health", "").await;
     front.get("/no/such/path", "").await;
     let text = String::from_utf8(front.metrics.encode().unwrap()).unwrap();
-    let counts: Vec<_> = text
-        .lines()
-        .filter(|line| line.starts_with("dispatcher_api_requests_total{"))
-        .collect();
+    let counts: Vec<_> = text.lines().filter(|line| line.starts_with("dispatcher_api_requests_total{")).collect();
     insta::assert_snapshot!(counts.join("\n"), @r#"
     dispatcher_api_requests_total{method="GET",route="/api/health",status="2xx"} 1
     dispatcher_api_requests_total{method="GET",route="/api/v1/whatsapp/{id}",status="4xx"} 1
@@ -209,21 +158,11 @@ async fn those_who_guess_are_held_back() {
     let wait: u64 = answer.header("retry-after").parse().unwrap();
     assert!((1..=LOGIN_INTERVAL.as_secs()).contains(&wait));
     assert_eq!(
-        (
-            answer.header("x-ratelimit-remaining"),
-            answer.header("x-ratelimit-reset")
-        ),
+        (answer.header("x-ratelimit-remaining"), answer.header("x-ratelimit-reset")),
         ("0", answer.header("retry-after"))
     );
     assert_eq!(
-        front
-            .post(
-                "/api/auth/login",
-                "",
-                serde_json::json!({"email": "b@example.com", "password": "x"})
-            )
-            .await
-            .status,
+        front.post("/api/auth/login", "", serde_json::json!({"email": "b@example.com", "password": "x"})).await.status,
         401
     );
 }

@@ -16,13 +16,10 @@ const PATH: &str = "/api/v1/provider/cloud/webhook";
 fn signature(body: &[u8], secret: &str) -> String {
     let mut mac = Hmac::<sha2::Sha256>::new_from_slice(secret.as_bytes()).unwrap();
     mac.update(body);
-    mac.finalize()
-        .into_bytes()
-        .iter()
-        .fold("sha256=".to_owned(), |mut text, byte| {
-            write!(text, "{byte:02x}").unwrap();
-            text
-        })
+    mac.finalize().into_bytes().iter().fold("sha256=".to_owned(), |mut text, byte| {
+        write!(text, "{byte:02x}").unwrap();
+        text
+    })
 }
 
 fn callback(delivery_id: &str) -> String {
@@ -72,10 +69,7 @@ async fn signed_receipts_are_taken() {
     }
     "#);
     let taken = front.sink.taken.lock().unwrap();
-    assert_eq!(
-        (taken.len(), taken[0].delivery_id.0, taken[0].at_ms),
-        (1, id, 1_769_846_400_000)
-    );
+    assert_eq!((taken.len(), taken[0].delivery_id.0, taken[0].at_ms), (1, id, 1_769_846_400_000));
 }
 
 #[tokio::test]
@@ -94,9 +88,7 @@ async fn unsigned_and_wrongly_signed_receipts_are_refused() {
     ] {
         assert_eq!(post(&front, body, signature).await.status, 401, "{signature}");
     }
-    let missing = front
-        .call(request("POST", PATH, "").body(Body::from(body)).unwrap())
-        .await;
+    let missing = front.call(request("POST", PATH, "").body(Body::from(body)).unwrap()).await;
     assert_eq!(missing.status, 401);
     assert!(front.sink.taken.lock().unwrap().is_empty());
 }
@@ -123,24 +115,12 @@ async fn the_provider_sends_again_what_is_not_durable() {
 async fn signed_nonsense_is_refused_and_size_is_bounded() {
     let front = Front::start().await;
     for body in ["", "{", "\"x\"", "{\"entry\":5}"] {
-        assert_eq!(
-            post(&front, body, &signature(body.as_bytes(), APP_SECRET)).await.status,
-            400,
-            "{body}"
-        );
+        assert_eq!(post(&front, body, &signature(body.as_bytes(), APP_SECRET)).await.status, 400, "{body}");
     }
     let largest = format!("{{\"entry\":[]{}}}", " ".repeat(CALLBACK_BYTES_MAX - 12));
     assert_eq!(largest.len(), CALLBACK_BYTES_MAX);
-    assert_eq!(
-        post(&front, &largest, &signature(largest.as_bytes(), APP_SECRET))
-            .await
-            .status,
-        200
-    );
+    assert_eq!(post(&front, &largest, &signature(largest.as_bytes(), APP_SECRET)).await.status, 200);
     let larger = largest + " ";
     let answer = post(&front, &larger, &signature(larger.as_bytes(), APP_SECRET)).await;
-    assert_eq!(
-        answer.refusal(),
-        "413 PAYLOAD_TOO_LARGE: The body is larger than this operation takes."
-    );
+    assert_eq!(answer.refusal(), "413 PAYLOAD_TOO_LARGE: The body is larger than this operation takes.");
 }

@@ -26,10 +26,7 @@ impl Draft {
         let front = Front::start_with(settings).await;
         let token = front.register("ana@example.com").await;
         let session_id = front.session(&token).await;
-        let path = format!(
-            "/api/v1/campaigns/{}/recipients",
-            front.draft(&token, &session_id).await
-        );
+        let path = format!("/api/v1/campaigns/{}/recipients", front.draft(&token, &session_id).await);
         Self { front, token, path }
     }
 
@@ -49,30 +46,22 @@ impl Draft {
                 "--XX\r\nContent-Disposition: form-data; name=\"{name}\"; filename=\"a.csv\"\r\n\r\n{content}\r\n"
             );
         }
-        self.upload("multipart/form-data; boundary=XX", body + "--XX--\r\n")
-            .await
+        self.upload("multipart/form-data; boundary=XX", body + "--XX--\r\n").await
     }
 
     /// Shows what was kept: phone and variables of each recipient.
     async fn kept(&self) -> String {
-        let rows = self
-            .front
-            .get(&format!("{}?limit=100", self.path), &self.token)
-            .await
-            .data();
+        let rows = self.front.get(&format!("{}?limit=100", self.path), &self.token).await.data();
         let rows = rows.as_array().unwrap().iter();
-        rows.map(|row| format!("{} {}\n", row["phone"].as_str().unwrap(), row["variables"]))
-            .collect()
+        rows.map(|row| format!("{} {}\n", row["phone"].as_str().unwrap(), row["variables"])).collect()
     }
 }
 
 /// Shows the counts and the bad lines of a report.
 fn report(answer: &Answer) -> String {
     let data = answer.data();
-    let mut text = format!(
-        "accepted {} duplicates {} rejected {}\n",
-        data["accepted"], data["duplicates"], data["rejected"]
-    );
+    let mut text =
+        format!("accepted {} duplicates {} rejected {}\n", data["accepted"], data["duplicates"], data["rejected"]);
     for line in data["badLines"].as_array().unwrap() {
         text += &format!("{}: {}\n", line["line"], line["problem"].as_str().unwrap());
     }
@@ -123,13 +112,7 @@ async fn json_is_kept_whole_or_not_at_all() {
             "{}",
             answer.text()
         );
-        assert!(
-            answer.json()["errors"]
-                .as_object()
-                .unwrap()
-                .keys()
-                .all(|field| field.starts_with("recipients"))
-        );
+        assert!(answer.json()["errors"].as_object().unwrap().keys().all(|field| field.starts_with("recipients")));
     }
     assert_eq!(draft.kept().await.lines().count(), 2);
 }
@@ -137,42 +120,20 @@ async fn json_is_kept_whole_or_not_at_all() {
 #[tokio::test]
 async fn files_of_spreadsheets_are_read() {
     for (what, file) in [
-        (
-            "plain",
-            "phone,name\n919876543210,Ana\n919876543211,\"Rao, \"\"Bob\"\"\"\n",
-        ),
-        (
-            "byte order mark and CRLF",
-            "\u{feff}phone,name\r\n919876543210,Ana\r\n919876543211,\"Rao, \"\"Bob\"\"\"\r\n",
-        ),
-        (
-            "semicolons",
-            "phone;name\n919876543210;Ana\n919876543211;\"Rao, \"\"Bob\"\"\"\n",
-        ),
+        ("plain", "phone,name\n919876543210,Ana\n919876543211,\"Rao, \"\"Bob\"\"\"\n"),
+        ("byte order mark and CRLF", "\u{feff}phone,name\r\n919876543210,Ana\r\n919876543211,\"Rao, \"\"Bob\"\"\"\r\n"),
+        ("semicolons", "phone;name\n919876543210;Ana\n919876543211;\"Rao, \"\"Bob\"\"\"\n"),
         (
             "quotes everywhere",
             "\"phone\",\"name\"\n\"+91 98765-43210\",\"Ana\"\n\"919876543211\",\"Rao, \"\"Bob\"\"\"\n",
         ),
-        (
-            "no last line break",
-            "phone,name\n919876543210,Ana\n919876543211,\"Rao, \"\"Bob\"\"\"",
-        ),
-        (
-            "other order",
-            "name,phone\nAna,919876543210\n\"Rao, \"\"Bob\"\"\",919876543211\n",
-        ),
+        ("no last line break", "phone,name\n919876543210,Ana\n919876543211,\"Rao, \"\"Bob\"\"\""),
+        ("other order", "name,phone\nAna,919876543210\n\"Rao, \"\"Bob\"\"\",919876543211\n"),
     ] {
         let draft = Draft::start().await;
-        assert_eq!(
-            report(&draft.csv(file).await),
-            "accepted 2 duplicates 0 rejected 0\n",
-            "{what}"
-        );
+        assert_eq!(report(&draft.csv(file).await), "accepted 2 duplicates 0 rejected 0\n", "{what}");
         let kept = draft.kept().await;
-        assert_eq!(
-            kept, "919876543210 {\"name\":\"Ana\"}\n919876543211 {\"name\":\"Rao, \\\"Bob\\\"\"}\n",
-            "{what}"
-        );
+        assert_eq!(kept, "919876543210 {\"name\":\"Ana\"}\n919876543211 {\"name\":\"Rao, \\\"Bob\\\"\"}\n", "{what}");
     }
 }
 
@@ -207,23 +168,16 @@ async fn at_most_a_hundred_bad_lines_are_named() {
     let data = draft.csv(file).await.data();
     assert_eq!((&data["accepted"], &data["rejected"]), (&json!(1), &json!(150)));
     let lines = data["badLines"].as_array().unwrap();
-    assert_eq!(
-        (lines.len(), &lines[0]["line"], &lines[99]["line"]),
-        (100, &json!(2), &json!(101))
-    );
+    assert_eq!((lines.len(), &lines[0]["line"], &lines[99]["line"]), (100, &json!(2), &json!(101)));
 }
 
 #[tokio::test]
 async fn files_without_numbers_are_refused() {
     let draft = Draft::start().await;
     let mut said = String::new();
-    for file in [
-        "",
-        "name,city\nAna,Pune\n",
-        "919876543210\n919876543211\n",
-        "PK\u{3}\u{4}zip",
-        "phone,name,name\n1,2,3\n",
-    ] {
+    for file in
+        ["", "name,city\nAna,Pune\n", "919876543210\n919876543211\n", "PK\u{3}\u{4}zip", "phone,name,name\n1,2,3\n"]
+    {
         said += &(draft.csv(file).await.refusal() + "\n");
     }
     said += &draft.csv(&b"\xff\xfep\0h\0o\0n\0e\0"[..]).await.refusal();
@@ -250,11 +204,7 @@ async fn forms_carry_one_file() {
     let answer = draft.form(&[("file", "phone,name\n919876543210,Ana\n")]).await;
     assert_eq!(report(&answer), "accepted 1 duplicates 0 rejected 0\n");
     let mut said = String::new();
-    for parts in [
-        &[][..],
-        &[("other", "x")],
-        &[("file", "phone\n919876543211\n"), ("file", "phone\n919876543212\n")],
-    ] {
+    for parts in [&[][..], &[("other", "x")], &[("file", "phone\n919876543211\n"), ("file", "phone\n919876543212\n")]] {
         said += &(draft.form(parts).await.refusal() + "\n");
     }
     said += &(draft.upload("multipart/form-data", "x").await.refusal() + "\n");
@@ -290,10 +240,7 @@ async fn other_forms_and_sizes_are_refused() {
 
 #[tokio::test]
 async fn files_over_the_bound_are_refused() {
-    let settings = ApiSettings {
-        upload_bytes_max: 1 << 20,
-        ..ApiSettings::default()
-    };
+    let settings = ApiSettings { upload_bytes_max: 1 << 20, ..ApiSettings::default() };
     let draft = Draft::start_with(settings).await;
     let chunk = Bytes::from(b"12,not a number\n".repeat(4_096));
     let chunks = std::iter::once(Bytes::from_static(b"phone,name\n")).chain(std::iter::repeat_n(chunk, 16));
@@ -322,18 +269,10 @@ async fn what_was_broken_off_can_be_sent_again() {
 
 #[tokio::test]
 async fn uploads_that_stand_still_end() {
-    let settings = ApiSettings {
-        upload_pause_max: Duration::from_millis(20),
-        ..ApiSettings::default()
-    };
+    let settings = ApiSettings { upload_pause_max: Duration::from_millis(20), ..ApiSettings::default() };
     let draft = Draft::start_with(settings).await;
     let begin = futures::stream::iter([Ok::<_, std::io::Error>(Bytes::from_static(b"phone\n919876543210\n"))]);
-    let answer = draft
-        .csv(Body::from_stream(futures::StreamExt::chain(
-            begin,
-            futures::stream::pending(),
-        )))
-        .await;
+    let answer = draft.csv(Body::from_stream(futures::StreamExt::chain(begin, futures::stream::pending()))).await;
     assert_eq!(answer.refusal(), "503 SERVICE_UNAVAILABLE: The request took too long.");
 }
 
@@ -341,10 +280,7 @@ async fn uploads_that_stand_still_end() {
 async fn started_campaigns_take_no_more() {
     let draft = Draft::start().await;
     draft.csv("phone\n919876543210\n").await;
-    draft
-        .front
-        .act(&draft.path.replace("/recipients", "/start"), &draft.token)
-        .await;
+    draft.front.act(&draft.path.replace("/recipients", "/start"), &draft.token).await;
     insta::assert_snapshot!(draft.csv("phone\n919876543211\n").await.refusal(), @"409 CONFLICT: The campaign is running; recipients can only be added to a draft.");
     let body = json!({"recipients": [{"phone": "919876543211"}]});
     insta::assert_snapshot!(draft.upload("application/json", body.to_string()).await.refusal(), @"409 CONFLICT: The campaign is running; recipients can only be added to a draft.");

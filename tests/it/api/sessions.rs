@@ -10,10 +10,7 @@ async fn sessions_are_made_listed_and_shown() {
     let token = front.register("ana@example.com").await;
     let none = front.get("/api/v1/whatsapp", &token).await.json();
     assert_eq!(none["data"], json!([]));
-    assert_eq!(
-        none["pagination"],
-        json!({"page": 1, "limit": 20, "total": 0, "totalPages": 0})
-    );
+    assert_eq!(none["pagination"], json!({"page": 1, "limit": 20, "total": 0, "totalPages": 0}));
     let made = front.post("/api/v1/whatsapp", &token, json!({"name": "Shop"})).await;
     insta::assert_snapshot!(made.golden(), @r#"
     201
@@ -68,23 +65,14 @@ async fn sessions_are_made_listed_and_shown() {
     "#);
     let status = front.get(&format!("{path}/status"), &token).await.data();
     let id = &made.data()["id"];
-    assert_eq!(
-        status,
-        json!({"id": id, "status": "disconnected", "connected": false, "phoneNumber": null})
-    );
+    assert_eq!(status, json!({"id": id, "status": "disconnected", "connected": false, "phoneNumber": null}));
 }
 
 #[tokio::test]
 async fn connecting_is_idempotent() {
     let front = Front::start().await;
     let token = front.register("ana@example.com").await;
-    let made = front
-        .post(
-            "/api/whatsapp",
-            &token,
-            json!({"name": "Shop", "phoneNumberId": "106540352242922"}),
-        )
-        .await;
+    let made = front.post("/api/whatsapp", &token, json!({"name": "Shop", "phoneNumberId": "106540352242922"})).await;
     let path = format!("/api/v1/whatsapp/{}", made.data()["id"].as_str().unwrap());
     let connected = front.act(&format!("{path}/connect"), &token).await;
     insta::assert_snapshot!(connected.golden(), @r#"
@@ -105,10 +93,7 @@ async fn connecting_is_idempotent() {
     }
     "#);
     assert_eq!(front.act(&format!("{path}/connect"), &token).await.body, connected.body);
-    assert_eq!(
-        front.get(&format!("{path}/status"), &token).await.data()["connected"],
-        true
-    );
+    assert_eq!(front.get(&format!("{path}/status"), &token).await.data()["connected"], true);
 }
 
 #[tokio::test]
@@ -126,9 +111,7 @@ async fn name_and_pacing_change() {
     let token = front.register("ana@example.com").await;
     let path = format!("/api/v1/whatsapp/{}", front.session(&token).await);
     let change = async |body: serde_json::Value| front.send("PATCH", &path, &token, &body.to_string()).await;
-    let changed = change(json!({"name": "Depot", "ratePerMinute": 7.5, "burst": 3}))
-        .await
-        .data();
+    let changed = change(json!({"name": "Depot", "ratePerMinute": 7.5, "burst": 3})).await.data();
     assert_eq!(
         (&changed["name"], &changed["ratePerMinute"], &changed["burst"]),
         (&json!("Depot"), &json!(7.5), &json!(3))
@@ -159,18 +142,12 @@ async fn lists_turn_their_pages() {
     let front = Front::start().await;
     let token = front.register("ana@example.com").await;
     for at in 0..5 {
-        front
-            .post("/api/whatsapp", &token, json!({"name": format!("Shop {at}")}))
-            .await;
+        front.post("/api/whatsapp", &token, json!({"name": format!("Shop {at}")})).await;
     }
     let names = async |query: &str| {
         let answer = front.get(&format!("/api/v1/whatsapp?{query}"), &token).await.json();
-        let names: Vec<_> = answer["data"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|row| row["name"].as_str().unwrap().to_owned())
-            .collect();
+        let names: Vec<_> =
+            answer["data"].as_array().unwrap().iter().map(|row| row["name"].as_str().unwrap().to_owned()).collect();
         format!("{} {}", names.join(", "), answer["pagination"])
     };
     insta::assert_snapshot!(names("limit=2").await, @r#"Shop 4, Shop 3 {"limit":2,"page":1,"total":5,"totalPages":3}"#);

@@ -31,6 +31,7 @@ pub(super) const PASSWORD: &str = "correct horse battery";
 /// A front over a store of its own, gone when dropped.
 pub(super) struct Front {
     pub(super) router: Router,
+    pub(super) state: ApiState,
     pub(super) store: Store,
     pub(super) sink: Arc<Sink>,
     pub(super) readiness: Arc<Parts>,
@@ -103,10 +104,7 @@ impl Readiness for Parts {
                 Mood::Hangs => std::future::pending().await,
                 Mood::Panics => panic!("as the test wants"),
             };
-            vec![PartReadiness {
-                part: "database",
-                problem,
-            }]
+            vec![PartReadiness { part: "database", problem }]
         })
     }
 }
@@ -140,16 +138,10 @@ impl Front {
         let (writer, reader) = notices();
         let (sink, readiness) = (Arc::<Sink>::default(), Arc::<Parts>::default());
         let metrics = Metrics::new().unwrap();
-        let tools = Tools {
-            store: store.clone(),
-            clock: Clock::system(),
-            notices: writer,
-        };
+        let tools = Tools { store: store.clone(), clock: Clock::system(), notices: writer };
         let services = Services::new(tools, service_settings(), Arc::new(AlwaysConnects));
-        let (receipts, parts) = (
-            Arc::clone(&sink) as Arc<dyn ReceiptSink>,
-            Arc::clone(&readiness) as Arc<dyn Readiness>,
-        );
+        let (receipts, parts) =
+            (Arc::clone(&sink) as Arc<dyn ReceiptSink>, Arc::clone(&readiness) as Arc<dyn Readiness>);
         let state = ApiState {
             services,
             store: store.clone(),
@@ -160,7 +152,8 @@ impl Front {
             settings,
         };
         Self {
-            router: api::router(state),
+            router: api::router(state.clone()),
+            state,
             store,
             sink,
             readiness,
@@ -175,16 +168,11 @@ impl Front {
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let body = axum::body::to_bytes(body, 64 << 20).await.unwrap();
-        Answer {
-            status: parts.status,
-            headers: parts.headers,
-            body,
-        }
+        Answer { status: parts.status, headers: parts.headers, body }
     }
 
     pub(super) async fn get(&self, path: &str, token: &str) -> Answer {
-        self.call(request("GET", path, token).body(Body::empty()).unwrap())
-            .await
+        self.call(request("GET", path, token).body(Body::empty()).unwrap()).await
     }
 
     pub(super) async fn post(&self, path: &str, token: &str, body: Value) -> Answer {
@@ -198,8 +186,7 @@ impl Front {
 
     /// Does an action, which has no body.
     pub(super) async fn act(&self, path: &str, token: &str) -> Answer {
-        self.call(request("POST", path, token).body(Body::empty()).unwrap())
-            .await
+        self.call(request("POST", path, token).body(Body::empty()).unwrap()).await
     }
 
     /// Registers a business and returns its owner's token.
@@ -213,11 +200,8 @@ impl Front {
     /// Registers a business, gives its owner another role, and returns the token with that role.
     pub(super) async fn register_as(&self, role: &str, email: &str) -> String {
         self.register(email).await;
-        self.sql(&format!("UPDATE users SET role = '{role}' WHERE email = '{email}'"))
-            .await;
-        let answer = self
-            .post("/api/v1/auth/login", "", json!({"email": email, "password": PASSWORD}))
-            .await;
+        self.sql(&format!("UPDATE users SET role = '{role}' WHERE email = '{email}'")).await;
+        let answer = self.post("/api/v1/auth/login", "", json!({"email": email, "password": PASSWORD})).await;
         answer.data()["accessToken"].as_str().unwrap().to_owned()
     }
 
@@ -241,44 +225,26 @@ impl Front {
     }
 
     pub(super) async fn sql(&self, text: &str) {
-        let Pool::Sqlite { writer, .. } = self.store.pool() else {
-            panic!("the front's store is SQLite")
-        };
+        let Pool::Sqlite { writer, .. } = self.store.pool() else { panic!("the front's store is SQLite") };
         sqlx::query(sqlx::AssertSqlSafe(text)).execute(writer).await.unwrap();
     }
 }
 
 pub(super) fn request(method: &str, path: &str, token: &str) -> axum::http::request::Builder {
     let request = Request::builder().method(method).uri(path);
-    if token.is_empty() {
-        request
-    } else {
-        request.header(header::AUTHORIZATION, format!("Bearer {token}"))
-    }
+    if token.is_empty() { request } else { request.header(header::AUTHORIZATION, format!("Bearer {token}")) }
 }
 
 fn service_settings() -> ServiceSettings {
-    let key = JwtKey {
-        kid: "k1".to_owned(),
-        secret: "a key of more than thirty-two bytes".into(),
-    };
+    let key = JwtKey { kid: "k1".to_owned(), secret: "a key of more than thirty-two bytes".into() };
     ServiceSettings {
         auth: AuthSettings {
-            jwt_keys: JwtKeys {
-                current: key,
-                previous: vec![],
-            },
+            jwt_keys: JwtKeys { current: key, previous: vec![] },
             access_token_lifetime: Duration::from_secs(7 * 86_400),
             refresh_token_lifetime: Duration::from_secs(30 * 86_400),
-            password_cost: PasswordCost {
-                memory_kib: 8,
-                passes: 1,
-            },
+            password_cost: PasswordCost { memory_kib: 8, passes: 1 },
         },
-        sessions: SessionSettings {
-            default_pacing: Pacing::new(20.0, 1).unwrap(),
-            assigns_phone_number_id: true,
-        },
+        sessions: SessionSettings { default_pacing: Pacing::new(20.0, 1).unwrap(), assigns_phone_number_id: true },
     }
 }
 
@@ -305,11 +271,7 @@ impl Answer {
     pub(super) fn golden(&self) -> String {
         let mut body = self.json();
         redact(&mut body);
-        format!(
-            "{}\n{}",
-            self.status.as_u16(),
-            serde_json::to_string_pretty(&body).unwrap()
-        )
+        format!("{}\n{}", self.status.as_u16(), serde_json::to_string_pretty(&body).unwrap())
     }
 
     /// Shows a failure: what it is on the first line, then each field's problem.

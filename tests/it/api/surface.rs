@@ -49,11 +49,7 @@ fn operations() -> Vec<Operation> {
     let mut operations = Vec::new();
     for (path, item) in paths {
         for (method, body) in item.as_object().unwrap() {
-            operations.push(Operation {
-                method: method.to_uppercase(),
-                path: path.clone(),
-                body: body.clone(),
-            });
+            operations.push(Operation { method: method.to_uppercase(), path: path.clone(), body: body.clone() });
         }
     }
     assert!(20 < operations.len());
@@ -68,15 +64,8 @@ fn document_is_the_golden_one() {
         std::fs::write(GOLDEN, &text).unwrap();
     }
     let golden = std::fs::read_to_string(GOLDEN).unwrap();
-    let differs = text
-        .lines()
-        .zip(golden.lines())
-        .position(|(ours, theirs)| ours != theirs);
-    assert!(
-        text == golden,
-        "tests/golden/openapi.json differs from line {:?} on",
-        differs.map(|at| at + 1)
-    );
+    let differs = text.lines().zip(golden.lines()).position(|(ours, theirs)| ours != theirs);
+    assert!(text == golden, "tests/golden/openapi.json differs from line {:?} on", differs.map(|at| at + 1));
 }
 
 #[test]
@@ -90,49 +79,22 @@ fn every_operation_has_the_form() {
             }
         };
         let body = &operation.body;
-        check(
-            !operation.id().is_empty() && ids.insert(operation.id().to_owned()),
-            "needs an id of its own",
-        );
-        check(
-            body["tags"].as_array().is_some_and(|tags| tags.len() == 1),
-            "needs exactly one tag",
-        );
-        check(
-            body["summary"].as_str().is_some_and(|text| text.ends_with('.')),
-            "needs a summary with a full stop",
-        );
+        check(!operation.id().is_empty() && ids.insert(operation.id().to_owned()), "needs an id of its own");
+        check(body["tags"].as_array().is_some_and(|tags| tags.len() == 1), "needs exactly one tag");
+        check(body["summary"].as_str().is_some_and(|text| text.ends_with('.')), "needs a summary with a full stop");
         let statuses: Vec<&String> = body["responses"].as_object().unwrap().keys().collect();
         let has = |status: &str| statuses.iter().any(|known| *known == status);
-        check(
-            ["400", "429", "500", "503"].into_iter().all(has),
-            "needs the failure list",
-        );
+        check(["400", "429", "500", "503"].into_iter().all(has), "needs the failure list");
         let described = |answer: &Value| answer["description"].as_str().is_some_and(|text| !text.is_empty());
-        check(
-            body["responses"].as_object().unwrap().values().all(described),
-            "needs a description of every answer",
-        );
+        check(body["responses"].as_object().unwrap().values().all(described), "needs a description of every answer");
         let public = PUBLIC.contains(&operation.id());
-        check(
-            body["security"].is_array() != public,
-            "needs `security`, or a place in PUBLIC",
-        );
-        check(
-            public || (has("401") && has("403")),
-            "needs the failures of guarded operations",
-        );
+        check(body["security"].is_array() != public, "needs `security`, or a place in PUBLIC");
+        check(public || (has("401") && has("403")), "needs the failures of guarded operations");
         check(!operation.path.contains('{') || has("404"), "needs 404");
-        check(
-            !body["requestBody"].is_object() || (has("413") || operation.id() == "take_receipts"),
-            "needs 413",
-        );
+        check(!body["requestBody"].is_object() || (has("413") || operation.id() == "take_receipts"), "needs 413");
     }
     assert!(offences.is_empty(), "{}", offences.join("\n"));
-    assert!(
-        PUBLIC.iter().all(|id| ids.contains(*id)),
-        "PUBLIC names what is not there"
-    );
+    assert!(PUBLIC.iter().all(|id| ids.contains(*id)), "PUBLIC names what is not there");
 }
 
 #[test]
@@ -151,10 +113,7 @@ fn no_reference_dangles() {
     let mut found = BTreeSet::new();
     references(&document, &mut found);
     assert!(10 < found.len());
-    let dangling: Vec<_> = found
-        .iter()
-        .filter(|at| document.pointer(at.trim_start_matches('#')).is_none())
-        .collect();
+    let dangling: Vec<_> = found.iter().filter(|at| document.pointer(at.trim_start_matches('#')).is_none()).collect();
     assert!(dangling.is_empty(), "{dangling:?}");
 }
 
@@ -166,10 +125,7 @@ fn path_of(operation: &Operation, id: &str) -> String {
 #[tokio::test]
 async fn every_operation_asks_for_credentials() {
     let front = Front::start().await;
-    for operation in operations()
-        .iter()
-        .filter(|operation| !PUBLIC.contains(&operation.id()))
-    {
+    for operation in operations().iter().filter(|operation| !PUBLIC.contains(&operation.id())) {
         let path = path_of(operation, &uuid::Uuid::now_v7().to_string());
         for path in [path.clone(), path.replace("/api/v1/", "/api/")] {
             for token in ["", "x", "eyJhbGciOiJub25lIn0.e30."] {
@@ -187,20 +143,11 @@ async fn every_operation_asks_for_credentials() {
 async fn viewers_only_look() {
     let front = Front::start().await;
     let viewer = front.register_as("viewer", "viewer@example.com").await;
-    for operation in operations()
-        .iter()
-        .filter(|operation| !PUBLIC.contains(&operation.id()))
-    {
+    for operation in operations().iter().filter(|operation| !PUBLIC.contains(&operation.id())) {
         let path = path_of(operation, &uuid::Uuid::now_v7().to_string());
         let answer = front.send(&operation.method, &path, &viewer, "{}").await;
         let reads = operation.method == "GET";
-        assert_eq!(
-            answer.status == 403,
-            !reads,
-            "{} {path} {}",
-            operation.method,
-            answer.text()
-        );
+        assert_eq!(answer.status == 403, !reads, "{} {path} {}", operation.method, answer.text());
     }
 }
 
@@ -208,17 +155,12 @@ async fn viewers_only_look() {
 #[tokio::test]
 async fn ids_of_others_are_not_there() {
     let front = Front::start().await;
-    let (ours, theirs) = (
-        front.register("a@example.com").await,
-        front.register("b@example.com").await,
-    );
+    let (ours, theirs) = (front.register("a@example.com").await, front.register("b@example.com").await);
     let session_id = front.session(&ours).await;
     let campaign_id = front.draft(&ours, &session_id).await;
     let body = serde_json::json!({"sessionId": session_id, "to": "919876543210", "text": "Hi"});
-    let message_id = front.post("/api/v1/messages/send-text", &ours, body).await.data()["id"]
-        .as_str()
-        .unwrap()
-        .to_owned();
+    let message_id =
+        front.post("/api/v1/messages/send-text", &ours, body).await.data()["id"].as_str().unwrap().to_owned();
     let mut n_checked = 0;
     for operation in operations().iter().filter(|operation| operation.path.contains("{id}")) {
         let id = match operation.body["tags"][0].as_str().unwrap() {
@@ -231,24 +173,15 @@ async fn ids_of_others_are_not_there() {
             "add_recipients" => r#"{"recipients":[{"phone":"919876543210"}]}"#,
             _ => "{}",
         };
-        for id in [
-            id.as_str(),
-            &uuid::Uuid::now_v7().to_string(),
-            "00000000-0000-0000-0000-000000000000",
-        ] {
+        for id in [id.as_str(), &uuid::Uuid::now_v7().to_string(), "00000000-0000-0000-0000-000000000000"] {
             let path = path_of(operation, id);
             let answer = front.send(&operation.method, &path, &theirs, body).await;
             assert_eq!(answer.status, 404, "{} {path}: {}", operation.method, answer.text());
             assert_eq!(answer.json()["code"], "NOT_FOUND");
             n_checked += 1;
         }
-        let answer = front
-            .send(&operation.method, &path_of(operation, "42"), &theirs, body)
-            .await;
-        assert_eq!(
-            answer.refusal(),
-            "400 VALIDATION_ERROR: Some fields are not valid.\nid: must be a UUID"
-        );
+        let answer = front.send(&operation.method, &path_of(operation, "42"), &theirs, body).await;
+        assert_eq!(answer.refusal(), "400 VALIDATION_ERROR: Some fields are not valid.\nid: must be a UUID");
     }
     assert!(30 < n_checked);
 }

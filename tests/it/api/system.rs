@@ -73,10 +73,7 @@ async fn versions_are_listed() {
 async fn document_and_its_pages_are_served() {
     let front = Front::start().await;
     let document = front.get("/api/openapi.json", "").await;
-    assert_eq!(
-        document.json(),
-        serde_json::to_value(actiwapi_dispatcher::api::document()).unwrap()
-    );
+    assert_eq!(document.json(), serde_json::to_value(actiwapi_dispatcher::api::document()).unwrap());
     for prefix in ["/api", "/api/v1"] {
         let page = front.get(&format!("{prefix}/docs/"), "").await;
         assert_eq!((page.status.as_u16(), page.header("content-type")), (200, "text/html"));
@@ -85,11 +82,7 @@ async fn document_and_its_pages_are_served() {
                 || page.header("content-security-policy").starts_with("default-src 'self'")
         );
         let initializer = front.get(&format!("{prefix}/docs/swagger-initializer.js"), "").await;
-        assert!(
-            initializer.text().contains(&format!("{prefix}/openapi.json")),
-            "{}",
-            initializer.text()
-        );
+        assert!(initializer.text().contains(&format!("{prefix}/openapi.json")), "{}", initializer.text());
         assert_eq!(front.get(&format!("{prefix}/docs"), "").await.status, 303);
         let script = front.get(&format!("{prefix}/docs/swagger-ui-bundle.js"), "").await;
         assert!(100_000 < script.body.len());

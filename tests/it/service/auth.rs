@@ -31,23 +31,11 @@ async fn registering_logs_in(store: Store) {
     assert_eq!((user.email.as_str(), user.role), ("ana@example.com", Role::Owner));
     assert_eq!(user.tenant_name, "Ana's Tea");
     assert_eq!(registered.expires_in, ACCESS_LIFETIME);
-    let caller = front
-        .services
-        .auth
-        .verify(registered.access_token.expose_secret())
-        .unwrap();
-    assert_eq!(
-        (caller.user_id, caller.tenant_id, caller.role),
-        (user.id, user.tenant_id, Role::Owner)
-    );
+    let caller = front.services.auth.verify(registered.access_token.expose_secret()).unwrap();
+    assert_eq!((caller.user_id, caller.tenant_id, caller.role), (user.id, user.tenant_id, Role::Owner));
     let tenant = front.store.tenants().find(user.tenant_id).await.unwrap().unwrap();
     assert_eq!(tenant.name, "Ana's Tea");
-    let again = front
-        .services
-        .auth
-        .login("ANA@example.com ", &"correct horse".into())
-        .await
-        .unwrap();
+    let again = front.services.auth.login("ANA@example.com ", &"correct horse".into()).await.unwrap();
     assert_eq!(again.user.id, user.id);
     assert!(!format!("{again:?}").contains("argon2id"), "no hash in logs");
 }
@@ -60,10 +48,7 @@ async fn every_problem_of_a_registration_is_told(store: Store) {
         password: "short".into(),
         business_name: "x".repeat(101),
     };
-    assert_eq!(
-        fields(front.services.auth.register(bad).await),
-        ["name", "businessName", "email", "password"]
-    );
+    assert_eq!(fields(front.services.auth.register(bad).await), ["name", "businessName", "email", "password"]);
     let too_long = Registration {
         name: "Ana".to_owned(),
         email: "ana@example.com".to_owned(),
@@ -78,21 +63,8 @@ async fn an_address_is_taken_once(store: Store) {
     let front = Front::new(store);
     front.register("ana@example.com").await.unwrap();
     let second = front.register("ANA@example.com").await;
-    assert!(
-        matches!(
-            second,
-            Err(Error::Conflict {
-                field: Some("email"),
-                ..
-            })
-        ),
-        "{second:?}"
-    );
-    assert_eq!(
-        count(&front.store, "tenants").await,
-        1,
-        "the second tenant must not stay behind"
-    );
+    assert!(matches!(second, Err(Error::Conflict { field: Some("email"), .. })), "{second:?}");
+    assert_eq!(count(&front.store, "tenants").await, 1, "the second tenant must not stay behind");
 }
 
 async fn two_registrations_at_once_make_one_tenant(store: Store) {
@@ -122,19 +94,13 @@ async fn tokens_expire(store: Store) {
     let first = front.register("ana@example.com").await.unwrap();
     let auth = &front.services.auth;
     front.clock.advance(ACCESS_LIFETIME);
-    assert!(matches!(
-        auth.verify(first.access_token.expose_secret()),
-        Err(Error::Unauthorized)
-    ));
+    assert!(matches!(auth.verify(first.access_token.expose_secret()), Err(Error::Unauthorized)));
     let second = auth.refresh(&first.refresh_token).await.unwrap();
     auth.verify(second.access_token.expose_secret()).unwrap();
     front.clock.advance(REFRESH_LIFETIME - Duration::from_millis(1));
     let third = auth.refresh(&second.refresh_token).await.unwrap();
     front.clock.advance(REFRESH_LIFETIME);
-    assert!(matches!(
-        auth.refresh(&third.refresh_token).await,
-        Err(Error::Unauthorized)
-    ));
+    assert!(matches!(auth.refresh(&third.refresh_token).await, Err(Error::Unauthorized)));
 }
 
 async fn a_refresh_token_is_good_once(store: Store) {
@@ -160,10 +126,7 @@ async fn reuse_ends_the_family_and_no_other(store: Store) {
     let stolen = phone.refresh_token;
     let thief = auth.refresh(&stolen).await.unwrap();
     assert!(matches!(auth.refresh(&stolen).await, Err(Error::Unauthorized)));
-    assert!(
-        matches!(auth.refresh(&thief.refresh_token).await, Err(Error::Unauthorized)),
-        "the family is revoked"
-    );
+    assert!(matches!(auth.refresh(&thief.refresh_token).await, Err(Error::Unauthorized)), "the family is revoked");
     auth.refresh(&laptop.refresh_token).await.unwrap();
 }
 
@@ -174,9 +137,6 @@ async fn two_exchanges_at_once_are_reuse(store: Store) {
     let (a, b) = tokio::join!(auth.refresh(&first.refresh_token), auth.refresh(&first.refresh_token));
     let good: Vec<_> = [a, b].into_iter().flatten().collect();
     assert_eq!(good.len(), 1);
-    assert!(matches!(
-        auth.refresh(&good[0].refresh_token).await,
-        Err(Error::Unauthorized)
-    ));
+    assert!(matches!(auth.refresh(&good[0].refresh_token).await, Err(Error::Unauthorized)));
     assert_eq!(count(&front.store, "refresh_tokens").await, 0);
 }

@@ -30,10 +30,7 @@ store_contract!(
 );
 
 async fn running(front: &Front, tenant_id: TenantId, n_recipients: u64) -> CampaignId {
-    let sessions = [
-        front.connected_session(tenant_id).await,
-        front.connected_session(tenant_id).await,
-    ];
+    let sessions = [front.connected_session(tenant_id).await, front.connected_session(tenant_id).await];
     let id = front.campaign(tenant_id, &sessions, n_recipients).await;
     front.services.campaigns.start(tenant_id, id).await.unwrap();
     id
@@ -43,11 +40,7 @@ async fn running(front: &Front, tenant_id: TenantId, n_recipients: u64) -> Campa
 async fn admit(front: &Front, id: CampaignId, n_recipients: u32) {
     let expansion = front.store.expand_campaign(id, 0, n_recipients).await.unwrap();
     for job in &expansion.jobs {
-        front
-            .store
-            .admit_jobs(&[Admission { job, first_seq: 0 }], NOW_MS)
-            .await
-            .unwrap();
+        front.store.admit_jobs(&[Admission { job, first_seq: 0 }], NOW_MS).await.unwrap();
     }
 }
 
@@ -59,27 +52,12 @@ async fn starting_fills_the_outbox_once(store: Store) {
     front.notices();
     for _ in 0..2 {
         let started = front.services.campaigns.start(tenant_id, id).await.unwrap();
-        assert_eq!(
-            (started.state, started.started_at_ms),
-            (CampaignState::Running, Some(NOW_MS))
-        );
-        assert_eq!(
-            started.stats(),
-            CampaignStats {
-                total: 3,
-                queued: 3,
-                ..CampaignStats::default()
-            }
-        );
+        assert_eq!((started.state, started.started_at_ms), (CampaignState::Running, Some(NOW_MS)));
+        assert_eq!(started.stats(), CampaignStats { total: 3, queued: 3, ..CampaignStats::default() });
     }
     assert_eq!(front.notices(), [Notice::CampaignChanged(id), Notice::OutboxWritten]);
     let rows = front.store.outbox_next(10).await.unwrap();
-    assert_eq!(
-        rows.iter()
-            .map(|row| (row.campaign_id, row.next_seq))
-            .collect::<Vec<_>>(),
-        [(id, 0)]
-    );
+    assert_eq!(rows.iter().map(|row| (row.campaign_id, row.next_seq)).collect::<Vec<_>>(), [(id, 0)]);
     assert!(rows[0].job.is_none());
 }
 
@@ -95,11 +73,7 @@ async fn a_start_without_recipients_or_sessions_is_refused(store: Store) {
     let offline = front.campaign(tenant_id, &[disconnected], 1).await;
     assert_eq!(start(offline).await, "None of the campaign's sessions is connected.");
     let expires_at = Some(Moment::from_ms(NOW_MS + 1));
-    let new = NewCampaign {
-        expires_at,
-        recipients: recipients(0..1),
-        ..campaign(&[connected])
-    };
+    let new = NewCampaign { expires_at, recipients: recipients(0..1), ..campaign(&[connected]) };
     let (late, _) = front.services.campaigns.create(tenant_id, new).await.unwrap();
     front.clock.advance(Duration::from_millis(1));
     assert_eq!(start(late.id).await, "The campaign has expired.");
@@ -151,14 +125,7 @@ async fn start_and_cancel_at_once_leave_nothing_to_send(store: Store) {
         }
         let found = front.store.campaigns().find(tenant_id, id).await.unwrap().unwrap();
         assert_eq!(found.state, CampaignState::Cancelled);
-        assert_eq!(
-            found.stats(),
-            CampaignStats {
-                total: 2,
-                cancelled: 2,
-                ..CampaignStats::default()
-            }
-        );
+        assert_eq!(found.stats(), CampaignStats { total: 2, cancelled: 2, ..CampaignStats::default() });
     }
     assert_eq!(count(&front.store, "outbox").await, 0, "after {n_started} starts");
 }
@@ -170,18 +137,12 @@ async fn pause_and_resume_are_idempotent(store: Store) {
     front.notices();
     let campaigns = front.services.campaigns.clone();
     for _ in 0..2 {
-        assert_eq!(
-            campaigns.pause(tenant_id, id).await.unwrap().state,
-            CampaignState::Paused
-        );
+        assert_eq!(campaigns.pause(tenant_id, id).await.unwrap().state, CampaignState::Paused);
     }
     assert_eq!(front.notices(), [Notice::CampaignChanged(id)]);
     for _ in 0..2 {
         let resumed = campaigns.resume(tenant_id, id).await.unwrap();
-        assert_eq!(
-            (resumed.state, resumed.started_at_ms),
-            (CampaignState::Running, Some(NOW_MS))
-        );
+        assert_eq!((resumed.state, resumed.started_at_ms), (CampaignState::Running, Some(NOW_MS)));
     }
     assert_eq!(front.notices(), [Notice::CampaignChanged(id), Notice::OutboxWritten]);
     assert_eq!(count(&front.store, "outbox").await, 1);
@@ -237,29 +198,16 @@ async fn cancelling_takes_everything_back(store: Store) {
     let campaigns = &front.services.campaigns;
     for _ in 0..2 {
         let cancelled = campaigns.cancel(tenant_id, id).await.unwrap();
-        assert_eq!(
-            (cancelled.state, cancelled.finished_at_ms),
-            (CampaignState::Cancelled, Some(NOW_MS))
-        );
+        assert_eq!((cancelled.state, cancelled.finished_at_ms), (CampaignState::Cancelled, Some(NOW_MS)));
     }
     assert_eq!(count(&front.store, "outbox").await, 0);
     let n_admitted = u64::try_from(count(&front.store, "deliveries").await).unwrap();
     assert_eq!(campaigns.settle_cancelled().await.unwrap(), n_admitted);
     assert_eq!(campaigns.settle_cancelled().await.unwrap(), 0);
     let counters = ledger(&front.store, id).await;
-    assert_eq!(
-        (counters.pending, counters.cancelled),
-        (0, i64::try_from(n_admitted).unwrap())
-    );
+    assert_eq!((counters.pending, counters.cancelled), (0, i64::try_from(n_admitted).unwrap()));
     let found = front.store.campaigns().find(tenant_id, id).await.unwrap().unwrap();
-    assert_eq!(
-        found.stats(),
-        CampaignStats {
-            total: 2_600,
-            cancelled: 2_600,
-            ..CampaignStats::default()
-        }
-    );
+    assert_eq!(found.stats(), CampaignStats { total: 2_600, cancelled: 2_600, ..CampaignStats::default() });
 }
 
 async fn deliveries_of_a_running_campaign_are_not_cancelled(store: Store) {

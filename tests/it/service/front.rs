@@ -47,42 +47,20 @@ impl Front {
     pub(crate) fn new(store: Store) -> Self {
         let clock = ManualClock::at(Moment::from_ms(NOW_MS));
         let (writer, reader) = notices();
-        let tools = Tools {
-            store: store.clone(),
-            clock: Clock::Manual(clock.clone()),
-            notices: writer,
-        };
+        let tools = Tools { store: store.clone(), clock: Clock::Manual(clock.clone()), notices: writer };
         let secret = "a secret of tests, thirty-two bytes or more".into();
         let settings = ServiceSettings {
             auth: AuthSettings {
-                jwt_keys: JwtKeys {
-                    current: JwtKey {
-                        kid: "1".to_owned(),
-                        secret,
-                    },
-                    previous: vec![],
-                },
+                jwt_keys: JwtKeys { current: JwtKey { kid: "1".to_owned(), secret }, previous: vec![] },
                 access_token_lifetime: ACCESS_LIFETIME,
                 refresh_token_lifetime: REFRESH_LIFETIME,
-                password_cost: PasswordCost {
-                    memory_kib: 8,
-                    passes: 1,
-                },
+                password_cost: PasswordCost { memory_kib: 8, passes: 1 },
             },
-            sessions: SessionSettings {
-                default_pacing: Pacing::new(30.0, 2).unwrap(),
-                assigns_phone_number_id: true,
-            },
+            sessions: SessionSettings { default_pacing: Pacing::new(30.0, 2).unwrap(), assigns_phone_number_id: true },
         };
         let gateway = Arc::new(Gateway(Mutex::new(ConnectOutcome::Connected)));
         let services = Services::new(tools, settings, gateway.clone());
-        Self {
-            store,
-            clock,
-            services,
-            gateway,
-            reader,
-        }
+        Self { store, clock, services, gateway, reader }
     }
 
     /// Registers a tenant.
@@ -102,10 +80,7 @@ impl Front {
     }
 
     pub(crate) async fn session(&self, tenant_id: TenantId) -> SessionId {
-        let new = NewSession {
-            name: "Shop".to_owned(),
-            ..NewSession::default()
-        };
+        let new = NewSession { name: "Shop".to_owned(), ..NewSession::default() };
         self.services.sessions.create(tenant_id, new).await.unwrap().id
     }
 
@@ -117,10 +92,7 @@ impl Front {
 
     /// Makes a draft over some sessions, with recipients.
     pub(crate) async fn campaign(&self, tenant_id: TenantId, sessions: &[SessionId], n_recipients: u64) -> CampaignId {
-        let new = NewCampaign {
-            recipients: recipients(0..n_recipients),
-            ..campaign(sessions)
-        };
+        let new = NewCampaign { recipients: recipients(0..n_recipients), ..campaign(sessions) };
         self.services.campaigns.create(tenant_id, new).await.unwrap().0.id
     }
 
@@ -134,9 +106,7 @@ pub(crate) fn campaign(sessions: &[SessionId]) -> NewCampaign {
     NewCampaign {
         name: "Spring".to_owned(),
         session_ids: sessions.to_vec(),
-        message: MessageSpec::Text {
-            text: "Hello {{name|there}}".to_owned(),
-        },
+        message: MessageSpec::Text { text: "Hello {{name|there}}".to_owned() },
         on_unknown: OnUnknown::Quarantine,
         expires_at: None,
         recipients: vec![],
@@ -148,10 +118,7 @@ pub(crate) fn phone(n: u64) -> String {
 }
 
 pub(crate) fn recipients(numbers: impl IntoIterator<Item = u64>) -> Vec<RecipientInput> {
-    let input = |n| RecipientInput {
-        phone: phone(n),
-        variables: Variables::default(),
-    };
+    let input = |n| RecipientInput { phone: phone(n), variables: Variables::default() };
     numbers.into_iter().map(input).collect()
 }
 

@@ -41,33 +41,17 @@ async fn a_long_file_is_streamed(store: Store) {
     }
     import.feed(text.as_bytes()).await.unwrap();
     let report = import.finish().await.unwrap();
-    assert_eq!(
-        (report.accepted, report.duplicates, report.rejected),
-        (PHONES - 50, 50, 0)
-    );
+    assert_eq!((report.accepted, report.duplicates, report.rejected), (PHONES - 50, 50, 0));
     assert_eq!(n_chunks, 100);
     let total = i64::try_from(PHONES).unwrap();
     let found = front.store.campaigns().find(tenant_id, id).await.unwrap().unwrap();
     assert_eq!(found.n_recipients, total);
     assert_eq!(count(&front.store, "campaign_recipients").await, total);
-    assert_eq!(
-        count(&front.store, &format!("campaign_recipients WHERE seq >= {total}")).await,
-        0,
-        "no gaps"
-    );
+    assert_eq!(count(&front.store, &format!("campaign_recipients WHERE seq >= {total}")).await, 0, "no gaps");
     let last = PageRequest::new(1_000, 100).unwrap();
-    let last = front
-        .store
-        .campaign_recipients()
-        .list(tenant_id, id, last)
-        .await
-        .unwrap()
-        .unwrap();
+    let last = front.store.campaign_recipients().list(tenant_id, id, last).await.unwrap().unwrap();
     let last = last.items.last().unwrap();
-    assert_eq!(
-        (last.recipient.as_str(), last.variables.get("name")),
-        (phone(99_999).as_str(), Some("Ana; 99999"))
-    );
+    assert_eq!((last.recipient.as_str(), last.variables.get("name")), (phone(99_999).as_str(), Some("Ana; 99999")));
 }
 
 async fn bad_lines_are_named_and_good_ones_kept(store: Store) {
@@ -110,10 +94,7 @@ async fn an_import_stops_when_the_campaign_starts(store: Store) {
     import.feed(b"phone\n919800000500\n").await.unwrap();
     front.services.campaigns.start(tenant_id, id).await.unwrap();
     let refused = import.finish().await;
-    assert_eq!(
-        conflict(refused),
-        "The campaign is running; recipients can only be added to a draft."
-    );
+    assert_eq!(conflict(refused), "The campaign is running; recipients can only be added to a draft.");
     assert_eq!(count(&front.store, "campaign_recipients").await, 1);
 }
 
@@ -124,10 +105,7 @@ async fn the_same_file_twice_adds_nothing(store: Store) {
     let id = front.campaign(tenant_id, &[own], 0).await;
     for (accepted, duplicates) in [(2, 1), (0, 3)] {
         let mut import = front.services.campaigns.import_recipients(tenant_id, id).await.unwrap();
-        import
-            .feed(b"phone\n919800000500\n919800000501\n+91 98000 00500")
-            .await
-            .unwrap();
+        import.feed(b"phone\n919800000500\n919800000501\n+91 98000 00500").await.unwrap();
         let report = import.finish().await.unwrap();
         assert_eq!((report.accepted, report.duplicates), (accepted, duplicates));
     }

@@ -23,26 +23,15 @@ store_contract!(
 );
 
 fn named(name: &str) -> NewSession {
-    NewSession {
-        name: name.to_owned(),
-        ..NewSession::default()
-    }
+    NewSession { name: name.to_owned(), ..NewSession::default() }
 }
 
 async fn a_new_session_is_disconnected(store: Store) {
     let front = Front::new(store);
     let tenant_id = front.tenant().await;
-    let made = front
-        .services
-        .sessions
-        .create(tenant_id, named(" Shop "))
-        .await
-        .unwrap();
+    let made = front.services.sessions.create(tenant_id, named(" Shop ")).await.unwrap();
     assert_eq!((made.name.as_str(), made.state), ("Shop", SessionState::Disconnected));
-    assert_eq!(
-        front.store.sessions().find(tenant_id, made.id).await.unwrap(),
-        Some(made)
-    );
+    assert_eq!(front.store.sessions().find(tenant_id, made.id).await.unwrap(), Some(made));
 }
 
 async fn every_problem_of_a_session_is_told(store: Store) {
@@ -51,10 +40,7 @@ async fn every_problem_of_a_session_is_told(store: Store) {
     let bad = NewSession {
         name: "x\0".to_owned(),
         phone_number_id: Some("+12".to_owned()),
-        pacing: PacingChange {
-            rate_per_minute: Some(f64::NAN),
-            burst: Some(65),
-        },
+        pacing: PacingChange { rate_per_minute: Some(f64::NAN), burst: Some(65) },
     };
     let told = fields(front.services.sessions.create(tenant_id, bad).await);
     assert_eq!(told, ["name", "phoneNumberId", "ratePerMinute", "burst"]);
@@ -63,22 +49,10 @@ async fn every_problem_of_a_session_is_told(store: Store) {
 async fn a_number_belongs_to_one_session_of_a_tenant(store: Store) {
     let front = Front::new(store);
     let (tenant_id, other) = (front.tenant().await, front.tenant().await);
-    let with_number = || NewSession {
-        phone_number_id: Some("106540352242922".to_owned()),
-        ..named("Shop")
-    };
+    let with_number = || NewSession { phone_number_id: Some("106540352242922".to_owned()), ..named("Shop") };
     front.services.sessions.create(tenant_id, with_number()).await.unwrap();
     let second = front.services.sessions.create(tenant_id, with_number()).await;
-    assert!(
-        matches!(
-            second,
-            Err(Error::Conflict {
-                field: Some("phoneNumberId"),
-                ..
-            })
-        ),
-        "{second:?}"
-    );
+    assert!(matches!(second, Err(Error::Conflict { field: Some("phoneNumberId"), .. })), "{second:?}");
     front.services.sessions.create(other, with_number()).await.unwrap();
 }
 
@@ -133,27 +107,9 @@ async fn a_banned_session_stays_banned(store: Store) {
     let tenant_id = front.tenant().await;
     let id = front.session(tenant_id).await;
     let (from, to) = (SessionState::Disconnected, SessionState::Banned);
-    assert!(
-        front
-            .store
-            .sessions()
-            .transition(tenant_id, id, from, to)
-            .await
-            .unwrap()
-    );
-    assert!(
-        !front
-            .store
-            .sessions()
-            .transition(tenant_id, id, from, to)
-            .await
-            .unwrap(),
-        "not in that state any more"
-    );
-    assert_eq!(
-        conflict(front.services.sessions.connect(tenant_id, id).await),
-        "The session is banned."
-    );
+    assert!(front.store.sessions().transition(tenant_id, id, from, to).await.unwrap());
+    assert!(!front.store.sessions().transition(tenant_id, id, from, to).await.unwrap(), "not in that state any more");
+    assert_eq!(conflict(front.services.sessions.connect(tenant_id, id).await), "The session is banned.");
 }
 
 async fn pacing_is_its_own_or_the_default(store: Store) {
@@ -162,10 +118,7 @@ async fn pacing_is_its_own_or_the_default(store: Store) {
     let id = front.session(tenant_id).await;
     front.notices();
     let sessions = front.services.sessions.clone();
-    let change = |rate_per_minute, burst| SessionChange {
-        name: None,
-        pacing: PacingChange { rate_per_minute, burst },
-    };
+    let change = |rate_per_minute, burst| SessionChange { name: None, pacing: PacingChange { rate_per_minute, burst } };
 
     let session = sessions.update(tenant_id, id, change(Some(600.0), None)).await.unwrap();
     assert_eq!(front.notices(), [Notice::SessionChanged(id)]);
@@ -182,10 +135,7 @@ async fn pacing_is_its_own_or_the_default(store: Store) {
     assert_eq!(front.store.sessions().find(tenant_id, id).await.unwrap(), Some(session));
     assert_eq!(front.notices(), []);
 
-    let renamed = SessionChange {
-        name: Some(" Till ".to_owned()),
-        ..SessionChange::default()
-    };
+    let renamed = SessionChange { name: Some(" Till ".to_owned()), ..SessionChange::default() };
     let session = sessions.update(tenant_id, id, renamed).await.unwrap();
     assert_eq!((session.name.as_str(), session.burst), ("Till", Some(9)));
 }
@@ -200,12 +150,7 @@ async fn sessions_are_listed_by_page(store: Store) {
     ids.reverse();
     let mut listed = vec![];
     for page in 1..=3 {
-        let page = front
-            .store
-            .sessions()
-            .list(tenant_id, PageRequest::new(page, 2).unwrap())
-            .await
-            .unwrap();
+        let page = front.store.sessions().list(tenant_id, PageRequest::new(page, 2).unwrap()).await.unwrap();
         assert_eq!(page.total, 5);
         listed.extend(page.items.into_iter().map(|session| session.id));
     }

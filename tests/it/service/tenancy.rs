@@ -25,19 +25,12 @@ async fn foreign_ids_are_not_found(store: Store) {
     let (owner, thief) = (front.tenant().await, front.tenant().await);
     let session = front.connected_session(owner).await;
     let id = front.campaign(owner, &[session], 3).await;
-    let text = || NewText {
-        session_id: session,
-        to: "919800000001".to_owned(),
-        text: "x".to_owned(),
-    };
+    let text = || NewText { session_id: session, to: "919800000001".to_owned(), text: "x".to_owned() };
     let message = front.services.messages.send_text(owner, text()).await.unwrap().id;
     let (sessions, campaigns) = (&front.services.sessions, &front.services.campaigns);
 
     is_not_found("connect", sessions.connect(thief, session).await);
-    is_not_found(
-        "update",
-        sessions.update(thief, session, SessionChange::default()).await,
-    );
+    is_not_found("update", sessions.update(thief, session, SessionChange::default()).await);
     is_not_found("add", campaigns.add_recipients(thief, id, recipients(9..10)).await);
     is_not_found("import", campaigns.import_recipients(thief, id).await);
     is_not_found("start", campaigns.start(thief, id).await);
@@ -45,10 +38,7 @@ async fn foreign_ids_are_not_found(store: Store) {
     is_not_found("resume", campaigns.resume(thief, id).await);
     is_not_found("cancel", campaigns.cancel(thief, id).await);
     is_not_found("send", front.services.messages.send_text(thief, text()).await);
-    assert_eq!(
-        fields(campaigns.create(thief, campaign(&[session])).await),
-        ["sessionIds[0]"]
-    );
+    assert_eq!(fields(campaigns.create(thief, campaign(&[session])).await), ["sessionIds[0]"]);
 
     let (store, page) = (&front.store, PageRequest::default());
     assert_eq!(store.sessions().find(thief, session).await.unwrap(), None);
@@ -61,10 +51,7 @@ async fn foreign_ids_are_not_found(store: Store) {
     assert_eq!(store.campaign_recipients().list(thief, id, page).await.unwrap(), None);
     assert_eq!(store.messages().find(thief, message).await.unwrap(), None);
     assert_eq!(store.messages().timeline(thief, message).await.unwrap(), None);
-    assert_eq!(
-        store.messages().export(thief, id, ExportCursor::START).await.unwrap(),
-        None
-    );
+    assert_eq!(store.messages().export(thief, id, ExportCursor::START).await.unwrap(), None);
 }
 
 async fn foreign_rows_are_not_changed(store: Store) {
@@ -73,33 +60,19 @@ async fn foreign_rows_are_not_changed(store: Store) {
     let session = front.connected_session(owner).await;
     let id = front.campaign(owner, &[session], 3).await;
     let (store, services) = (&front.store, &front.services);
-    let before = (
-        store.sessions().find(owner, session).await.unwrap(),
-        store.campaigns().find(owner, id).await.unwrap(),
-    );
+    let before =
+        (store.sessions().find(owner, session).await.unwrap(), store.campaigns().find(owner, id).await.unwrap());
 
     let (from, to) = (SessionState::Connected, SessionState::Banned);
     assert!(!store.sessions().transition(thief, session, from, to).await.unwrap());
     assert!(!store.sessions().assign_number(thief, session, "1").await.unwrap());
-    let step = Move {
-        from: CampaignState::Draft,
-        to: CampaignState::Running,
-        at_ms: NOW_MS,
-    };
+    let step = Move { from: CampaignState::Draft, to: CampaignState::Running, at_ms: NOW_MS };
     assert!(!store.campaigns().transition(thief, id, step).await.unwrap());
     assert!(!store.campaigns().transition_into_outbox(thief, id, step).await.unwrap());
-    assert!(
-        !store
-            .campaigns()
-            .transition_out_of_outbox(thief, id, step)
-            .await
-            .unwrap()
-    );
+    assert!(!store.campaigns().transition_out_of_outbox(thief, id, step).await.unwrap());
     assert_eq!(store.campaign_recipients().append(thief, id, &[]).await.unwrap(), None);
-    let after = (
-        store.sessions().find(owner, session).await.unwrap(),
-        store.campaigns().find(owner, id).await.unwrap(),
-    );
+    let after =
+        (store.sessions().find(owner, session).await.unwrap(), store.campaigns().find(owner, id).await.unwrap());
     assert_eq!(before, after);
 
     // A cancel by the thief must not clear the owner's outbox either.

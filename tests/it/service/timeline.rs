@@ -15,50 +15,26 @@ use super::messages::text;
 use crate::support::db::store_contract;
 use crate::support::seed::NOW_MS;
 
-store_contract!(
-    a_timeline_tells_every_step,
-    a_timeline_ends_with_what_no_attempt_explains,
-);
+store_contract!(a_timeline_tells_every_step, a_timeline_ends_with_what_no_attempt_explains,);
 
 /// Sends texts and admits them.
 async fn admitted(front: &Front, tenant_id: TenantId, n: usize) -> (SessionId, Vec<DeliveryId>) {
     let own = front.connected_session(tenant_id).await;
     let mut ids = vec![];
     for _ in 0..n {
-        ids.push(
-            front
-                .services
-                .messages
-                .send_text(tenant_id, text(own))
-                .await
-                .unwrap()
-                .id,
-        );
+        ids.push(front.services.messages.send_text(tenant_id, text(own)).await.unwrap().id);
     }
     for (first_seq, row) in (0..).zip(front.store.outbox_next(100).await.unwrap()) {
         let job = row.job.unwrap();
-        front
-            .store
-            .admit_jobs(&[Admission { job: &job, first_seq }], NOW_MS)
-            .await
-            .unwrap();
+        front.store.admit_jobs(&[Admission { job: &job, first_seq }], NOW_MS).await.unwrap();
     }
     (own, ids)
 }
 
 fn begin(session_id: SessionId, delivery_id: DeliveryId, attempt_no: u32, started_at_ms: i64) -> JournalBatch {
     let campaign_id = CampaignId::DIRECT;
-    let begin = Begin {
-        delivery_id,
-        campaign_id,
-        session_id,
-        attempt_no,
-        started_at_ms,
-    };
-    JournalBatch {
-        begins: vec![begin],
-        ..JournalBatch::default()
-    }
+    let begin = Begin { delivery_id, campaign_id, session_id, attempt_no, started_at_ms };
+    JournalBatch { begins: vec![begin], ..JournalBatch::default() }
 }
 
 fn end(session_id: SessionId, delivery_id: DeliveryId, attempt_no: u32, outcome: Outcome) -> JournalBatch {
@@ -71,24 +47,12 @@ fn end(session_id: SessionId, delivery_id: DeliveryId, attempt_no: u32, outcome:
         ended_at_ms: NOW_MS + 10 * i64::from(attempt_no) + 5,
         due_at_ms: NOW_MS + 10 * i64::from(attempt_no) + 10,
     };
-    JournalBatch {
-        ends: vec![end],
-        ..JournalBatch::default()
-    }
+    JournalBatch { ends: vec![end], ..JournalBatch::default() }
 }
 
 fn receipt(delivery_id: DeliveryId, kind: ReceiptKind, at_ms: i64) -> JournalBatch {
-    let receipt = Receipt {
-        delivery_id,
-        kind,
-        at_ms,
-        provider_message_id: None,
-        failure: None,
-    };
-    JournalBatch {
-        receipts: vec![receipt],
-        ..JournalBatch::default()
-    }
+    let receipt = Receipt { delivery_id, kind, at_ms, provider_message_id: None, failure: None };
+    JournalBatch { receipts: vec![receipt], ..JournalBatch::default() }
 }
 
 fn throttled() -> Failure {
@@ -106,9 +70,7 @@ async fn a_timeline_tells_every_step(store: Store) {
     let tenant_id = front.tenant().await;
     let (session_id, ids) = admitted(&front, tenant_id, 1).await;
     let id = ids[0];
-    let accepted = Outcome::Accepted {
-        provider_message_id: "wamid.1".to_owned(),
-    };
+    let accepted = Outcome::Accepted { provider_message_id: "wamid.1".to_owned() };
     for batch in [
         begin(session_id, id, 1, NOW_MS + 10),
         end(session_id, id, 1, Outcome::Deferred(throttled())),
@@ -147,10 +109,7 @@ async fn a_timeline_tells_every_step(store: Store) {
         (-1_000, TimelineKind::Delivered),
         (2_000, TimelineKind::Read),
     ];
-    let expected = expected.map(|(after_ms, kind)| TimelineEvent {
-        at_ms: NOW_MS + after_ms,
-        kind,
-    });
+    let expected = expected.map(|(after_ms, kind)| TimelineEvent { at_ms: NOW_MS + after_ms, kind });
     assert_eq!(timeline, expected);
 }
 
@@ -167,10 +126,7 @@ async fn a_timeline_ends_with_what_no_attempt_explains(store: Store) {
         at_ms: NOW_MS + 3,
     };
     let batches = [
-        JournalBatch {
-            dismissals: vec![dismissal],
-            ..JournalBatch::default()
-        },
+        JournalBatch { dismissals: vec![dismissal], ..JournalBatch::default() },
         begin(session_id, ids[1], 1, NOW_MS + 10),
         end(session_id, ids[1], 1, Outcome::Rejected(throttled())),
         begin(session_id, ids[2], 1, NOW_MS + 10),
@@ -180,32 +136,10 @@ async fn a_timeline_ends_with_what_no_attempt_explains(store: Store) {
     }
     let mut last = vec![];
     for id in ids {
-        last.push(
-            front
-                .store
-                .messages()
-                .timeline(tenant_id, id)
-                .await
-                .unwrap()
-                .unwrap()
-                .pop()
-                .unwrap(),
-        );
+        last.push(front.store.messages().timeline(tenant_id, id).await.unwrap().unwrap().pop().unwrap());
     }
-    let skipped = TimelineKind::Settled {
-        state: DeliveryState::Skipped,
-        reason: Some(Reason::Expired),
-    };
-    assert_eq!(
-        last[0],
-        TimelineEvent {
-            at_ms: NOW_MS + 3,
-            kind: skipped
-        }
-    );
-    assert!(
-        matches!(last[1].kind, TimelineKind::AttemptEnded { attempt_no: 1, .. }),
-        "{last:?}"
-    );
+    let skipped = TimelineKind::Settled { state: DeliveryState::Skipped, reason: Some(Reason::Expired) };
+    assert_eq!(last[0], TimelineEvent { at_ms: NOW_MS + 3, kind: skipped });
+    assert!(matches!(last[1].kind, TimelineKind::AttemptEnded { attempt_no: 1, .. }), "{last:?}");
     assert_eq!(last[2].kind, TimelineKind::AttemptStarted { attempt_no: 1 });
 }

@@ -25,19 +25,10 @@ async fn heads_are_the_pending_ones_behind_the_place(store: Store) {
     let lane = seed::lane(&store).await;
     let campaign_id = CampaignId::generate();
     let ids = seed::admit(&store, &seed::job(lane, campaign_id, 6)).await;
-    let entries = Entries {
-        session_id: lane.session_id,
-        campaign_id,
-        at_ms: NOW_MS,
-    };
+    let entries = Entries { session_id: lane.session_id, campaign_id, at_ms: NOW_MS };
     journal::begin(&store, vec![entries.begin(ids[0], 1), entries.begin(ids[3], 1)]).await;
     let seqs = async |after_seq, limit| {
-        let request = HeadRequest {
-            session_id: lane.session_id,
-            campaign_id,
-            after_seq,
-            limit,
-        };
+        let request = HeadRequest { session_id: lane.session_id, campaign_id, after_seq, limit };
         let heads = store.fetch_heads(&[request]).await.unwrap().remove(0);
         heads.iter().map(|head| head.seq).collect::<Vec<_>>()
     };
@@ -59,23 +50,11 @@ async fn requests_are_answered_in_their_order(store: Store) {
         after_seq: -1,
         limit: 2,
     };
-    let requests = [
-        request(other, second),
-        request(other, first),
-        request(lane, first),
-        request(other, second),
-    ];
+    let requests = [request(other, second), request(other, first), request(lane, first), request(other, second)];
     let heads = store.fetch_heads(&requests).await.unwrap();
-    let ids: Vec<Vec<_>> = heads
-        .iter()
-        .map(|heads| heads.iter().map(|head| head.delivery_id).collect())
-        .collect();
+    let ids: Vec<Vec<_>> = heads.iter().map(|heads| heads.iter().map(|head| head.delivery_id).collect()).collect();
     assert_eq!(ids, [there[..2].to_vec(), Vec::new(), here, there[..2].to_vec()]);
-    assert!(
-        heads[0]
-            .iter()
-            .all(|head| head.campaign_id == second && head.session_id == other.session_id)
-    );
+    assert!(heads[0].iter().all(|head| head.campaign_id == second && head.session_id == other.session_id));
     assert!(store.fetch_heads(&[]).await.unwrap().is_empty());
 }
 
@@ -83,19 +62,10 @@ async fn a_deferred_delivery_says_when_it_is_due(store: Store) {
     let lane = seed::lane(&store).await;
     let campaign_id = CampaignId::generate();
     let ids = seed::admit(&store, &seed::job(lane, campaign_id, 1)).await;
-    let entries = Entries {
-        session_id: lane.session_id,
-        campaign_id,
-        at_ms: NOW_MS,
-    };
+    let entries = Entries { session_id: lane.session_id, campaign_id, at_ms: NOW_MS };
     journal::begin(&store, vec![entries.begin(ids[0], 1)]).await;
     journal::end(&store, vec![entries.end(ids[0], 1, journal::deferred())]).await;
-    let request = HeadRequest {
-        session_id: lane.session_id,
-        campaign_id,
-        after_seq: -1,
-        limit: 1,
-    };
+    let request = HeadRequest { session_id: lane.session_id, campaign_id, after_seq: -1, limit: 1 };
     let head = store.fetch_heads(&[request]).await.unwrap().remove(0).remove(0);
     assert_eq!((head.n_attempts, head.due_at_ms), (1, NOW_MS + 5_000));
 }
@@ -139,21 +109,11 @@ async fn a_row_that_can_not_be_read_is_named(store: Store) {
     let campaign_id = CampaignId::generate();
     let ids = seed::admit(&store, &seed::job(lane, campaign_id, 1)).await;
     with_writer!(store.pool(), |db| {
-        sqlx::query("UPDATE deliveries SET variables = '[1]'")
-            .execute(db)
-            .await
-            .map(drop)
+        sqlx::query("UPDATE deliveries SET variables = '[1]'").execute(db).await.map(drop)
     })
     .unwrap();
-    let request = HeadRequest {
-        session_id: lane.session_id,
-        campaign_id,
-        after_seq: -1,
-        limit: 1,
-    };
+    let request = HeadRequest { session_id: lane.session_id, campaign_id, after_seq: -1, limit: 1 };
     let error = store.fetch_heads(&[request]).await.unwrap_err();
-    let StoreError::Corrupt { table, column, row } = error else {
-        panic!("{error}")
-    };
+    let StoreError::Corrupt { table, column, row } = error else { panic!("{error}") };
     assert_eq!((table, column, row), ("deliveries", "variables", ids[0].to_string()));
 }

@@ -32,46 +32,24 @@ async fn admitted(store: &Store, n: u64) -> (Entries, Vec<DeliveryId>) {
     let lane = seed::lane(store).await;
     let campaign_id = CampaignId::generate();
     let ids = seed::admit(store, &seed::job(lane, campaign_id, n)).await;
-    (
-        Entries {
-            session_id: lane.session_id,
-            campaign_id,
-            at_ms: NOW_MS,
-        },
-        ids,
-    )
+    (Entries { session_id: lane.session_id, campaign_id, at_ms: NOW_MS }, ids)
 }
 
 async fn an_attempt_begins_once(store: Store) {
     let (entries, ids) = admitted(&store, 3).await;
     let strange = DeliveryId::generate();
-    let begins = vec![
-        entries.begin(ids[0], 1),
-        entries.begin(strange, 1),
-        entries.begin(ids[1], 1),
-    ];
-    let batch = JournalBatch {
-        begins,
-        ..JournalBatch::default()
-    };
+    let begins = vec![entries.begin(ids[0], 1), entries.begin(strange, 1), entries.begin(ids[1], 1)];
+    let mut batch = JournalBatch { begins, ..JournalBatch::default() };
     let written = store.write_journal(&batch).await.unwrap();
     assert_eq!(written.begun, [ids[0], ids[1]]);
-    let counters = Counters {
-        accepted: 3,
-        pending: 1,
-        sending: 2,
-        ..Counters::default()
-    };
+    let counters = Counters { accepted: 3, pending: 1, sending: 2, ..Counters::default() };
     assert_eq!(written.counters, [(entries.campaign_id, counters)]);
+    // Somebody else holds a second copy of these deliveries: it must not send them too.
+    assert_eq!(store.write_journal(&batch).await.unwrap(), Written::default());
     // The answer to the commit was lost: the same again.
+    batch.repeated = true;
     let again = store.write_journal(&batch).await.unwrap();
-    assert_eq!(
-        again,
-        Written {
-            begun: written.begun,
-            ..Written::default()
-        }
-    );
+    assert_eq!(again, Written { begun: written.begun, ..Written::default() });
     assert_eq!(seed::ledger(&store, entries.campaign_id).await, counters);
     assert_eq!(seed::count(&store, "attempts WHERE attempt_no = 1").await, 2);
 }
@@ -79,19 +57,8 @@ async fn an_attempt_begins_once(store: Store) {
 async fn attempts_out_of_turn_are_refused(store: Store) {
     let (entries, ids) = admitted(&store, 3).await;
     journal::begin(&store, vec![entries.begin(ids[0], 1)]).await;
-    let begins = vec![
-        entries.begin(ids[0], 2),
-        entries.begin(ids[1], 2),
-        entries.begin(ids[2], 0),
-    ];
-    let written = journal::write(
-        &store,
-        JournalBatch {
-            begins,
-            ..JournalBatch::default()
-        },
-    )
-    .await;
+    let begins = vec![entries.begin(ids[0], 2), entries.begin(ids[1], 2), entries.begin(ids[2], 0)];
+    let written = journal::write(&store, JournalBatch { begins, ..JournalBatch::default() }).await;
     assert_eq!(written, Written::default());
     assert_eq!(seed::ledger(&store, entries.campaign_id).await.sending, 1);
     assert_eq!(seed::count(&store, "attempts").await, 1);
@@ -100,38 +67,17 @@ async fn attempts_out_of_turn_are_refused(store: Store) {
 async fn outcomes_move_deliveries(store: Store) {
     let (entries, ids) = admitted(&store, 4).await;
     journal::begin(&store, ids.iter().map(|id| entries.begin(*id, 1)).collect()).await;
-    let later = Entries {
-        at_ms: NOW_MS + 10,
-        ..entries
-    };
-    let ended = [
-        journal::accepted(),
-        journal::deferred(),
-        journal::rejected(),
-        journal::unknown(),
-    ];
-    let ends = ids
-        .iter()
-        .zip(ended)
-        .map(|(id, ended)| later.end(*id, 1, ended))
-        .collect();
+    let later = Entries { at_ms: NOW_MS + 10, ..entries };
+    let ended = [journal::accepted(), journal::deferred(), journal::rejected(), journal::unknown()];
+    let ends = ids.iter().zip(ended).map(|(id, ended)| later.end(*id, 1, ended)).collect();
     let written = journal::end(&store, ends).await;
-    let expected = Counters {
-        accepted: 4,
-        sent: 1,
-        pending: 1,
-        failed_unavailable: 1,
-        unknown: 1,
-        ..Counters::default()
-    };
+    let expected =
+        Counters { accepted: 4, sent: 1, pending: 1, failed_unavailable: 1, unknown: 1, ..Counters::default() };
     assert_eq!(written.counters, [(entries.campaign_id, expected)]);
     assert_eq!(seed::ledger(&store, entries.campaign_id).await, expected);
 
     let word = |word: &str| Some(word.to_owned());
-    let tried = Row {
-        n_attempts: 1,
-        ..Row::default()
-    };
+    let tried = Row { n_attempts: 1, ..Row::default() };
     let sent = Row {
         state: "sent".into(),
         provider_message_id: word("wamid.A"),
@@ -158,11 +104,7 @@ async fn outcomes_move_deliveries(store: Store) {
         ..tried.clone()
     };
     assert_eq!(seed::row(&store, ids[2]).await, failed);
-    let unknown = Row {
-        state: "unknown".into(),
-        reason: word("OUTCOME_UNKNOWN"),
-        ..failed
-    };
+    let unknown = Row { state: "unknown".into(), reason: word("OUTCOME_UNKNOWN"), ..failed };
     assert_eq!(seed::row(&store, ids[3]).await, unknown);
     for (id, outcome) in ids.iter().zip(["accepted", "deferred", "rejected", "unknown"]) {
         assert_eq!(seed::outcomes(&store, *id).await, [(1, outcome.to_owned())]);
@@ -172,20 +114,11 @@ async fn outcomes_move_deliveries(store: Store) {
 async fn a_batch_again_changes_nothing(store: Store) {
     let (entries, ids) = admitted(&store, 4).await;
     journal::begin(&store, ids[..3].iter().map(|id| entries.begin(*id, 1)).collect()).await;
-    let batch = JournalBatch {
+    let mut batch = JournalBatch {
         begins: vec![entries.begin(ids[3], 1)],
-        ends: vec![
-            entries.end(ids[0], 1, journal::accepted()),
-            entries.end(ids[1], 1, journal::rejected()),
-        ],
-        receipts: vec![
-            entries.receipt(ids[0], ReceiptKind::Delivered),
-            entries.receipt(ids[2], ReceiptKind::Failed),
-        ],
-        lanes: vec![LaneSave {
-            session_id: entries.session_id,
-            tat_us: 5,
-        }],
+        ends: vec![entries.end(ids[0], 1, journal::accepted()), entries.end(ids[1], 1, journal::rejected())],
+        receipts: vec![entries.receipt(ids[0], ReceiptKind::Delivered), entries.receipt(ids[2], ReceiptKind::Failed)],
+        lanes: vec![LaneSave { session_id: entries.session_id, tat_us: 5 }],
         ..JournalBatch::default()
     };
     let first = store.write_journal(&batch).await.unwrap();
@@ -194,19 +127,11 @@ async fn a_batch_again_changes_nothing(store: Store) {
         rows.push((seed::row(&store, *id).await, seed::outcomes(&store, *id).await));
     }
     let counters = seed::ledger(&store, entries.campaign_id).await;
+    batch.repeated = true;
     let again = store.write_journal(&batch).await.unwrap();
-    assert_eq!(
-        again,
-        Written {
-            begun: first.begun,
-            ..Written::default()
-        }
-    );
+    assert_eq!(again, Written { begun: first.begun, ..Written::default() });
     for (id, before) in ids.iter().zip(rows) {
-        assert_eq!(
-            (seed::row(&store, *id).await, seed::outcomes(&store, *id).await),
-            before
-        );
+        assert_eq!((seed::row(&store, *id).await, seed::outcomes(&store, *id).await), before);
     }
     assert_eq!(seed::ledger(&store, entries.campaign_id).await, counters);
 }
@@ -240,10 +165,8 @@ async fn the_next_attempt_may_share_a_batch_with_the_last_end(store: Store) {
 
 async fn an_end_without_a_begin_leaves_no_trace(store: Store) {
     let (entries, ids) = admitted(&store, 1).await;
-    let ends = vec![
-        entries.end(ids[0], 1, journal::accepted()),
-        entries.end(DeliveryId::generate(), 1, journal::accepted()),
-    ];
+    let ends =
+        vec![entries.end(ids[0], 1, journal::accepted()), entries.end(DeliveryId::generate(), 1, journal::accepted())];
     assert_eq!(journal::end(&store, ends).await, Written::default());
     assert_eq!(seed::state(&store, ids[0]).await, DeliveryState::Pending);
     assert_eq!(seed::count(&store, "attempt_outcomes").await, 0);
@@ -266,53 +189,26 @@ async fn dismissals_settle_what_is_pending(store: Store) {
         dismissal(ids[1], DeliveryEvent::Rejected, Reason::RenderFailed, unavailable),
         dismissal(ids[2], DeliveryEvent::Rejected, Reason::RenderFailed, unavailable),
     ];
-    let batch = JournalBatch {
-        dismissals,
-        ..JournalBatch::default()
-    };
-    let expected = Counters {
-        accepted: 3,
-        skipped: 1,
-        failed_unavailable: 1,
-        sending: 1,
-        ..Counters::default()
-    };
-    assert_eq!(
-        journal::write(&store, batch.clone()).await.counters,
-        [(entries.campaign_id, expected)]
-    );
+    let batch = JournalBatch { dismissals, ..JournalBatch::default() };
+    let expected = Counters { accepted: 3, skipped: 1, failed_unavailable: 1, sending: 1, ..Counters::default() };
+    assert_eq!(journal::write(&store, batch.clone()).await.counters, [(entries.campaign_id, expected)]);
     assert_eq!(journal::write(&store, batch).await, Written::default());
     assert_eq!(seed::ledger(&store, entries.campaign_id).await, expected);
     let row = seed::row(&store, ids[0]).await;
-    assert_eq!(
-        (row.state.as_str(), row.reason.as_deref(), row.n_attempts),
-        ("skipped", Some("EXPIRED"), 0)
-    );
+    assert_eq!((row.state.as_str(), row.reason.as_deref(), row.n_attempts), ("skipped", Some("EXPIRED"), 0));
 }
 
 async fn places_and_limiters_are_saved(store: Store) {
     let (entries, _) = admitted(&store, 1).await;
-    let Entries {
-        session_id,
-        campaign_id,
-        ..
-    } = entries;
+    let Entries { session_id, campaign_id, .. } = entries;
     let batch = |tat_us: [i64; 2], done_below_seq| JournalBatch {
         lanes: tat_us.map(|tat_us| LaneSave { session_id, tat_us }).to_vec(),
-        streams: vec![StreamSave {
-            session_id,
-            campaign_id,
-            done_below_seq,
-        }],
+        streams: vec![StreamSave { session_id, campaign_id, done_below_seq }],
         ..JournalBatch::default()
     };
     let tat_us = 1_800_000_000_123_456;
     journal::write(&store, batch([1, tat_us], 1)).await;
-    assert_eq!(
-        store.lane(session_id).await.unwrap().unwrap().tat_us,
-        Some(tat_us),
-        "the last one holds"
-    );
+    assert_eq!(store.lane(session_id).await.unwrap().unwrap().tat_us, Some(tat_us), "the last one holds");
     assert_eq!(store.streams().await.unwrap()[0].done_below_seq, 1);
     journal::write(&store, batch([7, 8], 0)).await;
     assert_eq!(store.lanes().await.unwrap()[0].tat_us, Some(8));
@@ -323,33 +219,18 @@ async fn nothing_goes_back_in_line_of_a_cancelled_campaign(store: Store) {
     let lane = seed::lane(&store).await;
     let campaign_id = seed::campaign(&store, lane.tenant_id, CampaignState::Running, OnUnknown::Quarantine).await;
     let ids = seed::admit(&store, &seed::job(lane, campaign_id, 3)).await;
-    let entries = Entries {
-        session_id: lane.session_id,
-        campaign_id,
-        at_ms: NOW_MS,
-    };
+    let entries = Entries { session_id: lane.session_id, campaign_id, at_ms: NOW_MS };
     journal::begin(&store, ids.iter().map(|id| entries.begin(*id, 1)).collect()).await;
     seed::set_campaign_state(&store, campaign_id, CampaignState::Cancelled).await;
     let ended = [journal::deferred(), Ended::Withdrawn, journal::accepted()];
-    journal::end(
-        &store,
-        ids.iter()
-            .zip(ended)
-            .map(|(id, ended)| entries.end(*id, 1, ended))
-            .collect(),
-    )
-    .await;
-    let expected = Counters {
-        accepted: 3,
-        cancelled: 2,
-        sent: 1,
-        ..Counters::default()
-    };
+    journal::end(&store, ids.iter().zip(ended).map(|(id, ended)| entries.end(*id, 1, ended)).collect()).await;
+    let expected = Counters { accepted: 3, cancelled: 2, sent: 1, ..Counters::default() };
     assert_eq!(seed::ledger(&store, campaign_id).await, expected);
 }
 
 async fn journals_at_once_wait_for_each_other(store: Store) {
     let (entries, ids) = admitted(&store, 60).await;
+    let tasks = tokio_util::task::TaskTracker::new();
     let writers = (0..4_usize).map(|writer| {
         let (store, mut ids) = (store.clone(), ids.clone());
         // Each writer names the same deliveries in another order.
@@ -357,40 +238,22 @@ async fn journals_at_once_wait_for_each_other(store: Store) {
         if writer % 2 == 1 {
             ids.reverse();
         }
-        tokio::task::spawn(async move {
+        tasks.spawn(async move {
             for ids in ids.chunks(20) {
                 let begins = ids.iter().map(|id| entries.begin(*id, 1)).collect();
-                journal::write(
-                    &store,
-                    JournalBatch {
-                        begins,
-                        ..JournalBatch::default()
-                    },
-                )
-                .await;
-                journal::end(
-                    &store,
-                    ids.iter().map(|id| entries.end(*id, 1, journal::accepted())).collect(),
-                )
-                .await;
+                journal::write(&store, JournalBatch { begins, ..JournalBatch::default() }).await;
+                journal::end(&store, ids.iter().map(|id| entries.end(*id, 1, journal::accepted())).collect()).await;
                 let receipts = ids.iter().map(|id| entries.receipt(*id, ReceiptKind::Read)).collect();
                 journal::receive(&store, receipts).await;
             }
         })
     });
     futures::future::try_join_all(writers).await.unwrap();
-    let expected = Counters {
-        accepted: 60,
-        read: 60,
-        ..Counters::default()
-    };
+    let expected = Counters { accepted: 60, read: 60, ..Counters::default() };
     assert_eq!(seed::ledger(&store, entries.campaign_id).await, expected);
     assert_eq!(seed::count(&store, "attempts").await, 60);
 }
 
 async fn an_empty_batch_is_written(store: Store) {
-    assert_eq!(
-        journal::write(&store, JournalBatch::default()).await,
-        Written::default()
-    );
+    assert_eq!(journal::write(&store, JournalBatch::default()).await, Written::default());
 }

@@ -28,33 +28,11 @@ async fn rows_come_oldest_first_and_go_when_removed(store: Store) {
     let second = seed::outbox(&store, campaign_id, None).await;
     let third = seed::outbox(&store, campaign_id, None).await;
     let rows = store.outbox_next(2).await.unwrap();
-    let direct = OutboxRow {
-        outbox_id: first,
-        campaign_id: CampaignId::DIRECT,
-        job: Some(job),
-        next_seq: 0,
-    };
-    assert_eq!(
-        rows,
-        [
-            direct,
-            OutboxRow {
-                outbox_id: second,
-                campaign_id,
-                job: None,
-                next_seq: 0
-            }
-        ]
-    );
+    let direct = OutboxRow { outbox_id: first, campaign_id: CampaignId::DIRECT, job: Some(job), next_seq: 0 };
+    assert_eq!(rows, [direct, OutboxRow { outbox_id: second, campaign_id, job: None, next_seq: 0 }]);
     for _ in 0..2 {
         store.outbox_remove(&[first, second]).await.unwrap();
-        let left: Vec<_> = store
-            .outbox_next(10)
-            .await
-            .unwrap()
-            .iter()
-            .map(|row| row.outbox_id)
-            .collect();
+        let left: Vec<_> = store.outbox_next(10).await.unwrap().iter().map(|row| row.outbox_id).collect();
         assert_eq!(left, [third]);
     }
     store.outbox_remove(&[]).await.unwrap();
@@ -75,19 +53,11 @@ async fn a_campaign_is_spread_over_its_sessions(store: Store) {
     seed::recipients(&store, campaign_id, &lanes, 1_205).await;
     let expansion = store.expand_campaign(campaign_id, 0, 2_000).await.unwrap();
     assert_eq!((expansion.next_seq, expansion.finished), (1_205, true));
-    let shares: Vec<_> = expansion
-        .jobs
-        .iter()
-        .map(|job| (job.session_id, job.deliveries.len()))
-        .collect();
+    let shares: Vec<_> = expansion.jobs.iter().map(|job| (job.session_id, job.deliveries.len())).collect();
     let [even, odd] = lanes.map(|lane| lane.session_id);
     assert_eq!(shares, [(even, 500), (odd, 500), (even, 103), (odd, 102)]);
-    let recipients: HashSet<_> = expansion
-        .jobs
-        .iter()
-        .flat_map(|job| &job.deliveries)
-        .map(|delivery| delivery.to.as_str().to_owned())
-        .collect();
+    let recipients: HashSet<_> =
+        expansion.jobs.iter().flat_map(|job| &job.deliveries).map(|delivery| delivery.to.as_str().to_owned()).collect();
     assert_eq!(recipients.len(), 1_205);
     let job = &expansion.jobs[0];
     assert_eq!((job.campaign_id, job.tenant_id), (Some(campaign_id), lane.tenant_id));
@@ -106,21 +76,9 @@ async fn the_same_window_makes_the_same_jobs(store: Store) {
     loop {
         let expansion = store.expand_campaign(campaign_id, next_seq, 100).await.unwrap();
         // The process died before it noted its progress.
-        assert_eq!(
-            store.expand_campaign(campaign_id, next_seq, 100).await.unwrap(),
-            expansion
-        );
+        assert_eq!(store.expand_campaign(campaign_id, next_seq, 100).await.unwrap(), expansion);
         for job in expansion.jobs.iter().chain(&expansion.jobs) {
-            store
-                .admit_jobs(
-                    &[Admission {
-                        job,
-                        first_seq: next_seq,
-                    }],
-                    NOW_MS,
-                )
-                .await
-                .unwrap();
+            store.admit_jobs(&[Admission { job, first_seq: next_seq }], NOW_MS).await.unwrap();
         }
         next_seq = expansion.next_seq;
         n_windows += 1;

@@ -90,10 +90,7 @@ impl World {
                     seed::set_campaign_state(store, campaign_id, CampaignState::Cancelled).await;
                 }
                 let after_seq = self.random.random_range(-1..=self.next_seq);
-                store
-                    .cancel_pending(campaign_id, session_id, after_seq, 4)
-                    .await
-                    .unwrap();
+                store.cancel_pending(campaign_id, session_id, after_seq, 4).await.unwrap();
             }
             7 => {
                 let campaign_id = self.campaigns[2];
@@ -119,23 +116,12 @@ impl World {
             if campaign_id == self.campaigns[3] {
                 job.on_unknown = OnUnknown::Resend;
             }
-            let entries = Entries {
-                session_id: lane.session_id,
-                campaign_id,
-                at_ms: self.now_ms,
-            };
-            self.deliveries
-                .extend(job.deliveries.iter().map(|delivery| (entries, delivery.id)));
+            let entries = Entries { session_id: lane.session_id, campaign_id, at_ms: self.now_ms };
+            self.deliveries.extend(job.deliveries.iter().map(|delivery| (entries, delivery.id)));
             jobs.push((job, self.next_seq));
             self.next_seq += 8;
         }
-        let admissions: Vec<_> = jobs
-            .iter()
-            .map(|(job, first_seq)| Admission {
-                job,
-                first_seq: *first_seq,
-            })
-            .collect();
+        let admissions: Vec<_> = jobs.iter().map(|(job, first_seq)| Admission { job, first_seq: *first_seq }).collect();
         store.admit_jobs(&admissions, self.now_ms).await.unwrap();
         self.jobs.extend(jobs);
     }
@@ -145,10 +131,7 @@ impl World {
         for _ in 0..self.random.random_range(1..30) {
             let known = self.deliveries.clone();
             let (entries, id) = self.pick(&known);
-            let entries = Entries {
-                at_ms: self.now_ms + self.random.random_range(-5..5),
-                ..entries
-            };
+            let entries = Entries { at_ms: self.now_ms + self.random.random_range(-5..5), ..entries };
             let attempt_no = self.random.random_range(1..4);
             match self.random.random_range(0..10) {
                 0..4 => batch.begins.push(entries.begin(id, attempt_no)),
@@ -177,12 +160,7 @@ impl World {
                     });
                 }
                 _ => {
-                    let kinds = [
-                        ReceiptKind::Sent,
-                        ReceiptKind::Delivered,
-                        ReceiptKind::Read,
-                        ReceiptKind::Failed,
-                    ];
+                    let kinds = [ReceiptKind::Sent, ReceiptKind::Delivered, ReceiptKind::Read, ReceiptKind::Failed];
                     let kind = self.pick(&kinds);
                     batch.receipts.push(entries.receipt(id, kind));
                 }
@@ -197,19 +175,8 @@ impl World {
         }
         if self.random.random_bool(0.5) {
             let receipts = batch.receipts.clone();
-            let again = journal::write(
-                store,
-                JournalBatch {
-                    receipts,
-                    ..JournalBatch::default()
-                },
-            )
-            .await;
-            assert_eq!(
-                (again.counters.len(), again.n_receipts_applied),
-                (0, 0),
-                "receipts again"
-            );
+            let again = journal::write(store, JournalBatch { receipts, ..JournalBatch::default() }).await;
+            assert_eq!((again.counters.len(), again.n_receipts_applied), (0, 0), "receipts again");
         }
     }
 
@@ -225,25 +192,13 @@ impl World {
              LEFT JOIN resends r ON r.delivery_id = d.delivery_id LEFT JOIN campaigns c ON c.campaign_id = d.campaign_id \
              WHERE (r.delivery_id IS NULL) = (d.state = 'unknown' AND j.on_unknown = 'resend') \
                AND COALESCE(c.state, '') <> 'cancelled'";
-        assert_eq!(
-            seed::count(store, strays).await,
-            0,
-            "{place}: unknown deliveries and the list to send again"
-        );
+        assert_eq!(seed::count(store, strays).await, 0, "{place}: unknown deliveries and the list to send again");
         let ended = "attempt_outcomes o LEFT JOIN attempts a ON a.delivery_id = o.delivery_id \
              AND a.attempt_no = o.attempt_no WHERE a.delivery_id IS NULL";
-        assert_eq!(
-            seed::count(store, ended).await,
-            0,
-            "{place}: outcomes without an attempt"
-        );
+        assert_eq!(seed::count(store, ended).await, 0, "{place}: outcomes without an attempt");
         let open = "deliveries d WHERE d.state = 'sending' AND NOT EXISTS (SELECT 1 FROM attempts a \
              WHERE a.delivery_id = d.delivery_id AND a.attempt_no = d.n_attempts)";
-        assert_eq!(
-            seed::count(store, open).await,
-            0,
-            "{place}: sending without a durable attempt"
-        );
+        assert_eq!(seed::count(store, open).await, 0, "{place}: sending without a durable attempt");
     }
 
     async fn states(&self, store: &Store) -> HashSet<DeliveryId> {

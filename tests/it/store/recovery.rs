@@ -34,22 +34,14 @@ async fn sending(store: &Store, on_unknown: OnUnknown, n: u64) -> (Entries, Vec<
     let mut job = seed::job(lane, campaign_id, n);
     job.on_unknown = on_unknown;
     let ids = seed::admit(store, &job).await;
-    let entries = Entries {
-        session_id: lane.session_id,
-        campaign_id,
-        at_ms: NOW_MS,
-    };
+    let entries = Entries { session_id: lane.session_id, campaign_id, at_ms: NOW_MS };
     journal::begin(store, ids.iter().map(|id| entries.begin(*id, 1)).collect()).await;
     (entries, ids)
 }
 
 async fn unknown(store: &Store, on_unknown: OnUnknown, n: u64) -> (Entries, Vec<DeliveryId>) {
     let (entries, ids) = sending(store, on_unknown, n).await;
-    journal::end(
-        store,
-        ids.iter().map(|id| entries.end(*id, 1, journal::unknown())).collect(),
-    )
-    .await;
+    journal::end(store, ids.iter().map(|id| entries.end(*id, 1, journal::unknown())).collect()).await;
     (entries, ids)
 }
 
@@ -60,12 +52,7 @@ async fn what_was_in_flight_becomes_unknown(store: Store) {
     journal::end(&store, vec![first.end(ids[7], 1, journal::accepted())]).await;
     let sessions = store.orphan_in_flight(NOW_MS + 9).await.unwrap();
     assert_eq!(sessions, [first.session_id, second.session_id]);
-    let expected = Counters {
-        accepted: 1_300,
-        sent: 1,
-        unknown: 1_299,
-        ..Counters::default()
-    };
+    let expected = Counters { accepted: 1_300, sent: 1, unknown: 1_299, ..Counters::default() };
     assert_eq!(seed::ledger(&store, first.campaign_id).await, expected);
     let row = seed::row(&store, ids[0]).await;
     assert_eq!(
@@ -79,24 +66,9 @@ async fn what_was_in_flight_becomes_unknown(store: Store) {
 
 async fn what_was_in_flight_is_found_below_the_saved_place(store: Store) {
     let (entries, ids) = sending(&store, OnUnknown::Quarantine, 3).await;
-    let Entries {
-        session_id,
-        campaign_id,
-        ..
-    } = entries;
-    let streams = vec![StreamSave {
-        session_id,
-        campaign_id,
-        done_below_seq: 2,
-    }];
-    journal::write(
-        &store,
-        JournalBatch {
-            streams,
-            ..JournalBatch::default()
-        },
-    )
-    .await;
+    let Entries { session_id, campaign_id, .. } = entries;
+    let streams = vec![StreamSave { session_id, campaign_id, done_below_seq: 2 }];
+    journal::write(&store, JournalBatch { streams, ..JournalBatch::default() }).await;
     assert_eq!(store.orphan_in_flight(NOW_MS).await.unwrap(), [session_id]);
     for id in ids {
         assert_eq!(seed::state(&store, id).await, DeliveryState::Unknown);
@@ -106,24 +78,9 @@ async fn what_was_in_flight_is_found_below_the_saved_place(store: Store) {
 async fn unknown_deliveries_go_back_by_policy(store: Store) {
     let (kept, _) = unknown(&store, OnUnknown::Quarantine, 2).await;
     let (resent, ids) = unknown(&store, OnUnknown::Resend, 3).await;
-    let Entries {
-        session_id,
-        campaign_id,
-        ..
-    } = resent;
-    let streams = vec![StreamSave {
-        session_id,
-        campaign_id,
-        done_below_seq: 3,
-    }];
-    journal::write(
-        &store,
-        JournalBatch {
-            streams,
-            ..JournalBatch::default()
-        },
-    )
-    .await;
+    let Entries { session_id, campaign_id, .. } = resent;
+    let streams = vec![StreamSave { session_id, campaign_id, done_below_seq: 3 }];
+    journal::write(&store, JournalBatch { streams, ..JournalBatch::default() }).await;
     assert!(store.requeue_unknown(NOW_MS, 100).await.unwrap().is_empty(), "not yet");
     let streams = store.requeue_unknown(NOW_MS + 1, 100).await.unwrap();
     assert_eq!(streams, [(session_id, campaign_id, 0)]);
@@ -149,12 +106,7 @@ async fn a_settled_unknown_is_not_sent_again(store: Store) {
     let (entries, ids) = unknown(&store, OnUnknown::Resend, 2).await;
     journal::receive(&store, vec![entries.receipt(ids[0], ReceiptKind::Sent)]).await;
     store.requeue_unknown(NOW_MS + 1, 10).await.unwrap();
-    let expected = Counters {
-        accepted: 2,
-        sent: 1,
-        pending: 1,
-        ..Counters::default()
-    };
+    let expected = Counters { accepted: 2, sent: 1, pending: 1, ..Counters::default() };
     assert_eq!(seed::ledger(&store, entries.campaign_id).await, expected);
 }
 
@@ -173,38 +125,22 @@ async fn cancelling_goes_along_the_stream(store: Store) {
     let ids = seed::admit(&store, &seed::job(lane, campaign_id, 7)).await;
     seed::admit(&store, &seed::job(lane, CampaignId::DIRECT, 1)).await;
     seed::set_campaign_state(&store, campaign_id, CampaignState::Cancelled).await;
-    let cancel = async |after_seq| {
-        store
-            .cancel_pending(campaign_id, lane.session_id, after_seq, 3)
-            .await
-            .unwrap()
-    };
+    let cancel = async |after_seq| store.cancel_pending(campaign_id, lane.session_id, after_seq, 3).await.unwrap();
     assert_eq!(cancel(-1).await, (3, Some(2)));
     assert_eq!(cancel(-1).await, (0, Some(2)), "a step taken again");
     assert_eq!(cancel(2).await, (3, Some(5)));
     assert_eq!(cancel(5).await, (1, None));
     assert_eq!(cancel(6).await, (0, None));
-    let expected = Counters {
-        accepted: 7,
-        cancelled: 7,
-        ..Counters::default()
-    };
+    let expected = Counters { accepted: 7, cancelled: 7, ..Counters::default() };
     assert_eq!(seed::ledger(&store, campaign_id).await, expected);
-    assert_eq!(
-        seed::row(&store, ids[0]).await.settled_at_ms,
-        Some(NOW_MS),
-        "when the campaign was"
-    );
+    assert_eq!(seed::row(&store, ids[0]).await.settled_at_ms, Some(NOW_MS), "when the campaign was");
     assert_eq!(seed::ledger(&store, CampaignId::DIRECT).await.pending, 1);
 }
 
 async fn cancelling_leaves_what_is_under_way(store: Store) {
     let (entries, ids) = sending(&store, OnUnknown::Quarantine, 2).await;
     journal::end(&store, vec![entries.end(ids[0], 1, journal::accepted())]).await;
-    let step = store
-        .cancel_pending(entries.campaign_id, entries.session_id, -1, 10)
-        .await
-        .unwrap();
+    let step = store.cancel_pending(entries.campaign_id, entries.session_id, -1, 10).await.unwrap();
     assert_eq!(step, (0, None));
     let counters = seed::ledger(&store, entries.campaign_id).await;
     assert_eq!((counters.sent, counters.sending), (1, 1));
@@ -224,28 +160,13 @@ async fn campaigns_complete_when_all_is_settled(store: Store) {
         let may = matches!(state, CampaignState::Running | CampaignState::Paused);
         assert_eq!(finish().await, may, "{state:?}");
         let after = if may { CampaignState::Completed } else { state };
-        assert_eq!(
-            store.streams_of_campaign(campaign_id).await.unwrap()[0].campaign_state,
-            Some(after)
-        );
+        assert_eq!(store.streams_of_campaign(campaign_id).await.unwrap()[0].campaign_state, Some(after));
     }
     let done = format!("campaigns WHERE finished_at_ms = {NOW_MS}");
-    assert_eq!(
-        seed::count(&store, &done).await,
-        1,
-        "the last state was set by the test"
-    );
+    assert_eq!(seed::count(&store, &done).await, 1, "the last state was set by the test");
     assert!(!store.finish_if_settled(CampaignId::generate(), NOW_MS).await.unwrap());
-    let empty = seed::campaign(
-        &store,
-        seed::lane(&store).await.tenant_id,
-        CampaignState::Running,
-        OnUnknown::Resend,
-    );
-    assert!(
-        store.finish_if_settled(empty.await, NOW_MS).await.unwrap(),
-        "a campaign without deliveries"
-    );
+    let empty = seed::campaign(&store, seed::lane(&store).await.tenant_id, CampaignState::Running, OnUnknown::Resend);
+    assert!(store.finish_if_settled(empty.await, NOW_MS).await.unwrap(), "a campaign without deliveries");
 }
 
 async fn campaigns_complete_by_their_policy(store: Store) {
@@ -261,31 +182,13 @@ async fn a_recount_tells_drift(store: Store) {
     let lane = seed::lane(&store).await;
     let campaign_id = CampaignId::generate();
     let job = seed::job(lane, campaign_id, 2);
-    store
-        .admit_jobs(
-            &[Admission {
-                job: &job,
-                first_seq: 0,
-            }],
-            NOW_MS,
-        )
-        .await
-        .unwrap();
+    store.admit_jobs(&[Admission { job: &job, first_seq: 0 }], NOW_MS).await.unwrap();
     with_writer!(store.pool(), |db| {
         let sql = "UPDATE deliveries SET state = 'failed', failure_class = 'LIMIT_EXCEEDED' WHERE seq = 1";
         sqlx::query(sql).execute(db).await.map(drop)
     })
     .unwrap();
-    let stored = Counters {
-        accepted: 2,
-        pending: 2,
-        ..Counters::default()
-    };
-    let counted = Counters {
-        accepted: 2,
-        pending: 1,
-        failed_limit: 1,
-        ..Counters::default()
-    };
+    let stored = Counters { accepted: 2, pending: 2, ..Counters::default() };
+    let counted = Counters { accepted: 2, pending: 1, failed_limit: 1, ..Counters::default() };
     assert_eq!(store.recount().await.unwrap(), [(campaign_id, stored, counted)]);
 }

@@ -28,10 +28,7 @@ async fn both_dialects_have_the_same_columns() {
 #[test]
 fn both_dialects_have_the_same_steps() {
     let steps = |migrator: &sqlx::migrate::Migrator| {
-        migrator
-            .iter()
-            .map(|step| (step.version, step.description.to_string()))
-            .collect::<Vec<_>>()
+        migrator.iter().map(|step| (step.version, step.description.to_string())).collect::<Vec<_>>()
     };
     assert!(!steps(&migrate::POSTGRES).is_empty());
     assert_eq!(steps(&migrate::POSTGRES), steps(&migrate::SQLITE));
@@ -66,9 +63,7 @@ async fn no_index_of_the_message_path_has_a_column_that_changes() {
         ("lanes", &["session_id"]),
     ];
     on_postgres(async |store: Store| {
-        let Pool::Postgres(pool) = store.pool() else {
-            unreachable!()
-        };
+        let Pool::Postgres(pool) = store.pool() else { unreachable!() };
         for (table, fixed) in FIXED {
             let indexed: Vec<(String, String)> = sqlx::query_as(
                 "SELECT i.indexrelid::regclass::text, a.attname::text FROM pg_index i \
@@ -86,10 +81,7 @@ async fn no_index_of_the_message_path_has_a_column_that_changes() {
             .unwrap();
             assert!(!indexed.is_empty(), "{table} has no index at all");
             for (index, column) in indexed {
-                assert!(
-                    fixed.contains(&column.as_str()),
-                    "{index} has {table}.{column}, which changes"
-                );
+                assert!(fixed.contains(&column.as_str()), "{index} has {table}.{column}, which changes");
             }
         }
     })
@@ -108,14 +100,8 @@ async fn the_life_of_a_delivery_is_hot() {
         let lane = seed::lane(&store).await;
         let campaign_id = CampaignId::generate();
         let ids = seed::admit(&store, &seed::job(lane, campaign_id, 500)).await;
-        let entries = Entries {
-            session_id: lane.session_id,
-            campaign_id,
-            at_ms: NOW_MS,
-        };
-        let Pool::Postgres(pool) = store.pool() else {
-            unreachable!()
-        };
+        let entries = Entries { session_id: lane.session_id, campaign_id, at_ms: NOW_MS };
+        let Pool::Postgres(pool) = store.pool() else { unreachable!() };
         journal::begin(&store, ids.iter().map(|id| entries.begin(*id, 1)).collect()).await;
         until_nobody_sees_the_past(pool).await;
         let ends = ids.iter().map(|id| entries.end(*id, 1, journal::accepted()));
@@ -126,10 +112,7 @@ async fn the_life_of_a_delivery_is_hot() {
         let mut connection = pool.acquire().await.unwrap();
         // The counts reach the view when a backend is idle; this asks the one asked to send its own.
         let (all, hot) = loop {
-            sqlx::query("SELECT pg_stat_force_next_flush()")
-                .execute(&mut *connection)
-                .await
-                .unwrap();
+            sqlx::query("SELECT pg_stat_force_next_flush()").execute(&mut *connection).await.unwrap();
             let sql = "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = 'deliveries'";
             let (all, hot): (i64, i64) = sqlx::query_as(sql).fetch_one(&mut *connection).await.unwrap();
             if 1_500 <= all {
@@ -147,20 +130,13 @@ async fn until_nobody_sees_the_past(pool: &sqlx::PgPool) {
     let sql = "SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint";
     let now: i64 = sqlx::query_scalar(sql).fetch_one(pool).await.unwrap();
     let sql = "SELECT $1 <= pg_snapshot_xmin(pg_current_snapshot())::text::bigint";
-    while !sqlx::query_scalar::<_, bool>(sql)
-        .bind(now)
-        .fetch_one(pool)
-        .await
-        .unwrap()
-    {
+    while !sqlx::query_scalar::<_, bool>(sql).bind(now).fetch_one(pool).await.unwrap() {
         tokio::task::yield_now().await;
     }
 }
 
 async fn postgres_schema(store: &Store) -> Schema {
-    let Pool::Postgres(pool) = store.pool() else {
-        unreachable!()
-    };
+    let Pool::Postgres(pool) = store.pool() else { unreachable!() };
     let rows: Vec<(String, String, String, String)> = sqlx::query_as(
         "SELECT table_name::text, column_name::text, data_type::text, is_nullable::text \
          FROM information_schema.columns WHERE table_schema = 'public' AND table_name <> '_sqlx_migrations' \
@@ -179,18 +155,13 @@ async fn postgres_schema(store: &Store) -> Schema {
             "text" => "TEXT",
             other => panic!("{table}.{column} has the type {other}, which has no counterpart"),
         };
-        schema
-            .entry(table)
-            .or_default()
-            .push((column, kind.to_owned(), nullable == "YES"));
+        schema.entry(table).or_default().push((column, kind.to_owned(), nullable == "YES"));
     }
     schema
 }
 
 async fn sqlite_schema(store: &Store) -> Schema {
-    let Pool::Sqlite { reader, .. } = store.pool() else {
-        unreachable!()
-    };
+    let Pool::Sqlite { reader, .. } = store.pool() else { unreachable!() };
     let rows: Vec<(String, String, String, bool)> = sqlx::query_as(
         "SELECT t.name, c.name, c.type, c.\"notnull\" = 0 AND c.pk = 0 FROM sqlite_schema t, pragma_table_info(t.name) c \
          WHERE t.type = 'table' AND t.name NOT LIKE 'sqlite_%' AND t.name <> '_sqlx_migrations' \

@@ -49,10 +49,7 @@ where
     let template = template(&server).await;
     execute(&server, &format!("CREATE DATABASE {name} TEMPLATE {template}")).await;
     let pool = PgPoolOptions::new().max_connections(CONNECTIONS_MAX);
-    let pool = pool
-        .connect_with(server.clone().database(&name))
-        .await
-        .expect("connect to the new database");
+    let pool = pool.connect_with(server.clone().database(&name)).await.expect("connect to the new database");
     let store = Store::from_pool(Pool::Postgres(pool));
     let outcome = AssertUnwindSafe(contract(store.clone())).catch_unwind().await;
     store.close().await;
@@ -69,9 +66,7 @@ where
     let folder: PathBuf = std::env::temp_dir().join(format!("contract_{}", unique()));
     std::fs::create_dir_all(&folder).expect("make a folder for the database");
     let url = format!("sqlite:{}", folder.join("store.db").display());
-    let store = Store::open(&url, CONNECTIONS_MAX)
-        .await
-        .expect("open a new SQLite file");
+    let store = Store::open(&url, CONNECTIONS_MAX).await.expect("open a new SQLite file");
     store.migrate().await.expect("migrate a new SQLite file");
     let outcome = AssertUnwindSafe(contract(store.clone())).catch_unwind().await;
     store.close().await;
@@ -83,9 +78,7 @@ where
 fn server() -> PgConnectOptions {
     let url = std::env::var("DATABASE_URL")
         .expect("DATABASE_URL must name a PostgreSQL where tests may create databases, postgres://USER@HOST:PORT/DB");
-    PgConnectOptions::from_str(&url)
-        .expect("DATABASE_URL must be a postgres:// address")
-        .disable_statement_logging()
+    PgConnectOptions::from_str(&url).expect("DATABASE_URL must be a postgres:// address").disable_statement_logging()
 }
 
 fn unique() -> String {
@@ -95,27 +88,12 @@ fn unique() -> String {
 
 /// Returns the name of a migrated database, made by whichever process comes first.
 async fn template(server: &PgConnectOptions) -> String {
-    let sums: Vec<u8> = migrate::POSTGRES
-        .iter()
-        .flat_map(|step| step.checksum.iter().copied())
-        .collect();
+    let sums: Vec<u8> = migrate::POSTGRES.iter().flat_map(|step| step.checksum.iter().copied()).collect();
     let name = format!("contract_template_{:016x}", fnv(&sums));
-    let mut connection = server
-        .connect()
-        .await
-        .expect("connect to the PostgreSQL of DATABASE_URL");
-    sqlx::query("SELECT pg_advisory_lock($1)")
-        .bind(TEMPLATE_LOCK)
-        .execute(&mut connection)
-        .await
-        .expect("lock");
+    let mut connection = server.connect().await.expect("connect to the PostgreSQL of DATABASE_URL");
+    sqlx::query("SELECT pg_advisory_lock($1)").bind(TEMPLATE_LOCK).execute(&mut connection).await.expect("lock");
     let found = sqlx::query("SELECT 1 FROM pg_database WHERE datname = $1").bind(&name);
-    if found
-        .fetch_optional(&mut connection)
-        .await
-        .expect("look for the template")
-        .is_none()
-    {
+    if found.fetch_optional(&mut connection).await.expect("look for the template").is_none() {
         make_template(server, &mut connection, &name).await;
     }
     connection.close().await.expect("close, which unlocks");
@@ -126,22 +104,14 @@ async fn make_template(server: &PgConnectOptions, connection: &mut PgConnection,
     let unfinished = format!("{name}_unfinished");
     run(connection, &format!("DROP DATABASE IF EXISTS {unfinished}")).await;
     run(connection, &format!("CREATE DATABASE {unfinished}")).await;
-    let mut inside = server
-        .clone()
-        .database(&unfinished)
-        .connect()
-        .await
-        .expect("connect to the template");
+    let mut inside = server.clone().database(&unfinished).connect().await.expect("connect to the template");
     migrate::POSTGRES.run(&mut inside).await.expect("migrate the template");
     inside.close().await.expect("leave the template");
     run(connection, &format!("ALTER DATABASE {unfinished} RENAME TO {name}")).await;
 }
 
 async fn execute(server: &PgConnectOptions, statement: &str) {
-    let mut connection = server
-        .connect()
-        .await
-        .expect("connect to the PostgreSQL of DATABASE_URL");
+    let mut connection = server.connect().await.expect("connect to the PostgreSQL of DATABASE_URL");
     run(&mut connection, statement).await;
     connection.close().await.expect("close the connection");
 }
@@ -152,7 +122,5 @@ async fn run(connection: &mut PgConnection, statement: &str) {
 }
 
 fn fnv(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-    })
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }

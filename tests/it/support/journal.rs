@@ -17,83 +17,34 @@ pub(crate) struct Entries {
 
 impl Entries {
     pub(crate) fn begin(&self, delivery_id: DeliveryId, attempt_no: u32) -> Begin {
-        let Self {
-            session_id,
-            campaign_id,
-            at_ms,
-        } = *self;
-        Begin {
-            delivery_id,
-            campaign_id,
-            session_id,
-            attempt_no,
-            started_at_ms: at_ms,
-        }
+        let Self { session_id, campaign_id, at_ms } = *self;
+        Begin { delivery_id, campaign_id, session_id, attempt_no, started_at_ms: at_ms }
     }
 
     pub(crate) fn end(&self, delivery_id: DeliveryId, attempt_no: u32, ended: Ended) -> End {
-        let Self {
-            session_id,
-            campaign_id,
-            at_ms,
-        } = *self;
-        End {
-            delivery_id,
-            campaign_id,
-            session_id,
-            attempt_no,
-            ended,
-            ended_at_ms: at_ms,
-            due_at_ms: at_ms + 5_000,
-        }
+        let Self { session_id, campaign_id, at_ms } = *self;
+        End { delivery_id, campaign_id, session_id, attempt_no, ended, ended_at_ms: at_ms, due_at_ms: at_ms + 5_000 }
     }
 
     pub(crate) fn receipt(&self, delivery_id: DeliveryId, kind: ReceiptKind) -> Receipt {
         let failure = (kind == ReceiptKind::Failed).then(limit);
-        Receipt {
-            delivery_id,
-            kind,
-            at_ms: self.at_ms,
-            provider_message_id: Some("wamid.R".to_owned()),
-            failure,
-        }
+        Receipt { delivery_id, kind, at_ms: self.at_ms, provider_message_id: Some("wamid.R".to_owned()), failure }
     }
 }
 
 /// Writes attempts that begin, and checks that all of them hold.
 pub(crate) async fn begin(store: &Store, begins: Vec<Begin>) {
     let n = begins.len();
-    let written = write(
-        store,
-        JournalBatch {
-            begins,
-            ..JournalBatch::default()
-        },
-    )
-    .await;
+    let written = write(store, JournalBatch { begins, ..JournalBatch::default() }).await;
     assert_eq!(written.begun.len(), n);
 }
 
 pub(crate) async fn end(store: &Store, ends: Vec<End>) -> Written {
-    write(
-        store,
-        JournalBatch {
-            ends,
-            ..JournalBatch::default()
-        },
-    )
-    .await
+    write(store, JournalBatch { ends, ..JournalBatch::default() }).await
 }
 
 pub(crate) async fn receive(store: &Store, receipts: Vec<Receipt>) -> Written {
-    write(
-        store,
-        JournalBatch {
-            receipts,
-            ..JournalBatch::default()
-        },
-    )
-    .await
+    write(store, JournalBatch { receipts, ..JournalBatch::default() }).await
 }
 
 pub(crate) async fn write(store: &Store, batch: JournalBatch) -> Written {
@@ -101,9 +52,7 @@ pub(crate) async fn write(store: &Store, batch: JournalBatch) -> Written {
 }
 
 pub(crate) fn accepted() -> Ended {
-    Ended::Outcome(Outcome::Accepted {
-        provider_message_id: "wamid.A".to_owned(),
-    })
+    Ended::Outcome(Outcome::Accepted { provider_message_id: "wamid.A".to_owned() })
 }
 
 pub(crate) fn deferred() -> Ended {
@@ -115,10 +64,7 @@ pub(crate) fn rejected() -> Ended {
 }
 
 pub(crate) fn unknown() -> Ended {
-    Ended::Outcome(Outcome::Unknown(Failure {
-        reason: Reason::OutcomeUnknown,
-        ..unavailable()
-    }))
+    Ended::Outcome(Outcome::Unknown(Failure { reason: Reason::OutcomeUnknown, ..unavailable() }))
 }
 
 /// A failure that counts as a limit.

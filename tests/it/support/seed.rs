@@ -151,17 +151,13 @@ pub(crate) async fn outbox(store: &Store, campaign_id: CampaignId, job: Option<&
 
 /// A message with one variable.
 pub(crate) fn text() -> MessageSpec {
-    MessageSpec::Text {
-        text: "Hello {{name}}".to_owned(),
-    }
+    MessageSpec::Text { text: "Hello {{name}}".to_owned() }
 }
 
 /// A job for one lane.
 pub(crate) fn job(lane: Lane, campaign_id: CampaignId, n_deliveries: u64) -> Job {
     let mut variables = Variables::default();
-    variables
-        .insert("name", "Zoë \"Z\"".to_owned())
-        .expect("a plain variable");
+    variables.insert("name", "Zoë \"Z\"".to_owned()).expect("a plain variable");
     let delivery = |n: u64| JobDelivery {
         id: DeliveryId::generate(),
         to: Recipient::from_stored(&(919_800_000_000 + n).to_string()).expect("a stored phone number"),
@@ -184,10 +180,7 @@ pub(crate) fn job(lane: Lane, campaign_id: CampaignId, n_deliveries: u64) -> Job
 
 /// Admits a job whose first delivery has place 0; returns its deliveries.
 pub(crate) async fn admit(store: &Store, job: &Job) -> Vec<DeliveryId> {
-    store
-        .admit_jobs(&[Admission { job, first_seq: 0 }], NOW_MS)
-        .await
-        .expect("admit a job");
+    store.admit_jobs(&[Admission { job, first_seq: 0 }], NOW_MS).await.expect("admit a job");
     job.deliveries.iter().map(|delivery| delivery.id).collect()
 }
 
@@ -243,9 +236,7 @@ pub(crate) async fn outcomes(store: &Store, delivery_id: DeliveryId) -> Vec<(i32
 pub(crate) async fn count(store: &Store, from: &str) -> i64 {
     let sql = format!("SELECT COUNT(*) FROM {from}");
     with_reader!(store.pool(), |db| {
-        sqlx::query_scalar::<_, i64>(sqlx::AssertSqlSafe(sql.as_str()))
-            .fetch_one(db)
-            .await
+        sqlx::query_scalar::<_, i64>(sqlx::AssertSqlSafe(sql.as_str())).fetch_one(db).await
     })
     .expect("count rows")
 }

@@ -33,14 +33,7 @@ impl Source {
             code.replace_range(tests.clone(), &blank(&all_code[tests]));
         }
         strings.retain(|(at, _)| code.as_bytes()[*at] == b'"');
-        Self {
-            path: file.path.clone(),
-            text: file.text.clone(),
-            all_code,
-            code,
-            n_test_lines,
-            strings,
-        }
+        Self { path: file.path.clone(), text: file.text.clone(), all_code, code, n_test_lines, strings }
     }
 
     /// Returns the line of an offset, counted from 1.
@@ -55,10 +48,7 @@ impl Source {
 
     /// Returns the string literal that opens at an offset.
     pub(super) fn string_at(&self, at: usize) -> Option<&str> {
-        self.strings
-            .iter()
-            .find(|(start, _)| *start == at)
-            .map(|(_, inside)| inside.as_str())
+        self.strings.iter().find(|(start, _)| *start == at).map(|(_, inside)| inside.as_str())
     }
 
     /// Tells whether the file is part of the library or the binary.
@@ -97,9 +87,7 @@ fn is_name_byte(byte: u8) -> bool {
 }
 
 fn blank(code: &str) -> String {
-    code.bytes()
-        .map(|byte| if byte == b'\n' { '\n' } else { ' ' })
-        .collect()
+    code.bytes().map(|byte| if byte == b'\n' { '\n' } else { ' ' }).collect()
 }
 
 /// Returns where the code of tests stands: each item marked `#[cfg(test)]`, or the whole of a file of tests.
@@ -189,10 +177,7 @@ fn token(text: &str, at: usize) -> (Range<usize>, usize, bool) {
         let end = at + quoted_length(rest);
         (at + 1..(end - 1).max(at + 1), end, false)
     } else if is_name_byte(rest.as_bytes()[0]) {
-        let name = rest.len()
-            - rest
-                .trim_start_matches(|c: char| c.is_ascii_alphanumeric() || c == '_')
-                .len();
+        let name = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_alphanumeric() || c == '_').len();
         raw_string(text, at, name).unwrap_or((at..at, at + name, false))
     } else {
         (at..at, at + rest.chars().next().map_or(1, char::len_utf8), false)
@@ -280,19 +265,11 @@ fn tests_are_not_production_code() {
     assert_eq!(found, ["use", "a", "fn", "c", "fn", "e"]);
     assert_eq!((source.strings.len(), source.n_test_lines), (0, 6));
     assert_eq!(source.line(source.code.find('c').unwrap()), 6);
-    assert!(
-        Source::read(&File::new("src/x/tests.rs", text))
-            .names()
-            .next()
-            .is_none()
-    );
+    assert!(Source::read(&File::new("src/x/tests.rs", text)).names().next().is_none());
 }
 
 #[test]
 fn arguments_are_split_at_outermost_commas() {
-    let parts: Vec<&str> = split_arguments("a, f(b, c), [d, e], ")
-        .into_iter()
-        .map(|(_, part)| part.trim())
-        .collect();
+    let parts: Vec<&str> = split_arguments("a, f(b, c), [d, e], ").into_iter().map(|(_, part)| part.trim()).collect();
     assert_eq!(parts, ["a", "f(b, c)", "[d, e]"]);
 }

@@ -14,19 +14,8 @@ const TEST_LINES_MAX: usize = 200;
 
 /// Every Rust file says what it is for.
 pub(super) fn opens_with_purpose(source: &Source) -> Vec<Offence> {
-    let opens = source
-        .text
-        .strip_prefix("//! ")
-        .is_some_and(|rest| rest.starts_with(char::is_alphanumeric));
-    if opens {
-        vec![]
-    } else {
-        vec![Offence::new(
-            &source.path,
-            1,
-            "does not open with `//!` and what it is for",
-        )]
-    }
+    let opens = source.text.strip_prefix("//! ").is_some_and(|rest| rest.starts_with(char::is_alphanumeric));
+    if opens { vec![] } else { vec![Offence::new(&source.path, 1, "does not open with `//!` and what it is for")] }
 }
 
 /// A file is read in one go; its tests are counted apart, files of nothing but tests are not counted.
@@ -61,11 +50,7 @@ pub(super) fn bounds_have_sums(file: &File) -> Vec<Offence> {
         } else if let Some(constant) = line.strip_prefix("pub const ") {
             if !documentation.contains(|c: char| c.is_ascii_digit()) {
                 let name = constant.split(':').next().unwrap_or_default();
-                offences.push(Offence::new(
-                    &file.path,
-                    index + 1,
-                    format!("{name} does not tell the sum behind it"),
-                ));
+                offences.push(Offence::new(&file.path, index + 1, format!("{name} does not tell the sum behind it")));
             }
             documentation.clear();
         } else if !line.starts_with("#[") {
@@ -92,36 +77,19 @@ pub(super) fn script_is_sound(file: &File) -> Vec<Offence> {
     }
     let mut offences = vec![];
     if !is_library && !file.text.starts_with("#!/usr/bin/env bash\n# ") {
-        offences.push(Offence::new(
-            &file.path,
-            1,
-            "does not open with `#!/usr/bin/env bash` and what it is for",
-        ));
+        offences.push(Offence::new(&file.path, 1, "does not open with `#!/usr/bin/env bash` and what it is for"));
     }
     if !is_library && !file.text.contains("\nset -euo pipefail\n") {
         offences.push(Offence::new(&file.path, 1, "does not `set -euo pipefail`"));
     }
-    let mut bash = Command::new("bash")
-        .arg("-n")
-        .stdin(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut bash = Command::new("bash").arg("-n").stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     bash.stdin.take().unwrap().write_all(file.text.as_bytes()).unwrap();
     let output = bash.wait_with_output().unwrap();
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
         // "bash: line 7: syntax error …"
-        let line = said
-            .split("line ")
-            .nth(1)
-            .and_then(|rest| rest.split(':').next()?.parse().ok())
-            .unwrap_or(1);
-        offences.push(Offence::new(
-            &file.path,
-            line,
-            said.lines().next().unwrap_or("bash refuses it").to_owned(),
-        ));
+        let line = said.split("line ").nth(1).and_then(|rest| rest.split(':').next()?.parse().ok()).unwrap_or(1);
+        offences.push(Offence::new(&file.path, line, said.lines().next().unwrap_or("bash refuses it").to_owned()));
     }
     offences
 }
@@ -129,12 +97,7 @@ pub(super) fn script_is_sound(file: &File) -> Vec<Offence> {
 /// A path that exists on one machine helps nobody else, and tells strangers about it.
 pub(super) fn no_machine_path(file: &File) -> Vec<Offence> {
     // Put together here, so that this file does not offend.
-    let starts = [
-        concat!("/ro", "ot/"),
-        concat!("/wo", "rk/"),
-        concat!("/ho", "me/"),
-        concat!("/Us", "ers/"),
-    ];
+    let starts = [concat!("/ro", "ot/"), concat!("/wo", "rk/"), concat!("/ho", "me/"), concat!("/Us", "ers/")];
     let mut offences = vec![];
     for (index, line) in file.text.lines().enumerate() {
         for start in starts {
@@ -151,10 +114,7 @@ pub(super) fn no_machine_path(file: &File) -> Vec<Offence> {
 pub(super) fn migrations_match(paths: &[&str]) -> Vec<Offence> {
     const FOLDER: &str = "src/store/migrations";
     let of = |dialect: &str| -> BTreeSet<&str> {
-        paths
-            .iter()
-            .filter_map(|path| path.strip_prefix(&format!("{FOLDER}/{dialect}/")))
-            .collect()
+        paths.iter().filter_map(|path| path.strip_prefix(&format!("{FOLDER}/{dialect}/"))).collect()
     };
     let (postgres, sqlite) = (of("postgres"), of("sqlite"));
     let mut offences: Vec<Offence> = postgres
@@ -202,19 +162,13 @@ mod fixtures {
     fn a_bound_without_a_figure_is_refused() {
         let text = "//! Bounds.\n\n/// Rows: 10 × 4 kB = 40 kB.\npub const A: usize = 10;\n\n/// Rows.\npub const B: u8 = 1;\n";
         let offences = bounds_have_sums(&File::new("src/limits.rs", text));
-        assert_eq!(
-            offences,
-            [Offence::new("src/limits.rs", 7, "B does not tell the sum behind it")]
-        );
+        assert_eq!(offences, [Offence::new("src/limits.rs", 7, "B does not tell the sum behind it")]);
         assert_eq!(bounds_have_sums(&File::new("src/other.rs", text)), []);
     }
 
     #[test]
     fn an_ignored_test_is_refused() {
-        let ignored = source(
-            "src/x.rs",
-            "#[cfg(test)]\nmod tests {\n    #[ignore]\n    fn t() {}\n}\n",
-        );
+        let ignored = source("src/x.rs", "#[cfg(test)]\nmod tests {\n    #[ignore]\n    fn t() {}\n}\n");
         assert_eq!(no_ignored_tests(&ignored)[0].line, 3);
         assert_eq!(no_ignored_tests(&source("src/x.rs", "// #[ignore]\n")), []);
     }
@@ -223,18 +177,9 @@ mod fixtures {
     fn a_broken_script_is_refused() {
         let good = "#!/usr/bin/env bash\n# Why.\nset -euo pipefail\nif true; then echo; fi\n";
         assert_eq!(script_is_sound(&File::new("scripts/x", good)), []);
-        assert_eq!(
-            script_is_sound(&File::new("scripts/x", &good.replace("; fi", ""))).len(),
-            1
-        );
-        assert_eq!(
-            script_is_sound(&File::new(".ci/run", &good.replace("-euo", "-e"))).len(),
-            1
-        );
-        assert_eq!(
-            script_is_sound(&File::new("scripts/x", &good.replace("# Why.\n", ""))).len(),
-            1
-        );
+        assert_eq!(script_is_sound(&File::new("scripts/x", &good.replace("; fi", ""))).len(), 1);
+        assert_eq!(script_is_sound(&File::new(".ci/run", &good.replace("-euo", "-e"))).len(), 1);
+        assert_eq!(script_is_sound(&File::new("scripts/x", &good.replace("# Why.\n", ""))).len(), 1);
         assert_eq!(script_is_sound(&File::new("scripts/lib.sh", "f() { echo; }\n")), []);
         assert_eq!(script_is_sound(&File::new("README.md", "if")), []);
     }

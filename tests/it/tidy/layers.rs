@@ -19,27 +19,11 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("error", &["domain", "store"]),
     ("gateway", &["domain"]),
     ("receipts", &["domain", "error", "gateway", "notice", "store"]),
-    (
-        "dispatch",
-        &["domain", "error", "gateway", "notice", "receipts", "store"],
-    ),
+    ("dispatch", &["domain", "error", "gateway", "notice", "receipts", "store"]),
     ("intake", &["dispatch", "domain", "error", "notice", "store"]),
-    (
-        "service",
-        &[
-            "dispatch", "domain", "error", "gateway", "intake", "notice", "receipts", "store",
-        ],
-    ),
-    (
-        "background",
-        &[
-            "dispatch", "domain", "error", "gateway", "notice", "receipts", "service", "store",
-        ],
-    ),
-    (
-        "api",
-        &["dispatch", "domain", "error", "notice", "receipts", "service", "store"],
-    ),
+    ("service", &["dispatch", "domain", "error", "gateway", "intake", "notice", "receipts", "store"]),
+    ("background", &["dispatch", "domain", "error", "gateway", "notice", "receipts", "service", "store"]),
+    ("api", &["dispatch", "domain", "error", "notice", "receipts", "service", "store"]),
     // The provider's side of the wire shares nothing with ours, or it would share our mistakes.
     ("simulator", &[]),
     ("daemon", &[EVERYTHING]),
@@ -80,16 +64,8 @@ pub(super) fn uses_only_below(source: &Source) -> Vec<Offence> {
 
 /// Returns the modules above and of a library file, or nothing for a file outside the library.
 fn module_path(path: &str) -> Option<Vec<&str>> {
-    let inside = path
-        .strip_prefix("src/")?
-        .strip_suffix(".rs")
-        .filter(|inside| *inside != "main")?;
-    Some(
-        inside
-            .split('/')
-            .filter(|name| !matches!(*name, "mod" | "lib"))
-            .collect(),
-    )
+    let inside = path.strip_prefix("src/")?.strip_suffix(".rs").filter(|inside| *inside != "main")?;
+    Some(inside.split('/').filter(|name| !matches!(*name, "mod" | "lib")).collect())
 }
 
 /// Returns the top-level names that paths from `crate`, or from as many `super` as lead there, begin with.
@@ -129,10 +105,7 @@ fn after_supers(code: &str, mut at: usize, depth: usize) -> Option<usize> {
 fn heads(code: &str, start: usize) -> Vec<&str> {
     if code[start..].starts_with('{') {
         let inside = &code[start + 1..closing(code, start)];
-        split_arguments(inside)
-            .into_iter()
-            .filter_map(|(_, path)| names(path).next().map(|(_, name)| name))
-            .collect()
+        split_arguments(inside).into_iter().filter_map(|(_, path)| names(path).next().map(|(_, name)| name)).collect()
     } else {
         names(&code[start..]).next().map(|(_, name)| name).into_iter().collect()
     }
@@ -185,19 +158,13 @@ pub(super) fn sql_only_in_store(source: &Source) -> Vec<Offence> {
     if !source.is_in_src() || source.path.starts_with("src/store/") {
         return vec![];
     }
-    let drivers = source
-        .names()
-        .filter(|(_, name)| *name == "sqlx")
-        .map(|(at, _)| (at, "`sqlx` outside store/"));
+    let drivers = source.names().filter(|(_, name)| *name == "sqlx").map(|(at, _)| (at, "`sqlx` outside store/"));
     let statements = source
         .strings
         .iter()
         .filter(|(_, text)| OPENINGS.iter().any(|opening| text.trim_start().starts_with(opening)))
         .map(|(at, _)| (*at, "SQL outside store/"));
-    drivers
-        .chain(statements)
-        .map(|(at, what)| Offence::new(&source.path, source.line(at), what))
-        .collect()
+    drivers.chain(statements).map(|(at, what)| Offence::new(&source.path, source.line(at), what)).collect()
 }
 
 /// One place sends, so one place has to be right about it.
@@ -212,11 +179,7 @@ pub(super) fn gateway_only_in_lane_task(source: &Source) -> Vec<Offence> {
         let after = &source.code[at + name.len()..];
         let knows = KNOW_GATEWAY.iter().any(|start| source.path.starts_with(start));
         if name == "Gateway" && !knows {
-            offences.push(Offence::new(
-                &source.path,
-                source.line(at),
-                "`Gateway` is not for this part to know",
-            ));
+            offences.push(Offence::new(&source.path, source.line(at), "`Gateway` is not for this part to know"));
         } else if name == "gateway" && !may_call && called_method(after).is_some_and(|method| method != "clone") {
             let what = "calls the gateway: only dispatch/lane/task.rs does";
             offences.push(Offence::new(&source.path, source.line(at), what));
@@ -243,21 +206,12 @@ pub(super) fn environment_only_in_config(source: &Source) -> Vec<Offence> {
         .filter(|(_, name)| *name == "env")
         .filter_map(|(at, name)| Some((at, after_colons(&source.code, at + name.len())?)))
         .filter(|(_, start)| heads(&source.code, *start).iter().any(|head| REFUSED.contains(head)))
-        .map(|(at, _)| {
-            Offence::new(
-                &source.path,
-                source.line(at),
-                "reads the environment: only config/ does",
-            )
-        })
+        .map(|(at, _)| Offence::new(&source.path, source.line(at), "reads the environment: only config/ does"))
         .collect()
 }
 
 fn offences_of(check: fn(&Source) -> Vec<Offence>, path: &str, text: &str) -> Vec<(usize, String)> {
-    check(&Source::read(&File::new(path, text)))
-        .into_iter()
-        .map(|offence| (offence.line, offence.what))
-        .collect()
+    check(&Source::read(&File::new(path, text))).into_iter().map(|offence| (offence.line, offence.what)).collect()
 }
 
 #[test]
@@ -265,43 +219,18 @@ fn a_path_upwards_is_refused() {
     let check = |path, text| offences_of(uses_only_below, path, text).len();
     assert_eq!(check("src/domain/x.rs", "use crate::domain::id::A;"), 0);
     assert_eq!(check("src/domain/x.rs", "use crate::limits::A;"), 1);
-    assert_eq!(
-        check("src/store/x.rs", "use crate::{clock::Clock, domain::{id, job}};"),
-        0
-    );
-    assert_eq!(
-        check(
-            "src/store/x.rs",
-            "use crate::{\n clock::Clock,\n dispatch::Lane,\n service::x as y};"
-        ),
-        2
-    );
+    assert_eq!(check("src/store/x.rs", "use crate::{clock::Clock, domain::{id, job}};"), 0);
+    assert_eq!(check("src/store/x.rs", "use crate::{\n clock::Clock,\n dispatch::Lane,\n service::x as y};"), 2);
     assert_eq!(check("src/service/x.rs", "fn f() -> crate::api::Page { todo() }"), 1);
-    assert_eq!(
-        check("src/service/x.rs", "// crate::api\nconst A: &str = \"crate::api\";"),
-        0
-    );
-    assert_eq!(
-        check("src/service/x.rs", "#[cfg(test)]\nmod tests { use crate::api::x; }"),
-        0
-    );
-    assert_eq!(
-        check("src/dispatch/lane/task.rs", "use super::super::super::api::x;"),
-        1
-    );
-    assert_eq!(
-        check("src/dispatch/lane/task.rs", "use super::super::api::x;"),
-        0,
-        "that is dispatch::api"
-    );
+    assert_eq!(check("src/service/x.rs", "// crate::api\nconst A: &str = \"crate::api\";"), 0);
+    assert_eq!(check("src/service/x.rs", "#[cfg(test)]\nmod tests { use crate::api::x; }"), 0);
+    assert_eq!(check("src/dispatch/lane/task.rs", "use super::super::super::api::x;"), 1);
+    assert_eq!(check("src/dispatch/lane/task.rs", "use super::super::api::x;"), 0, "that is dispatch::api");
     assert_eq!(check("src/dispatch/mod.rs", "use super::intake::x;"), 1);
     assert_eq!(check("src/daemon.rs", "use crate::api::x; use crate::store::y;"), 0);
     assert_eq!(check("src/main.rs", "use actiwapi_dispatcher::cli;"), 0);
     assert_eq!(check("src/elsewhere/x.rs", ""), 1);
-    assert_eq!(
-        offences_of(uses_only_below, "src/gateway/a.rs", "\n\nuse crate::dispatch;")[0].0,
-        3
-    );
+    assert_eq!(offences_of(uses_only_below, "src/gateway/a.rs", "\n\nuse crate::dispatch;")[0].0, 3);
 }
 
 #[test]
@@ -328,13 +257,7 @@ fn a_send_elsewhere_is_refused() {
     let call = "fn f() { self.gateway\n    .send(message).await }";
     assert_eq!(check("src/dispatch/shard.rs", call), 1);
     assert_eq!(check("src/dispatch/lane/task.rs", call), 0);
-    assert_eq!(
-        check(
-            "src/dispatch/shard.rs",
-            "fn f(g: Arc<dyn Gateway>) { gateway.clone(); gateway.timeout }"
-        ),
-        0
-    );
+    assert_eq!(check("src/dispatch/shard.rs", "fn f(g: Arc<dyn Gateway>) { gateway.clone(); gateway.timeout }"), 0);
     assert_eq!(check("src/service/x.rs", "use crate::gateway::Gateway;"), 1);
     assert_eq!(check("src/config/mod.rs", "fn f() { self.gateway.check(problems) }"), 0);
 }

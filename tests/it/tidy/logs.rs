@@ -12,18 +12,8 @@ const PRINTERS: &[&str] = &["print", "println", "eprint", "eprintln", "dbg"];
 const MAY_PRINT: &[&str] = &["src/main.rs", "src/cli", "src/demo", "src/bench"];
 
 /// Fields whose value is a person's or a secret; ids stand for them.
-const SECRET_FIELDS: &[&str] = &[
-    "recipient",
-    "phone",
-    "to",
-    "text",
-    "body",
-    "token",
-    "secret",
-    "password",
-    "authorization",
-    "variables",
-];
+const SECRET_FIELDS: &[&str] =
+    &["recipient", "phone", "to", "text", "body", "token", "secret", "password", "authorization", "variables"];
 
 /// A macro called in production code: where, and its arguments.
 struct Call<'a> {
@@ -37,10 +27,7 @@ fn calls<'a>(source: &'a Source, macros: &[&str]) -> Vec<Call<'a>> {
         let open = at + name.len() + 1;
         if source.code[at + name.len()..].starts_with("!(") {
             let inside = &source.code[open + 1..closing(&source.code, open)];
-            let arguments = split_arguments(inside)
-                .into_iter()
-                .map(|(from, part)| (open + 1 + from, part))
-                .collect();
+            let arguments = split_arguments(inside).into_iter().map(|(from, part)| (open + 1 + from, part)).collect();
             calls.push(Call { at, arguments });
         }
     }
@@ -87,12 +74,7 @@ pub(super) fn events_keep_secrets(source: &Source) -> Vec<Offence> {
     for call in calls(source, LEVELS) {
         for (from, argument) in &call.arguments {
             // `phone = …`, `to.phone = …`, and the short forms `%phone` and `job.phone`.
-            let field = argument
-                .split('=')
-                .next()
-                .unwrap_or_default()
-                .trim()
-                .trim_start_matches(['%', '?']);
+            let field = argument.split('=').next().unwrap_or_default().trim().trim_start_matches(['%', '?']);
             let name = field.rsplit('.').next().unwrap_or_default();
             if SECRET_FIELDS.contains(&name) {
                 let what = format!("`{field}` in a log: log an id");
@@ -142,9 +124,6 @@ fn an_event_that_is_no_constant_phrase_is_refused() {
 fn a_secret_in_an_event_is_refused() {
     let check = |event: &str| n_offences(events_keep_secrets, "src/x/y.rs", &format!("fn f() {{ {event}; }}"));
     assert_eq!(check(r#"info!(%phone, "a phone in a recipient's text")"#), 1);
-    assert_eq!(
-        check(r#"info!(job.recipient = ?x, delivery.id = %id, text, "sent")"#),
-        2
-    );
+    assert_eq!(check(r#"info!(job.recipient = ?x, delivery.id = %id, text, "sent")"#), 2);
     assert_eq!(check(r#"info!(token.id = %id, n_recipients = 3, "sent")"#), 0);
 }

@@ -24,10 +24,7 @@ pub(crate) struct File {
 
 impl File {
     fn new(path: &str, text: &str) -> Self {
-        Self {
-            path: path.to_owned(),
-            text: text.to_owned(),
-        }
+        Self { path: path.to_owned(), text: text.to_owned() }
     }
 }
 
@@ -41,34 +38,19 @@ pub(crate) struct Offence {
 
 impl Offence {
     fn new(path: &str, line: usize, what: impl Into<String>) -> Self {
-        Self {
-            path: path.to_owned(),
-            line,
-            what: what.into(),
-        }
+        Self { path: path.to_owned(), line, what: what.into() }
     }
 }
 
 static TREE: LazyLock<Vec<File>> = LazyLock::new(|| tree::read(Path::new(env!("CARGO_MANIFEST_DIR"))));
 
-static SOURCES: LazyLock<Vec<Source>> = LazyLock::new(|| {
-    TREE.iter()
-        .filter(|file| file.path.ends_with(".rs"))
-        .map(Source::read)
-        .collect()
-});
+static SOURCES: LazyLock<Vec<Source>> =
+    LazyLock::new(|| TREE.iter().filter(|file| file.path.ends_with(".rs")).map(Source::read).collect());
 
 /// Fails with all offences, each on a line that editors can jump to.
 fn refuse(rule: &str, offences: &[Offence]) {
-    let list: String = offences
-        .iter()
-        .map(|o| format!("\n{}:{}: {}", o.path, o.line, o.what))
-        .collect();
-    assert!(
-        offences.is_empty(),
-        "{} breaches of the rule: {rule}{list}",
-        offences.len()
-    );
+    let list: String = offences.iter().map(|o| format!("\n{}:{}: {}", o.path, o.line, o.what)).collect();
+    assert!(offences.is_empty(), "{} breaches of the rule: {rule}{list}", offences.len());
 }
 
 fn refuse_in_files(rule: &str, check: fn(&File) -> Vec<Offence>) {
@@ -81,14 +63,7 @@ fn refuse_in_sources(rule: &str, check: fn(&Source) -> Vec<Offence>) {
 
 #[test]
 fn the_tree_was_read() {
-    for path in [
-        "Cargo.toml",
-        "scripts/test",
-        "src/lib.rs",
-        "tests/it/tidy/mod.rs",
-        ".clippy.toml",
-        ".ci/run",
-    ] {
+    for path in ["Cargo.toml", "scripts/test", "src/lib.rs", "tests/it/tidy/mod.rs", ".clippy.toml", ".ci/run"] {
         assert!(TREE.iter().any(|file| file.path == path), "{path} was not found");
     }
 }
@@ -115,10 +90,7 @@ fn tests_are_not_switched_off() {
 
 #[test]
 fn scripts_are_sound() {
-    refuse_in_files(
-        "a script is valid bash that stops at the first failure",
-        form::script_is_sound,
-    );
+    refuse_in_files("a script is valid bash that stops at the first failure", form::script_is_sound);
 }
 
 #[test]
@@ -129,10 +101,7 @@ fn no_machine_path_is_written_down() {
 #[test]
 fn migrations_go_in_step() {
     let paths: Vec<&str> = TREE.iter().map(|file| file.path.as_str()).collect();
-    refuse(
-        "the same migrations for both databases, numbered from 1",
-        &form::migrations_match(&paths),
-    );
+    refuse("the same migrations for both databases, numbered from 1", &form::migrations_match(&paths));
 }
 
 #[test]
@@ -142,10 +111,7 @@ fn parts_use_only_what_lies_below_them() {
 
 #[test]
 fn domain_is_pure() {
-    refuse_in_sources(
-        "domain does no I/O, reads no clock and knows no async",
-        layers::domain_is_pure,
-    );
+    refuse_in_sources("domain does no I/O, reads no clock and knows no async", layers::domain_is_pure);
 }
 
 #[test]
@@ -155,10 +121,7 @@ fn sql_lives_in_the_store() {
 
 #[test]
 fn only_a_lane_task_sends() {
-    refuse_in_sources(
-        "only dispatch/lane/task.rs calls the gateway",
-        layers::gateway_only_in_lane_task,
-    );
+    refuse_in_sources("only dispatch/lane/task.rs calls the gateway", layers::gateway_only_in_lane_task);
 }
 
 #[test]
@@ -173,10 +136,7 @@ fn only_commands_print() {
 
 #[test]
 fn log_events_are_constant_phrases() {
-    refuse_in_sources(
-        "a log event is a constant lowercase phrase plus fields",
-        logs::events_are_phrases,
-    );
+    refuse_in_sources("a log event is a constant lowercase phrase plus fields", logs::events_are_phrases);
 }
 
 #[test]

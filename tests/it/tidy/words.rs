@@ -14,11 +14,7 @@ struct Synonym {
 }
 
 const fn synonym(word: &'static str, instead: &'static str, except_in: &'static [&'static str]) -> Synonym {
-    Synonym {
-        word,
-        instead,
-        except_in,
-    }
+    Synonym { word, instead, except_in }
 }
 
 const SYNONYMS: &[Synonym] = &[
@@ -31,11 +27,7 @@ const SYNONYMS: &[Synonym] = &[
     // tokio's channel of that name is let through below.
     synonym("broadcast", "campaign", &[]),
     // Histograms have buckets, and so has the simulated provider's throttle.
-    synonym(
-        "bucket",
-        "shard, or quota",
-        &["src/bench", "src/demo/", "src/simulator/", "src/telemetry/"],
-    ),
+    synonym("bucket", "shard, or quota", &["src/bench", "src/demo/", "src/simulator/", "src/telemetry/"]),
     synonym("deadletter", "dead_letter", &[]),
     synonym("denylist", "opt_out", &[]),
     synonym("dlq", "dead_letter", &[]),
@@ -63,12 +55,8 @@ pub(super) fn sql_uses_glossary(file: &File) -> Vec<Offence> {
         return vec![];
     }
     // Comments become blanks of the same length, so that lines stay right.
-    let code: Vec<String> = file
-        .text
-        .lines()
-        .map(|line| line.split("--").next().unwrap_or_default())
-        .map(str::to_owned)
-        .collect();
+    let code: Vec<String> =
+        file.text.lines().map(|line| line.split("--").next().unwrap_or_default()).map(str::to_owned).collect();
     let code = code.join("\n");
     names(&code)
         .flat_map(|(at, name)| complaints(&file.path, name).map(move |what| (at, what)))
@@ -118,17 +106,8 @@ fn names_are_split_into_words() {
 fn a_synonym_is_refused() {
     let check = |path, text| rust_uses_glossary(&Source::read(&File::new(path, text))).len();
     assert_eq!(check("src/x.rs", "struct BlastId; fn start_blast(n_blasts: u8) {}"), 2);
-    assert_eq!(
-        check(
-            "src/x.rs",
-            "use tokio::sync::broadcast; fn f() { broadcast::channel(1) }"
-        ),
-        0
-    );
-    assert_eq!(
-        check("src/x.rs", "fn broadcast() {} // a blast\nconst A: &str = \"blast\";"),
-        1
-    );
+    assert_eq!(check("src/x.rs", "use tokio::sync::broadcast; fn f() { broadcast::channel(1) }"), 0);
+    assert_eq!(check("src/x.rs", "fn broadcast() {} // a blast\nconst A: &str = \"blast\";"), 1);
     assert_eq!(check("src/telemetry/x.rs", "let bucket = 1;"), 0);
     assert_eq!(check("src/lane.rs", "let bucket = 1;"), 1);
     assert_eq!(check("src/x.rs", "fn ramped(trampoline: u8) {}"), 0);

@@ -93,12 +93,7 @@ pub(super) async fn login(
     Json(body): Json<LoginBody>,
 ) -> ApiResult<TokensView> {
     front.throttle.admit_login(&body.email, visitor)?;
-    ok(front
-        .services
-        .auth
-        .login(&body.email, &body.password.into())
-        .await?
-        .into())
+    ok(front.services.auth.login(&body.email, &body.password.into()).await?.into())
 }
 
 /// Exchanges a refresh token for the next pair; a second use ends all tokens that came from it.
@@ -119,12 +114,7 @@ impl FromFields for RegisterBody {
         let email = fields.required("email");
         let password = fields.required("password");
         let business_name = fields.required("businessName");
-        Some(Self {
-            name: name?,
-            email: email?,
-            password: password?,
-            business_name: business_name?,
-        })
+        Some(Self { name: name?, email: email?, password: password?, business_name: business_name? })
     }
 }
 
@@ -132,35 +122,20 @@ impl FromFields for LoginBody {
     fn from_fields(fields: &mut Fields) -> Option<Self> {
         let email = fields.required("email");
         let password = fields.required("password");
-        Some(Self {
-            email: email?,
-            password: password?,
-        })
+        Some(Self { email: email?, password: password? })
     }
 }
 
 impl FromFields for RefreshBody {
     fn from_fields(fields: &mut Fields) -> Option<Self> {
-        Some(Self {
-            refresh_token: fields.required("refreshToken")?,
-        })
+        Some(Self { refresh_token: fields.required("refreshToken")? })
     }
 }
 
 impl From<RegisterBody> for Registration {
     fn from(body: RegisterBody) -> Self {
-        let RegisterBody {
-            name,
-            email,
-            password,
-            business_name,
-        } = body;
-        Self {
-            name,
-            email,
-            password: SecretString::from(password),
-            business_name,
-        }
+        let RegisterBody { name, email, password, business_name } = body;
+        Self { name, email, password: SecretString::from(password), business_name }
     }
 }
 
@@ -179,13 +154,8 @@ impl From<LoggedIn> for TokensView {
 fn in_words(duration: Duration) -> String {
     let seconds = duration.as_secs();
     let units = [("d", 86_400), ("h", 3_600), ("m", 60)];
-    let whole = units
-        .into_iter()
-        .find(|(_, unit)| 0 < seconds && seconds.is_multiple_of(*unit));
-    whole.map_or_else(
-        || format!("{seconds}s"),
-        |(word, unit)| format!("{}{word}", seconds / unit),
-    )
+    let whole = units.into_iter().find(|(_, unit)| 0 < seconds && seconds.is_multiple_of(*unit));
+    whole.map_or_else(|| format!("{seconds}s"), |(word, unit)| format!("{}{word}", seconds / unit))
 }
 
 #[cfg(test)]

@@ -57,13 +57,7 @@ pub struct CampaignQuery {
 #[utoipa::path(get, path = "/campaigns", tag = "campaigns", security(("bearer" = [])), params(PageQuery, CampaignQuery),
     responses((status = 200, body = Paged<CampaignView>), Failures, Guarded))]
 pub(super) async fn list_campaigns(ctx: CallContext, page: Page, filter: CampaignFilter) -> ListResult<CampaignView> {
-    paged(
-        page,
-        ctx.store
-            .campaigns()
-            .list(ctx.caller.tenant_id, filter.0, page.0)
-            .await?,
-    )
+    paged(page, ctx.store.campaigns().list(ctx.caller.tenant_id, filter.0, page.0).await?)
 }
 
 /// Makes a campaign; it is a draft until it is started.
@@ -85,10 +79,7 @@ pub(super) async fn create_campaign(
     responses((status = 200, body = Envelope<CampaignDetailView>), Failures, Guarded, OfOne))]
 pub(super) async fn get_campaign(ctx: CallContext, Path(id): Path<CampaignId>) -> ApiResult<CampaignDetailView> {
     let campaigns = ctx.store.campaigns();
-    let campaign = campaigns
-        .find(ctx.caller.tenant_id, id)
-        .await?
-        .ok_or(Error::NotFound("campaign"))?;
+    let campaign = campaigns.find(ctx.caller.tenant_id, id).await?.ok_or(Error::NotFound("campaign"))?;
     let session_ids = campaigns.session_ids(ctx.caller.tenant_id, id).await?;
     ok(CampaignDetailView::new(campaign, session_ids))
 }
@@ -120,12 +111,7 @@ impl From<CreateCampaignBody> for NewCampaign {
             message: body.message.into(),
             on_unknown: body.on_unknown.unwrap_or_default(),
             expires_at: body.expires_at.map(Timestamp::moment),
-            recipients: body
-                .recipients
-                .unwrap_or_default()
-                .into_iter()
-                .map(Into::into)
-                .collect(),
+            recipients: body.recipients.unwrap_or_default().into_iter().map(Into::into).collect(),
         }
     }
 }

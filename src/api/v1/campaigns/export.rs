@@ -29,14 +29,8 @@ pub(super) async fn export_campaign(ctx: CallContext, Path(id): Path<CampaignId>
     let first = step(&ctx, id, ExportCursor::START).await?;
     let name = format!("attachment; filename=\"campaign-{id}.csv\"");
     let headers = [
-        (
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("text/csv; charset=utf-8"),
-        ),
-        (
-            header::CONTENT_DISPOSITION,
-            HeaderValue::from_str(&name).expect("a UUID is a valid header value"),
-        ),
+        (header::CONTENT_TYPE, HeaderValue::from_static("text/csv; charset=utf-8")),
+        (header::CONTENT_DISPOSITION, HeaderValue::from_str(&name).expect("a UUID is a valid header value")),
     ];
     Ok((StatusCode::OK, headers, file(ctx, id, first)).into_response())
 }
@@ -76,11 +70,7 @@ fn push_line(text: &mut String, delivery: &DeliveryRecord) {
         delivery.state.api_word().to_owned(),
         delivery.session_id.to_string(),
         delivery.n_attempts.to_string(),
-        delivery
-            .failure_class
-            .map(FailureClass::as_str)
-            .unwrap_or_default()
-            .to_owned(),
+        delivery.failure_class.map(FailureClass::as_str).unwrap_or_default().to_owned(),
         delivery.reason.map(Reason::as_str).unwrap_or_default().to_owned(),
         delivery.provider_code.clone().unwrap_or_default(),
         delivery.provider_message_id.clone().unwrap_or_default(),

@@ -53,11 +53,7 @@ pub(super) async fn list_recipients(
     Path(id): Path<CampaignId>,
     page: Page,
 ) -> ListResult<RecipientView> {
-    let rows = ctx
-        .store
-        .campaign_recipients()
-        .list(ctx.caller.tenant_id, id, page.0)
-        .await?;
+    let rows = ctx.store.campaign_recipients().list(ctx.caller.tenant_id, id, page.0).await?;
     paged(page, rows.ok_or(Error::NotFound("campaign"))?)
 }
 
@@ -86,17 +82,12 @@ pub(super) async fn add_recipients(
 
 impl FromFields for AddRecipientsBody {
     fn from_fields(fields: &mut Fields) -> Option<Self> {
-        Some(Self {
-            recipients: fields.required("recipients")?,
-        })
+        Some(Self { recipients: fields.required("recipients")? })
     }
 }
 
 impl From<RecipientBody> for RecipientInput {
     fn from(body: RecipientBody) -> Self {
-        Self {
-            phone: body.phone,
-            variables: body.variables,
-        }
+        Self { phone: body.phone, variables: body.variables }
     }
 }

@@ -45,9 +45,9 @@ impl FromRequest<Shared> for RecipientsBody {
 
     async fn from_request(request: Request, state: &Shared) -> Result<Self, ApiError> {
         match content_type(request.headers()).as_deref() {
-            Some("text/csv") => Ok(Self::File(RecipientUpload::Raw(
-                request.with_limited_body().into_body().into_data_stream(),
-            ))),
+            Some("text/csv") => {
+                Ok(Self::File(RecipientUpload::Raw(request.with_limited_body().into_body().into_data_stream())))
+            }
             Some("multipart/form-data") => {
                 let form = Multipart::from_request(request, state).await;
                 form.map(|form| Self::File(RecipientUpload::Form(form)))
@@ -57,9 +57,8 @@ impl FromRequest<Shared> for RecipientsBody {
                 let mut request = request;
                 DefaultBodyLimit::max(BODY_BYTES_MAX).apply(&mut request);
                 let read = WholeBody::read(request, state);
-                let body = tokio::time::timeout(state.settings.timeout, read)
-                    .await
-                    .map_err(|_| ApiError::TimedOut)??;
+                let body =
+                    tokio::time::timeout(state.settings.timeout, read).await.map_err(|_| ApiError::TimedOut)??;
                 let list = Fields::read::<AddRecipientsBody>(&body.bytes)?.recipients;
                 Ok(Self::List(list.into_iter().map(Into::into).collect()))
             }

@@ -195,15 +195,7 @@ impl From<MessageBody> for MessageSpec {
     fn from(body: MessageBody) -> Self {
         match body {
             MessageBody::Text { text } => Self::Text { text },
-            MessageBody::Template {
-                name,
-                language,
-                parameters,
-            } => Self::Template {
-                name,
-                language,
-                parameters,
-            },
+            MessageBody::Template { name, language, parameters } => Self::Template { name, language, parameters },
         }
     }
 }
@@ -212,15 +204,7 @@ impl From<MessageSpec> for MessageBody {
     fn from(spec: MessageSpec) -> Self {
         match spec {
             MessageSpec::Text { text } => Self::Text { text },
-            MessageSpec::Template {
-                name,
-                language,
-                parameters,
-            } => Self::Template {
-                name,
-                language,
-                parameters,
-            },
+            MessageSpec::Template { name, language, parameters } => Self::Template { name, language, parameters },
         }
     }
 }
@@ -245,10 +229,7 @@ impl From<CampaignRecord> for CampaignView {
 impl CampaignDetailView {
     /// Shows a campaign and its sessions.
     pub(super) fn new(campaign: CampaignRecord, session_ids: Vec<SessionId>) -> Self {
-        Self {
-            campaign: campaign.into(),
-            session_ids,
-        }
+        Self { campaign: campaign.into(), session_ids }
     }
 }
 
@@ -289,36 +270,21 @@ impl From<CampaignRecord> for StatsView {
 
 impl From<RecipientRecord> for RecipientView {
     fn from(recipient: RecipientRecord) -> Self {
-        let variables = recipient
-            .variables
-            .iter()
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .collect();
-        Self {
-            id: recipient.id,
-            phone: recipient.recipient.as_str().to_owned(),
-            variables,
-        }
+        let variables = recipient.variables.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        Self { id: recipient.id, phone: recipient.recipient.as_str().to_owned(), variables }
     }
 }
 
 impl From<AddedRecipients> for ImportView {
     fn from(added: AddedRecipients) -> Self {
-        Self {
-            accepted: added.accepted,
-            duplicates: added.duplicates,
-            rejected: 0,
-            bad_lines: Vec::new(),
-        }
+        Self { accepted: added.accepted, duplicates: added.duplicates, rejected: 0, bad_lines: Vec::new() }
     }
 }
 
 impl From<ImportReport> for ImportView {
     fn from(report: ImportReport) -> Self {
-        let bad_lines = report
-            .first_problems
-            .into_iter()
-            .map(|LineProblem { line, problem }| BadLineView { line, problem });
+        let bad_lines =
+            report.first_problems.into_iter().map(|LineProblem { line, problem }| BadLineView { line, problem });
         Self {
             accepted: report.accepted,
             duplicates: report.duplicates,

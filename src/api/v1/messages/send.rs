@@ -30,12 +30,7 @@ pub struct SendTextBody {
     request_body = SendTextBody,
     responses((status = 200, body = Envelope<QueuedView>), Failures, Guarded, OfOne, OfBody, OfState))]
 pub(super) async fn send_text(ctx: CallContext, Json(body): Json<SendTextBody>) -> ApiResult<QueuedView> {
-    ok(ctx
-        .services
-        .messages
-        .send_text(ctx.caller.tenant_id, body.into())
-        .await?
-        .into())
+    ok(ctx.services.messages.send_text(ctx.caller.tenant_id, body.into()).await?.into())
 }
 
 impl FromFields for SendTextBody {
@@ -43,20 +38,12 @@ impl FromFields for SendTextBody {
         let session_id = fields.required("sessionId");
         let to = fields.required("to");
         let text = fields.required("text");
-        Some(Self {
-            session_id: session_id?,
-            to: to?,
-            text: text?,
-        })
+        Some(Self { session_id: session_id?, to: to?, text: text? })
     }
 }
 
 impl From<SendTextBody> for NewText {
     fn from(body: SendTextBody) -> Self {
-        Self {
-            session_id: body.session_id,
-            to: body.to,
-            text: body.text,
-        }
+        Self { session_id: body.session_id, to: body.to, text: body.text }
     }
 }

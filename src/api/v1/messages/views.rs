@@ -101,11 +101,7 @@ pub struct TimelineEventView {
 
 impl From<DeliveryRecord> for QueuedView {
     fn from(delivery: DeliveryRecord) -> Self {
-        Self {
-            id: delivery.id,
-            status: delivery.state.api_word(),
-            to: delivery.recipient.as_str().to_owned(),
-        }
+        Self { id: delivery.id, status: delivery.state.api_word(), to: delivery.recipient.as_str().to_owned() }
     }
 }
 
@@ -134,37 +130,20 @@ impl FailureView {
     /// Shows a failure, if there is anything to show.
     fn new(class: Option<FailureClass>, reason: Option<Reason>, provider_code: Option<String>) -> Option<Self> {
         let any = class.is_some() || reason.is_some() || provider_code.is_some();
-        any.then(|| Self {
-            code: class.map(FailureClass::as_str),
-            reason: reason.map(Reason::as_str),
-            provider_code,
-        })
+        any.then(|| Self { code: class.map(FailureClass::as_str), reason: reason.map(Reason::as_str), provider_code })
     }
 }
 
 impl From<TimelineEvent> for TimelineEventView {
     fn from(event: TimelineEvent) -> Self {
         let at = Timestamp(event.at_ms);
-        let named = |event| Self {
-            at,
-            event,
-            attempt: None,
-            outcome: None,
-            failure: None,
-        };
+        let named = |event| Self { at, event, attempt: None, outcome: None, failure: None };
         match event.kind {
             TimelineKind::Queued => named("queued"),
-            TimelineKind::AttemptStarted { attempt_no } => Self {
-                attempt: Some(attempt_no),
-                ..named("attempt_started")
-            },
-            TimelineKind::AttemptEnded {
-                attempt_no,
-                outcome,
-                failure_class,
-                reason,
-                provider_code,
-            } => Self {
+            TimelineKind::AttemptStarted { attempt_no } => {
+                Self { attempt: Some(attempt_no), ..named("attempt_started") }
+            }
+            TimelineKind::AttemptEnded { attempt_no, outcome, failure_class, reason, provider_code } => Self {
                 attempt: Some(attempt_no),
                 outcome: Some(outcome),
                 failure: FailureView::new(failure_class, reason, provider_code),
@@ -172,10 +151,9 @@ impl From<TimelineEvent> for TimelineEventView {
             },
             TimelineKind::Delivered => named("delivered"),
             TimelineKind::Read => named("read"),
-            TimelineKind::Settled { state, reason } => Self {
-                failure: FailureView::new(None, reason, None),
-                ..named(state.api_word())
-            },
+            TimelineKind::Settled { state, reason } => {
+                Self { failure: FailureView::new(None, reason, None), ..named(state.api_word()) }
+            }
         }
     }
 }

@@ -59,13 +59,7 @@ pub(super) async fn create_session(
     ctx: CallContext,
     Json(body): Json<CreateSessionBody>,
 ) -> ApiResult<CreatedSessionView> {
-    created(
-        ctx.services
-            .sessions
-            .create(ctx.caller.tenant_id, body.into())
-            .await?
-            .into(),
-    )
+    created(ctx.services.sessions.create(ctx.caller.tenant_id, body.into()).await?.into())
 }
 
 /// Shows a session and its pacing.
@@ -73,12 +67,7 @@ pub(super) async fn create_session(
     params(("id" = uuid::Uuid, Path, description = "The session.")),
     responses((status = 200, body = Envelope<SessionDetailView>), Failures, Guarded, OfOne))]
 pub(super) async fn get_session(ctx: CallContext, Path(id): Path<SessionId>) -> ApiResult<SessionDetailView> {
-    let session = ctx
-        .store
-        .sessions()
-        .find(ctx.caller.tenant_id, id)
-        .await?
-        .ok_or(Error::NotFound("session"))?;
+    let session = ctx.store.sessions().find(ctx.caller.tenant_id, id).await?.ok_or(Error::NotFound("session"))?;
     let pacing = ctx.services.sessions.pacing_of(&session);
     ok(SessionDetailView::new(session, pacing))
 }
@@ -92,11 +81,7 @@ pub(super) async fn update_session(
     Path(id): Path<SessionId>,
     Json(body): Json<UpdateSessionBody>,
 ) -> ApiResult<SessionDetailView> {
-    let session = ctx
-        .services
-        .sessions
-        .update(ctx.caller.tenant_id, id, body.into())
-        .await?;
+    let session = ctx.services.sessions.update(ctx.caller.tenant_id, id, body.into()).await?;
     let pacing = ctx.services.sessions.pacing_of(&session);
     ok(SessionDetailView::new(session, pacing))
 }
@@ -107,12 +92,7 @@ impl FromFields for CreateSessionBody {
         let phone_number_id = fields.optional("phoneNumberId");
         let rate_per_minute = fields.optional("ratePerMinute");
         let burst = fields.optional("burst");
-        Some(Self {
-            name: name?,
-            phone_number_id: phone_number_id?,
-            rate_per_minute: rate_per_minute?,
-            burst: burst?,
-        })
+        Some(Self { name: name?, phone_number_id: phone_number_id?, rate_per_minute: rate_per_minute?, burst: burst? })
     }
 }
 
@@ -121,37 +101,20 @@ impl FromFields for UpdateSessionBody {
         let name = fields.optional("name");
         let rate_per_minute = fields.optional("ratePerMinute");
         let burst = fields.optional("burst");
-        Some(Self {
-            name: name?,
-            rate_per_minute: rate_per_minute?,
-            burst: burst?,
-        })
+        Some(Self { name: name?, rate_per_minute: rate_per_minute?, burst: burst? })
     }
 }
 
 impl From<CreateSessionBody> for NewSession {
     fn from(body: CreateSessionBody) -> Self {
-        let pacing = PacingChange {
-            rate_per_minute: body.rate_per_minute,
-            burst: body.burst,
-        };
-        Self {
-            name: body.name,
-            phone_number_id: body.phone_number_id,
-            pacing,
-        }
+        let pacing = PacingChange { rate_per_minute: body.rate_per_minute, burst: body.burst };
+        Self { name: body.name, phone_number_id: body.phone_number_id, pacing }
     }
 }
 
 impl From<UpdateSessionBody> for SessionChange {
     fn from(body: UpdateSessionBody) -> Self {
-        let pacing = PacingChange {
-            rate_per_minute: body.rate_per_minute,
-            burst: body.burst,
-        };
-        Self {
-            name: body.name,
-            pacing,
-        }
+        let pacing = PacingChange { rate_per_minute: body.rate_per_minute, burst: body.burst };
+        Self { name: body.name, pacing }
     }
 }

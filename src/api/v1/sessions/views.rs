@@ -97,12 +97,7 @@ impl From<SessionRecord> for SessionView {
 
 impl From<SessionRecord> for CreatedSessionView {
     fn from(session: SessionRecord) -> Self {
-        Self {
-            id: session.id,
-            name: session.name,
-            status: session.state.as_str(),
-            phone_number: session.phone_number,
-        }
+        Self { id: session.id, name: session.name, status: session.state.as_str(), phone_number: session.phone_number }
     }
 }
 

@@ -9,15 +9,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Moment;
-use crate::dispatch::lane::state::{Grant, Lane, Step};
+use crate::dispatch::lane::state::Lane;
+use crate::dispatch::lane::step::{Grant, Step};
 use crate::dispatch::lane::streams::Load;
 use crate::dispatch::lane::task::Finished;
 use crate::dispatch::pacer::{Pacer, ShardTime};
 use crate::dispatch::shard::output::{Begin, End, Output, Release};
-use crate::dispatch::shard::{Command, LaneIndex, Loaded, Report, Withdrawal};
+use crate::dispatch::shard::{Command, LaneIndex, Loaded, Offer, Report, Withdrawal};
 use crate::domain::campaign::CampaignState;
 use crate::domain::id::{CampaignId, SessionId};
-use crate::domain::job::TrafficClass;
 use crate::domain::pacing::Pacing;
 use crate::domain::session::SessionState;
 use crate::limits::REFILL_LANES_MAX;
@@ -80,14 +80,7 @@ impl Shard {
     pub fn command(&mut self, command: Command, now: Moment) {
         self.time.set(now);
         match command {
-            Command::Offer {
-                session_id,
-                campaign_id,
-                traffic_class,
-                first_seq,
-            } => {
-                self.offer(session_id, campaign_id, traffic_class, first_seq);
-            }
+            Command::Offer(offer) => self.offer(offer),
             Command::Campaign(campaign_id, state) => self.campaign_changed(campaign_id, state),
             Command::Session(row) => self.session_changed(&row),
             Command::Drain => {
@@ -108,8 +101,8 @@ impl Shard {
                 self.lane(index).begun(work, content);
                 self.queue(index);
             }
-            Report::BeginRefused(index) => {
-                self.lane(index).begin_refused();
+            Report::BeginRefused(index, delivery_id) => {
+                self.lane(index).begin_refused(delivery_id);
                 self.give_back_place(index);
             }
             Report::Withdrawn(index, work) => {
@@ -190,40 +183,19 @@ impl Shard {
             let crowded = n_places < self.settings.n_places / 2;
             let lane = self.lane(index);
             let session_id = lane.session_id;
-            match lane.step(
-                now,
-                Grant {
-                    lead,
-                    n_places,
-                    crowded,
-                },
-            ) {
+            match lane.step(now, Grant { lead, n_places, crowded }) {
                 Step::Begin(work, content) => {
                     self.n_out += 1;
-                    out.begins.push(Begin {
-                        lane: index,
-                        session_id,
-                        work,
-                        content,
-                    });
+                    out.begins.push(Begin { lane: index, session_id, work, content });
                 }
                 Step::Release(prepared, lateness) => {
                     // A lane is connected only with a number; see session_changed.
                     let phone_number_id = lane.phone_number_id.clone().unwrap_or_default();
-                    out.releases.push(Release {
-                        lane: index,
-                        phone_number_id,
-                        prepared,
-                        lateness,
-                    });
+                    out.releases.push(Release { lane: index, phone_number_id, prepared, lateness });
                 }
                 Step::Withdraw(prepared) => {
                     self.n_out -= 1;
-                    out.withdrawals.push(Withdrawal {
-                        lane: index,
-                        session_id,
-                        prepared,
-                    });
+                    out.withdrawals.push(Withdrawal { lane: index, session_id, prepared });
                 }
                 Step::Dismiss(work, why) => {
                     let campaign_id = work.campaign_id;
@@ -244,58 +216,31 @@ impl Shard {
     }
 
     fn finished(&mut self, finished: Finished, now: Moment, out: &mut Output) {
-        let Finished {
-            lane: index,
-            work,
-            outcome,
-            released_at,
-            ended_at,
-        } = finished;
+        let Finished { lane: index, work, outcome, released_at, ended_at } = finished;
         let (delivery_id, campaign_id, attempt_no) = (work.delivery_id, work.campaign_id, work.n_attempts);
         let lane = self.lane(index);
         let session_id = lane.session_id;
         let verdict = lane.finished(work, outcome, released_at, now);
         // Rounded up: a lane may come back a microsecond late, never early.
-        let tat_us = lane
-            .pacer
-            .saved_state()
-            .map(|tat| (tat + Duration::from_nanos(999)).as_us());
+        let tat_us = lane.pacer.saved_state().map(|tat| (tat + Duration::from_nanos(999)).as_us());
         let (outcome, due_at) = (verdict.outcome, verdict.due_at);
-        out.ends.push(End {
-            session_id,
-            campaign_id,
-            delivery_id,
-            attempt_no,
-            outcome,
-            ended_at,
-            due_at,
-            tat_us,
-        });
+        out.ends.push(End { session_id, campaign_id, delivery_id, attempt_no, outcome, ended_at, due_at, tat_us });
         self.note_settled(index, campaign_id, out);
         self.give_back_place(index);
     }
 
     fn loaded(&mut self, loaded: Loaded, now: Moment) {
-        let Loaded {
-            lane: index,
-            load,
-            n_rows,
-            last_seq,
-            works,
-        } = loaded;
-        let lane = self.lane(index);
-        let (due, later): (Vec<_>, Vec<_>) = works.into_iter().partition(|work| work.ready_at <= now);
-        lane.streams.loaded(&load, n_rows, last_seq, due);
-        later.into_iter().for_each(|work| lane.postpone(work));
+        let Loaded { lane: index, load, n_rows, last_seq, works } = loaded;
+        self.lane(index).loaded(&load, n_rows, last_seq, (works, now));
         self.queue(index);
     }
 
-    fn offer(&mut self, session_id: SessionId, campaign_id: CampaignId, class: TrafficClass, first_seq: i64) {
+    fn offer(&mut self, offer: Offer) {
         // A session that is not known yet is restored with its streams when it appears.
-        let Some(&index) = self.by_session.get(&session_id) else {
+        let Some(&index) = self.by_session.get(&offer.session_id) else {
             return;
         };
-        if self.lane(index).streams.offer(campaign_id, class, first_seq) {
+        if self.lane(index).streams.offer(&offer) {
             self.queue(index);
         }
     }
@@ -325,13 +270,7 @@ impl Shard {
                 if self.draining {
                     lane.drain();
                 }
-                self.lanes.push(Entry {
-                    lane,
-                    wake_at: None,
-                    queued: false,
-                    wants_load: false,
-                    starved: false,
-                });
+                self.lanes.push(Entry { lane, wake_at: None, queued: false, wants_load: false, starved: false });
                 self.by_session.insert(row.session_id, index);
                 index
             }

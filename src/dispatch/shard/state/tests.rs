@@ -13,9 +13,11 @@ use super::*;
 use crate::dispatch::lane::task::Finished;
 use crate::dispatch::lane::work::{JobPlan, Work};
 use crate::dispatch::pacer::state_after_full_burst;
+use crate::dispatch::shard::OfferKind;
 use crate::domain::attempt::Outcome;
 use crate::domain::failure::{Failure, FailureClass, Reason, Retry, Scope};
 use crate::domain::id::{DeliveryId, JobId, TenantId};
+use crate::domain::job::TrafficClass;
 use crate::domain::message::{MessageSpec, MessageTemplate, Variables};
 use crate::domain::recipient::Recipient;
 
@@ -71,34 +73,21 @@ struct World {
 }
 
 fn settings(burst: u32) -> ShardSettings {
-    ShardSettings {
-        default_pacing: Pacing::new(RATE_PER_MINUTE, burst).unwrap(),
-        n_places: 12,
-    }
+    ShardSettings { default_pacing: Pacing::new(RATE_PER_MINUTE, burst).unwrap(), n_places: 12 }
 }
 
 impl World {
     fn new(seed: u64) -> Self {
         let mut rng = StdRng::seed_from_u64(seed);
         let burst = rng.random_range(1..4);
-        let spec = MessageSpec::Text {
-            text: "Hello {{phone}}".to_owned(),
-        };
+        let spec = MessageSpec::Text { text: "Hello {{phone}}".to_owned() };
         let mut world = Self {
             shard: Shard::new(settings(burst)),
             now: START,
             rows: Vec::new(),
             by_id: HashMap::new(),
             sessions: (0..N_SESSIONS).map(|_| SessionId::generate()).collect(),
-            campaigns: (0..3)
-                .map(|n| {
-                    if n == 0 {
-                        CampaignId::DIRECT
-                    } else {
-                        CampaignId::generate()
-                    }
-                })
-                .collect(),
+            campaigns: (0..3).map(|n| if n == 0 { CampaignId::DIRECT } else { CampaignId::generate() }).collect(),
             plan: Arc::new(JobPlan {
                 job_id: JobId::generate(),
                 traffic_class: TrafficClass::Bulk,
@@ -129,11 +118,7 @@ impl World {
         let row = LaneRow {
             session_id,
             tenant_id: TenantId::generate(),
-            state: if connected {
-                SessionState::Connected
-            } else {
-                SessionState::Reconnecting
-            },
+            state: if connected { SessionState::Connected } else { SessionState::Reconnecting },
             phone_number_id: Some(format!("number-{session}")),
             rate_per_minute: None,
             burst: None,
@@ -160,25 +145,13 @@ impl World {
                 n_accepted: 0,
             });
         }
-        self.offer(session, campaign, first_seq);
+        self.offer(session, campaign, first_seq, OfferKind::Fresh);
     }
 
-    fn offer(&mut self, session: usize, campaign: usize, first_seq: i64) {
-        let traffic_class = if campaign == 0 {
-            TrafficClass::Transactional
-        } else {
-            TrafficClass::Bulk
-        };
+    fn offer(&mut self, session: usize, campaign: usize, first_seq: i64, kind: OfferKind) {
+        let traffic_class = if campaign == 0 { TrafficClass::Transactional } else { TrafficClass::Bulk };
         let (session_id, campaign_id) = (self.sessions[session], self.campaigns[campaign]);
-        self.shard.command(
-            Command::Offer {
-                session_id,
-                campaign_id,
-                traffic_class,
-                first_seq,
-            },
-            self.now,
-        );
+        self.shard.command(Command::Offer(Offer { session_id, campaign_id, traffic_class, first_seq, kind }), self.now);
     }
 
     fn later(&mut self, within_ms: u64, happening: Happening) {
@@ -213,10 +186,8 @@ impl World {
             }
         }
         let next_event = self.queue.keys().next().copied();
-        let (Some(next_at), wake) = (
-            next_event.map(|(at, _)| at).or(self.shard.next_wake()),
-            self.shard.next_wake(),
-        ) else {
+        let (Some(next_at), wake) = (next_event.map(|(at, _)| at).or(self.shard.next_wake()), self.shard.next_wake())
+        else {
             return false;
         };
         self.now = self.now.max(wake.map_or(next_at, |wake| wake.min(next_at)));
@@ -239,30 +210,19 @@ impl World {
         assert_eq!(row.n_attempts, work.n_attempts);
         assert_eq!(row.n_accepted, 0, "sent again after it was accepted");
         assert!(self.on_wire.insert(work.delivery_id), "on the wire twice");
-        assert!(
-            !self.paused.contains(&row.campaign),
-            "sent while its campaign was paused"
-        );
+        assert!(!self.paused.contains(&row.campaign), "sent while its campaign was paused");
         self.arrivals[row.session].push(self.now);
         let outcome = match self.rng.random_range(0..20) {
             0 => deferred(Scope::Number),
             1 => deferred(Scope::Pair),
             2 => Outcome::Rejected(failure(Scope::Message, Retry::Never)),
             3 => Outcome::Unknown(failure(Scope::Message, Retry::AfterReconcile)),
-            _ => Outcome::Accepted {
-                provider_message_id: "wamid".to_owned(),
-            },
+            _ => Outcome::Accepted { provider_message_id: "wamid".to_owned() },
         };
         if matches!(outcome, Outcome::Accepted { .. }) {
             row.n_accepted += 1;
         }
-        let finished = Finished {
-            lane: release.lane,
-            work,
-            outcome,
-            released_at: self.now,
-            ended_at: self.now,
-        };
+        let finished = Finished { lane: release.lane, work, outcome, released_at: self.now, ended_at: self.now };
         self.later(200, Happening::Sent(finished));
     }
 
@@ -274,10 +234,8 @@ impl World {
             }
             Happening::Load(loads) => {
                 self.loading = false;
-                let loaded = loads
-                    .into_iter()
-                    .map(|(lane, session_id, load)| self.load(lane, session_id, load))
-                    .collect();
+                let loaded =
+                    loads.into_iter().map(|(lane, session_id, load)| self.load(lane, session_id, load)).collect();
                 self.shard.report(Report::Loaded(loaded), self.now, out);
             }
             Happening::Commit(output) => self.commit(output, out),
@@ -292,11 +250,7 @@ impl World {
             let row = &mut self.rows[self.by_id[&end.delivery_id]];
             assert_eq!((row.state, row.n_attempts), (RowState::Sending, end.attempt_no));
             row.due_at = end.due_at;
-            row.state = if matches!(end.outcome, Outcome::Deferred(_)) {
-                RowState::Pending
-            } else {
-                RowState::Settled
-            };
+            row.state = if matches!(end.outcome, Outcome::Deferred(_)) { RowState::Pending } else { RowState::Settled };
         }
         for Withdrawal { lane, prepared, .. } in output.withdrawals {
             let row = &mut self.rows[self.by_id[&prepared.work.delivery_id]];
@@ -306,13 +260,13 @@ impl World {
         }
         for begin in output.begins {
             let row = &mut self.rows[self.by_id[&begin.work.delivery_id]];
+            assert_ne!(row.state, RowState::Sending, "two copies of one delivery");
             if row.state == RowState::Pending && row.n_attempts == begin.work.n_attempts {
                 row.state = RowState::Sending;
                 row.n_attempts += 1;
-                self.shard
-                    .report(Report::Begun(begin.lane, begin.work, begin.content), self.now, out);
+                self.shard.report(Report::Begun(begin.lane, begin.work, begin.content), self.now, out);
             } else {
-                self.shard.report(Report::BeginRefused(begin.lane), self.now, out);
+                self.shard.report(Report::BeginRefused(begin.lane, begin.work.delivery_id), self.now, out);
             }
         }
     }
@@ -336,13 +290,7 @@ impl World {
             })
         });
         let works: Vec<_> = works.collect();
-        Loaded {
-            lane,
-            load,
-            n_rows: works.len(),
-            last_seq: works.last().map(|work| work.seq),
-            works,
-        }
+        Loaded { lane, load, n_rows: works.len(), last_seq: works.last().map(|work| work.seq), works }
     }
 
     fn disturb(&mut self) {
@@ -351,24 +299,20 @@ impl World {
         match self.rng.random_range(0..5) {
             0 => self.tell_session(session, false),
             1 | 2 => self.tell_session(session, true),
+            3 if self.rng.random_bool(0.5) => self.offer(session, campaign, 0, OfferKind::Again),
             3 => self.set_paused(campaign, !self.paused.contains(&campaign)),
             _ => self.crash(),
         }
     }
 
     fn set_paused(&mut self, campaign: usize, paused: bool) {
-        let state = if paused {
-            CampaignState::Paused
-        } else {
-            CampaignState::Running
-        };
+        let state = if paused { CampaignState::Paused } else { CampaignState::Running };
         if paused {
             self.paused.insert(campaign)
         } else {
             self.paused.remove(&campaign)
         };
-        self.shard
-            .command(Command::Campaign(self.campaigns[campaign], state), self.now);
+        self.shard.command(Command::Campaign(self.campaigns[campaign], state), self.now);
     }
 
     /// The process dies and comes back at once: what is not in the database is gone.
@@ -392,7 +336,7 @@ impl World {
         }
         for session in 0..N_SESSIONS {
             for campaign in 0..3 {
-                self.offer(session, campaign, 0);
+                self.offer(session, campaign, 0, OfferKind::Again);
             }
         }
         for campaign in self.paused.clone() {
@@ -406,11 +350,7 @@ impl World {
             for (i, first) in arrivals.iter().enumerate() {
                 for (n, later) in (1u32..).zip(&arrivals[i + 1..]) {
                     let least = interval * (n + 1).saturating_sub(self.burst);
-                    assert!(
-                        least <= later.since(*first),
-                        "{n} more within {:?}",
-                        later.since(*first)
-                    );
+                    assert!(least <= later.since(*first), "{n} more within {:?}", later.since(*first));
                 }
             }
         }
@@ -429,14 +369,7 @@ fn failure(scope: Scope, retry: Retry) -> Failure {
 
 fn deferred(scope: Scope) -> Outcome {
     let (first, longest) = (Duration::from_millis(300), Duration::from_secs(2));
-    Outcome::Deferred(failure(
-        scope,
-        Retry::Backoff {
-            first,
-            longest,
-            attempts_max: 5,
-        },
-    ))
+    Outcome::Deferred(failure(scope, Retry::Backoff { first, longest, attempts_max: 5 }))
 }
 
 /// Runs one history; what it asserts on the way is in the steps themselves.

@@ -1,0 +1,90 @@
+//! What a lane says: its next step, what it is granted, and what becomes of a send.
+//!
+//! Only values; deciding is [`super::state`].
+
+use std::time::Duration;
+
+use crate::clock::Moment;
+use crate::dispatch::lane::work::{Prepared, Work};
+use crate::domain::attempt::Outcome;
+use crate::domain::failure::{FailureClass, Reason};
+use crate::domain::message::Content;
+
+/// What the shard does for a lane.
+#[derive(Debug)]
+pub enum Step {
+    /// Write the attempt; then tell `Lane::begun` or `Lane::begin_refused`.
+    Begin(Box<Work>, Content),
+    /// Let the message go now; then tell `Lane::finished`.
+    Release(Prepared, Lateness),
+    /// Take the attempt back: it has not left and must wait.
+    Withdraw(Prepared),
+    /// Settle the delivery without an attempt.
+    Dismiss(Box<Work>, Dismissed),
+    /// Nothing to do before this time, or before something happens.
+    Wait(Option<Moment>),
+}
+
+/// Why a delivery is settled without an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dismissed {
+    /// It expired.
+    Expired,
+    /// Its message can not be made.
+    Unrenderable,
+}
+
+/// How long after its moment a message was released.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lateness(pub Duration);
+
+/// What the shard grants a lane in this round.
+#[derive(Debug, Clone, Copy)]
+pub struct Grant {
+    /// How far ahead of its moment an attempt is written: about two commits.
+    pub lead: Duration,
+    /// Places on the wire left in the shard.
+    pub n_places: usize,
+    /// Half of the shard's places are taken.
+    pub crowded: bool,
+}
+
+/// A wait that the provider, or a failure of number scope or wider, put on the lane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hold {
+    /// Why.
+    pub reason: Reason,
+    /// Since when.
+    pub since: Moment,
+    /// Until when.
+    pub until: Moment,
+}
+
+/// What becomes of a delivery after an attempt.
+#[derive(Debug)]
+pub struct Verdict {
+    /// The outcome to write; a deferral that used up its attempts has become a rejection.
+    pub outcome: Outcome,
+    /// When a deferred delivery is due again.
+    pub due_at: Moment,
+}
+
+impl Dismissed {
+    /// Returns the reason to write.
+    #[must_use]
+    pub fn reason(self) -> Reason {
+        match self {
+            Self::Expired => Reason::Expired,
+            Self::Unrenderable => Reason::RenderFailed,
+        }
+    }
+
+    /// Returns the class to write; a delivery that we skipped has none.
+    #[must_use]
+    pub fn class(self) -> Option<FailureClass> {
+        match self {
+            Self::Expired => None,
+            Self::Unrenderable => Some(FailureClass::WhatsappUnavailable),
+        }
+    }
+}
