@@ -64,10 +64,7 @@ impl ServeArgs {
 impl DeathArgs {
     fn choose(&self) -> anyhow::Result<()> {
         let Some(name) = &self.die_at else { return Ok(()) };
-        anyhow::ensure!(
-            crate::kill_point::choose(name, self.die_nth),
-            "no kill point is called {name}"
-        );
+        anyhow::ensure!(crate::kill_point::choose(name, self.die_nth), "no kill point is called {name}");
         Ok(())
     }
 }

@@ -191,6 +191,9 @@ impl Shard {
                 Step::Release(prepared, lateness) => {
                     // A lane is connected only with a number; see session_changed.
                     let phone_number_id = lane.phone_number_id.clone().unwrap_or_default();
+                    // Rounded up: a lane may come back a microsecond late, never early.
+                    let tat = lane.pacer.saved_state().map(|tat| tat + Duration::from_nanos(999));
+                    out.lane_states.extend(tat.map(|tat| (session_id, tat.as_us())));
                     out.releases.push(Release { lane: index, phone_number_id, prepared, lateness });
                 }
                 Step::Withdraw(prepared) => {
@@ -221,10 +224,8 @@ impl Shard {
         let lane = self.lane(index);
         let session_id = lane.session_id;
         let verdict = lane.finished(work, outcome, released_at, now);
-        // Rounded up: a lane may come back a microsecond late, never early.
-        let tat_us = lane.pacer.saved_state().map(|tat| (tat + Duration::from_nanos(999)).as_us());
         let (outcome, due_at) = (verdict.outcome, verdict.due_at);
-        out.ends.push(End { session_id, campaign_id, delivery_id, attempt_no, outcome, ended_at, due_at, tat_us });
+        out.ends.push(End { session_id, campaign_id, delivery_id, attempt_no, outcome, ended_at, due_at });
         self.note_settled(index, campaign_id, out);
         self.give_back_place(index);
     }
