@@ -9,10 +9,8 @@ use actiwapi_dispatcher::domain::backoff::splitmix;
 
 /// Returns a number from the environment, or what it is without.
 pub(super) fn number(name: &str, otherwise: u64) -> u64 {
-    std::env::var(name).map_or(otherwise, |text| {
-        text.parse()
-            .unwrap_or_else(|_| panic!("{name} must be a whole number, is {text:?}"))
-    })
+    std::env::var(name)
+        .map_or(otherwise, |text| text.parse().unwrap_or_else(|_| panic!("{name} must be a whole number, is {text:?}")))
 }
 
 /// Returns the executable under test.
@@ -36,10 +34,7 @@ impl Draw {
     /// Starts from `E2E_SEED`, or from a seed that nobody had before.
     pub(super) fn new() -> Self {
         let fresh = uuid::Uuid::new_v4().as_u64_pair().0 >> 32;
-        Self {
-            seed: number("E2E_SEED", fresh),
-            n_drawn: 0,
-        }
+        Self { seed: number("E2E_SEED", fresh), n_drawn: 0 }
     }
 
     /// Returns a number of the range, both ends included.

@@ -88,11 +88,7 @@ pub(super) fn phone(n: u64) -> String {
 impl Client {
     /// Registers a tenant.
     pub(super) async fn register(http: Http, address: &str) -> Self {
-        let mut client = Self {
-            http,
-            base: format!("{address}/api/v1"),
-            token: String::new(),
-        };
+        let mut client = Self { http, base: format!("{address}/api/v1"), token: String::new() };
         let body = json!({"name": "Ana", "email": "ana@example.com", "password": "correct horse battery staple",
                           "businessName": "Shop"});
         let tokens = client.post("/auth/register", &body).await.unwrap();
@@ -129,9 +125,7 @@ impl Client {
 
     /// Starts a campaign.
     pub(super) async fn start(&self, campaign: &str) -> Result<(), Problem> {
-        self.post(&format!("/campaigns/{campaign}/start"), &json!({}))
-            .await
-            .map(drop)
+        self.post(&format!("/campaigns/{campaign}/start"), &json!({})).await.map(drop)
     }
 
     /// Queues a single message; returns its id.
@@ -162,11 +156,7 @@ impl Client {
         let file = answer.send().await.unwrap().error_for_status().unwrap();
         let text = file.text().await.unwrap();
         let mut lines = text.lines();
-        assert!(
-            lines
-                .next()
-                .is_some_and(|header| header.starts_with("id,phone,status,"))
-        );
+        assert!(lines.next().is_some_and(|header| header.starts_with("id,phone,status,")));
         let row = |line: &str| {
             let mut cells = line.split(',');
             let (id, status) = (cells.next().unwrap(), cells.nth(1).unwrap());
@@ -202,8 +192,5 @@ async fn data_of(request: reqwest::RequestBuilder) -> Result<Value, Problem> {
 }
 
 fn text_of(data: &Value, key: &str) -> String {
-    data[key]
-        .as_str()
-        .unwrap_or_else(|| panic!("no {key} in {data}"))
-        .to_owned()
+    data[key].as_str().unwrap_or_else(|| panic!("no {key} in {data}")).to_owned()
 }

@@ -14,20 +14,12 @@ const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
 const MARGIN: Duration = Duration::from_secs(3);
 
 async fn campaign_of(world: &World, n_sessions: u64, n_recipients: u64, rate_per_second: f64) -> Asked {
-    let sessions: Vec<_> = (0..n_sessions)
-        .map(|n| NewSession {
-            phone_number_id: format!("{}", 1_000 + n),
-            rate_per_second,
-        })
-        .collect();
+    let sessions: Vec<_> =
+        (0..n_sessions).map(|n| NewSession { phone_number_id: format!("{}", 1_000 + n), rate_per_second }).collect();
     let sessions = world.client.connect(&sessions).await;
     let campaign = world.client.draft(&sessions, 0..n_recipients).await;
     world.client.start(&campaign).await.unwrap();
-    Asked {
-        campaigns: vec![(campaign, n_recipients)],
-        rate_per_second,
-        ..Asked::default()
-    }
+    Asked { campaigns: vec![(campaign, n_recipients)], rate_per_second, ..Asked::default() }
 }
 
 async fn until_arrived(world: &World, n: u64) {
@@ -51,18 +43,8 @@ async fn sigterm_drains() {
     assert!(asked_at.elapsed() < DRAIN_DEADLINE + MARGIN, "{:?}", asked_at.elapsed());
     let n_before = world.provider.n_received().await;
     assert!(n_before < 160, "the campaign was over before the signal came");
-    assert_eq!(
-        store.sessions_in_flight().await.unwrap().len(),
-        0,
-        "attempts are under way"
-    );
-    let unknown: i64 = store
-        .recount()
-        .await
-        .unwrap()
-        .iter()
-        .map(|(_, _, counted)| counted.unknown)
-        .sum();
+    assert_eq!(store.sessions_in_flight().await.unwrap().len(), 0, "attempts are under way");
+    let unknown: i64 = store.recount().await.unwrap().iter().map(|(_, _, counted)| counted.unknown).sum();
     assert_eq!(unknown, 0, "messages became unknown by the drain");
     store.close().await;
 

@@ -94,11 +94,8 @@ pub(super) async fn judge(world: &World, asked: &Asked, faults: Faults) -> Findi
         }
     }
     let entries = world.provider.entries().await;
-    let taken: HashSet<String> = entries
-        .into_iter()
-        .filter(|entry| entry.is_acceptance())
-        .filter_map(|entry| entry.token)
-        .collect();
+    let taken: HashSet<String> =
+        entries.into_iter().filter(|entry| entry.is_acceptance()).filter_map(|entry| entry.token).collect();
     let contradictions = statuses
         .iter()
         .filter(|(id, status)| !fits(status, taken.contains(*id), faults))
@@ -138,24 +135,11 @@ impl Findings {
     pub(super) fn assert_kept(&self) {
         let shown = self.contradictions.iter().take(10).collect::<Vec<_>>();
         assert_eq!(self.n_lost, 0, "messages are lost: {self:?}");
-        assert!(
-            shown.is_empty(),
-            "{} contradictions: {shown:#?}",
-            self.contradictions.len()
-        );
+        assert!(shown.is_empty(), "{} contradictions: {shown:#?}", self.contradictions.len());
         assert_eq!(self.provider.duplicates, 0, "sent twice: {self:?}");
         assert_eq!(self.provider.pace_violations, 0, "faster than the pace: {self:?}");
-        assert_eq!(
-            (self.provider.unrecorded, self.provider.receipts_dropped),
-            (0, 0),
-            "{self:?}"
-        );
-        for Stats {
-            status,
-            counters,
-            ledger_drift,
-        } in &self.stats
-        {
+        assert_eq!((self.provider.unrecorded, self.provider.receipts_dropped), (0, 0), "{self:?}");
+        for Stats { status, counters, ledger_drift } in &self.stats {
             assert_eq!(status, "completed", "{self:?}");
             assert_eq!((counters.sum(), *ledger_drift), (counters.total, 0), "{self:?}");
             assert_eq!(counters.queued + counters.sending, 0, "{self:?}");

@@ -19,26 +19,17 @@ const RATE_PER_SECOND: f64 = 1.0;
 async fn kill_nine_at_random() {
     let mut draw = Draw::new();
     let (n_kills, n_messages) = (number("E2E_KILLS", 5), number("E2E_MESSAGES", 1_500));
-    let n_sessions = number(
-        "E2E_SESSIONS",
-        (n_messages / MESSAGES_PER_SESSION).clamp(1, SESSIONS_MAX),
-    );
+    let n_sessions = number("E2E_SESSIONS", (n_messages / MESSAGES_PER_SESSION).clamp(1, SESSIONS_MAX));
     let began = Instant::now();
     let mut world = World::start(&Plan::default(), None).await;
     let sessions: Vec<_> = (0..n_sessions)
-        .map(|n| NewSession {
-            phone_number_id: format!("{}", 1_000 + n),
-            rate_per_second: RATE_PER_SECOND,
-        })
+        .map(|n| NewSession { phone_number_id: format!("{}", 1_000 + n), rate_per_second: RATE_PER_SECOND })
         .collect();
     let sessions = world.client.connect(&sessions).await;
     let campaign = world.client.draft(&sessions, 0..n_messages).await;
     world.client.start(&campaign).await.unwrap();
-    let mut asked = Asked {
-        campaigns: vec![(campaign, n_messages)],
-        rate_per_second: RATE_PER_SECOND,
-        ..Asked::default()
-    };
+    let mut asked =
+        Asked { campaigns: vec![(campaign, n_messages)], rate_per_second: RATE_PER_SECOND, ..Asked::default() };
 
     // Moments by what has arrived, so that all of them lie inside the run whatever the machine.
     let mut moments: Vec<u64> = (0..n_kills).map(|_| draw.between(1, n_messages * 9 / 10)).collect();

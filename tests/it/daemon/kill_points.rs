@@ -43,17 +43,10 @@ fn passes_of(point: &str) -> u64 {
 }
 
 async fn dies_and_comes_back(point: &str, nth: u64, store_url: &str) {
-    let plan = Plan {
-        store_url,
-        faults: EARLY_RECEIPTS,
-        ..Plan::default()
-    };
+    let plan = Plan { store_url, faults: EARLY_RECEIPTS, ..Plan::default() };
     let mut world = World::start(&plan, Some((point, nth))).await;
     let sessions: Vec<_> = (0..N_SESSIONS)
-        .map(|n| NewSession {
-            phone_number_id: format!("{}", 1_000 + n),
-            rate_per_second: RATE_PER_SECOND,
-        })
+        .map(|n| NewSession { phone_number_id: format!("{}", 1_000 + n), rate_per_second: RATE_PER_SECOND })
         .collect();
     let sessions = world.client.connect(&sessions).await;
     let n_recipients = N_SESSIONS * RECIPIENTS_PER_SESSION;

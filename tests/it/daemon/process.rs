@@ -34,11 +34,7 @@ impl Process {
         let log = Arc::new(Mutex::new(Vec::new()));
         follow(child.stdout.take().unwrap(), &log);
         follow(child.stderr.take().unwrap(), &log);
-        Self {
-            name: name.to_owned(),
-            child,
-            log,
-        }
+        Self { name: name.to_owned(), child, log }
     }
 
     /// Returns its process id.

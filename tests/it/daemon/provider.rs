@@ -71,8 +71,7 @@ impl Provider {
 
     /// Returns the sums, judged by a pace with no burst.
     pub(super) async fn sums(&self, rate_per_second: f64) -> Sums {
-        self.get(&format!("ledger?ratePerSecond={rate_per_second}&burst=1"))
-            .await
+        self.get(&format!("ledger?ratePerSecond={rate_per_second}&burst=1")).await
     }
 
     /// Returns how many requests have arrived.

@@ -73,9 +73,7 @@ impl World {
         let mut command = Command::new(executable());
         command.args(["simulate", "--stop-with-stdin", "--listen=127.0.0.1:0"]);
         command.arg(format!("--app-secret={SECRET}"));
-        command.arg(format!(
-            "--callback-url=http://127.0.0.1:{api}/api/v1/provider/cloud/webhook"
-        ));
+        command.arg(format!("--callback-url=http://127.0.0.1:{api}/api/v1/provider/cloud/webhook"));
         command.arg("--faults").arg(&faults);
         let simulator = Process::start("simulator", &mut command);
         let listening = |line: &str| {
@@ -153,13 +151,7 @@ impl World {
 
     /// Returns what a path of the admin port answers: status and text; none when nobody answers.
     pub(super) async fn admin(&self, path: &str) -> Option<(u16, String)> {
-        let answer = self
-            .daemon
-            .http
-            .get(format!("{}{path}", self.daemon.admin))
-            .send()
-            .await
-            .ok()?;
+        let answer = self.daemon.http.get(format!("{}{path}", self.daemon.admin)).send().await.ok()?;
         Some((answer.status().as_u16(), answer.text().await.ok()?))
     }
 }
@@ -174,12 +166,8 @@ impl Daemon {
         }
         // What it ignores here it ignores for good: a file that may not grow is then an error, not the end.
         let mut command = Command::new("bash");
-        command
-            .args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""])
-            .arg(executable());
-        command
-            .args(["serve", "--stop-with-stdin", "--config"])
-            .arg(&self.settings);
+        command.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""]).arg(executable());
+        command.args(["serve", "--stop-with-stdin", "--config"]).arg(&self.settings);
         command.arg("--ready-file").arg(&self.ready_file);
         if let Some((name, nth)) = death {
             command.arg(format!("--die-at={name}")).arg(format!("--die-nth={nth}"));
