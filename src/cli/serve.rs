@@ -27,10 +27,27 @@ pub(super) struct ServeArgs {
     /// Drains when standard input ends, so that the daemon does not outlive the process that started it.
     #[arg(long)]
     stop_with_stdin: bool,
+    #[cfg(feature = "kill-points")]
+    #[command(flatten)]
+    death: DeathArgs,
+}
+
+/// Where the process dies, for tests; see [`crate::kill_point`].
+#[cfg(feature = "kill-points")]
+#[derive(Debug, Args)]
+struct DeathArgs {
+    /// The kill point.
+    #[arg(long, hide = true, value_name = "NAME")]
+    die_at: Option<String>,
+    /// How often it is passed until then, this time included.
+    #[arg(long, hide = true, value_name = "N", default_value_t = 1)]
+    die_nth: u64,
 }
 
 impl ServeArgs {
     pub(super) fn run(self) -> Outcome {
+        #[cfg(feature = "kill-points")]
+        self.death.choose()?;
         let config = self.config.load()?;
         telemetry::logging::init(&config.telemetry).context("set up the log")?;
         prepare_folder(&config.store.url)?;
@@ -39,6 +56,15 @@ impl ServeArgs {
             shutdown.follow_standard_input().context("watch standard input")?;
         }
         block_on(Box::pin(serve(config, shutdown, ReadyFile::new(self.ready_file))))??;
+        Ok(())
+    }
+}
+
+#[cfg(feature = "kill-points")]
+impl DeathArgs {
+    fn choose(&self) -> anyhow::Result<()> {
+        let Some(name) = &self.die_at else { return Ok(()) };
+        anyhow::ensure!(crate::kill_point::choose(name, self.die_nth), "no kill point is called {name}");
         Ok(())
     }
 }

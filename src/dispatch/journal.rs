@@ -42,7 +42,7 @@ pub enum Entry {
     Withdraw(End, Reply, Box<Work>),
     /// A delivery settled without an attempt.
     Dismiss(Dismissal),
-    /// A lane's limiter state; the last one of a batch counts.
+    /// A lane's limiter state; the last one of a batch counts. Goes with the next other entry.
     Lane(LaneSave),
     /// Up to where a stream is settled.
     Stream(StreamSave),
@@ -92,18 +92,23 @@ impl Journal {
     pub async fn run(self, mut entries: mpsc::Receiver<Entry>) {
         let mut left_over: Option<Entry> = None;
         let mut committed_at: Option<Instant> = None;
+        let mut batch = Batch::default();
         loop {
             let first = match left_over.take() {
                 Some(entry) => entry,
                 None => match entries.recv().await {
                     Some(entry) => entry,
-                    None => return,
+                    None => break,
                 },
             };
+            if let Entry::Lane(save) = first {
+                // No reason to commit: it is needed no sooner than what comes next.
+                batch.lanes.insert(save.session_id, save.tat_us);
+                continue;
+            }
             if let Some(at) = committed_at {
                 tokio::time::sleep_until(at + COMMIT_SPACING).await;
             }
-            let mut batch = Batch::default();
             let mut next = Some(first);
             while let Some(entry) = next {
                 if JOURNAL_BATCH_MAX <= batch.n_rows || batch.must_wait(&entry) {
@@ -115,8 +120,11 @@ impl Journal {
                 next = entries.try_recv().ok();
             }
             self.dispatch_metrics().journal_backlog.set(i64::try_from(entries.len()).unwrap_or(i64::MAX));
-            self.commit(batch).await;
+            self.commit(std::mem::take(&mut batch)).await;
             committed_at = Some(Instant::now());
+        }
+        if !batch.lanes.is_empty() {
+            self.commit(batch).await;
         }
     }
 

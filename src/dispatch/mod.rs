@@ -2,9 +2,9 @@
 //!
 //! The way of one delivery: intake offers its campaign to the [`shard`] of its session → the
 //! shard's loader reads it as a head → the [`lane`] picks it when its turn and its moment near →
-//! the [`journal`] makes the attempt durable → the lane releases it when its [`pacer`] allows →
-//! [`lane::task`] calls the gateway → the outcome goes through the lane (hold, retry) to the
-//! journal, together with the lane's limiter state.
+//! the [`journal`] makes the attempt durable → the lane releases it when its [`pacer`] allows and
+//! gives the journal its limiter state → [`lane::task`] calls the gateway → the outcome goes
+//! through the lane (hold, retry) to the journal.
 //!
 //! Each shard is one task that owns its lanes; there are no locks. Everything between the parts
 //! is a bounded queue.

@@ -126,12 +126,14 @@ impl Pacer {
     }
 
     /// Takes note of when a send really left, which on a busy machine may be after its place: the
-    /// next one keeps its distance from there.
-    pub fn left(&self, at: Moment) {
+    /// next one keeps its distance from there. Returns whether that moved anything.
+    pub fn left(&self, at: Moment) -> bool {
         let least = at + self.pacing.interval();
-        if self.saved_state().is_some_and(|tat| tat < least) {
+        let moves = self.saved_state().is_some_and(|tat| tat < least);
+        if moves {
             self.restore(least);
         }
+        moves
     }
 
     /// Returns when the send after `n_before` others may go, if those go as early as they may.
@@ -260,9 +262,9 @@ mod tests {
         time.set(START);
         let pacer = pacer_at(&time, 60.0, 1, None);
         assert!(pacer.take());
-        pacer.left(START + Duration::from_millis(40));
+        assert!(pacer.left(START + Duration::from_millis(40)));
         assert_eq!(pacer.earliest(START, 0), START + Duration::from_millis(1_040));
-        pacer.left(START + Duration::from_millis(30));
+        assert!(!pacer.left(START + Duration::from_millis(30)));
         assert_eq!(pacer.earliest(START, 0), START + Duration::from_millis(1_040));
     }
 

@@ -7,6 +7,8 @@ mod api;
 
 mod cli;
 
+mod daemon;
+
 mod service;
 
 mod store;

@@ -16,13 +16,18 @@ use crate::domain::message::Content;
 pub struct Output {
     /// Attempts to write.
     pub begins: Vec<Begin>,
+    /// Limiter states of lanes that let messages go, UTC microseconds: queued for writing before these go.
+    ///
+    /// With the outcomes would be too late: a receipt can settle a delivery before the answer comes,
+    /// and after a crash in between nothing would tell that the lane has just sent.
+    pub lane_states: Vec<(SessionId, i64)>,
     /// Messages to let go.
     pub releases: Vec<Release>,
     /// Attempts to take back.
     pub withdrawals: Vec<Withdrawal>,
     /// Deliveries to settle without an attempt.
     pub dismissals: Vec<(Box<Work>, Dismissed)>,
-    /// Outcomes to write, with the limiter state of their lane.
+    /// Outcomes to write.
     pub ends: Vec<End>,
     /// Streams with nothing left up to a place: session, campaign, place.
     pub settled_below: Vec<(SessionId, CampaignId, i64)>,
@@ -73,6 +78,4 @@ pub struct End {
     pub took: Duration,
     /// When a deferred delivery is due again.
     pub due_at: Moment,
-    /// The lane's limiter state, UTC microseconds.
-    pub tat_us: Option<i64>,
 }

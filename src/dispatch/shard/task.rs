@@ -100,8 +100,11 @@ impl ShardTask {
         timer.min(latest).min(drain_until.unwrap_or(latest))
     }
 
-    /// Lets messages go first, they are due; then writes.
+    /// Lets messages go first, they are due; then writes. Only where their lanes stand is queued before.
     async fn carry_out(&mut self, out: Output, now: Moment) {
+        for (session_id, tat_us) in out.lane_states {
+            self.write(Entry::Lane(LaneSave { session_id, tat_us })).await;
+        }
         for release in out.releases {
             self.release(release, now);
         }
@@ -145,9 +148,6 @@ impl ShardTask {
         self.metrics.dispatch.in_flight.dec();
         self.metrics.dispatch.count_outcome(&end.outcome);
         self.metrics.dispatch.call_seconds.observe(end.took.as_secs_f64());
-        if let Some(tat_us) = end.tat_us {
-            self.write(Entry::Lane(LaneSave { session_id: end.session_id, tat_us })).await;
-        }
         self.write(Entry::End(journal::End {
             delivery_id: end.delivery_id,
             campaign_id: end.campaign_id,

@@ -191,6 +191,7 @@ impl Shard {
                 Step::Release(prepared, lateness) => {
                     // A lane is connected only with a number; see session_changed.
                     let phone_number_id = lane.phone_number_id.clone().unwrap_or_default();
+                    out.lane_states.extend(lane_state(lane));
                     out.releases.push(Release { lane: index, phone_number_id, prepared, lateness });
                 }
                 Step::Withdraw(prepared) => {
@@ -220,24 +221,12 @@ impl Shard {
         let (delivery_id, campaign_id, attempt_no) = (work.delivery_id, work.campaign_id, work.n_attempts);
         let lane = self.lane(index);
         let session_id = lane.session_id;
-        if let Some(left_at) = left_at {
-            lane.pacer.left(left_at);
+        if left_at.is_some_and(|at| lane.pacer.left(at)) {
+            out.lane_states.extend(lane_state(lane));
         }
         let verdict = lane.finished(work, outcome, released_at, now);
-        // Rounded up: a lane may come back a microsecond late, never early.
-        let tat_us = lane.pacer.saved_state().map(|tat| (tat + Duration::from_nanos(999)).as_us());
         let (outcome, due_at, took) = (verdict.outcome, verdict.due_at, ended_at.since(released_at));
-        out.ends.push(End {
-            session_id,
-            campaign_id,
-            delivery_id,
-            attempt_no,
-            outcome,
-            ended_at,
-            took,
-            due_at,
-            tat_us,
-        });
+        out.ends.push(End { session_id, campaign_id, delivery_id, attempt_no, outcome, ended_at, took, due_at });
         self.note_settled(index, campaign_id, out);
         self.give_back_place(index);
     }
@@ -347,6 +336,12 @@ impl Shard {
     fn lane(&mut self, index: LaneIndex) -> &mut Lane {
         &mut self.entry(index).lane
     }
+}
+
+/// The limiter state to save, rounded up: a lane may come back a microsecond late, never early.
+fn lane_state(lane: &Lane) -> Option<(SessionId, i64)> {
+    let tat = lane.pacer.saved_state()?;
+    Some((lane.session_id, (tat + Duration::from_nanos(999)).as_us()))
 }
 
 fn index_of(place: usize) -> LaneIndex {

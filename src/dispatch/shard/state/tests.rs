@@ -171,7 +171,8 @@ impl World {
         for release in std::mem::take(&mut out.releases) {
             self.release(release);
         }
-        if !(out.begins.is_empty() && out.ends.is_empty() && out.withdrawals.is_empty()) {
+        let idle = out.begins.is_empty() && out.ends.is_empty() && out.withdrawals.is_empty();
+        if !(idle && out.lane_states.is_empty()) {
             // The journal writes in order: a commit never overtakes an earlier one.
             let at = self.committed_at.max(self.now) + Duration::from_millis(self.rng.random_range(1..=15));
             self.committed_at = at;
@@ -244,10 +245,8 @@ impl World {
     }
 
     fn commit(&mut self, output: Output, out: &mut Output) {
+        self.saved_tat.extend(output.lane_states);
         for end in output.ends {
-            if let Some(tat_us) = end.tat_us {
-                self.saved_tat.insert(end.session_id, tat_us);
-            }
             let row = &mut self.rows[self.by_id[&end.delivery_id]];
             assert_eq!((row.state, row.n_attempts), (RowState::Sending, end.attempt_no));
             row.due_at = end.due_at;

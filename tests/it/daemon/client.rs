@@ -1,0 +1,196 @@
+//! What a tenant does over REST; a call that finds the daemon dead says so and may be made again.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::ops::Range;
+
+use futures::{StreamExt, TryStreamExt, stream};
+use reqwest::{Client as Http, Method};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+/// Calls under way at once while sessions are made.
+const CALLS_AT_ONCE: usize = 8;
+
+/// Why a call gave nothing.
+#[derive(Debug)]
+pub(super) enum Problem {
+    /// No answer, or half of one: what was asked may have been done.
+    Silence(String),
+    /// Refused: status and text.
+    Refused(u16, String),
+}
+
+/// A logged-in tenant.
+#[derive(Debug, Clone)]
+pub(super) struct Client {
+    http: Http,
+    base: String,
+    token: String,
+}
+
+/// A session to make.
+#[derive(Debug, Clone)]
+pub(super) struct NewSession {
+    /// The provider's name of its number; digits.
+    pub(super) phone_number_id: String,
+    /// Its pace.
+    pub(super) rate_per_second: f64,
+}
+
+/// The counters of a campaign.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub(super) struct Counters {
+    pub(super) total: i64,
+    pub(super) queued: i64,
+    pub(super) sending: i64,
+    pub(super) sent: i64,
+    pub(super) delivered: i64,
+    pub(super) read: i64,
+    pub(super) failed: i64,
+    pub(super) skipped: i64,
+    pub(super) cancelled: i64,
+    pub(super) unknown: i64,
+}
+
+/// A campaign's counters and where it stands.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Stats {
+    pub(super) status: String,
+    #[serde(flatten)]
+    pub(super) counters: Counters,
+    pub(super) ledger_drift: i64,
+}
+
+impl Counters {
+    /// Returns the sum of all states.
+    pub(super) fn sum(&self) -> i64 {
+        let open = self.queued + self.sending;
+        let taken = self.sent + self.delivered + self.read;
+        open + taken + self.failed + self.skipped + self.cancelled + self.unknown
+    }
+}
+
+/// Makes an HTTP client for loopback, whose provider of TLS is never asked.
+pub(super) fn loopback() -> Http {
+    // Refused when another test was faster.
+    rustls::crypto::ring::default_provider().install_default().ok();
+    let timeout = super::wait::PATIENCE;
+    Http::builder().no_proxy().timeout(timeout).build().unwrap()
+}
+
+/// Returns a valid number, another one for each `n` below ten million.
+pub(super) fn phone(n: u64) -> String {
+    format!("91987{n:07}")
+}
+
+impl Client {
+    /// Registers a tenant.
+    pub(super) async fn register(http: Http, address: &str) -> Self {
+        let mut client = Self { http, base: format!("{address}/api/v1"), token: String::new() };
+        let body = json!({"name": "Ana", "email": "ana@example.com", "password": "correct horse battery staple",
+                          "businessName": "Shop"});
+        let tokens = client.post("/auth/register", &body).await.unwrap();
+        client.token = text_of(&tokens, "accessToken");
+        client
+    }
+
+    /// Makes and connects sessions, in order.
+    pub(super) async fn connect(&self, sessions: &[NewSession]) -> Vec<String> {
+        let made = sessions.iter().map(|session| async move {
+            let body = json!({"name": session.phone_number_id, "phoneNumberId": session.phone_number_id,
+                              "ratePerMinute": session.rate_per_second * 60.0, "burst": 1});
+            let id = text_of(&self.post("/whatsapp", &body).await?, "id");
+            self.post(&format!("/whatsapp/{id}/connect"), &json!({})).await?;
+            Ok::<_, Problem>(id)
+        });
+        stream::iter(made).buffered(CALLS_AT_ONCE).try_collect().await.unwrap()
+    }
+
+    /// Makes a campaign with its recipients; it is a draft.
+    pub(super) async fn draft(&self, sessions: &[String], recipients: Range<u64>) -> String {
+        let n_recipients = recipients.end - recipients.start;
+        let message = json!({"type": "text", "text": "Hello"});
+        let body = json!({"name": "Sale", "sessionIds": sessions, "message": message});
+        let id = text_of(&self.post("/campaigns", &body).await.unwrap(), "id");
+        let mut file = String::from("phone\n");
+        recipients.for_each(|n| writeln!(file, "{}", phone(n)).unwrap());
+        let path = format!("/campaigns/{id}/recipients");
+        let upload = self.request(Method::POST, &path).header("content-type", "text/csv");
+        let added = data_of(upload.body(file)).await.unwrap();
+        assert_eq!(added["accepted"], n_recipients, "{added}");
+        id
+    }
+
+    /// Starts a campaign.
+    pub(super) async fn start(&self, campaign: &str) -> Result<(), Problem> {
+        self.post(&format!("/campaigns/{campaign}/start"), &json!({})).await.map(drop)
+    }
+
+    /// Queues a single message; returns its id.
+    pub(super) async fn send_text(&self, session: &str, to: &str) -> Result<String, Problem> {
+        let body = json!({"sessionId": session, "to": to, "text": "Your order is on its way."});
+        let queued = self.post("/messages/send-text", &body).await?;
+        Ok(text_of(&queued, "id"))
+    }
+
+    /// Returns the status of one message, none when there is no such message.
+    pub(super) async fn status_of(&self, message: &str) -> Option<String> {
+        match data_of(self.request(Method::GET, &format!("/messages/{message}"))).await {
+            Ok(shown) => Some(text_of(&shown, "status")),
+            Err(Problem::Refused(404, _)) => None,
+            Err(problem) => panic!("{problem:?}"),
+        }
+    }
+
+    /// Returns a campaign's counters.
+    pub(super) async fn stats(&self, campaign: &str) -> Result<Stats, Problem> {
+        let data = data_of(self.request(Method::GET, &format!("/campaigns/{campaign}/stats"))).await?;
+        Ok(serde_json::from_value(data).unwrap())
+    }
+
+    /// Returns the status of every message of a campaign, by its id.
+    pub(super) async fn export(&self, campaign: &str) -> BTreeMap<String, String> {
+        let answer = self.request(Method::GET, &format!("/campaigns/{campaign}/export"));
+        let file = answer.send().await.unwrap().error_for_status().unwrap();
+        let text = file.text().await.unwrap();
+        let mut lines = text.lines();
+        assert!(lines.next().is_some_and(|header| header.starts_with("id,phone,status,")));
+        let row = |line: &str| {
+            let mut cells = line.split(',');
+            let (id, status) = (cells.next().unwrap(), cells.nth(1).unwrap());
+            (id.to_owned(), status.to_owned())
+        };
+        let rows: Vec<_> = lines.map(row).collect();
+        let n_rows = rows.len();
+        let by_id: BTreeMap<_, _> = rows.into_iter().collect();
+        assert_eq!(by_id.len(), n_rows, "a message is in the export twice");
+        by_id
+    }
+
+    fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+        let request = self.http.request(method, format!("{}{path}", self.base));
+        request.bearer_auth(&self.token)
+    }
+
+    async fn post(&self, path: &str, body: &Value) -> Result<Value, Problem> {
+        data_of(self.request(Method::POST, path).json(body)).await
+    }
+}
+
+async fn data_of(request: reqwest::RequestBuilder) -> Result<Value, Problem> {
+    let silence = |problem: reqwest::Error| Problem::Silence(problem.to_string());
+    let answer = request.send().await.map_err(silence)?;
+    let status = answer.status();
+    let text = answer.text().await.map_err(silence)?;
+    if !status.is_success() {
+        return Err(Problem::Refused(status.as_u16(), text));
+    }
+    let mut body: Value = serde_json::from_str(&text).unwrap();
+    Ok(body["data"].take())
+}
+
+fn text_of(data: &Value, key: &str) -> String {
+    data[key].as_str().unwrap_or_else(|| panic!("no {key} in {data}")).to_owned()
+}

@@ -1,0 +1,170 @@
+//! The verdict on a run: what the tenant was told, what the daemon recorded, and what the provider took.
+
+use std::collections::{BTreeMap, HashSet};
+
+use serde::Deserialize;
+
+use super::client::Stats;
+use super::provider::Sums;
+use super::wait::{PATIENCE, until};
+use super::world::World;
+
+/// What was asked of the daemon.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Asked {
+    /// Campaigns and their recipients.
+    pub(super) campaigns: Vec<(String, u64)>,
+    /// Single messages that the API acknowledged.
+    pub(super) singles: Vec<String>,
+    /// Single messages whose answer never came.
+    pub(super) n_unanswered: u64,
+    /// The pace of every session.
+    pub(super) rate_per_second: f64,
+}
+
+/// The daemon's own count, over all campaigns and single messages.
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct OwnLedger {
+    pub(super) accepted: u64,
+    pub(super) sum: u64,
+    pub(super) drift: i64,
+}
+
+/// What was found.
+#[derive(Debug)]
+pub(super) struct Findings {
+    /// Messages by their status.
+    pub(super) by_status: BTreeMap<String, usize>,
+    /// Messages that were acknowledged, or were in a campaign, and are nowhere.
+    pub(super) n_lost: u64,
+    /// Messages of which daemon and provider say what can not both be true.
+    pub(super) contradictions: Vec<String>,
+    pub(super) stats: Vec<Stats>,
+    pub(super) own: OwnLedger,
+    pub(super) provider: Sums,
+    accepted_least: u64,
+    accepted_most: u64,
+}
+
+/// What the provider does, as far as it decides which statuses are right.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Faults {
+    /// It takes every message and reports each as delivered.
+    None,
+    /// It refuses some, and takes some back.
+    Some,
+}
+
+/// Waits until every campaign is completed, every single message settled and every receipt handed over.
+pub(super) async fn wait_for_the_end(world: &World, asked: &Asked) {
+    for (campaign, _) in &asked.campaigns {
+        let completed = async || {
+            let stats = world.client.stats(campaign).await.ok()?;
+            (stats.status == "completed").then_some(())
+        };
+        until("the campaign is completed", PATIENCE * 5, completed).await;
+    }
+    for single in &asked.singles {
+        let settled = async || {
+            let status = world.client.status_of(single).await;
+            (!matches!(status.as_deref(), Some("queued" | "sending"))).then_some(())
+        };
+        until("the single message is settled", PATIENCE, settled).await;
+    }
+    let handed_over = async || {
+        let sums = world.provider.sums(1.0).await;
+        (sums.receipts_waiting == 0).then_some(())
+    };
+    until("all receipts are handed over", PATIENCE, handed_over).await;
+}
+
+/// Compares what everybody says.
+pub(super) async fn judge(world: &World, asked: &Asked, faults: Faults) -> Findings {
+    let (mut statuses, mut stats, mut n_lost) = (BTreeMap::new(), Vec::new(), 0);
+    for (campaign, n_recipients) in &asked.campaigns {
+        let exported = world.client.export(campaign).await;
+        n_lost += n_recipients.saturating_sub(exported.len() as u64);
+        statuses.extend(exported);
+        stats.push(world.client.stats(campaign).await.unwrap());
+    }
+    for single in &asked.singles {
+        match world.client.status_of(single).await {
+            Some(status) => drop(statuses.insert(single.clone(), status)),
+            None => n_lost += 1,
+        }
+    }
+    let entries = world.provider.entries().await;
+    let taken: HashSet<String> =
+        entries.into_iter().filter(|entry| entry.is_acceptance()).filter_map(|entry| entry.token).collect();
+    let contradictions = statuses
+        .iter()
+        .filter(|(id, status)| !fits(status, taken.contains(*id), faults))
+        .map(|(id, status)| format!("{id}: {status}, taken: {}", taken.contains(id)))
+        .collect();
+    let mut by_status = BTreeMap::new();
+    for status in statuses.into_values() {
+        *by_status.entry(status).or_default() += 1;
+    }
+    let (_, text) = world.admin("/ledger").await.unwrap();
+    let n_asked = asked.campaigns.iter().map(|(_, n)| n).sum::<u64>() + asked.singles.len() as u64;
+    Findings {
+        by_status,
+        n_lost,
+        contradictions,
+        stats,
+        own: serde_json::from_str(&text).unwrap(),
+        provider: world.provider.sums(asked.rate_per_second).await,
+        accepted_least: n_asked,
+        accepted_most: n_asked + asked.n_unanswered,
+    }
+}
+
+/// Tells whether a settled status can be true of a message that the provider took, or did not.
+fn fits(status: &str, taken: bool, faults: Faults) -> bool {
+    match (faults, taken, status) {
+        // A receipt settles everything that was taken, also what was in flight when the daemon died.
+        (Faults::None, true, "delivered" | "read") | (Faults::None, false, "unknown") => true,
+        (Faults::Some, true, "sent" | "delivered" | "read" | "failed" | "unknown") => true,
+        (Faults::Some, false, "failed" | "unknown") => true,
+        _ => false,
+    }
+}
+
+impl Findings {
+    /// Fails unless every promise was kept.
+    pub(super) fn assert_kept(&self) {
+        let shown = self.contradictions.iter().take(10).collect::<Vec<_>>();
+        assert_eq!(self.n_lost, 0, "messages are lost: {self:?}");
+        assert!(shown.is_empty(), "{} contradictions: {shown:#?}", self.contradictions.len());
+        assert_eq!(self.provider.duplicates, 0, "sent twice: {self:?}");
+        assert_eq!(self.provider.pace_violations, 0, "faster than the pace: {self:?}");
+        assert_eq!((self.provider.unrecorded, self.provider.receipts_dropped), (0, 0), "{self:?}");
+        for Stats { status, counters, ledger_drift } in &self.stats {
+            assert_eq!(status, "completed", "{self:?}");
+            assert_eq!((counters.sum(), *ledger_drift), (counters.total, 0), "{self:?}");
+            assert_eq!(counters.queued + counters.sending, 0, "{self:?}");
+        }
+        let OwnLedger { accepted, sum, drift } = self.own;
+        assert_eq!((sum, drift), (accepted, 0), "{self:?}");
+        assert!(
+            (self.accepted_least..=self.accepted_most).contains(&accepted),
+            "{} to {} were accepted: {self:?}",
+            self.accepted_least,
+            self.accepted_most
+        );
+    }
+
+    /// Returns how many messages are unknown for good.
+    pub(super) fn n_unknown(&self) -> usize {
+        self.by_status.get("unknown").copied().unwrap_or(0)
+    }
+}
+
+/// Drains the daemon and looks into its database: nothing may be under way or wait in the outbox.
+pub(super) async fn assert_nothing_is_left(world: &mut World) {
+    let store = world.stop_daemon().await;
+    let (in_flight, outbox) = (store.sessions_in_flight().await, store.outbox_next(1).await);
+    assert_eq!(in_flight.unwrap().len(), 0, "attempts are under way after the drain");
+    assert_eq!(outbox.unwrap().len(), 0, "the outbox is not empty");
+    store.close().await;
+}

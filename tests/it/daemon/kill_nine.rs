@@ -1,0 +1,69 @@
+//! `kill -9` at random moments of a run, again and again on the same data.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::by_hand::{Draw, number};
+use super::client::{NewSession, Problem, phone};
+use super::judge::{Asked, Faults, assert_nothing_is_left, judge, wait_for_the_end};
+use super::wait::{PATIENCE, until};
+use super::world::{Plan, World};
+
+/// Messages of one session: with one a second, so many seconds at least.
+const MESSAGES_PER_SESSION: u64 = 10;
+const SESSIONS_MAX: u64 = 1_000;
+const RATE_PER_SECOND: f64 = 1.0;
+
+#[tokio::test]
+async fn kill_nine_at_random() {
+    let mut draw = Draw::new();
+    let (n_kills, n_messages) = (number("E2E_KILLS", 5), number("E2E_MESSAGES", 1_500));
+    let n_sessions = number("E2E_SESSIONS", (n_messages / MESSAGES_PER_SESSION).clamp(1, SESSIONS_MAX));
+    let began = Instant::now();
+    let mut world = World::start(&Plan::default(), None).await;
+    let sessions: Vec<_> = (0..n_sessions)
+        .map(|n| NewSession { phone_number_id: format!("{}", 1_000 + n), rate_per_second: RATE_PER_SECOND })
+        .collect();
+    let sessions = world.client.connect(&sessions).await;
+    let campaign = world.client.draft(&sessions, 0..n_messages).await;
+    world.client.start(&campaign).await.unwrap();
+    let mut asked =
+        Asked { campaigns: vec![(campaign, n_messages)], rate_per_second: RATE_PER_SECOND, ..Asked::default() };
+
+    // Moments by what has arrived, so that all of them lie inside the run whatever the machine.
+    let mut moments: Vec<u64> = (0..n_kills).map(|_| draw.between(1, n_messages * 9 / 10)).collect();
+    moments.sort_unstable();
+    for (n, moment) in (0_u64..).zip(moments) {
+        let reached = async || (moment <= world.provider.n_received().await).then_some(());
+        until("so many messages have arrived", PATIENCE * 5, reached).await;
+        let session = &sessions[usize::try_from(draw.between(0, n_sessions - 1)).unwrap()];
+        match world.client.send_text(session, &phone(n_messages + n)).await {
+            Ok(id) => asked.singles.push(id),
+            Err(Problem::Silence(_)) => asked.n_unanswered += 1,
+            Err(problem) => panic!("{problem:?}"),
+        }
+        // A moment without any condition is what is tested here.
+        tokio::time::sleep(Duration::from_millis(draw.between(0, 40))).await;
+        world.kill_daemon();
+        if draw.between(1, 4) == 1 {
+            world.launch();
+            tokio::time::sleep(Duration::from_millis(draw.between(0, 400))).await;
+            world.kill_daemon();
+        }
+        world.restart().await;
+    }
+    wait_for_the_end(&world, &asked).await;
+    let findings = judge(&world, &asked, Faults::None).await;
+    eprintln!(
+        "{n_kills} kills, {n_messages} messages, {:.0} s: lost {}, duplicates {}, pace violations {}, unknown {}, {:?}",
+        began.elapsed().as_secs_f64(),
+        findings.n_lost,
+        findings.provider.duplicates,
+        findings.provider.pace_violations,
+        findings.n_unknown(),
+        findings.by_status,
+    );
+    findings.assert_kept();
+    assert_nothing_is_left(&mut world).await;
+}

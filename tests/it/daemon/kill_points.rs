@@ -1,0 +1,129 @@
+//! The daemon dies between each pair of steps of a message's way, and comes back on the same data.
+
+use std::collections::HashMap;
+use std::os::unix::process::ExitStatusExt;
+
+use actiwapi_dispatcher::kill_point;
+use actiwapi_dispatcher::store::scratch::ScratchDatabase;
+
+use tokio::task::{JoinSet, LocalSet};
+
+use super::by_hand::Draw;
+use super::client::{NewSession, Problem, phone};
+use super::judge::{Asked, Faults, assert_nothing_is_left, judge, wait_for_the_end};
+use super::wait::PATIENCE;
+use super::world::{Plan, World};
+
+const N_SESSIONS: u64 = 8;
+const RECIPIENTS_PER_SESSION: u64 = 4;
+/// Far longer than a restart, so that a burst after it shows.
+const RATE_PER_SECOND: f64 = 0.4;
+const N_SINGLES: u64 = 3;
+
+/// Half of the receipts come before the answer to their message.
+const EARLY_RECEIPTS: &str = "\
+[latency]
+distribution = \"uniform\"
+min_ms = 1.0
+max_ms = 60.0
+[receipts]
+sent_ms = 1.0
+delivered_ms = 10.0
+read_ms = 80.0
+";
+
+/// How often a point is passed for sure in such a campaign.
+fn passes_of(point: &str) -> u64 {
+    match point.split_once(':').unwrap().0 {
+        "intake" | "background" => 2,
+        "journal" => 4,
+        "lane" => 20,
+        other => panic!("{other} is a new part: say how often its points are passed"),
+    }
+}
+
+async fn dies_and_comes_back(point: &str, nth: u64, store_url: &str) {
+    let plan = Plan { store_url, faults: EARLY_RECEIPTS, ..Plan::default() };
+    let mut world = World::start(&plan, Some((point, nth))).await;
+    let sessions: Vec<_> = (0..N_SESSIONS)
+        .map(|n| NewSession { phone_number_id: format!("{}", 1_000 + n), rate_per_second: RATE_PER_SECOND })
+        .collect();
+    let sessions = world.client.connect(&sessions).await;
+    let n_recipients = N_SESSIONS * RECIPIENTS_PER_SESSION;
+    let campaign = world.client.draft(&sessions, 0..n_recipients).await;
+    let mut asked = Asked {
+        campaigns: vec![(campaign.clone(), n_recipients)],
+        rate_per_second: RATE_PER_SECOND,
+        ..Asked::default()
+    };
+    let mut started = world.client.start(&campaign).await;
+    for n in 0..N_SINGLES {
+        let session = &sessions[usize::try_from(n).unwrap()];
+        match world.client.send_text(session, &phone(n_recipients + n)).await {
+            Ok(id) => asked.singles.push(id),
+            Err(Problem::Silence(_)) => asked.n_unanswered += 1,
+            Err(problem) => panic!("{problem:?}"),
+        }
+    }
+    let status = world.daemon().end(PATIENCE).await;
+    assert_eq!(status.signal(), Some(6), "the daemon was to die at {point:?}: {status}");
+
+    world.restart().await;
+    while started.is_err() {
+        // Done or not: what was asked can be asked again.
+        started = match world.client.stats(&campaign).await.unwrap().status.as_str() {
+            "draft" => world.client.start(&campaign).await,
+            _ => Ok(()),
+        };
+    }
+    wait_for_the_end(&world, &asked).await;
+    let findings = judge(&world, &asked, Faults::None).await;
+    eprintln!("{point} #{nth}: {:?}", findings.by_status);
+    findings.assert_kept();
+    assert_nothing_is_left(&mut world).await;
+}
+
+/// Runs all at once, as far as there are places, and names every point that fails.
+async fn all_of(points: &[&'static str], store_url: Option<&str>) {
+    let mut draw = Draw::new();
+    let mut worlds = JoinSet::new();
+    let mut names = HashMap::new();
+    let tasks = LocalSet::new();
+    for &point in points {
+        let nth = draw.between(1, passes_of(point));
+        let server = store_url.map(str::to_owned);
+        let world = async move {
+            let Some(server) = server else {
+                return dies_and_comes_back(point, nth, "").await;
+            };
+            let scratch = ScratchDatabase::create(&server).await.unwrap();
+            dies_and_comes_back(point, nth, scratch.url()).await;
+            scratch.drop().await.unwrap();
+        };
+        names.insert(worlds.spawn_local_on(world, &tasks).id(), format!("{point} #{nth}"));
+    }
+    let mut failed = Vec::new();
+    let joined = async {
+        while let Some(ended) = worlds.join_next().await {
+            failed.extend(ended.err().map(|error| names[&error.id()].clone()));
+        }
+    };
+    tasks.run_until(joined).await;
+    assert!(failed.is_empty(), "promises were broken at {failed:#?}");
+}
+
+#[tokio::test]
+async fn every_kill_point() {
+    all_of(kill_point::ALL, None).await;
+}
+
+#[tokio::test]
+async fn kill_points_on_postgres() {
+    let points = [
+        "journal: before lanes are told of attempts",
+        "lane: before the outcome is reported",
+        "journal: before receipts are written",
+    ];
+    let url = std::env::var("DATABASE_URL").expect("DATABASE_URL names a PostgreSQL where tests may create databases");
+    all_of(&points, Some(&url)).await;
+}

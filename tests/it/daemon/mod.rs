@@ -1,0 +1,20 @@
+//! The whole daemon as a process, killed, starved and cut off, judged by the provider's own ledger.
+//!
+//! Daemon and simulator are child processes, everything goes over REST. The way of one test: [`world`] starts
+//! both, [`client`] does what a tenant would, [`provider`] reads the simulator's ledger, [`judge`] compares the two.
+//! Sizes and seed can be set by hand, see [`by_hand`].
+
+mod by_hand;
+mod client;
+mod drain;
+mod faults;
+mod full_disk;
+mod judge;
+mod kill_nine;
+mod kill_points;
+mod lost_database;
+mod process;
+mod provider;
+mod slow_lane;
+mod wait;
+mod world;

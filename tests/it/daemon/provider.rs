@@ -1,0 +1,98 @@
+//! The simulator's ledger as anybody may read it: the only witness of what was sent.
+
+use std::collections::HashMap;
+
+use serde::Deserialize;
+
+/// Entries of one page; the most there are.
+const PAGE: usize = 10_000;
+
+/// Reads the ledger of one simulator.
+#[derive(Debug, Clone)]
+pub(super) struct Provider {
+    http: reqwest::Client,
+    /// `http://ADDRESS:PORT`.
+    pub(super) address: String,
+}
+
+/// Sums over all requests.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Sums {
+    /// Requests that arrived.
+    pub(super) received: u64,
+    /// Those it took.
+    pub(super) accepted: u64,
+    /// Acceptances beyond the first of the same message.
+    pub(super) duplicates: u64,
+    /// Requests it could not put down.
+    pub(super) unrecorded: u64,
+    /// Receipts it has not handed over.
+    pub(super) receipts_waiting: u64,
+    /// Receipts it gave up.
+    pub(super) receipts_dropped: u64,
+    /// Arrivals that came earlier than the pace allows.
+    pub(super) pace_violations: u64,
+    /// Requests by what became of them.
+    pub(super) by_verdict: HashMap<String, u64>,
+}
+
+/// One request.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Entry {
+    /// The sending number.
+    pub(super) number: String,
+    /// Which delivery.
+    pub(super) token: Option<String>,
+    /// When it arrived, UTC microseconds.
+    pub(super) at_us: u64,
+    /// What became of it.
+    pub(super) verdict: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Page {
+    entries: Vec<Entry>,
+    next: Option<usize>,
+}
+
+impl Entry {
+    /// Tells whether the provider took responsibility for the message.
+    pub(super) fn is_acceptance(&self) -> bool {
+        self.verdict.starts_with("accepted")
+    }
+}
+
+impl Provider {
+    pub(super) fn new(http: reqwest::Client, address: String) -> Self {
+        Self { http, address }
+    }
+
+    /// Returns the sums, judged by a pace with no burst.
+    pub(super) async fn sums(&self, rate_per_second: f64) -> Sums {
+        self.get(&format!("ledger?ratePerSecond={rate_per_second}&burst=1")).await
+    }
+
+    /// Returns how many requests have arrived.
+    pub(super) async fn n_received(&self) -> u64 {
+        self.get::<Sums>("ledger").await.received
+    }
+
+    /// Returns all requests in order.
+    pub(super) async fn entries(&self) -> Vec<Entry> {
+        let (mut all, mut next) = (Vec::new(), Some(0));
+        while let Some(after) = next {
+            let path = format!("ledger?entries=true&after={after}&limit={PAGE}");
+            let page: Page = self.get(&path).await;
+            all.extend(page.entries);
+            next = page.next;
+        }
+        all
+    }
+
+    async fn get<T: serde::de::DeserializeOwned>(&self, path: &str) -> T {
+        let answer = self.http.get(format!("{}/{path}", self.address)).send().await;
+        answer.unwrap().error_for_status().unwrap().json().await.unwrap()
+    }
+}
