@@ -1,14 +1,26 @@
 //! The pure parts that run once or more per message, with fixed inputs: what one costs without any I/O.
 
 use std::hint::black_box;
+use std::sync::Arc;
 use std::time::Duration;
 
 use actiwapi_dispatcher::clock::Moment;
+use actiwapi_dispatcher::dispatch::lane::task::Finished;
+use actiwapi_dispatcher::dispatch::lane::work::{JobPlan, Work};
 use actiwapi_dispatcher::dispatch::pacer::{Pacer, ShardTime};
+use actiwapi_dispatcher::dispatch::shard::output::{Begin, Output, Release};
+use actiwapi_dispatcher::dispatch::shard::state::{Shard, ShardSettings};
+use actiwapi_dispatcher::dispatch::shard::{Command, Loaded, Offer, OfferKind, Report};
+use actiwapi_dispatcher::domain::attempt::Outcome;
+use actiwapi_dispatcher::domain::id::{CampaignId, DeliveryId, JobId, SessionId, TenantId};
+use actiwapi_dispatcher::domain::job::TrafficClass;
 use actiwapi_dispatcher::domain::message::{MessageSpec, MessageTemplate, Variables};
 use actiwapi_dispatcher::domain::pacing::Pacing;
 use actiwapi_dispatcher::domain::recipient::Recipient;
 use actiwapi_dispatcher::domain::recipient_csv::RecipientCsv;
+use actiwapi_dispatcher::domain::session::SessionState;
+use actiwapi_dispatcher::gateway::classify::outcome_of_answer;
+use actiwapi_dispatcher::store::lanes::LaneRow;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 
 const TEXT: &str = "{Hello|Hi} {{name|there}}, your order {{order}} is on its way. Track it at https://example.com/t.";
@@ -78,5 +90,120 @@ fn pace(criterion: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, render, parse, csv, pace);
+/// Lanes of the shard under test; all are due in every round.
+const N_LANES: usize = 10_000;
+
+/// A shard with connected lanes, one campaign, and as many heads as its lanes hold.
+struct Lanes {
+    shard: Shard,
+    now: Moment,
+    plan: Arc<JobPlan>,
+    campaign_id: CampaignId,
+}
+
+impl Lanes {
+    fn new() -> Self {
+        let pacing = Pacing::new(60.0, 1).expect("a good pacing");
+        let mut shard = Shard::new(ShardSettings { default_pacing: pacing, n_places: N_LANES * 4 });
+        let (now, campaign_id) = (Moment::from_ms(1_800_000_000_000), CampaignId::generate());
+        for n in 0..N_LANES {
+            let session_id = SessionId::generate();
+            let row = LaneRow {
+                session_id,
+                tenant_id: TenantId::generate(),
+                state: SessionState::Connected,
+                phone_number_id: Some(n.to_string()),
+                rate_per_minute: None,
+                burst: None,
+                tat_us: None,
+            };
+            shard.command(Command::Session(Box::new(row)), now);
+            let (traffic_class, kind) = (TrafficClass::Bulk, OfferKind::Fresh);
+            let offer = Offer { session_id, campaign_id, traffic_class, first_seq: 1, kind };
+            shard.command(Command::Offer(offer), now);
+        }
+        let spec = MessageSpec::Text { text: TEXT.to_owned() };
+        let plan = Arc::new(JobPlan {
+            job_id: JobId::generate(),
+            traffic_class: TrafficClass::Bulk,
+            not_before: None,
+            expires_at: None,
+            template: MessageTemplate::compile(&spec).ok(),
+        });
+        Self { shard, now, plan, campaign_id }
+    }
+
+    fn load(&mut self, out: &mut Output) {
+        loop {
+            let mut loads = Vec::new();
+            self.shard.take_loads(&mut loads);
+            if loads.is_empty() {
+                return;
+            }
+            let loaded = loads.into_iter().map(|(lane, _, load)| {
+                let works: Vec<_> = (1..).take(load.limit).map(|n| self.work(load.after_seq + n)).collect();
+                Loaded { lane, load, n_rows: works.len(), last_seq: works.last().map(|work| work.seq), works }
+            });
+            let loaded = loaded.collect();
+            self.shard.report(Report::Loaded(loaded), self.now, out);
+        }
+    }
+
+    fn work(&self, seq: i64) -> Box<Work> {
+        Box::new(Work {
+            delivery_id: DeliveryId::generate(),
+            campaign_id: self.campaign_id,
+            seq,
+            recipient: Recipient::from_stored("919876543210").expect("a stored number"),
+            variables: variables(),
+            n_attempts: 0,
+            ready_at: self.now,
+            plan: Arc::clone(&self.plan),
+        })
+    }
+
+    /// One message of every lane: begun, durable, let go, answered; returns how many.
+    fn round(&mut self) -> usize {
+        let (lead, mut out) = (Duration::from_millis(10), Output::default());
+        self.now = self.now + Duration::from_secs(1);
+        self.load(&mut out);
+        self.shard.run(self.now, lead, &mut out);
+        for Begin { lane, work, content, .. } in std::mem::take(&mut out.begins) {
+            self.shard.report(Report::Begun(lane, work, content), self.now, &mut out);
+        }
+        self.shard.run(self.now, lead, &mut out);
+        let releases = std::mem::take(&mut out.releases);
+        let n_released = releases.len();
+        for Release { lane, prepared, .. } in releases {
+            let outcome = Outcome::Accepted { provider_message_id: String::new() };
+            let (released_at, ended_at) = (self.now, self.now);
+            let finished =
+                Finished { lane, work: prepared.work, outcome, released_at, left_at: Some(self.now), ended_at };
+            self.shard.report(Report::Finished(finished), self.now, &mut out);
+        }
+        n_released
+    }
+}
+
+fn lanes(criterion: &mut Criterion) {
+    let mut lanes = Lanes::new();
+    let mut group = criterion.benchmark_group("lanes");
+    group.throughput(Throughput::Elements(u64::try_from(N_LANES).expect("a small number")));
+    group.sample_size(20);
+    group.bench_function("one message of each of 10,000", |bench| {
+        bench.iter(|| assert!(N_LANES <= lanes.round() + N_LANES / 10, "most lanes were due"));
+    });
+}
+
+fn classify(criterion: &mut Criterion) {
+    let accepted =
+        br#"{"messaging_product":"whatsapp","contacts":[{"input":"1","wa_id":"1"}],"messages":[{"id":"wamid.1"}]}"#;
+    let refused = br#"{"error":{"message":"(#131056) x","type":"OAuthException","code":131056,"fbtrace_id":"A"}}"#;
+    criterion
+        .bench_function("classify/accepted", |bench| bench.iter(|| outcome_of_answer(200, black_box(accepted), None)));
+    criterion
+        .bench_function("classify/refused", |bench| bench.iter(|| outcome_of_answer(400, black_box(refused), None)));
+}
+
+criterion_group!(benches, render, parse, csv, pace, lanes, classify);
 criterion_main!(benches);
