@@ -33,6 +33,7 @@ use crate::error::chain;
 use crate::gateway::cloud::{CloudGateway, CloudSettings};
 use crate::intake::Intake;
 use crate::intake::outbox::drain_outbox;
+use crate::kill_point;
 use crate::notice::{Notice, NoticeReader, notices};
 use crate::service::access_token::{JwtKey, JwtKeys};
 use crate::service::auth::AuthSettings;
@@ -119,7 +120,7 @@ impl Base {
         let lanes = restore_lanes(&self.store, &self.clock, settings.default_pacing).await?;
         let parts = Parts {
             store: self.store.clone(),
-            gateway: Arc::new(CloudGateway::new(&cloud_settings(&self.config))?),
+            gateway: Arc::new(CloudGateway::new(&cloud_settings(&self.config), self.clock.clone())?),
             clock: self.clock.clone(),
             metrics: Arc::clone(&self.metrics),
             settled: Arc::clone(&self.nudges.settled),
@@ -193,6 +194,7 @@ async fn restore_lanes(store: &Store, clock: &Clock, default_pacing: Pacing) -> 
             }
         }
         store.write_journal(&saves).await?;
+        kill_point!("start: before attempts under way are orphaned");
         let orphaned = store.orphan_in_flight(now.as_ms()).await?;
         tracing::warn!(lanes = orphaned.len(), "attempts were under way when the process ended, now unknown");
     }

@@ -20,6 +20,7 @@ pub const ALL: &[&str] = &[
     "journal: before receipts are written",
     "journal: before the provider is told of receipts",
     "background: before a campaign is completed",
+    "start: before attempts under way are orphaned",
 ];
 
 /// The point that was chosen, and how often it is still passed.

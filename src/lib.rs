@@ -1,4 +1,6 @@
 //! The dispatcher of WhatsApp bulk campaigns, as a library for its own binary, tests and benches.
+//!
+#![doc = include_str!("ARCHITECTURE.md")]
 
 pub mod domain;
 

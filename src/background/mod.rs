@@ -90,13 +90,13 @@ impl Background {
                 tracing::warn!(doing, error = chain(&error), "background work failed, will try again");
             }
             // Work that takes long must not take over: it rests twenty times as long as it worked.
-            let rest = beat.max(started_at.elapsed() * 20);
+            let worked = started_at.elapsed();
+            let rest = beat.max(worked * 20);
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(rest) => {}
                 () = nudge.notified() => {
-                    let pause = (started_at.elapsed() * 4).min(rest);
-                    stop.run_until_cancelled(tokio::time::sleep(pause)).await;
+                    stop.run_until_cancelled(tokio::time::sleep((worked * 4).min(rest))).await;
                 }
             }
         }

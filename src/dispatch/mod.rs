@@ -101,8 +101,12 @@ impl Dispatch {
             let (report_sender, report_receiver) = mpsc::channel(SHARD_QUEUE_MAX);
             // One round of loads at a time: the next one is collected while it is read.
             let (load_sender, load_receiver) = mpsc::channel(1);
-            let loader =
-                Loader { store: parts.store.clone(), clock: parts.clock.clone(), reports: report_sender.clone() };
+            let loader = Loader {
+                store: parts.store.clone(),
+                clock: parts.clock.clone(),
+                reports: report_sender.clone(),
+                metrics: Arc::clone(&parts.metrics),
+            };
             tasks.spawn(loader.run(load_receiver));
             let sender = Sender {
                 gateway: Arc::clone(&parts.gateway),

@@ -125,6 +125,17 @@ impl Pacer {
         self.limiter.check().is_ok()
     }
 
+    /// Takes note of when a send really left, which on a busy machine may be after its place: the
+    /// next one keeps its distance from there. Returns whether that moved anything.
+    pub fn left(&self, at: Moment) -> bool {
+        let least = at + self.pacing.interval();
+        let moves = self.saved_state().is_some_and(|tat| tat < least);
+        if moves {
+            self.restore(least);
+        }
+        moves
+    }
+
     /// Returns when the send after `n_before` others may go, if those go as early as they may.
     #[must_use]
     pub fn earliest(&self, now: Moment, n_before: usize) -> Moment {
@@ -243,6 +254,18 @@ mod tests {
             }
             prop_assert_eq!(pacer.earliest(time.now(), 0), announced);
         }
+    }
+
+    #[test]
+    fn a_send_that_left_late_moves_the_next_place() {
+        let time = ShardTime::default();
+        time.set(START);
+        let pacer = pacer_at(&time, 60.0, 1, None);
+        assert!(pacer.take());
+        assert!(pacer.left(START + Duration::from_millis(40)));
+        assert_eq!(pacer.earliest(START, 0), START + Duration::from_millis(1_040));
+        assert!(!pacer.left(START + Duration::from_millis(30)));
+        assert_eq!(pacer.earliest(START, 0), START + Duration::from_millis(1_040));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Limited};
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use hyper::{Method, Request, Uri};
 use hyper_rustls::HttpsConnector;
@@ -17,10 +17,12 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use serde::Serialize;
 
+use crate::clock::Clock;
 use crate::domain::attempt::Outcome;
 use crate::domain::message::Content;
 use crate::gateway::classify::{outcome_of_answer, outcome_of_no_connection, outcome_of_silence};
-use crate::gateway::{Gateway, SendRequest};
+use crate::gateway::stamped::{Stamp, StampedBody};
+use crate::gateway::{Answer, Gateway, SendRequest};
 
 /// Bytes of an answer that are read: an error with all its details has under 2 kB.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
@@ -57,10 +59,11 @@ pub enum CloudProblem {
 /// Sends by the Cloud API.
 #[derive(Debug)]
 pub struct CloudGateway {
-    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    client: Client<HttpsConnector<HttpConnector>, StampedBody>,
     prefix: String,
     authorization: HeaderValue,
     request_timeout: Duration,
+    clock: Clock,
 }
 
 impl CloudGateway {
@@ -68,7 +71,7 @@ impl CloudGateway {
     ///
     /// # Errors
     /// [`CloudProblem`] when address or token cannot be used.
-    pub fn new(settings: &CloudSettings) -> Result<Self, CloudProblem> {
+    pub fn new(settings: &CloudSettings, clock: Clock) -> Result<Self, CloudProblem> {
         let base = settings.base_url.trim_end_matches('/');
         let prefix = format!("{base}/{}/", settings.api_version);
         let address = prefix.parse::<Uri>().map_err(|_| CloudProblem::Address)?;
@@ -91,17 +94,17 @@ impl CloudGateway {
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE_TIMEOUT)
             .build(connector);
-        Ok(Self { client, prefix, authorization, request_timeout: settings.request_timeout })
+        Ok(Self { client, prefix, authorization, request_timeout: settings.request_timeout, clock })
     }
 
-    async fn request(&self, request: SendRequest) -> Outcome {
-        let body = encode(&request);
+    async fn request(&self, request: SendRequest, stamp: &Stamp) -> Outcome {
+        let body = StampedBody { bytes: Some(encode(&request)), stamp: stamp.clone(), clock: self.clock.clone() };
         let request = Request::builder()
             .method(Method::POST)
             .uri(format!("{}{}/messages", self.prefix, request.phone_number_id))
             .header(AUTHORIZATION, self.authorization.clone())
             .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
-            .body(Full::new(body));
+            .body(body);
         let Ok(request) = request else {
             return outcome_of_answer(400, b"", None);
         };
@@ -127,12 +130,14 @@ impl CloudGateway {
 }
 
 impl Gateway for CloudGateway {
-    fn send(&self, request: SendRequest) -> BoxFuture<'_, Outcome> {
+    fn send(&self, request: SendRequest) -> BoxFuture<'_, Answer> {
         async move {
-            match tokio::time::timeout(self.request_timeout, self.request(request)).await {
+            let stamp = Stamp::default();
+            let outcome = match tokio::time::timeout(self.request_timeout, self.request(request, &stamp)).await {
                 Ok(outcome) => outcome,
                 Err(_) => outcome_of_silence("net:timeout"),
-            }
+            };
+            Answer { outcome, left_at: stamp.get() }
         }
         .boxed()
     }

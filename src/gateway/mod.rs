@@ -7,12 +7,15 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 
+use crate::clock::Moment;
 use crate::domain::attempt::Outcome;
 use crate::domain::id::DeliveryId;
 use crate::domain::message::Content;
 use crate::domain::recipient::Recipient;
 
 pub mod cloud;
+
+mod stamped;
 
 pub mod classify;
 
@@ -29,8 +32,18 @@ pub struct SendRequest {
     pub token: DeliveryId,
 }
 
+/// What came of one message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// How the attempt ended.
+    pub outcome: Outcome,
+    /// When its bytes left this process; `None` when none did. A busy machine may let a message
+    /// wait between its release and this, and the next one is spaced from here.
+    pub left_at: Option<Moment>,
+}
+
 /// Sends messages.
 pub trait Gateway: Send + Sync {
-    /// Sends one message and says how that ended; bounded in time by the gateway itself.
-    fn send(&self, request: SendRequest) -> BoxFuture<'_, Outcome>;
+    /// Sends one message and says what came of it; bounded in time by the gateway itself.
+    fn send(&self, request: SendRequest) -> BoxFuture<'_, Answer>;
 }

@@ -17,7 +17,11 @@ const OPEN: Sql = Sql::portable("SELECT campaign_id FROM campaigns WHERE state I
 
 const STATE: Sql = Sql::portable("SELECT state FROM campaigns WHERE campaign_id = $1");
 
-const IN_FLIGHT: Sql = Sql::portable("SELECT DISTINCT session_id FROM deliveries WHERE state = 'sending'");
+/// The counters tell first, at no cost, whether there is anything to look for.
+const IN_FLIGHT: Sql = Sql::portable(
+    "SELECT DISTINCT session_id FROM deliveries
+     WHERE state = 'sending' AND EXISTS (SELECT 1 FROM campaign_counters WHERE sending <> 0)",
+);
 
 const STREAMS: Sql = Sql::portable(
     "SELECT s.campaign_id, s.traffic_class, s.done_below_seq, c.state

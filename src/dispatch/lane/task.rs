@@ -10,7 +10,7 @@ use crate::clock::{Clock, Moment};
 use crate::dispatch::lane::work::{Prepared, Work};
 use crate::dispatch::shard::{LaneIndex, Report};
 use crate::domain::attempt::Outcome;
-use crate::gateway::{Gateway, SendRequest};
+use crate::gateway::{Answer, Gateway, SendRequest};
 use crate::kill_point;
 
 /// A send that came back.
@@ -24,6 +24,8 @@ pub struct Finished {
     pub outcome: Outcome,
     /// When it was released.
     pub released_at: Moment,
+    /// When its bytes left, if any did.
+    pub left_at: Option<Moment>,
     /// When it ended.
     pub ended_at: Moment,
 }
@@ -46,10 +48,10 @@ impl Sender {
         let request =
             SendRequest { phone_number_id, recipient: work.recipient.clone(), content, token: work.delivery_id };
         kill_point!("lane: before the gateway is called");
-        let outcome = self.gateway.send(request).await;
+        let Answer { outcome, left_at } = self.gateway.send(request).await;
         kill_point!("lane: before the outcome is reported");
         let ended_at = self.clock.now();
-        let finished = Finished { lane, work, outcome, released_at, ended_at };
+        let finished = Finished { lane, work, outcome, released_at, left_at, ended_at };
         if self.reports.send(Report::Finished(finished)).await.is_err() {
             // The shard is gone, which happens only when the process is being ended at once: the
             // attempt stays without an outcome and is unknown on the next start.

@@ -7,6 +7,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use crate::clock::{Clock, Moment};
 use crate::dispatch::lane::streams::Load;
@@ -17,6 +18,7 @@ use crate::domain::message::MessageTemplate;
 use crate::error::chain;
 use crate::store::heads::{Head, HeadRequest, JobRow};
 use crate::store::{Store, StoreError};
+use crate::telemetry::metrics::Metrics;
 
 /// Wait between two tries while the database is away.
 const RETRY_WAIT: Duration = Duration::from_millis(500);
@@ -36,6 +38,8 @@ pub struct Loader {
     pub clock: Clock,
     /// Where heads go.
     pub reports: mpsc::Sender<Report>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
 }
 
 impl Loader {
@@ -68,7 +72,9 @@ impl Loader {
                 limit: u32::try_from(load.limit).unwrap_or(u32::MAX),
             })
             .collect();
+        let started_at = Instant::now();
         let heads = self.store.fetch_heads(&requests).await?;
+        self.metrics.dispatch.heads_refill_seconds.observe(started_at.elapsed().as_secs_f64());
         let plans = self.plans(heads.iter().flatten(), plans).await?;
         let now = self.clock.now();
         let loaded = loads.iter().zip(heads).map(|((lane, _, load), heads)| Loaded {

@@ -1,6 +1,7 @@
 //! What the scheduler of a shard wants done after a round.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::clock::Moment;
 use crate::dispatch::lane::step::{Dismissed, Lateness};
@@ -73,6 +74,8 @@ pub struct End {
     pub outcome: Outcome,
     /// When it ended.
     pub ended_at: Moment,
+    /// How long the provider took.
+    pub took: Duration,
     /// When a deferred delivery is due again.
     pub due_at: Moment,
 }

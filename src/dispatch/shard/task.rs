@@ -147,6 +147,7 @@ impl ShardTask {
     async fn end(&self, end: End) {
         self.metrics.dispatch.in_flight.dec();
         self.metrics.dispatch.count_outcome(&end.outcome);
+        self.metrics.dispatch.call_seconds.observe(end.took.as_secs_f64());
         self.write(Entry::End(journal::End {
             delivery_id: end.delivery_id,
             campaign_id: end.campaign_id,

@@ -17,11 +17,11 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// Makes the schedule of a rate; the tolerance is a twentieth of the interval, and at least 20 ms.
+    /// Makes the schedule of a rate; the tolerance is a twentieth of the interval, and at least 50 ms: what a busy machine may add between a send and its arrival.
     #[must_use]
     pub fn per_second(rate: f64, burst: u32) -> Self {
         let interval = Duration::try_from_secs_f64(1.0 / rate).unwrap_or(Duration::MAX / 64);
-        Self { interval, burst: burst.max(1), tolerance: (interval / 20).max(Duration::from_millis(20)) }
+        Self { interval, burst: burst.max(1), tolerance: (interval / 20).max(Duration::from_millis(50)) }
     }
 }
 
@@ -107,7 +107,7 @@ mod tests {
 
     #[test]
     fn tolerance_follows_the_rate() {
-        assert_eq!(Schedule::per_second(10.0, 1).tolerance, Duration::from_millis(20));
+        assert_eq!(Schedule::per_second(10.0, 1).tolerance, Duration::from_millis(50));
         assert_eq!(Schedule::per_second(0.5, 0), schedule(2_000, 1, 100));
     }
 

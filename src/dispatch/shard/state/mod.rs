@@ -191,9 +191,7 @@ impl Shard {
                 Step::Release(prepared, lateness) => {
                     // A lane is connected only with a number; see session_changed.
                     let phone_number_id = lane.phone_number_id.clone().unwrap_or_default();
-                    // Rounded up: a lane may come back a microsecond late, never early.
-                    let tat = lane.pacer.saved_state().map(|tat| tat + Duration::from_nanos(999));
-                    out.lane_states.extend(tat.map(|tat| (session_id, tat.as_us())));
+                    out.lane_states.extend(lane_state(lane));
                     out.releases.push(Release { lane: index, phone_number_id, prepared, lateness });
                 }
                 Step::Withdraw(prepared) => {
@@ -219,13 +217,16 @@ impl Shard {
     }
 
     fn finished(&mut self, finished: Finished, now: Moment, out: &mut Output) {
-        let Finished { lane: index, work, outcome, released_at, ended_at } = finished;
+        let Finished { lane: index, work, outcome, released_at, left_at, ended_at } = finished;
         let (delivery_id, campaign_id, attempt_no) = (work.delivery_id, work.campaign_id, work.n_attempts);
         let lane = self.lane(index);
         let session_id = lane.session_id;
+        if left_at.is_some_and(|at| lane.pacer.left(at)) {
+            out.lane_states.extend(lane_state(lane));
+        }
         let verdict = lane.finished(work, outcome, released_at, now);
-        let (outcome, due_at) = (verdict.outcome, verdict.due_at);
-        out.ends.push(End { session_id, campaign_id, delivery_id, attempt_no, outcome, ended_at, due_at });
+        let (outcome, due_at, took) = (verdict.outcome, verdict.due_at, ended_at.since(released_at));
+        out.ends.push(End { session_id, campaign_id, delivery_id, attempt_no, outcome, ended_at, took, due_at });
         self.note_settled(index, campaign_id, out);
         self.give_back_place(index);
     }
@@ -335,6 +336,12 @@ impl Shard {
     fn lane(&mut self, index: LaneIndex) -> &mut Lane {
         &mut self.entry(index).lane
     }
+}
+
+/// The limiter state to save, rounded up: a lane may come back a microsecond late, never early.
+fn lane_state(lane: &Lane) -> Option<(SessionId, i64)> {
+    let tat = lane.pacer.saved_state()?;
+    Some((lane.session_id, (tat + Duration::from_nanos(999)).as_us()))
 }
 
 fn index_of(place: usize) -> LaneIndex {

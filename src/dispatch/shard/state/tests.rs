@@ -223,7 +223,8 @@ impl World {
         if matches!(outcome, Outcome::Accepted { .. }) {
             row.n_accepted += 1;
         }
-        let finished = Finished { lane: release.lane, work, outcome, released_at: self.now, ended_at: self.now };
+        let finished =
+            Finished { lane: release.lane, work, outcome, released_at: self.now, left_at: None, ended_at: self.now };
         self.later(200, Happening::Sent(finished));
     }
 

@@ -14,7 +14,7 @@ use crate::dispatch::lane::work::{Prepared, Work};
 use crate::dispatch::pacer::Pacer;
 use crate::domain::attempt::Outcome;
 use crate::domain::backoff::wait_before_next;
-use crate::domain::failure::{Failure, Retry};
+use crate::domain::failure::{Failure, Reason, Retry, Scope};
 use crate::domain::id::{CampaignId, DeliveryId, SessionId};
 use crate::domain::job::TrafficClass;
 use crate::domain::message::Content;
@@ -22,6 +22,13 @@ use crate::limits::{
     ATTEMPTS_PER_DELIVERY_MAX, HEADS_PER_LANE_MAX, IN_FLIGHT_PER_LANE_CROWDED_MAX, IN_FLIGHT_PER_LANE_MAX,
     PREPARED_PER_LANE_MAX, RETRIES_PER_LANE_MAX,
 };
+
+/// Sends in a row without an answer after which a lane is held and probed. One in twenty may
+/// hang without that three in a row are likely.
+const SILENCES_MAX: u32 = 3;
+
+/// The first and the longest hold of a lane that gets no answers.
+const SILENCE_HOLD: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
 /// The state of one lane.
 #[derive(Debug)]
@@ -52,6 +59,8 @@ pub struct Lane {
     /// When the last hold began, and how many of the sends that were out then still are.
     held_at: Moment,
     n_out_before_hold: usize,
+    /// Sends in a row that got no answer.
+    n_silences: u32,
     /// Since when nothing but pace and work kept the lane from sending.
     open_since: Moment,
 }
@@ -76,6 +85,7 @@ impl Lane {
             n_strikes: 0,
             held_at: Moment::default(),
             n_out_before_hold: 0,
+            n_silences: 0,
             open_since: Moment::default(),
         }
     }
@@ -150,6 +160,7 @@ impl Lane {
             self.n_strikes = 0;
             self.open_since = now;
         }
+        self.note_silence(&outcome, work.seed(), released_at, now);
         let Outcome::Deferred(failure) = outcome else {
             self.members.remove(&work.delivery_id);
             return Verdict { outcome, due_at: now };
@@ -320,6 +331,22 @@ impl Lane {
         hold.until
     }
 
+    /// Holds the lane when nobody answers: each send into the silence would leave one more
+    /// delivery unknown.
+    fn note_silence(&mut self, outcome: &Outcome, seed: u64, released_at: Moment, now: Moment) {
+        let Outcome::Unknown(failure) = outcome else {
+            self.n_silences = 0;
+            return;
+        };
+        self.n_silences = self.n_silences.saturating_add(1);
+        if SILENCES_MAX <= self.n_silences {
+            let retry = Retry::Backoff { first: SILENCE_HOLD.0, longest: SILENCE_HOLD.1, attempts_max: u32::MAX };
+            let failure =
+                Failure { reason: Reason::ProviderUnavailable, scope: Scope::Platform, retry, ..failure.clone() };
+            self.hold_after(&failure, seed, released_at, now);
+        }
+    }
+
     /// When a delivery refused on its own account is due again; `None` when its attempts are used up.
     fn retry_after(&self, failure: &Failure, work: &Work, now: Moment) -> Option<Moment> {
         let attempts_max = match failure.retry {
@@ -348,3 +375,6 @@ fn earlier(a: Option<Moment>, b: Option<Moment>) -> Option<Moment> {
         (a, b) => a.or(b),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,207 @@
+//! One lane, step by step: pace, holds, probes and what a lane never does.
+
+use super::*;
+use crate::dispatch::lane::work::JobPlan;
+use crate::dispatch::pacer::ShardTime;
+use crate::dispatch::shard::{Offer, OfferKind};
+use crate::domain::failure::FailureClass;
+use crate::domain::id::JobId;
+use crate::domain::message::{MessageSpec, MessageTemplate, Variables};
+use crate::domain::pacing::Pacing;
+use crate::domain::recipient::Recipient;
+
+const START: Moment = Moment(1_800_000_000_000_000_000);
+const GRANT: Grant = Grant { lead: Duration::from_millis(10), n_places: 100, crowded: false };
+
+struct Bench {
+    lane: Lane,
+    time: ShardTime,
+    now: Moment,
+    campaign_id: CampaignId,
+}
+
+impl Bench {
+    /// A connected lane at `rate_per_minute` with `n` deliveries of one campaign.
+    fn new(rate_per_minute: f64, n: usize) -> Self {
+        let time = ShardTime::default();
+        time.set(START);
+        let pacing = Pacing::new(rate_per_minute, 1).unwrap();
+        let mut lane = Lane::new(SessionId::generate(), Pacer::new(pacing, None, &time));
+        lane.connected = true;
+        let campaign_id = CampaignId::generate();
+        let mut bench = Self { lane, time, now: START, campaign_id };
+        bench.load(n, None);
+        bench
+    }
+
+    fn load(&mut self, n: usize, expires_at: Option<Moment>) {
+        let (session_id, campaign_id) = (self.lane.session_id, self.campaign_id);
+        let offer =
+            Offer { session_id, campaign_id, traffic_class: TrafficClass::Bulk, first_seq: 1, kind: OfferKind::Fresh };
+        assert!(self.lane.streams.offer(&offer));
+        let mut loads = Vec::new();
+        self.lane.streams.loads(n + 1, &mut loads);
+        let spec = MessageSpec::Text { text: "Hello".to_owned() };
+        let plan = Arc::new(JobPlan {
+            job_id: JobId::generate(),
+            traffic_class: TrafficClass::Bulk,
+            not_before: None,
+            expires_at,
+            template: Some(MessageTemplate::compile(&spec).unwrap()),
+        });
+        let work = |seq| {
+            Box::new(Work {
+                delivery_id: DeliveryId::generate(),
+                campaign_id,
+                seq,
+                recipient: Recipient::from_stored("919876543210").unwrap(),
+                variables: Variables::default(),
+                n_attempts: 0,
+                ready_at: self.now,
+                plan: Arc::clone(&plan),
+            })
+        };
+        let works: Vec<_> = (1..=i64::try_from(n).unwrap()).map(work).collect();
+        let last_seq = works.last().map(|work| work.seq);
+        self.lane.loaded(&loads[0], n, last_seq, (works, self.now));
+    }
+
+    fn at(&mut self, ms: u64) -> &mut Self {
+        self.now = START + Duration::from_millis(ms);
+        self.time.set(self.now);
+        self
+    }
+
+    fn step(&mut self) -> Step {
+        self.lane.step(self.now, GRANT)
+    }
+
+    /// Begins at once whatever may begin, and returns what is let go now.
+    fn released(&mut self) -> Vec<Prepared> {
+        let mut released = Vec::new();
+        loop {
+            match self.step() {
+                Step::Begin(work, content) => self.lane.begun(work, content),
+                Step::Release(prepared, _) => released.push(prepared),
+                Step::Withdraw(prepared) => self.lane.withdrawn(prepared.work),
+                Step::Dismiss(..) => {}
+                Step::Wait(_) => return released,
+            }
+        }
+    }
+
+    fn finish(&mut self, prepared: Prepared, outcome: Outcome, released_ms: u64) -> Verdict {
+        self.lane.finished(prepared.work, outcome, START + Duration::from_millis(released_ms), self.now)
+    }
+}
+
+fn accepted() -> Outcome {
+    Outcome::Accepted { provider_message_id: "wamid".to_owned() }
+}
+
+fn failure(scope: Scope, retry: Retry) -> Failure {
+    Failure { class: FailureClass::LimitExceeded, reason: Reason::Throughput, scope, retry, provider_code: None }
+}
+
+fn throttled() -> Outcome {
+    let (first, longest) = (Duration::from_secs(1), Duration::from_secs(8));
+    Outcome::Deferred(failure(Scope::Number, Retry::Backoff { first, longest, attempts_max: u32::MAX }))
+}
+
+#[test]
+fn an_attempt_is_written_ahead_and_let_go_on_time() {
+    let mut bench = Bench::new(60.0, 3);
+    assert_eq!(bench.released().len(), 1);
+    // The next one is begun a lead before its moment, and waits for that.
+    assert!(matches!(bench.at(989).step(), Step::Wait(Some(at)) if at == START + Duration::from_millis(990)));
+    assert!(matches!(bench.at(990).step(), Step::Begin(..)));
+    let mut bench = Bench::new(60.0, 3);
+    assert_eq!(bench.released().len(), 1);
+    assert_eq!(bench.at(999).released().len(), 0);
+    assert_eq!(bench.at(1_000).released().len(), 1);
+}
+
+#[test]
+fn a_stall_is_not_caught_up() {
+    let mut bench = Bench::new(60.0, 10);
+    assert_eq!(bench.released().len(), 1);
+    assert_eq!(bench.at(5_000).released().len(), 1);
+    assert_eq!(bench.at(5_999).released().len(), 0);
+}
+
+#[test]
+fn a_throttled_lane_waits_and_then_probes_with_one() {
+    let mut bench = Bench::new(6_000.0, 20);
+    let first = bench.released().remove(0);
+    let verdict = bench.finish(first, throttled(), 0);
+    let until = bench.lane.hold().unwrap().until;
+    assert_eq!(verdict.due_at, until);
+    assert!(bench.at(400).released().is_empty());
+    let probe = bench.at(1_001).released();
+    assert_eq!(probe.len(), 1, "one probe");
+    assert!(bench.at(1_500).released().is_empty(), "nothing before the probe is answered");
+    let probe = probe.into_iter().next().unwrap();
+    bench.finish(probe, accepted(), 1_001);
+    assert_eq!(bench.at(1_510).released().len(), 1, "open again, at its pace");
+    assert_eq!(bench.at(1_520).released().len(), 1);
+}
+
+#[test]
+fn sends_that_hang_do_not_keep_a_lane_from_probing() {
+    let mut bench = Bench::new(6_000.0, 20);
+    let hanging = bench.released().remove(0);
+    let refused = bench.at(10).released().remove(0);
+    bench.finish(refused, throttled(), 10);
+    let probe = bench.at(1_011).released();
+    assert_eq!(probe.len(), 1);
+    // The one from before the hold says nothing about now.
+    bench.finish(hanging, accepted(), 0);
+    assert!(bench.at(1_100).released().is_empty());
+}
+
+#[test]
+fn silence_holds_a_lane_after_three() {
+    let mut bench = Bench::new(6_000.0, 20);
+    for n in 0..3 {
+        assert!(bench.lane.hold().is_none());
+        let sent = bench.at(n * 10).released().remove(0);
+        let silence = Outcome::Unknown(failure(Scope::Message, Retry::AfterReconcile));
+        bench.finish(sent, silence, n * 10);
+    }
+    assert_eq!(bench.lane.hold().map(|hold| hold.reason), Some(Reason::ProviderUnavailable));
+    assert!(bench.at(500).released().is_empty());
+}
+
+#[test]
+fn a_refused_pair_waits_alone_and_gives_up_in_the_end() {
+    let pair = |attempts_max| {
+        let (first, longest) = (Duration::from_secs(6), Duration::from_secs(6));
+        Outcome::Deferred(failure(Scope::Pair, Retry::Backoff { first, longest, attempts_max }))
+    };
+    let mut bench = Bench::new(6_000.0, 2);
+    let first = bench.released().remove(0);
+    assert!(matches!(bench.finish(first, pair(3), 0).outcome, Outcome::Deferred(_)));
+    assert!(bench.lane.hold().is_none());
+    assert_eq!(bench.at(10).released().len(), 1, "the other recipient is served");
+    let again = bench.at(6_001).released().remove(0);
+    assert!(matches!(bench.finish(again, pair(2), 6_001).outcome, Outcome::Rejected(_)));
+}
+
+#[test]
+fn an_expired_delivery_is_dismissed_and_not_sent() {
+    let mut bench = Bench::new(60.0, 0);
+    bench.load(1, Some(START + Duration::from_millis(5)));
+    assert!(matches!(bench.at(5).step(), Step::Dismiss(_, Dismissed::Expired)));
+    assert!(matches!(bench.step(), Step::Wait(_)));
+}
+
+#[test]
+fn a_paused_campaign_takes_its_prepared_attempts_back() {
+    let mut bench = Bench::new(60.0, 3);
+    assert_eq!(bench.released().len(), 1);
+    let Step::Begin(work, content) = bench.at(995).step() else { panic!("nothing was begun") };
+    bench.lane.begun(work, content);
+    bench.lane.streams.find(bench.campaign_id).unwrap().paused = true;
+    assert!(matches!(bench.at(1_000).step(), Step::Withdraw(_)));
+    assert!(matches!(bench.step(), Step::Wait(None)));
+}
