@@ -25,8 +25,9 @@ const LATENESS_AIM: Duration = Duration::from_millis(20);
 async fn slow_lane_is_not_held_up() {
     let n_lanes = number("E2E_LANES", 100);
     let n_slow = number("E2E_SLOW_MESSAGES", 8);
-    let rate_of_others = f64::from(u32::try_from(number("E2E_LANE_RATE", 50)).unwrap());
-    let n_others = number("E2E_MESSAGES", 12_000);
+    let rate_of_others = f64::from(u32::try_from(number("E2E_LANE_RATE", 30)).unwrap());
+    // More than they may send until the slow lane is done.
+    let n_others = number("E2E_MESSAGES", 36_000);
     let plan = Plan { faults: FAULTS, store_url: &std::env::var("E2E_STORE").unwrap_or_default(), ..Plan::default() };
     let world = World::start(&plan, None).await;
     let session = |id: u64, rate_per_second| NewSession { phone_number_id: id.to_string(), rate_per_second };
@@ -44,7 +45,7 @@ async fn slow_lane_is_not_held_up() {
         let stats = world.client.stats(&slow).await.ok()?;
         (stats.status == "completed").then_some(())
     };
-    until("the slow lane is done", PATIENCE * 5, done).await;
+    until("the slow lane is done", PATIENCE + Duration::from_secs(n_slow), done).await;
     let left = world.client.stats(&flat_out).await.unwrap().counters.queued;
 
     let entries = world.provider.entries().await;
