@@ -7,8 +7,12 @@
 use std::str::FromStr;
 use std::time::Duration;
 
+use futures::FutureExt;
+use sqlx::Connection;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
 
 pub use error::StoreError;
 pub use sql::Sql;
@@ -101,6 +105,14 @@ macro_rules! with_reader {
     };
 }
 
+/// Tells whether a connection that rests can begin a transaction; one that can not is replaced.
+///
+/// When the disk is full, SQLite ends a transaction by itself; the driver then fails to roll it
+/// back and believes for ever that it is open.
+fn is_usable(connection: &SqliteConnection) -> bool {
+    !connection.is_in_transaction()
+}
+
 /// The database, handed out by aggregate.
 #[derive(Debug, Clone)]
 pub struct Store {
@@ -142,12 +154,14 @@ impl Store {
         let doing = "open the SQLite file";
         let writer = SqlitePoolOptions::new()
             .max_connections(1)
+            .before_acquire(|connection, _| async { Ok(is_usable(connection)) }.boxed())
             .acquire_timeout(Duration::from_secs(30))
             .connect_with(options.clone())
             .await
             .map_err(StoreError::database(doing))?;
         let reader = SqlitePoolOptions::new()
             .max_connections(connections_max)
+            .before_acquire(|connection, _| async { Ok(is_usable(connection)) }.boxed())
             .acquire_timeout(Duration::from_secs(30))
             .connect_with(options)
             .await

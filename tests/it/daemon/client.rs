@@ -1,7 +1,7 @@
 //! What a tenant does over REST; a call that finds the daemon dead says so and may be made again.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
+use std::fmt::Write as _;
 use std::ops::Range;
 
 use futures::{StreamExt, TryStreamExt, stream};
@@ -19,6 +19,15 @@ pub(super) enum Problem {
     Silence(String),
     /// Refused: status and text.
     Refused(u16, String),
+}
+
+impl std::fmt::Display for Problem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Silence(why) => write!(f, "no answer: {why}"),
+            Self::Refused(status, text) => write!(f, "{status}: {text}"),
+        }
+    }
 }
 
 /// A logged-in tenant.
@@ -140,7 +149,7 @@ impl Client {
         match data_of(self.request(Method::GET, &format!("/messages/{message}"))).await {
             Ok(shown) => Some(text_of(&shown, "status")),
             Err(Problem::Refused(404, _)) => None,
-            Err(problem) => panic!("{problem:?}"),
+            Err(problem) => panic!("{problem}"),
         }
     }
 

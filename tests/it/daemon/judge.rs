@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use serde::Deserialize;
 
+use super::by_hand::is_by_hand;
 use super::client::Stats;
 use super::provider::Sums;
 use super::wait::{PATIENCE, until};
@@ -62,7 +63,7 @@ pub(super) async fn wait_for_the_end(world: &World, asked: &Asked) {
             let stats = world.client.stats(campaign).await.ok()?;
             (stats.status == "completed").then_some(())
         };
-        until("the campaign is completed", PATIENCE * 5, completed).await;
+        until("the campaign is completed", PATIENCE * if is_by_hand() { 10 } else { 1 }, completed).await;
     }
     for single in &asked.singles {
         let settled = async || {

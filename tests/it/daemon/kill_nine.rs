@@ -8,7 +8,7 @@ use super::by_hand::{Draw, number};
 use super::client::{NewSession, Problem, phone};
 use super::judge::{Asked, Faults, assert_nothing_is_left, judge, wait_for_the_end};
 use super::wait::{PATIENCE, until};
-use super::world::{Plan, World};
+use super::world::{EARLY_RECEIPTS, Plan, World};
 
 /// Messages of one session: with one a second, so many seconds at least.
 const MESSAGES_PER_SESSION: u64 = 10;
@@ -21,7 +21,7 @@ async fn kill_nine_at_random() {
     let (n_kills, n_messages) = (number("E2E_KILLS", 5), number("E2E_MESSAGES", 1_500));
     let n_sessions = number("E2E_SESSIONS", (n_messages / MESSAGES_PER_SESSION).clamp(1, SESSIONS_MAX));
     let began = Instant::now();
-    let mut world = World::start(&Plan::default(), None).await;
+    let mut world = World::start(&Plan { faults: EARLY_RECEIPTS, ..Plan::default() }, None).await;
     let sessions: Vec<_> = (0..n_sessions)
         .map(|n| NewSession { phone_number_id: format!("{}", 1_000 + n), rate_per_second: RATE_PER_SECOND })
         .collect();
@@ -41,7 +41,7 @@ async fn kill_nine_at_random() {
         match world.client.send_text(session, &phone(n_messages + n)).await {
             Ok(id) => asked.singles.push(id),
             Err(Problem::Silence(_)) => asked.n_unanswered += 1,
-            Err(problem) => panic!("{problem:?}"),
+            Err(problem) => panic!("{problem}"),
         }
         // A moment without any condition is what is tested here.
         tokio::time::sleep(Duration::from_millis(draw.between(0, 40))).await;

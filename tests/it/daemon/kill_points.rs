@@ -12,25 +12,13 @@ use super::by_hand::Draw;
 use super::client::{NewSession, Problem, phone};
 use super::judge::{Asked, Faults, assert_nothing_is_left, judge, wait_for_the_end};
 use super::wait::PATIENCE;
-use super::world::{Plan, World};
+use super::world::{EARLY_RECEIPTS, Plan, World};
 
 const N_SESSIONS: u64 = 8;
 const RECIPIENTS_PER_SESSION: u64 = 4;
 /// Far longer than a restart, so that a burst after it shows.
 const RATE_PER_SECOND: f64 = 0.4;
 const N_SINGLES: u64 = 3;
-
-/// Half of the receipts come before the answer to their message.
-const EARLY_RECEIPTS: &str = "\
-[latency]
-distribution = \"uniform\"
-min_ms = 1.0
-max_ms = 60.0
-[receipts]
-sent_ms = 1.0
-delivered_ms = 10.0
-read_ms = 80.0
-";
 
 /// How often a point is passed for sure in such a campaign.
 fn passes_of(point: &str) -> u64 {
@@ -62,7 +50,7 @@ async fn dies_and_comes_back(point: &str, nth: u64, store_url: &str) {
         match world.client.send_text(session, &phone(n_recipients + n)).await {
             Ok(id) => asked.singles.push(id),
             Err(Problem::Silence(_)) => asked.n_unanswered += 1,
-            Err(problem) => panic!("{problem:?}"),
+            Err(problem) => panic!("{problem}"),
         }
     }
     let status = world.daemon().end(PATIENCE).await;

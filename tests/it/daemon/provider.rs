@@ -21,8 +21,6 @@ pub(super) struct Provider {
 pub(super) struct Sums {
     /// Requests that arrived.
     pub(super) received: u64,
-    /// Those it took.
-    pub(super) accepted: u64,
     /// Acceptances beyond the first of the same message.
     pub(super) duplicates: u64,
     /// Requests it could not put down.

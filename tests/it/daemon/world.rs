@@ -27,6 +27,18 @@ const PORTS: std::ops::Range<u16> = 20_000..32_000;
 /// Signs receipts and tokens.
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
+/// Half of the receipts come before the answer to their message.
+pub(super) const EARLY_RECEIPTS: &str = "\
+[latency]
+distribution = \"uniform\"
+min_ms = 1.0
+max_ms = 60.0
+[receipts]
+sent_ms = 1.0
+delivered_ms = 10.0
+read_ms = 80.0
+";
+
 /// What a world is made of.
 #[derive(Debug, Default)]
 pub(super) struct Plan<'a> {
@@ -124,11 +136,6 @@ impl World {
     /// Starts the daemon again and does not wait for it.
     pub(super) fn launch(&mut self) {
         self.daemon.launch(None);
-    }
-
-    /// Waits until the daemon is ready.
-    pub(super) async fn wait_until_ready(&mut self) {
-        self.daemon.wait_until_ready().await;
     }
 
     /// Returns the daemon's process.
