@@ -32,7 +32,7 @@ pub(super) struct ServeArgs {
     death: DeathArgs,
 }
 
-/// Where the process dies, for tests; see [`crate::kill_point`].
+/// Where the process dies, for tests; see [`mod@crate::kill_point`].
 #[cfg(feature = "kill-points")]
 #[derive(Debug, Args)]
 struct DeathArgs {

@@ -1,7 +1,7 @@
 //! What happens to deliveries in one transaction, worked out in memory between reading and writing.
 //!
 //! Every move goes through [`DeliveryState::apply`]; what comes out is the rows that changed and
-//! the counters that move with them. Does no I/O: [`read`] gets the rows, [`write`] puts down the result.
+//! the counters that move with them. Does no I/O: [`read`] gets the rows, [`mod@write`] puts down the result.
 
 mod read;
 #[cfg(test)]

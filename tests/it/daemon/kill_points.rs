@@ -25,14 +25,17 @@ fn passes_of(point: &str) -> u64 {
     match point.split_once(':').unwrap().0 {
         "intake" | "background" => 2,
         "journal" => 4,
-        "lane" => 20,
+        "lane" | "start" => 20,
         other => panic!("{other} is a new part: say how often its points are passed"),
     }
 }
 
 async fn dies_and_comes_back(point: &str, nth: u64, store_url: &str) {
     let plan = Plan { store_url, faults: EARLY_RECEIPTS, ..Plan::default() };
-    let mut world = World::start(&plan, Some((point, nth))).await;
+    // A point of the start is passed only after a death with attempts under way.
+    let at_start = point.starts_with("start:");
+    let first = if at_start { ("lane: before the outcome is reported", nth) } else { (point, nth) };
+    let mut world = World::start(&plan, Some(first)).await;
     let sessions: Vec<_> = (0..N_SESSIONS)
         .map(|n| NewSession { phone_number_id: format!("{}", 1_000 + n), rate_per_second: RATE_PER_SECOND })
         .collect();
@@ -56,6 +59,11 @@ async fn dies_and_comes_back(point: &str, nth: u64, store_url: &str) {
     let status = world.daemon().end(PATIENCE).await;
     assert_eq!(status.signal(), Some(6), "the daemon was to die at {point:?}: {status}");
 
+    if at_start {
+        world.launch_to_die_at(point);
+        let status = world.daemon().end(PATIENCE).await;
+        assert_eq!(status.signal(), Some(6), "the daemon was to die at {point:?}: {status}");
+    }
     world.restart().await;
     while started.is_err() {
         // Done or not: what was asked can be asked again.

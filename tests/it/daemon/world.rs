@@ -133,6 +133,11 @@ impl World {
         self.daemon.wait_until_ready().await;
     }
 
+    /// Starts the daemon again, to die at a point that it passes before it is ready.
+    pub(super) fn launch_to_die_at(&mut self, point: &str) {
+        self.daemon.launch(Some((point, 1)));
+    }
+
     /// Starts the daemon again and does not wait for it.
     pub(super) fn launch(&mut self) {
         self.daemon.launch(None);
