@@ -1,4 +1,4 @@
-//! `kill -9` at random moments of a run, again and again on the same data.
+//! The daemon ended by `kill -9` at random moments of a run, again and again on the same data.
 
 use std::time::Duration;
 
