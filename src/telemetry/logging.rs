@@ -25,7 +25,9 @@ pub enum LoggingProblem {
 /// [`LoggingProblem`] when the filter is malformed or a log is set up already.
 pub fn init(config: &TelemetryConfig) -> Result<(), LoggingProblem> {
     let filter = EnvFilter::builder().parse(&config.log).map_err(LoggingProblem::Filter)?;
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // A log that can not be written, on a full disk, is no reason to panic, which saying so there would be.
+    let lines =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).log_internal_errors(false);
     match config.log_form {
         LogForm::Text => lines.with_ansi(std::io::stderr().is_terminal()).try_init(),
         LogForm::Json => lines.json().flatten_event(true).with_current_span(true).with_span_list(false).try_init(),
