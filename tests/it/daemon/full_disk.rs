@@ -1,4 +1,4 @@
-//! The disk is full in the middle of a campaign: no file of the daemon may grow, until it may again.
+//! The disk is full in the middle of a campaign: no file of the daemon may grow, its log neither, until they may again.
 
 use std::time::Duration;
 
@@ -41,7 +41,7 @@ async fn a_full_disk_stops_sending() {
 
     let full_at = Instant::now();
     let pid = world.daemon().pid();
-    limit_files(pid, "4096");
+    limit_files(pid, "512");
     tokio::time::sleep_until(full_at + LAST_LEAVE_WITHIN).await;
     let n_before = world.provider.n_received().await;
     let refused = world.client.send_text(&sessions[0], &phone(N_RECIPIENTS)).await;

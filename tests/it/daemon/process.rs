@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::wait::until;
 
 /// Lines of a log that a failing test shows.
-const LINES_SHOWN: usize = 60;
+pub(super) const LINES_SHOWN: usize = 60;
 
 /// A running process.
 #[derive(Debug)]
@@ -22,7 +22,7 @@ pub(super) struct Process {
 impl Process {
     /// Starts it with an empty environment; it is to stop when its standard input ends.
     ///
-    /// Its output goes through pipes into memory, so that a limit on files does not concern it.
+    /// Its output goes through pipes into memory.
     pub(super) fn start(name: &str, command: &mut Command) -> Self {
         let mut child = command
             .env_clear()

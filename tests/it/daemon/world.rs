@@ -14,7 +14,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::by_hand::executable;
 use super::client::{Client, loopback};
-use super::process::Process;
+use super::process::{LINES_SHOWN, Process};
 use super::provider::Provider;
 use super::wait::{PATIENCE, until};
 
@@ -70,6 +70,8 @@ struct Daemon {
     process: Option<Process>,
     settings: std::path::PathBuf,
     ready_file: std::path::PathBuf,
+    /// A file and not a pipe, because that is what fails on a full disk.
+    log: std::path::PathBuf,
     admin: String,
     http: reqwest::Client,
 }
@@ -111,6 +113,7 @@ impl World {
             process: None,
             settings,
             ready_file: folder.path().join("ready.json"),
+            log: folder.path().join("daemon.log"),
             admin: format!("http://127.0.0.1:{admin}"),
             http: http.clone(),
         };
@@ -182,8 +185,9 @@ impl Daemon {
             std::fs::remove_file(&self.ready_file).unwrap();
         }
         // What it ignores here it ignores for good: a file that may not grow is then an error, not the end.
+        let script = "trap '' XFSZ; log=$1; shift; exec \"$@\" 2>>\"$log\"";
         let mut command = Command::new("bash");
-        command.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""]).arg(executable());
+        command.args(["-c", script, "bash"]).arg(&self.log).arg(executable());
         command.args(["serve", "--stop-with-stdin", "--config"]).arg(&self.settings);
         command.arg("--ready-file").arg(&self.ready_file);
         if let Some((name, nth)) = death {
@@ -200,6 +204,17 @@ impl Daemon {
             ready_file.exists().then_some(())
         };
         until("the daemon is ready", PATIENCE, ready).await;
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let text = std::fs::read_to_string(&self.log).unwrap_or_default();
+            let from = text.lines().count().saturating_sub(LINES_SHOWN);
+            eprintln!("--- the last words of the daemon:");
+            text.lines().skip(from).for_each(|line| eprintln!("{line}"));
+        }
     }
 }
 
