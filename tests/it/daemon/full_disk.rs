@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::client::{NewSession, phone};
-use super::judge::{Asked, Faults, assert_nothing_is_left, judge, wait_for_the_end};
+use super::judge::{Asked, Faults, assert_attempts_are_durable, assert_nothing_is_left, judge, wait_for_the_end};
 use super::process::run;
 use super::wait::{PATIENCE, until};
 use super::world::{Plan, World};
@@ -31,8 +31,13 @@ async fn a_full_disk_stops_sending() {
     let sessions = world.client.connect(&sessions).await;
     let campaign = world.client.draft(&sessions, 0..N_RECIPIENTS).await;
     world.client.start(&campaign).await.unwrap();
-    let arrived = async || (N_RECIPIENTS / 4 <= world.provider.n_received().await).then_some(());
-    until("a quarter has arrived", PATIENCE, arrived).await;
+    // In the pause between two rounds of all lanes, so that attempts are what comes next.
+    let between_rounds = async || {
+        let sums = world.provider.sums(RATE_PER_SECOND).await;
+        let whole_rounds = sums.received.is_multiple_of(N_SESSIONS) && N_RECIPIENTS / 4 <= sums.received;
+        (whole_rounds && sums.receipts_waiting == 0).then_some(())
+    };
+    until("a quarter has arrived", PATIENCE, between_rounds).await;
 
     let full_at = Instant::now();
     let pid = world.daemon().pid();
@@ -45,6 +50,7 @@ async fn a_full_disk_stops_sending() {
     let n_after = world.provider.n_received().await;
     assert_eq!(n_after, n_before, "sent although nothing could be written");
     assert!(n_after < N_RECIPIENTS, "the campaign was over before");
+    assert_attempts_are_durable(&world, world.store_url()).await;
     limit_files(pid, "unlimited");
 
     let asked = Asked {

@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, HashSet};
 
 use serde::Deserialize;
+use sqlx::{Connection, PgConnection, SqliteConnection};
+use uuid::Uuid;
 
 use super::by_hand::is_by_hand;
 use super::client::Stats;
@@ -159,6 +161,24 @@ impl Findings {
     pub(super) fn n_unknown(&self) -> usize {
         self.by_status.get("unknown").copied().unwrap_or(0)
     }
+}
+
+/// Fails when a message has arrived whose attempt is not in the database, as whoever reads it there finds it.
+pub(super) async fn assert_attempts_are_durable(world: &World, store_url: &str) {
+    // Arrivals first: an attempt is written before its message arrives.
+    let entries = world.provider.entries().await;
+    let sql = "SELECT delivery_id FROM attempts";
+    let attempted: Vec<Uuid> = if store_url.starts_with("sqlite:") {
+        let mut connection = SqliteConnection::connect(store_url).await.unwrap();
+        sqlx::query_scalar(sql).fetch_all(&mut connection).await.unwrap()
+    } else {
+        let mut connection = PgConnection::connect(store_url).await.unwrap();
+        sqlx::query_scalar(sql).fetch_all(&mut connection).await.unwrap()
+    };
+    let attempted: HashSet<String> = attempted.iter().map(Uuid::to_string).collect();
+    let left_before: Vec<_> =
+        entries.iter().filter(|entry| !entry.token.as_ref().is_some_and(|token| attempted.contains(token))).collect();
+    assert!(left_before.is_empty(), "{} messages left before their attempts were durable", left_before.len());
 }
 
 /// Drains the daemon and looks into its database: nothing may be under way or wait in the outbox.

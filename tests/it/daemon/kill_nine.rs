@@ -1,5 +1,6 @@
-//! `kill -9` at random moments of a run, again and again on the same data.
+//! The daemon ended by `kill -9` at random moments of a run, again and again on the same data.
 
+use actiwapi_dispatcher::store::scratch::ScratchDatabase;
 use tokio::time::Instant;
 
 use super::by_hand::{Draw, number};
@@ -22,11 +23,23 @@ async fn look(world: &World, n_looks: u64) {
 
 #[tokio::test]
 async fn kill_nine_at_random() {
+    killed_at_random("").await;
+}
+
+#[tokio::test]
+async fn kill_nine_on_postgres() {
+    let url = std::env::var("DATABASE_URL").expect("DATABASE_URL names a PostgreSQL where tests may create databases");
+    let scratch = ScratchDatabase::create(&url).await.unwrap();
+    killed_at_random(scratch.url()).await;
+    scratch.drop().await.unwrap();
+}
+
+async fn killed_at_random(store_url: &str) {
     let mut draw = Draw::new();
     let (n_kills, n_messages) = (number("E2E_KILLS", 5), number("E2E_MESSAGES", 1_500));
     let n_sessions = number("E2E_SESSIONS", (n_messages / MESSAGES_PER_SESSION).clamp(1, SESSIONS_MAX));
     let began = Instant::now();
-    let mut world = World::start(&Plan { faults: EARLY_RECEIPTS, ..Plan::default() }, None).await;
+    let mut world = World::start(&Plan { store_url, faults: EARLY_RECEIPTS, ..Plan::default() }, None).await;
     let sessions: Vec<_> = (0..n_sessions)
         .map(|n| NewSession { phone_number_id: format!("{}", 1_000 + n), rate_per_second: RATE_PER_SECOND })
         .collect();

@@ -24,8 +24,8 @@ const N_SINGLES: u64 = 3;
 fn passes_of(point: &str) -> u64 {
     match point.split_once(':').unwrap().0 {
         "intake" | "background" => 2,
-        "journal" => 4,
-        "lane" | "start" => 20,
+        "journal" | "start" => 4,
+        "lane" => 20,
         other => panic!("{other} is a new part: say how often its points are passed"),
     }
 }
@@ -34,7 +34,7 @@ async fn dies_and_comes_back(point: &str, nth: u64, store_url: &str) {
     let plan = Plan { store_url, faults: EARLY_RECEIPTS, ..Plan::default() };
     // A point of the start is passed only after a death with attempts under way.
     let at_start = point.starts_with("start:");
-    let first = if at_start { ("lane: before the outcome is reported", nth) } else { (point, nth) };
+    let first = if at_start { ("journal: before lanes are told of attempts", nth) } else { (point, nth) };
     let mut world = World::start(&plan, Some(first)).await;
     let sessions: Vec<_> = (0..N_SESSIONS)
         .map(|n| NewSession { phone_number_id: format!("{}", 1_000 + n), rate_per_second: RATE_PER_SECOND })

@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::client::{NewSession, Problem, phone};
-use super::judge::{Asked, Faults, assert_nothing_is_left, judge, wait_for_the_end};
+use super::judge::{Asked, Faults, assert_attempts_are_durable, assert_nothing_is_left, judge, wait_for_the_end};
 use super::wait::{PATIENCE, until};
 use super::world::{Plan, World};
 
@@ -93,8 +93,13 @@ async fn a_lost_database_stops_sending() {
     let sessions = world.client.connect(&sessions).await;
     let campaign = world.client.draft(&sessions, 0..N_RECIPIENTS).await;
     world.client.start(&campaign).await.unwrap();
-    let arrived = async || (N_RECIPIENTS / 4 <= world.provider.n_received().await).then_some(());
-    until("a quarter has arrived", PATIENCE, arrived).await;
+    // In the pause between two rounds of all lanes, so that attempts are what comes next.
+    let between_rounds = async || {
+        let sums = world.provider.sums(RATE_PER_SECOND).await;
+        let whole_rounds = sums.received.is_multiple_of(N_SESSIONS) && N_RECIPIENTS / 4 <= sums.received;
+        (whole_rounds && sums.receipts_waiting == 0).then_some(())
+    };
+    until("a quarter has arrived", PATIENCE, between_rounds).await;
 
     let cut_at = (Instant::now(), now_us());
     proxy.set_open(false);
@@ -103,6 +108,7 @@ async fn a_lost_database_stops_sending() {
     let refused = world.client.send_text(&sessions[0], &phone(N_RECIPIENTS)).await;
     assert!(matches!(refused, Err(Problem::Refused(500..=599, _))), "taken without a database: {refused:?}");
     tokio::time::sleep_until(cut_at.0 + CUT_FOR).await;
+    assert_attempts_are_durable(&world, scratch.url()).await;
     let open_again_us = now_us();
     proxy.set_open(true);
     let ready = async || (world.admin("/readyz").await?.0 == 200).then_some(());

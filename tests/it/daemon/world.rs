@@ -148,6 +148,11 @@ impl World {
         self.daemon.process.as_mut().unwrap()
     }
 
+    /// Returns the address of the daemon's database.
+    pub(super) fn store_url(&self) -> &str {
+        &self.store_url
+    }
+
     /// Kills the daemon as `kill -9` does.
     pub(super) fn kill_daemon(&mut self) {
         self.daemon().kill();
