@@ -13,6 +13,7 @@ use crate::domain::session::SessionState;
 use crate::store::bind::hex_list;
 use crate::store::campaign_recipients::{Appended, NewRecipient, as_count, insert_all};
 use crate::store::column::RowPlace;
+use crate::store::counters::CountersRow;
 use crate::store::page::{Page, PageRequest};
 use crate::store::tx::with_tx;
 use crate::store::{Sql, Store, StoreError};
@@ -308,21 +309,6 @@ struct CampaignRow {
     counters: CountersRow,
 }
 
-#[derive(FromRow)]
-struct CountersRow {
-    accepted: i64,
-    pending: i64,
-    sending: i64,
-    sent: i64,
-    delivered: i64,
-    read: i64,
-    failed_limit: i64,
-    failed_unavailable: i64,
-    skipped: i64,
-    cancelled: i64,
-    unknown: i64,
-}
-
 impl TryFrom<CampaignRow> for CampaignRecord {
     type Error = StoreError;
 
@@ -340,25 +326,7 @@ impl TryFrom<CampaignRow> for CampaignRecord {
             created_at_ms: row.created_at_ms,
             started_at_ms: row.started_at_ms,
             finished_at_ms: row.finished_at_ms,
-            counters: row.counters.into(),
+            counters: <(CampaignId, Counters)>::from(row.counters).1,
         })
-    }
-}
-
-impl From<CountersRow> for Counters {
-    fn from(row: CountersRow) -> Self {
-        Self {
-            accepted: row.accepted,
-            pending: row.pending,
-            sending: row.sending,
-            sent: row.sent,
-            delivered: row.delivered,
-            read: row.read,
-            failed_limit: row.failed_limit,
-            failed_unavailable: row.failed_unavailable,
-            skipped: row.skipped,
-            cancelled: row.cancelled,
-            unknown: row.unknown,
-        }
     }
 }

@@ -1,7 +1,5 @@
 //! The daemon ended by `kill -9` at random moments of a run, again and again on the same data.
 
-use std::time::Duration;
-
 use actiwapi_dispatcher::store::scratch::ScratchDatabase;
 use tokio::time::Instant;
 
@@ -15,6 +13,13 @@ use super::world::{EARLY_RECEIPTS, Plan, World};
 const MESSAGES_PER_SESSION: u64 = 10;
 const SESSIONS_MAX: u64 = 1_000;
 const RATE_PER_SECOND: f64 = 1.0;
+
+/// Lets a little time pass by looking at the ledger; each look takes about a millisecond.
+async fn look(world: &World, n_looks: u64) {
+    for _ in 0..n_looks {
+        world.provider.n_received().await;
+    }
+}
 
 #[tokio::test]
 async fn kill_nine_at_random() {
@@ -56,12 +61,12 @@ async fn killed_at_random(store_url: &str) {
             Err(Problem::Silence(_)) => asked.n_unanswered += 1,
             Err(problem) => panic!("{problem}"),
         }
-        // A moment without any condition is what is tested here.
-        tokio::time::sleep(Duration::from_millis(draw.between(0, 40))).await;
+        // Any moment: after a few looks at the ledger, whatever the daemon is doing.
+        look(&world, draw.between(0, 20)).await;
         world.kill_daemon();
         if draw.between(1, 4) == 1 {
             world.launch();
-            tokio::time::sleep(Duration::from_millis(draw.between(0, 400))).await;
+            look(&world, draw.between(0, 200)).await;
             world.kill_daemon();
         }
         world.restart().await;

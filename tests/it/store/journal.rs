@@ -157,7 +157,7 @@ async fn the_next_attempt_may_share_a_batch_with_the_last_end(store: Store) {
         ..JournalBatch::default()
     };
     assert_eq!(journal::write(&store, batch.clone()).await.begun, [ids[0]]);
-    assert_eq!(journal::write(&store, batch).await.begun, [ids[0]]);
+    assert_eq!(journal::write(&store, JournalBatch { repeated: true, ..batch }).await.begun, [ids[0]]);
     let row = seed::row(&store, ids[0]).await;
     assert_eq!((row.state.as_str(), row.n_attempts), ("sending", 2));
     assert_eq!(seed::ledger(&store, entries.campaign_id).await.sending, 1);
