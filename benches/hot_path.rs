@@ -104,7 +104,7 @@ struct Lanes {
 impl Lanes {
     fn new() -> Self {
         let pacing = Pacing::new(60.0, 1).expect("a good pacing");
-        let mut shard = Shard::new(ShardSettings { default_pacing: pacing, n_places: N_LANES * 4 });
+        let mut shard = Shard::new(ShardSettings { default_pacing: pacing, n_places: N_LANES * 8 });
         let (now, campaign_id) = (Moment::from_ms(1_800_000_000_000), CampaignId::generate());
         for n in 0..N_LANES {
             let session_id = SessionId::generate();
@@ -181,6 +181,7 @@ impl Lanes {
                 Finished { lane, work: prepared.work, outcome, released_at, left_at: Some(self.now), ended_at };
             self.shard.report(Report::Finished(finished), self.now, &mut out);
         }
+        self.shard.report(Report::Written(n_released), self.now, &mut out);
         n_released
     }
 }

@@ -37,9 +37,13 @@ pub const JOURNAL_BATCH_MAX: usize = 1_000;
 /// loses 5 times in a row has met a bug, not bad luck.
 pub const WRITE_TRIES_MAX: u32 = 5;
 
-/// Journal entries waiting for the writer: twice the most that can be on the wire and prepared at
-/// the daemon's goal of 10,000/s over a stall of one second.
-pub const JOURNAL_QUEUE_MAX: usize = 20_000;
+/// Journal entries waiting for the writer: of each of 8,192 places at most an outcome and two
+/// limiter states, and the receipts of 2,000 callbacks; 3 × 8,192 + 2,000 = 26,576.
+pub const JOURNAL_QUEUE_MAX: usize = 32_768;
+
+/// Attempts of one shard that are not durable yet, beyond the first one of each lane: two shards
+/// fill half a commit of 1,000 rows, so that whatever is begun next waits for one commit.
+pub const PREPARING_PER_SHARD_MAX: usize = 256;
 
 /// Events waiting for one shard: two for each of the 8,192 sends in flight, while the shard is busy.
 pub const SHARD_QUEUE_MAX: usize = 16_384;

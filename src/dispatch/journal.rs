@@ -4,7 +4,7 @@
 //! commit. While the database is away the same batch is tried again: nothing new is begun, so
 //! nothing is sent, and work goes on by itself when it is back. Decides nothing.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,15 +14,14 @@ use tokio::time::Instant;
 use crate::dispatch::lane::work::Work;
 use crate::dispatch::lead::Lead;
 use crate::dispatch::shard::{LaneIndex, Report};
-use crate::domain::attempt::Outcome;
 use crate::domain::id::{DeliveryId, SessionId};
 use crate::domain::message::Content;
 use crate::domain::receipt::Receipt;
 use crate::error::chain;
 use crate::kill_point;
-use crate::limits::JOURNAL_BATCH_MAX;
+use crate::limits::{IN_FLIGHT_MAX, JOURNAL_BATCH_MAX, JOURNAL_QUEUE_MAX};
 use crate::store::Store;
-use crate::store::journal::{Begin, Dismissal, End, Ended, JournalBatch, LaneSave, StreamSave, Written};
+use crate::store::journal::{Begin, Dismissal, End, JournalBatch, LaneSave, StreamSave, Written};
 use crate::telemetry::metrics::{DispatchMetrics, Metrics};
 
 /// Least time between two commits: on a quick disk, batches grow instead of commits.
@@ -37,9 +36,9 @@ pub enum Entry {
     /// An attempt, before its message leaves.
     Begin(Begin, Reply, Box<Work>, Content),
     /// How an attempt ended.
-    End(End),
-    /// An attempt that is taken back.
-    Withdraw(End, Reply, Box<Work>),
+    End(End, Reply),
+    /// How an attempt ended whose delivery is pending again: withdrawn or deferred.
+    PutBack(End, Reply, Box<Work>),
     /// A delivery settled without an attempt.
     Dismiss(Dismissal),
     /// A lane's limiter state; the last one of a batch counts. Goes with the next other entry.
@@ -57,6 +56,59 @@ pub struct Reply {
     pub shard: usize,
     /// Which of its lanes.
     pub lane: LaneIndex,
+}
+
+/// Hands entries to the journal; cheap to clone.
+///
+/// Attempts have a queue of their own and are written first: whoever waits for one waits for at
+/// most the commit under way, however many outcomes and receipts are waiting.
+#[derive(Debug, Clone)]
+pub struct JournalSender {
+    begins: mpsc::Sender<Entry>,
+    others: mpsc::Sender<Entry>,
+}
+
+/// The reading ends of the journal's queues.
+#[derive(Debug)]
+pub struct JournalQueues {
+    begins: mpsc::Receiver<Entry>,
+    others: mpsc::Receiver<Entry>,
+}
+
+/// Makes the journal's queues.
+#[must_use]
+pub fn queues() -> (JournalSender, JournalQueues) {
+    let (begin_sender, begins) = mpsc::channel(IN_FLIGHT_MAX);
+    let (other_sender, others) = mpsc::channel(JOURNAL_QUEUE_MAX);
+    (JournalSender { begins: begin_sender, others: other_sender }, JournalQueues { begins, others })
+}
+
+impl JournalSender {
+    /// Hands over an entry, waiting when its queue is full; `false` when the journal has ended.
+    pub async fn send(&self, entry: Entry) -> bool {
+        let queue = if matches!(entry, Entry::Begin(..)) { &self.begins } else { &self.others };
+        queue.send(entry).await.is_ok()
+    }
+}
+
+impl JournalQueues {
+    /// Waits for an entry, an attempt before anything else; `None` when all senders are gone.
+    async fn next(&mut self) -> Option<Entry> {
+        tokio::select! {
+            biased;
+            Some(entry) = self.begins.recv() => Some(entry),
+            Some(entry) = self.others.recv() => Some(entry),
+            else => None,
+        }
+    }
+
+    fn try_next(&mut self) -> Option<Entry> {
+        self.begins.try_recv().or_else(|_| self.others.try_recv()).ok()
+    }
+
+    fn len(&self) -> usize {
+        self.begins.len() + self.others.len()
+    }
 }
 
 /// Writes the journal.
@@ -79,28 +131,21 @@ pub struct Journal {
 struct Batch {
     rows: JournalBatch,
     begins: HashMap<DeliveryId, (Reply, Box<Work>, Content)>,
-    withdrawals: Vec<(Reply, Box<Work>)>,
+    put_back: Vec<(Reply, Box<Work>)>,
+    /// Ends per shard.
+    n_ends: HashMap<usize, usize>,
     receipts: Vec<oneshot::Sender<()>>,
     lanes: HashMap<SessionId, i64>,
-    /// Deliveries that become pending again in this batch: their next attempt waits for the next.
-    pending_again: HashSet<DeliveryId>,
     n_rows: usize,
 }
 
 impl Journal {
     /// Writes until every sender is gone and everything is written.
-    pub async fn run(self, mut entries: mpsc::Receiver<Entry>) {
-        let mut left_over: Option<Entry> = None;
+    pub async fn run(self, mut queues: JournalQueues) {
         let mut committed_at: Option<Instant> = None;
         let mut batch = Batch::default();
         loop {
-            let first = match left_over.take() {
-                Some(entry) => entry,
-                None => match entries.recv().await {
-                    Some(entry) => entry,
-                    None => break,
-                },
-            };
+            let Some(first) = queues.next().await else { break };
             if let Entry::Lane(save) = first {
                 // No reason to commit: it is needed no sooner than what comes next.
                 batch.lanes.insert(save.session_id, save.tat_us);
@@ -111,15 +156,11 @@ impl Journal {
             }
             let mut next = Some(first);
             while let Some(entry) = next {
-                if JOURNAL_BATCH_MAX <= batch.n_rows || batch.must_wait(&entry) {
-                    left_over = Some(entry);
-                    break;
-                }
                 self.count(&entry);
                 batch.add(entry);
-                next = entries.try_recv().ok();
+                next = if batch.n_rows < JOURNAL_BATCH_MAX { queues.try_next() } else { None };
             }
-            self.dispatch_metrics().journal_backlog.set(i64::try_from(entries.len()).unwrap_or(i64::MAX));
+            self.dispatch_metrics().journal_backlog.set(i64::try_from(queues.len()).unwrap_or(i64::MAX));
             self.commit(std::mem::take(&mut batch)).await;
             committed_at = Some(Instant::now());
         }
@@ -192,8 +233,11 @@ impl Journal {
         for (delivery_id, (reply, ..)) in batch.begins {
             self.report(reply.shard, Report::BeginRefused(reply.lane, delivery_id)).await;
         }
-        for (reply, work) in batch.withdrawals {
-            self.report(reply.shard, Report::Withdrawn(reply.lane, work)).await;
+        for (reply, work) in batch.put_back {
+            self.report(reply.shard, Report::PutBack(reply.lane, work)).await;
+        }
+        for (shard, n_ends) in batch.n_ends {
+            self.report(shard, Report::Written(n_ends)).await;
         }
         for waiter in batch.receipts {
             // Whoever asked may have hung up; the receipts are durable all the same.
@@ -221,11 +265,6 @@ impl Journal {
 }
 
 impl Batch {
-    /// Tells whether an entry needs an earlier entry of this batch to be committed first.
-    fn must_wait(&self, entry: &Entry) -> bool {
-        matches!(entry, Entry::Begin(begin, ..) if self.pending_again.contains(&begin.delivery_id))
-    }
-
     fn add(&mut self, entry: Entry) {
         self.n_rows += 1;
         match entry {
@@ -233,10 +272,13 @@ impl Batch {
                 self.begins.insert(begin.delivery_id, (reply, work, content));
                 self.rows.begins.push(begin);
             }
-            Entry::End(end) => self.add_end(end),
-            Entry::Withdraw(end, reply, work) => {
-                self.add_end(end);
-                self.withdrawals.push((reply, work));
+            Entry::End(end, reply) => {
+                self.rows.ends.push(end);
+                *self.n_ends.entry(reply.shard).or_default() += 1;
+            }
+            Entry::PutBack(end, reply, work) => {
+                self.rows.ends.push(end);
+                self.put_back.push((reply, work));
             }
             Entry::Dismiss(dismissal) => self.rows.dismissals.push(dismissal),
             Entry::Lane(LaneSave { session_id, tat_us }) => {
@@ -249,12 +291,5 @@ impl Batch {
                 self.receipts.push(waiter);
             }
         }
-    }
-
-    fn add_end(&mut self, end: End) {
-        if matches!(end.ended, Ended::Withdrawn | Ended::Outcome(Outcome::Deferred(_))) {
-            self.pending_again.insert(end.delivery_id);
-        }
-        self.rows.ends.push(end);
     }
 }

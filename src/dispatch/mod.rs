@@ -20,7 +20,7 @@ use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
 
 use crate::clock::Clock;
-use crate::dispatch::journal::{Entry, Journal};
+use crate::dispatch::journal::{Entry, Journal, JournalSender};
 use crate::dispatch::lane::task::Sender;
 use crate::dispatch::lead::Lead;
 use crate::dispatch::shard::loader::Loader;
@@ -32,7 +32,7 @@ use crate::domain::id::{CampaignId, SessionId};
 use crate::domain::pacing::Pacing;
 use crate::domain::receipt::Receipt;
 use crate::gateway::Gateway;
-use crate::limits::{COMMANDS_PER_SHARD_MAX, IN_FLIGHT_MAX, JOURNAL_QUEUE_MAX, SHARD_QUEUE_MAX};
+use crate::limits::{COMMANDS_PER_SHARD_MAX, IN_FLIGHT_MAX, SHARD_QUEUE_MAX};
 use crate::receipts::{ReceiptSink, SinkClosed};
 use crate::store::Store;
 use crate::store::lanes::{LaneRow, StreamRow};
@@ -84,14 +84,14 @@ pub struct Dispatch {
 #[derive(Debug, Clone)]
 pub struct DispatchHandle {
     commands: Arc<[mpsc::Sender<Command>]>,
-    journal: mpsc::Sender<Entry>,
+    journal: JournalSender,
 }
 
 impl Dispatch {
     /// Starts shards, loaders and the journal; lanes appear as sessions are told.
     #[must_use]
     pub fn start(parts: Parts, settings: Settings, tasks: &TaskTracker) -> Self {
-        let (journal, entries) = mpsc::channel(JOURNAL_QUEUE_MAX);
+        let (journal, entries) = journal::queues();
         let lead = Lead::default();
         let mut commands = Vec::new();
         let mut report_senders = Vec::new();
@@ -186,7 +186,7 @@ impl DispatchHandle {
     /// Writes receipts; returns after they are durable, `false` when that can not happen any more.
     pub async fn submit_receipts(&self, receipts: Vec<Receipt>) -> bool {
         let (done, durable) = oneshot::channel();
-        self.journal.send(Entry::Receipts(receipts, done)).await.is_ok() && durable.await.is_ok()
+        self.journal.send(Entry::Receipts(receipts, done)).await && durable.await.is_ok()
     }
 
     /// Tells dispatch of the streams of a session, as found in the database.

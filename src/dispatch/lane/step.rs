@@ -43,9 +43,9 @@ pub struct Lateness(pub Duration);
 pub struct Grant {
     /// How far ahead of its moment an attempt is written: about two commits.
     pub lead: Duration,
-    /// Places on the wire left in the shard.
-    pub n_places: usize,
-    /// Half of the shard's places are taken.
+    /// Whether the shard has a place for one more attempt of this lane.
+    pub may_begin: bool,
+    /// Many of the shard's places are taken.
     pub crowded: bool,
 }
 
@@ -67,6 +67,8 @@ pub struct Verdict {
     pub outcome: Outcome,
     /// When a deferred delivery is due again.
     pub due_at: Moment,
+    /// A deferred delivery, to be given back by `Lane::put_back` when that is durable.
+    pub again: Option<Box<Work>>,
 }
 
 impl Dismissed {

@@ -128,14 +128,10 @@ impl Streams {
         stream.heads.pop_front()
     }
 
-    /// Puts back a head that did not go after all; returns it when its stream is closed.
-    pub fn put_back(&mut self, work: Box<Work>) -> Option<Box<Work>> {
-        match self.find(work.campaign_id) {
-            Some(stream) => {
-                stream.heads.push_front(work);
-                None
-            }
-            None => Some(work),
+    /// Puts back a head that did not go after all.
+    pub fn put_back(&mut self, work: Box<Work>) {
+        if let Some(stream) = self.find(work.campaign_id) {
+            stream.heads.push_front(work);
         }
     }
 

@@ -31,8 +31,10 @@ pub enum Report {
     Begun(LaneIndex, Box<Work>, Content),
     /// The delivery was not pending any more.
     BeginRefused(LaneIndex, DeliveryId),
-    /// The attempt was taken back durably.
-    Withdrawn(LaneIndex, Box<Work>),
+    /// The delivery is durably pending again: its attempt was withdrawn or deferred.
+    PutBack(LaneIndex, Box<Work>),
+    /// So many outcomes are durable.
+    Written(usize),
     /// A send came back.
     Finished(Finished),
     /// Heads were loaded.

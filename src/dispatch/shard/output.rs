@@ -62,6 +62,8 @@ pub struct Release {
 /// An outcome to write.
 #[derive(Debug)]
 pub struct End {
+    /// The lane.
+    pub lane: LaneIndex,
     /// Its session.
     pub session_id: SessionId,
     /// The campaign.
@@ -78,4 +80,6 @@ pub struct End {
     pub took: Duration,
     /// When a deferred delivery is due again.
     pub due_at: Moment,
+    /// A deferred delivery, to be put back when that is durable.
+    pub again: Option<Box<Work>>,
 }

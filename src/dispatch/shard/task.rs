@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::task::TaskTracker;
 
 use crate::clock::{Clock, Moment};
-use crate::dispatch::journal::{Entry, Reply};
+use crate::dispatch::journal::{Entry, JournalSender, Reply};
 use crate::dispatch::lane::step::Dismissed;
 use crate::dispatch::lane::task::Sender;
 use crate::dispatch::lane::work::Work;
@@ -44,7 +44,7 @@ pub struct ShardTask {
     /// What is asked.
     pub commands: mpsc::Receiver<Command>,
     /// Where rows go.
-    pub journal: mpsc::Sender<Entry>,
+    pub journal: JournalSender,
     /// Where loads go; holds one round of them.
     pub loads: mpsc::Sender<Loads>,
     /// How messages leave.
@@ -148,7 +148,7 @@ impl ShardTask {
         self.metrics.dispatch.in_flight.dec();
         self.metrics.dispatch.count_outcome(&end.outcome);
         self.metrics.dispatch.call_seconds.observe(end.took.as_secs_f64());
-        self.write(Entry::End(journal::End {
+        let row = journal::End {
             delivery_id: end.delivery_id,
             campaign_id: end.campaign_id,
             session_id: end.session_id,
@@ -156,7 +156,12 @@ impl ShardTask {
             ended: Ended::Outcome(end.outcome),
             ended_at_ms: end.ended_at.as_ms(),
             due_at_ms: end.due_at.as_ms(),
-        }))
+        };
+        let reply = Reply { shard: self.index, lane: end.lane };
+        self.write(match end.again {
+            Some(work) => Entry::PutBack(row, reply, work),
+            None => Entry::End(row, reply),
+        })
         .await;
     }
 
@@ -172,12 +177,12 @@ impl ShardTask {
             ended_at_ms: now.as_ms(),
             due_at_ms: now.as_ms(),
         };
-        self.write(Entry::Withdraw(row, Reply { shard: self.index, lane }, work)).await;
+        self.write(Entry::PutBack(row, Reply { shard: self.index, lane }, work)).await;
     }
 
     /// Hands an entry to the journal; waits when it is full, which is its back-pressure.
     async fn write(&self, entry: Entry) {
-        if self.journal.send(entry).await.is_err() {
+        if !self.journal.send(entry).await {
             tracing::error!("the journal ended before its shards");
         }
     }

@@ -53,6 +53,8 @@ pub struct Lane {
     prepared: VecDeque<Prepared>,
     n_preparing: usize,
     n_in_flight: usize,
+    /// Deliveries that become pending again in the journal.
+    n_returning: usize,
     hold: Option<Hold>,
     /// Holds in a row without a success between them; while there are any, the lane probes.
     n_strikes: u32,
@@ -81,6 +83,7 @@ impl Lane {
             prepared: VecDeque::new(),
             n_preparing: 0,
             n_in_flight: 0,
+            n_returning: 0,
             hold: None,
             n_strikes: 0,
             held_at: Moment::default(),
@@ -98,6 +101,7 @@ impl Lane {
         }
         if let Some(index) = self.next_prepared() {
             if !self.may_go(&self.prepared[index].work, now) {
+                self.n_returning += 1;
                 return self.prepared.remove(index).map_or(Step::Wait(None), Step::Withdraw);
             }
             if self.n_in_flight < self.in_flight_max(grant) {
@@ -127,10 +131,15 @@ impl Lane {
         self.members.remove(&delivery_id);
     }
 
-    /// Gives back a delivery whose attempt was withdrawn.
-    pub fn withdrawn(&mut self, work: Box<Work>) {
-        if let Some(work) = self.streams.put_back(work) {
+    /// Gives back a delivery that is durably pending again: withdrawn, or deferred until later.
+    pub fn put_back(&mut self, work: Box<Work>, now: Moment) {
+        self.n_returning -= 1;
+        if !self.streams.is_open(work.campaign_id) {
             self.members.remove(&work.delivery_id);
+        } else if now < work.ready_at {
+            self.retries.push(work);
+        } else {
+            self.streams.put_back(work);
         }
     }
 
@@ -163,7 +172,7 @@ impl Lane {
         self.note_silence(&outcome, work.seed(), released_at, now);
         let Outcome::Deferred(failure) = outcome else {
             self.members.remove(&work.delivery_id);
-            return Verdict { outcome, due_at: now };
+            return Verdict { outcome, due_at: now, again: None };
         };
         let due_at = if failure.scope.holds_lane() {
             self.hold_after(&failure, work.seed(), released_at, now)
@@ -171,17 +180,14 @@ impl Lane {
             match self.retry_after(&failure, &work, now) {
                 Some(due_at) => due_at,
                 None => {
-                    return Verdict { outcome: Outcome::Rejected(failure), due_at: now };
+                    self.members.remove(&work.delivery_id);
+                    return Verdict { outcome: Outcome::Rejected(failure), due_at: now, again: None };
                 }
             }
         };
         work.ready_at = due_at;
-        if self.streams.is_open(work.campaign_id) {
-            self.retries.push(work);
-        } else {
-            self.members.remove(&work.delivery_id);
-        }
-        Verdict { outcome: Outcome::Deferred(failure), due_at }
+        self.n_returning += 1;
+        Verdict { outcome: Outcome::Deferred(failure), due_at, again: Some(work) }
     }
 
     /// Stops handing out; what is prepared is taken back, what is on the wire may finish.
@@ -213,7 +219,8 @@ impl Lane {
 
     /// Returns up to where a campaign is settled in this lane, if that is news worth saving.
     pub fn settled_below(&mut self, campaign_id: CampaignId) -> Option<i64> {
-        let outstanding = self.n_out() != 0 || self.retries.iter().any(|work| work.campaign_id == campaign_id);
+        let outstanding =
+            self.n_out() + self.n_returning != 0 || self.retries.iter().any(|work| work.campaign_id == campaign_id);
         if outstanding { None } else { self.streams.settled_below(campaign_id) }
     }
 
@@ -235,7 +242,7 @@ impl Lane {
         let has_place = self.n_in_flight < self.in_flight_max(grant);
         let wake_for_release = (has_place && !self.prepared.is_empty()).then(|| self.pacer.earliest(now, 0));
         let probing = self.n_strikes != 0 && self.n_out_before_hold < self.n_out();
-        if !has_place || probing || n_ahead_max <= n_waiting || grant.n_places == 0 {
+        if !has_place || probing || n_ahead_max <= n_waiting || !grant.may_begin {
             return Step::Wait(wake_for_release);
         }
         let begin_at = self.pacer.earliest(now, n_waiting) - grant.lead;

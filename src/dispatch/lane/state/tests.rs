@@ -11,7 +11,7 @@ use crate::domain::pacing::Pacing;
 use crate::domain::recipient::Recipient;
 
 const START: Moment = Moment(1_800_000_000_000_000_000);
-const GRANT: Grant = Grant { lead: Duration::from_millis(10), n_places: 100, crowded: false };
+const GRANT: Grant = Grant { lead: Duration::from_millis(10), may_begin: true, crowded: false };
 
 struct Bench {
     lane: Lane,
@@ -83,7 +83,7 @@ impl Bench {
             match self.step() {
                 Step::Begin(work, content) => self.lane.begun(work, content),
                 Step::Release(prepared, _) => released.push(prepared),
-                Step::Withdraw(prepared) => self.lane.withdrawn(prepared.work),
+                Step::Withdraw(prepared) => self.lane.put_back(prepared.work, self.now),
                 Step::Dismiss(..) => {}
                 Step::Wait(_) => return released,
             }
@@ -91,7 +91,12 @@ impl Bench {
     }
 
     fn finish(&mut self, prepared: Prepared, outcome: Outcome, released_ms: u64) -> Verdict {
-        self.lane.finished(prepared.work, outcome, START + Duration::from_millis(released_ms), self.now)
+        let released_at = START + Duration::from_millis(released_ms);
+        let mut verdict = self.lane.finished(prepared.work, outcome, released_at, self.now);
+        if let Some(work) = verdict.again.take() {
+            self.lane.put_back(work, self.now);
+        }
+        verdict
     }
 }
 

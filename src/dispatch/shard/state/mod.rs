@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::clock::Moment;
 use crate::dispatch::lane::state::Lane;
-use crate::dispatch::lane::step::{Grant, Step};
+use crate::dispatch::lane::step::{Grant, Step, Verdict};
 use crate::dispatch::lane::streams::Load;
 use crate::dispatch::lane::task::Finished;
 use crate::dispatch::pacer::{Pacer, ShardTime};
@@ -20,7 +20,7 @@ use crate::domain::campaign::CampaignState;
 use crate::domain::id::{CampaignId, SessionId};
 use crate::domain::pacing::Pacing;
 use crate::domain::session::SessionState;
-use crate::limits::REFILL_LANES_MAX;
+use crate::limits::{PREPARING_PER_SHARD_MAX, REFILL_LANES_MAX};
 use crate::store::lanes::LaneRow;
 
 /// Settings of a shard.
@@ -55,6 +55,8 @@ pub struct Shard {
     /// Lanes that found all places taken.
     starved: VecDeque<LaneIndex>,
     n_out: usize,
+    /// Attempts that are not durable yet.
+    n_preparing: usize,
     draining: bool,
 }
 
@@ -72,6 +74,7 @@ impl Shard {
             hungry: VecDeque::new(),
             starved: VecDeque::new(),
             n_out: 0,
+            n_preparing: 0,
             draining: false,
         }
     }
@@ -98,17 +101,22 @@ impl Shard {
         self.time.set(now);
         match report {
             Report::Begun(index, work, content) => {
+                self.n_preparing -= 1;
                 self.lane(index).begun(work, content);
                 self.queue(index);
             }
             Report::BeginRefused(index, delivery_id) => {
+                self.n_preparing -= 1;
+                self.n_out -= 1;
                 self.lane(index).begin_refused(delivery_id);
-                self.give_back_place(index);
-            }
-            Report::Withdrawn(index, work) => {
-                self.lane(index).withdrawn(work);
                 self.queue(index);
             }
+            Report::PutBack(index, work) => {
+                self.n_out -= 1;
+                self.lane(index).put_back(work, now);
+                self.queue(index);
+            }
+            Report::Written(n_ends) => self.n_out -= n_ends,
             Report::Finished(finished) => self.finished(finished, now, out),
             Report::Loaded(loads) => loads.into_iter().for_each(|loaded| self.loaded(loaded, now)),
         }
@@ -129,6 +137,12 @@ impl Shard {
         }
         while let Some(index) = self.ready.pop_front() {
             self.entry(index).queued = false;
+            self.step_lane(index, now, lead, out);
+        }
+        while !self.is_busy()
+            && let Some(index) = self.starved.pop_front()
+        {
+            self.entry(index).starved = false;
             self.step_lane(index, now, lead, out);
         }
     }
@@ -159,10 +173,17 @@ impl Shard {
         }
     }
 
-    /// Returns the deliveries that are preparing, prepared or on the wire.
+    /// Returns the deliveries between the beginning of an attempt and its durable end.
     #[must_use]
     pub fn n_out(&self) -> usize {
         self.n_out
+    }
+
+    /// Tells whether lanes that have something out must wait: the other half of the places, and
+    /// the next commit, are for lanes that have nothing out. So a slow lane never queues behind
+    /// lanes that run flat out.
+    fn is_busy(&self) -> bool {
+        self.settings.n_places / 2 <= self.n_out || PREPARING_PER_SHARD_MAX <= self.n_preparing
     }
 
     /// Returns how many lanes there are.
@@ -179,13 +200,15 @@ impl Shard {
 
     fn step_lane(&mut self, index: LaneIndex, now: Moment, lead: Duration, out: &mut Output) {
         loop {
-            let n_places = self.settings.n_places.saturating_sub(self.n_out);
-            let crowded = n_places < self.settings.n_places / 2;
+            let (busy, full) = (self.is_busy(), self.settings.n_places <= self.n_out);
+            let crowded = self.settings.n_places / 4 <= self.n_out;
             let lane = self.lane(index);
             let session_id = lane.session_id;
-            match lane.step(now, Grant { lead, n_places, crowded }) {
+            let may_begin = if lane.n_out() == 0 { !full } else { !busy };
+            match lane.step(now, Grant { lead, may_begin, crowded }) {
                 Step::Begin(work, content) => {
                     self.n_out += 1;
+                    self.n_preparing += 1;
                     out.begins.push(Begin { lane: index, session_id, work, content });
                 }
                 Step::Release(prepared, lateness) => {
@@ -195,7 +218,6 @@ impl Shard {
                     out.releases.push(Release { lane: index, phone_number_id, prepared, lateness });
                 }
                 Step::Withdraw(prepared) => {
-                    self.n_out -= 1;
                     out.withdrawals.push(Withdrawal { lane: index, session_id, prepared });
                 }
                 Step::Dismiss(work, why) => {
@@ -204,7 +226,7 @@ impl Shard {
                     self.note_settled(index, campaign_id, out);
                 }
                 Step::Wait(until) => {
-                    if n_places == 0 && !self.entry(index).starved {
+                    if !may_begin && !self.entry(index).starved {
                         self.entry(index).starved = true;
                         self.starved.push_back(index);
                     }
@@ -225,10 +247,21 @@ impl Shard {
             out.lane_states.extend(lane_state(lane));
         }
         let verdict = lane.finished(work, outcome, released_at, now);
-        let (outcome, due_at, took) = (verdict.outcome, verdict.due_at, ended_at.since(released_at));
-        out.ends.push(End { session_id, campaign_id, delivery_id, attempt_no, outcome, ended_at, took, due_at });
+        let Verdict { outcome, due_at, again } = verdict;
+        out.ends.push(End {
+            lane: index,
+            session_id,
+            campaign_id,
+            delivery_id,
+            attempt_no,
+            outcome,
+            ended_at,
+            took: ended_at.since(released_at),
+            due_at,
+            again,
+        });
         self.note_settled(index, campaign_id, out);
-        self.give_back_place(index);
+        self.queue(index);
     }
 
     fn loaded(&mut self, loaded: Loaded, now: Moment) {
@@ -299,15 +332,6 @@ impl Shard {
         if !entry.wants_load {
             entry.wants_load = true;
             self.hungry.push_back(index);
-        }
-    }
-
-    fn give_back_place(&mut self, index: LaneIndex) {
-        self.n_out -= 1;
-        self.queue(index);
-        if let Some(starved) = self.starved.pop_front() {
-            self.entry(starved).starved = false;
-            self.queue(starved);
         }
     }
 

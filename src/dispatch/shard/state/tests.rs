@@ -250,13 +250,18 @@ impl World {
             let row = &mut self.rows[self.by_id[&end.delivery_id]];
             assert_eq!((row.state, row.n_attempts), (RowState::Sending, end.attempt_no));
             row.due_at = end.due_at;
-            row.state = if matches!(end.outcome, Outcome::Deferred(_)) { RowState::Pending } else { RowState::Settled };
+            row.state = if end.again.is_some() { RowState::Pending } else { RowState::Settled };
+            let report = match end.again {
+                Some(work) => Report::PutBack(end.lane, work),
+                None => Report::Written(1),
+            };
+            self.shard.report(report, self.now, out);
         }
         for Withdrawal { lane, prepared, .. } in output.withdrawals {
             let row = &mut self.rows[self.by_id[&prepared.work.delivery_id]];
             assert_eq!(row.state, RowState::Sending);
             row.state = RowState::Pending;
-            self.shard.report(Report::Withdrawn(lane, prepared.work), self.now, out);
+            self.shard.report(Report::PutBack(lane, prepared.work), self.now, out);
         }
         for begin in output.begins {
             let row = &mut self.rows[self.by_id[&begin.work.delivery_id]];
@@ -391,6 +396,7 @@ fn run(seed: u64) -> World {
         world.set_paused(campaign, false);
     }
     while world.step(false) {}
+    assert_eq!(world.shard.n_out(), 0, "a place was not given back");
     world.check_pace();
     world
 }
