@@ -173,7 +173,8 @@ impl Lanes {
         }
         self.shard.run(self.now, lead, &mut out);
         let releases = std::mem::take(&mut out.releases);
-        let n_released = releases.len();
+        let lanes: Vec<_> = releases.iter().map(|release| release.lane).collect();
+        let n_released = lanes.len();
         for Release { lane, prepared, .. } in releases {
             let outcome = Outcome::Accepted { provider_message_id: String::new() };
             let (released_at, ended_at) = (self.now, self.now);
@@ -181,7 +182,7 @@ impl Lanes {
                 Finished { lane, work: prepared.work, outcome, released_at, left_at: Some(self.now), ended_at };
             self.shard.report(Report::Finished(finished), self.now, &mut out);
         }
-        self.shard.report(Report::Written(n_released), self.now, &mut out);
+        self.shard.report(Report::Written(lanes), self.now, &mut out);
         n_released
     }
 }

@@ -132,8 +132,8 @@ struct Batch {
     rows: JournalBatch,
     begins: HashMap<DeliveryId, (Reply, Box<Work>, Content)>,
     put_back: Vec<(Reply, Box<Work>)>,
-    /// Ends per shard.
-    n_ends: HashMap<usize, usize>,
+    /// Lanes with an end, by shard.
+    ended: HashMap<usize, Vec<LaneIndex>>,
     receipts: Vec<oneshot::Sender<()>>,
     lanes: HashMap<SessionId, i64>,
     n_rows: usize,
@@ -236,8 +236,8 @@ impl Journal {
         for (reply, work) in batch.put_back {
             self.report(reply.shard, Report::PutBack(reply.lane, work)).await;
         }
-        for (shard, n_ends) in batch.n_ends {
-            self.report(shard, Report::Written(n_ends)).await;
+        for (shard, lanes) in batch.ended {
+            self.report(shard, Report::Written(lanes)).await;
         }
         for waiter in batch.receipts {
             // Whoever asked may have hung up; the receipts are durable all the same.
@@ -274,7 +274,7 @@ impl Batch {
             }
             Entry::End(end, reply) => {
                 self.rows.ends.push(end);
-                *self.n_ends.entry(reply.shard).or_default() += 1;
+                self.ended.entry(reply.shard).or_default().push(reply.lane);
             }
             Entry::PutBack(end, reply, work) => {
                 self.rows.ends.push(end);

@@ -90,3 +90,12 @@ impl Dismissed {
         }
     }
 }
+
+/// Tells whether an outcome shows that the provider takes messages of this number again.
+pub(super) fn proves_open(outcome: &Outcome) -> bool {
+    match outcome {
+        Outcome::Accepted { .. } | Outcome::Rejected(_) => true,
+        Outcome::Deferred(failure) => !failure.scope.holds_lane(),
+        Outcome::Unknown(_) => false,
+    }
+}

@@ -33,8 +33,8 @@ pub enum Report {
     BeginRefused(LaneIndex, DeliveryId),
     /// The delivery is durably pending again: its attempt was withdrawn or deferred.
     PutBack(LaneIndex, Box<Work>),
-    /// So many outcomes are durable.
-    Written(usize),
+    /// An end of each of these lanes is durable.
+    Written(Vec<LaneIndex>),
     /// A send came back.
     Finished(Finished),
     /// Heads were loaded.

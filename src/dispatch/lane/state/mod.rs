@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Moment;
-use crate::dispatch::lane::step::{Dismissed, Grant, Hold, Lateness, Step, Verdict};
+use crate::dispatch::lane::step::{Dismissed, Grant, Hold, Lateness, Step, Verdict, proves_open};
 use crate::dispatch::lane::streams::{Load, Streams};
 use crate::dispatch::lane::work::{Prepared, Work};
 use crate::dispatch::pacer::Pacer;
@@ -55,6 +55,8 @@ pub struct Lane {
     n_in_flight: usize,
     /// Deliveries that become pending again in the journal.
     n_returning: usize,
+    /// Ends that are not durable yet.
+    n_unwritten: usize,
     hold: Option<Hold>,
     /// Holds in a row without a success between them; while there are any, the lane probes.
     n_strikes: u32,
@@ -84,6 +86,7 @@ impl Lane {
             n_preparing: 0,
             n_in_flight: 0,
             n_returning: 0,
+            n_unwritten: 0,
             hold: None,
             n_strikes: 0,
             held_at: Moment::default(),
@@ -172,6 +175,7 @@ impl Lane {
         self.note_silence(&outcome, work.seed(), released_at, now);
         let Outcome::Deferred(failure) = outcome else {
             self.members.remove(&work.delivery_id);
+            self.n_unwritten += 1;
             return Verdict { outcome, due_at: now, again: None };
         };
         let due_at = if failure.scope.holds_lane() {
@@ -181,6 +185,7 @@ impl Lane {
                 Some(due_at) => due_at,
                 None => {
                     self.members.remove(&work.delivery_id);
+                    self.n_unwritten += 1;
                     return Verdict { outcome: Outcome::Rejected(failure), due_at: now, again: None };
                 }
             }
@@ -188,6 +193,17 @@ impl Lane {
         work.ready_at = due_at;
         self.n_returning += 1;
         Verdict { outcome: Outcome::Deferred(failure), due_at, again: Some(work) }
+    }
+
+    /// Tells the lane that an end is durable.
+    pub fn end_written(&mut self) {
+        self.n_unwritten -= 1;
+    }
+
+    /// Tells whether nothing of this lane is under way, not even in the journal.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.n_out() + self.n_returning + self.n_unwritten == 0
     }
 
     /// Stops handing out; what is prepared is taken back, what is on the wire may finish.
@@ -364,15 +380,6 @@ impl Lane {
             return None;
         }
         wait_before_next(failure.retry, work.n_attempts, work.seed()).map(|wait| now + wait)
-    }
-}
-
-/// Tells whether an outcome shows that the provider takes messages of this number again.
-fn proves_open(outcome: &Outcome) -> bool {
-    match outcome {
-        Outcome::Accepted { .. } | Outcome::Rejected(_) => true,
-        Outcome::Deferred(failure) => !failure.scope.holds_lane(),
-        Outcome::Unknown(_) => false,
     }
 }
 

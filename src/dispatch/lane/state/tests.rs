@@ -95,6 +95,8 @@ impl Bench {
         let mut verdict = self.lane.finished(prepared.work, outcome, released_at, self.now);
         if let Some(work) = verdict.again.take() {
             self.lane.put_back(work, self.now);
+        } else {
+            self.lane.end_written();
         }
         verdict
     }

@@ -54,6 +54,8 @@ pub struct Shard {
     hungry: VecDeque<LaneIndex>,
     /// Lanes that found all places taken.
     starved: VecDeque<LaneIndex>,
+    /// Lanes with nothing out that found every place taken.
+    waiting: VecDeque<LaneIndex>,
     n_out: usize,
     /// Attempts that are not durable yet.
     n_preparing: usize,
@@ -73,6 +75,7 @@ impl Shard {
             ready: VecDeque::new(),
             hungry: VecDeque::new(),
             starved: VecDeque::new(),
+            waiting: VecDeque::new(),
             n_out: 0,
             n_preparing: 0,
             draining: false,
@@ -116,7 +119,13 @@ impl Shard {
                 self.lane(index).put_back(work, now);
                 self.queue(index);
             }
-            Report::Written(n_ends) => self.n_out -= n_ends,
+            Report::Written(lanes) => {
+                self.n_out -= lanes.len();
+                for index in lanes {
+                    self.lane(index).end_written();
+                    self.queue(index);
+                }
+            }
             Report::Finished(finished) => self.finished(finished, now, out),
             Report::Loaded(loads) => loads.into_iter().for_each(|loaded| self.loaded(loaded, now)),
         }
@@ -137,6 +146,12 @@ impl Shard {
         }
         while let Some(index) = self.ready.pop_front() {
             self.entry(index).queued = false;
+            self.step_lane(index, now, lead, out);
+        }
+        while !self.is_full()
+            && let Some(index) = self.waiting.pop_front()
+        {
+            self.entry(index).starved = false;
             self.step_lane(index, now, lead, out);
         }
         while !self.is_busy()
@@ -179,6 +194,11 @@ impl Shard {
         self.n_out
     }
 
+    /// Tells whether every place is taken.
+    fn is_full(&self) -> bool {
+        self.settings.n_places <= self.n_out
+    }
+
     /// Tells whether lanes that have something out must wait: the other half of the places, and
     /// the next commit, are for lanes that have nothing out. So a slow lane never queues behind
     /// lanes that run flat out.
@@ -200,11 +220,12 @@ impl Shard {
 
     fn step_lane(&mut self, index: LaneIndex, now: Moment, lead: Duration, out: &mut Output) {
         loop {
-            let (busy, full) = (self.is_busy(), self.settings.n_places <= self.n_out);
+            let (busy, full) = (self.is_busy(), self.is_full());
             let crowded = self.settings.n_places / 4 <= self.n_out;
             let lane = self.lane(index);
             let session_id = lane.session_id;
-            let may_begin = if lane.n_out() == 0 { !full } else { !busy };
+            let idle = lane.is_idle();
+            let may_begin = if idle { !full } else { !busy };
             match lane.step(now, Grant { lead, may_begin, crowded }) {
                 Step::Begin(work, content) => {
                     self.n_out += 1;
@@ -228,7 +249,8 @@ impl Shard {
                 Step::Wait(until) => {
                     if !may_begin && !self.entry(index).starved {
                         self.entry(index).starved = true;
-                        self.starved.push_back(index);
+                        let queue = if idle { &mut self.waiting } else { &mut self.starved };
+                        queue.push_back(index);
                     }
                     self.set_timer(index, until);
                     break;

@@ -253,7 +253,7 @@ impl World {
             row.state = if end.again.is_some() { RowState::Pending } else { RowState::Settled };
             let report = match end.again {
                 Some(work) => Report::PutBack(end.lane, work),
-                None => Report::Written(1),
+                None => Report::Written(vec![end.lane]),
             };
             self.shard.report(report, self.now, out);
         }
