@@ -41,7 +41,7 @@ pub struct Lateness(pub Duration);
 /// What the shard grants a lane in this round.
 #[derive(Debug, Clone, Copy)]
 pub struct Grant {
-    /// How far ahead of its moment an attempt is written: about two commits.
+    /// How far ahead of its moment an attempt is written: about three commits.
     pub lead: Duration,
     /// Whether the shard has a place for one more attempt of this lane.
     pub may_begin: bool,
