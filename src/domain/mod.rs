@@ -13,6 +13,8 @@ pub mod message;
 
 pub mod job;
 
+pub mod partition;
+
 pub mod campaign;
 
 pub mod delivery;

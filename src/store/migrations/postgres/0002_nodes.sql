@@ -1,0 +1,35 @@
+-- Several nodes on one database: who owns which partition, how far a stream was filled, and what is still
+-- to be told to others.
+
+-- Each session belongs to one partition by its id. The fence grows with every lease; a write of dispatch that
+-- names an older one is refused. Times are the database's own, so that nodes need not agree on theirs.
+CREATE TABLE partitions (
+    partition_no    INTEGER PRIMARY KEY,
+    n_partitions    INTEGER NOT NULL,
+    fence           BIGINT NOT NULL,
+    owner_id        UUID,
+    owner_name      TEXT,
+    owner_process   TEXT,
+    leased_until_ms BIGINT NOT NULL,
+    claimed_at_ms   BIGINT NOT NULL,
+    lag             BIGINT
+) WITH (fillfactor = 50);
+
+-- The last place given out in a stream. Places only grow, in the order of commits, whichever node admits.
+ALTER TABLE lane_streams ADD COLUMN last_seq BIGINT NOT NULL DEFAULT 0;
+
+-- What a delivery asks for, so that the same id with another content is noticed; none on rows from before.
+ALTER TABLE deliveries ADD COLUMN fingerprint BIGINT;
+
+-- A single message stays here until it is admitted, so that it can be found all the time.
+ALTER TABLE outbox ADD COLUMN handed_on_at_ms BIGINT;
+
+-- Changes of state, one row per transaction that made any, until they are on the topic of events.
+CREATE TABLE event_batches (
+    batch_id      UUID PRIMARY KEY,
+    node_id       UUID NOT NULL,
+    created_at_ms BIGINT NOT NULL,
+    events        TEXT NOT NULL
+);
+-- The texts are short-lived: compressing them costs more than it saves.
+ALTER TABLE event_batches ALTER COLUMN events SET STORAGE EXTERNAL;
