@@ -8,6 +8,7 @@ use actiwapi_dispatcher::store::admissions::{Admission, Refusal};
 use actiwapi_dispatcher::store::heads::HeadRequest;
 
 use crate::support::db::store_contract;
+use crate::support::lanes::AllLanes;
 use crate::support::seed::{self, NOW_MS};
 
 store_contract!(

@@ -10,6 +10,7 @@ use actiwapi_dispatcher::store::journal::{Dismissal, Ended, JournalBatch, LaneSa
 
 use crate::support::db::store_contract;
 use crate::support::journal::{self, Entries};
+use crate::support::lanes::AllLanes;
 use crate::support::seed::{self, NOW_MS, Row};
 
 store_contract!(

@@ -8,6 +8,7 @@ use actiwapi_dispatcher::store::Store;
 use actiwapi_dispatcher::store::lanes::LaneRow;
 
 use crate::support::db::store_contract;
+use crate::support::lanes::AllLanes;
 use crate::support::seed;
 
 store_contract!(every_session_has_a_lane, streams_with_work_are_listed);
@@ -24,6 +25,7 @@ async fn every_session_has_a_lane(store: Store) {
         rate_per_minute: Some(90.5),
         burst: Some(3),
         tat_us: None,
+        left_by_us: None,
     };
     assert_eq!(lanes, [expected(first), expected(second)]);
     assert_eq!(store.lane(second.session_id).await.unwrap(), Some(expected(second)));

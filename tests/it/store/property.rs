@@ -18,6 +18,7 @@ use rand::{RngExt, SeedableRng};
 
 use crate::support::db::store_contract;
 use crate::support::journal::{self, Entries};
+use crate::support::lanes::AllLanes;
 use crate::support::seed::{self, Lane, NOW_MS};
 
 store_contract!(any_sequence_keeps_the_ledger);

@@ -1,7 +1,6 @@
 //! Contracts of the moves that no attempt makes.
 
 use actiwapi_dispatcher::domain::campaign::{CampaignState, Counters, OnUnknown};
-use actiwapi_dispatcher::domain::delivery::DeliveryState;
 use actiwapi_dispatcher::domain::id::{CampaignId, DeliveryId};
 use actiwapi_dispatcher::domain::receipt::ReceiptKind;
 use actiwapi_dispatcher::store::Store;
@@ -11,11 +10,11 @@ use actiwapi_dispatcher::with_writer;
 
 use crate::support::db::store_contract;
 use crate::support::journal::{self, Entries};
+use crate::support::lanes::AllLanes;
 use crate::support::seed::{self, NOW_MS};
 
 store_contract!(
     what_was_in_flight_becomes_unknown,
-    what_was_in_flight_is_found_below_the_saved_place,
     unknown_deliveries_go_back_by_policy,
     unknown_deliveries_go_back_step_by_step,
     a_settled_unknown_is_not_sent_again,
@@ -62,17 +61,6 @@ async fn what_was_in_flight_becomes_unknown(store: Store) {
     assert_eq!(row.settled_at_ms, Some(NOW_MS + 9));
     assert_eq!(seed::outcomes(&store, ids[0]).await, [(1, "unknown".to_owned())]);
     assert!(store.orphan_in_flight(NOW_MS).await.unwrap().is_empty());
-}
-
-async fn what_was_in_flight_is_found_below_the_saved_place(store: Store) {
-    let (entries, ids) = sending(&store, OnUnknown::Quarantine, 3).await;
-    let Entries { session_id, campaign_id, .. } = entries;
-    let streams = vec![StreamSave { session_id, campaign_id, done_below_seq: 2 }];
-    journal::write(&store, JournalBatch { streams, ..JournalBatch::default() }).await;
-    assert_eq!(store.orphan_in_flight(NOW_MS).await.unwrap(), [session_id]);
-    for id in ids {
-        assert_eq!(seed::state(&store, id).await, DeliveryState::Unknown);
-    }
 }
 
 async fn unknown_deliveries_go_back_by_policy(store: Store) {

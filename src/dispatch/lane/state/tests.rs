@@ -11,7 +11,7 @@ use crate::domain::pacing::Pacing;
 use crate::domain::recipient::Recipient;
 
 const START: Moment = Moment(1_800_000_000_000_000_000);
-const GRANT: Grant = Grant { lead: Duration::from_millis(10), may_begin: true, crowded: false };
+const GRANT: Grant = Grant { lead: Duration::from_millis(10), may_begin: true, crowded: false, leased: true };
 
 struct Bench {
     lane: Lane,

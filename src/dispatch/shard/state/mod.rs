@@ -199,7 +199,7 @@ impl Shard {
             let entry = self.entry(index);
             entry.wants_load = false;
             let session_id = entry.lane.session_id;
-            if entry.lane.connected {
+            if entry.lane.connected && !entry.closing {
                 let n_wanted = entry.lane.n_heads_wanted();
                 entry.lane.streams.loads(n_wanted, &mut loads);
                 entry.n_loading += loads.len();
@@ -328,7 +328,8 @@ impl Shard {
         let Some(&index) = self.by_session.get(&offer.session_id) else {
             return;
         };
-        if self.lane(index).streams.offer(&offer) {
+        let entry = self.entry(index);
+        if !entry.closing && entry.lane.streams.offer(&offer) {
             self.queue(index);
         }
     }
