@@ -20,6 +20,8 @@ pub mod dispatch;
 
 pub mod gateway;
 
+pub mod broker;
+
 pub mod intake;
 
 pub mod background;
