@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::{Message, Offset, TopicPartitionList};
+use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
@@ -110,6 +110,10 @@ fn read(consumer: &BaseConsumer<Connection>, messages: &mpsc::Sender<ControlMess
 
 /// Makes a consumer that is assigned by hand and never commits.
 pub(super) fn plain_consumer(broker: &Broker) -> Result<BaseConsumer<Connection>, BrokerError> {
+    Ok(plain_config(broker).create_with_context(Connection::default())?)
+}
+
+pub(super) fn plain_config(broker: &Broker) -> ClientConfig {
     let mut config = broker.client_config();
     config
         // The client wants a group to assign by hand; without a subscription it never joins it.
@@ -120,7 +124,7 @@ pub(super) fn plain_consumer(broker: &Broker) -> Result<BaseConsumer<Connection>
         .set("enable.partition.eof", "true")
         .set("isolation.level", "read_committed")
         .set("allow.auto.create.topics", "false");
-    Ok(config.create_with_context(Connection::default())?)
+    config
 }
 
 /// Asks for the partitions of a topic.

@@ -125,3 +125,6 @@ impl From<KafkaError> for BrokerError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

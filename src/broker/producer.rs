@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use rdkafka::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::future_producer::DeliveryFuture;
@@ -169,6 +170,11 @@ fn future_record(record: &Outgoing) -> FutureRecord<'_, [u8], [u8]> {
 }
 
 fn new_client(broker: &Broker, connection: &Connection) -> Result<Client, BrokerError> {
+    let client: FutureProducer<Connection> = producer_config(broker).create_with_context(connection.clone())?;
+    Ok(Arc::new(client))
+}
+
+pub(super) fn producer_config(broker: &Broker) -> ClientConfig {
     let mut config = broker.client_config();
     config
         .set("enable.idempotence", "true")
@@ -178,6 +184,5 @@ fn new_client(broker: &Broker, connection: &Connection) -> Result<Client, Broker
         .set("message.timeout.ms", "300000")
         .set("partitioner", "murmur2_random")
         .set("queue.buffering.max.kbytes", PRODUCE_QUEUE_KBYTES_MAX.to_string());
-    let client: FutureProducer<Connection> = config.create_with_context(connection.clone())?;
-    Ok(Arc::new(client))
+    config
 }

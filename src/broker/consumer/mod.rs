@@ -135,7 +135,7 @@ impl Drop for JobConsumer {
     }
 }
 
-fn consumer_config(broker: &Broker) -> ClientConfig {
+pub(super) fn consumer_config(broker: &Broker) -> ClientConfig {
     let mut config = broker.client_config();
     config
         .set("group.id", &broker.config.group)
