@@ -144,6 +144,7 @@ pub const LARGE_BODIES_MAX: usize = 32;
 /// Connections to the front: 4,096 × about 20 kB of buffers = 80 MB; more wait in the system's queue.
 pub const CONNECTIONS_MAX: usize = 4_096;
 
+<<<<<<< HEAD
 /// Partitions of the job topic: a node with 1,024 of them claims and renews them in one statement of 20 kB.
 pub const PARTITIONS_MAX: u16 = 1_024;
 
@@ -152,3 +153,53 @@ pub const CLOSED_QUEUE_MAX: usize = 262_144;
 
 /// Stale fences waiting to be looked at: all of 64 partitions; one that is lost is found at the next renewal.
 pub const STALE_QUEUE_MAX: usize = 64;
+=======
+/// Records of the job topic handed over together: 500 × 500 deliveries are 125 transactions' worth, and
+/// 500 records of 2 kB are 1 MB.
+pub const RECORD_BATCH_MAX: usize = 500;
+
+/// Bytes of records handed over together: 4 full jobs of 1 MiB each.
+pub const RECORD_BATCH_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Longest time that a record waits for others: 5 ms, about one commit to disk.
+pub const RECORD_BATCH_WAIT: Duration = Duration::from_millis(5);
+
+/// Batches of records that wait for intake: 8 × 4 MiB = 32 MiB at most.
+pub const RECORD_BATCHES_MAX: usize = 8;
+
+/// Kilobytes that the Kafka client fetches ahead: 16 MiB, a second of 8,000 jobs of 2 kB each.
+pub const FETCH_AHEAD_KBYTES_MAX: u32 = 16_384;
+
+/// Time that intake may be full before partitions are paused: pausing throws away what was fetched
+/// ahead, 16 MiB, which a busy second of 10,000 records is not worth.
+pub const PRESSURE_MAX: Duration = Duration::from_secs(1);
+
+/// Changes of membership that wait to be read: each is the whole truth, so 16 are a rebalance storm of
+/// half a minute at 2 s each.
+pub const MEMBERSHIPS_MAX: usize = 16;
+
+/// Control messages that wait to be read: 1,024 × about 64 bytes = 64 kB; the reader then waits.
+pub const CONTROL_MESSAGES_MAX: usize = 1_024;
+
+/// Kilobytes that wait to be written to Kafka: 64 MiB, 30,000 jobs of 2 kB each; whoever writes more waits.
+pub const PRODUCE_QUEUE_KBYTES_MAX: u32 = 65_536;
+
+/// Bytes of a job's record: 500 deliveries × 2 kB of variables; a larger one becomes a dead letter.
+pub const JOB_RECORD_BYTES_MAX: usize = 1024 * 1024;
+
+/// Bytes of a value kept in a dead letter: 2 MiB, twice a job's; of a longer one the beginning.
+pub const DEAD_PAYLOAD_BYTES_MAX: usize = 2 * 1024 * 1024;
+
+/// Bytes of a key kept in a dead letter: 64 KiB; a job's key has 36 bytes.
+pub const DEAD_KEY_BYTES_MAX: usize = 64 * 1024;
+
+/// Bytes of headers, names and values, kept in a dead letter: 256 KiB; tracing headers have about 100 bytes.
+pub const DEAD_HEADER_BYTES_MAX: usize = 256 * 1024;
+
+/// Bytes of the largest record that we write: a dead letter of 2 MiB + 64 KiB + 256 KiB, and 128 KiB for our
+/// own headers and the framing.
+pub const RECORD_BYTES_MAX: usize = 2 * 1024 * 1024 + 448 * 1024;
+
+/// Dead letters shown in one list, the newest: 10,000 × about 500 bytes = 5 MB.
+pub const DEAD_LETTERS_LISTED_MAX: usize = 10_000;
+>>>>>>> broker

@@ -53,6 +53,8 @@ enum Command {
     },
     /// Prints the OpenAPI document of the REST front.
     Openapi,
+    /// Prints the AsyncAPI document of the Kafka topics.
+    Asyncapi,
     /// Prints the completions of a shell; for bash: `source <(dispatcher completions bash)`.
     Completions {
         /// Which shell.
@@ -115,6 +117,7 @@ impl Cli {
             Command::Migrate(args) => settings::migrate(&args),
             Command::CheckConfig { file } => settings::check_config(file.as_deref()),
             Command::Openapi => settings::print_openapi(),
+            Command::Asyncapi => settings::print_asyncapi(),
             Command::Completions { shell } => {
                 let mut text = Vec::new();
                 clap_complete::generate(shell, &mut Self::command(), "dispatcher", &mut text);

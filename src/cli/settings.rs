@@ -1,4 +1,4 @@
-//! Commands about settings, schema and documents: `check-config`, `migrate`, `openapi`.
+//! Commands about settings, schema and documents: `check-config`, `migrate`, `openapi`, `asyncapi`.
 
 use std::path::Path;
 
@@ -31,6 +31,11 @@ pub(super) fn migrate(args: &ConfigArgs) -> Outcome {
 pub(super) fn print_openapi() -> Outcome {
     let text = crate::api::document().to_pretty_json().context("write the OpenAPI document")?;
     print(format!("{text}\n").as_bytes())
+}
+
+/// Prints the AsyncAPI document.
+pub(super) fn print_asyncapi() -> Outcome {
+    print(crate::broker::ASYNCAPI_DOCUMENT.as_bytes())
 }
 
 /// Makes the folder of an SQLite file.

@@ -36,6 +36,7 @@ fn help_teaches() {
       check-config  Prints the settings that come out of defaults, files and environment, or every
                     mistake in them
       openapi       Prints the OpenAPI document of the REST front
+      asyncapi      Prints the AsyncAPI document of the Kafka topics
       completions   Prints the completions of a shell; for bash: `source <(dispatcher completions bash)`
       help          Print this message or the help of the given subcommand(s)
 

@@ -78,7 +78,7 @@ fn check_origin(text: &str) -> Result<HeaderValue, String> {
 }
 
 /// Reads a list, or one text with commas, which is how the environment says it.
-fn list_or_commas<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+pub(super) fn list_or_commas<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged, expecting = "must be a list of texts, or one text with commas")]
     enum ListOrText {

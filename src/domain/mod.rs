@@ -15,6 +15,12 @@ pub mod job;
 
 pub mod partition;
 
+pub mod control;
+
+pub mod event;
+
+pub mod dead_letter;
+
 pub mod campaign;
 
 pub mod delivery;

@@ -76,7 +76,7 @@ fn the_openapi_document_is_printed_whole() {
 fn completions_name_every_command() {
     let folder = tempfile::tempdir().unwrap();
     let text = stdout_of(&run_in(folder.path(), &["completions", "bash"], &[]));
-    for command in ["serve", "simulate", "demo", "bench", "migrate", "check-config", "openapi"] {
+    for command in ["serve", "simulate", "demo", "bench", "migrate", "check-config", "openapi", "asyncapi"] {
         assert!(text.contains(&format!("dispatcher,{command})")), "{command} is not in\n{text}");
     }
 }

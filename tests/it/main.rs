@@ -5,6 +5,8 @@
 
 mod api;
 
+mod broker;
+
 mod cli;
 
 mod daemon;

@@ -1,0 +1,17 @@
+//! The broker's side against a real Kafka, and the document that describes its topics.
+
+mod asyncapi;
+
+mod control;
+
+mod dead_letters;
+
+mod group;
+
+mod pressure;
+
+mod records;
+
+mod support;
+
+mod topics;
