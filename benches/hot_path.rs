@@ -11,7 +11,7 @@ use actiwapi_dispatcher::dispatch::lease::Lease;
 use actiwapi_dispatcher::dispatch::pacer::{Pacer, ShardTime};
 use actiwapi_dispatcher::dispatch::shard::output::{Begin, Output, Release};
 use actiwapi_dispatcher::dispatch::shard::state::{Shard, ShardSettings};
-use actiwapi_dispatcher::dispatch::shard::{Command, Loaded, Offer, OfferKind, Report};
+use actiwapi_dispatcher::dispatch::shard::{Command, Loaded, Offer, Report};
 use actiwapi_dispatcher::domain::attempt::Outcome;
 use actiwapi_dispatcher::domain::id::{CampaignId, DeliveryId, JobId, SessionId, TenantId};
 use actiwapi_dispatcher::domain::job::TrafficClass;
@@ -123,8 +123,8 @@ impl Lanes {
                 left_by_us: None,
             };
             shard.command(Command::Session(Box::new(row), Arc::clone(&lease)), now);
-            let (traffic_class, kind) = (TrafficClass::Bulk, OfferKind::Fresh);
-            let offer = Offer { session_id, campaign_id, traffic_class, first_seq: 1, kind };
+            let traffic_class = TrafficClass::Bulk;
+            let offer = Offer { session_id, campaign_id, traffic_class, done_below_seq: 1 };
             shard.command(Command::Offer(offer), now);
         }
         let spec = MessageSpec::Text { text: TEXT.to_owned() };

@@ -181,7 +181,6 @@ impl Base {
             dispatch: dispatch.clone(),
             clock: self.clock.clone(),
             metrics: Arc::clone(&self.metrics),
-            last_seq: 0,
         };
         self.tasks.spawn(drain_outbox(intake, Arc::clone(&outbox), self.stop_intake.clone()));
         let (store, nudges) = (self.store.clone(), self.nudges.clone());

@@ -27,7 +27,7 @@ use crate::dispatch::lease::{HeldLeases, Leases};
 use crate::dispatch::shard::loader::Loader;
 use crate::dispatch::shard::state::{Shard, ShardSettings};
 use crate::dispatch::shard::task::ShardTask;
-use crate::dispatch::shard::{Command, Offer, OfferKind};
+use crate::dispatch::shard::{Command, Offer};
 use crate::domain::campaign::CampaignState;
 use crate::domain::id::{CampaignId, SessionId};
 use crate::domain::pacing::Pacing;
@@ -238,8 +238,7 @@ impl DispatchHandle {
                 session_id: row.session_id,
                 campaign_id: row.campaign_id,
                 traffic_class: row.traffic_class,
-                first_seq: row.done_below_seq,
-                kind: OfferKind::Again,
+                done_below_seq: row.done_below_seq,
             })
             .await;
             if let Some(state @ CampaignState::Paused) = row.campaign_state {

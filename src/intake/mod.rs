@@ -9,11 +9,10 @@ use tokio::time::Instant;
 
 use crate::clock::Clock;
 use crate::dispatch::DispatchHandle;
-use crate::dispatch::shard::{Offer, OfferKind};
+use crate::dispatch::shard::Offer;
 use crate::domain::job::Job;
 use crate::kill_point;
 use crate::limits::ADMIT_DELIVERIES_MAX;
-use crate::store::admissions::Admission;
 use crate::store::{Store, StoreError};
 use crate::telemetry::metrics::Metrics;
 
@@ -30,8 +29,6 @@ pub struct Intake {
     pub clock: Clock,
     /// What is counted.
     pub metrics: Arc<Metrics>,
-    /// The last place given out; places only grow.
-    pub last_seq: i64,
 }
 
 impl Intake {
@@ -39,7 +36,7 @@ impl Intake {
     ///
     /// # Errors
     /// [`StoreError`] when a batch could not be written; safe to repeat as a whole.
-    pub async fn admit(&mut self, jobs: &[Job]) -> Result<(), StoreError> {
+    pub async fn admit(&self, jobs: &[Job]) -> Result<(), StoreError> {
         let mut rest = jobs;
         while !rest.is_empty() {
             let (batch, later) = rest.split_at(batch_len(rest));
@@ -49,18 +46,12 @@ impl Intake {
         Ok(())
     }
 
-    async fn admit_batch(&mut self, jobs: &[Job]) -> Result<(), StoreError> {
+    async fn admit_batch(&self, jobs: &[Job]) -> Result<(), StoreError> {
         let now = self.clock.now();
-        let mut admissions = Vec::with_capacity(jobs.len());
-        for job in jobs {
-            // Microseconds give every delivery a place of its own and survive a restart.
-            let first_seq = now.as_us().max(self.last_seq + 1);
-            self.last_seq = first_seq + i64::try_from(job.deliveries.len()).unwrap_or(i64::MAX / 2);
-            admissions.push(Admission { job, first_seq });
-        }
+        let all: Vec<&Job> = jobs.iter().collect();
         kill_point!("intake: before deliveries are persisted");
         let started_at = Instant::now();
-        let admitted = self.store.admit_jobs(&admissions, now.as_ms()).await?;
+        let admitted = self.store.admit_jobs(&all, now.as_us()).await?;
         let metrics = &self.metrics.intake;
         metrics.admit_seconds.observe(started_at.elapsed().as_secs_f64());
         for (job, admitted) in jobs.iter().zip(admitted) {
@@ -73,9 +64,8 @@ impl Intake {
             metrics.deliveries.inc_by(count(admitted.n_new));
             metrics.duplicates.inc_by(count(job.deliveries.len() - admitted.n_new));
             let (session_id, campaign_id) = (admitted.session_id, admitted.campaign_id);
-            let (traffic_class, first_seq) = (admitted.traffic_class, admitted.first_seq);
-            let kind = OfferKind::Fresh;
-            self.dispatch.offer(Offer { session_id, campaign_id, traffic_class, first_seq, kind }).await;
+            let (traffic_class, done_below_seq) = (admitted.traffic_class, admitted.done_below_seq);
+            self.dispatch.offer(Offer { session_id, campaign_id, traffic_class, done_below_seq }).await;
         }
         Ok(())
     }

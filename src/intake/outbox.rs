@@ -25,9 +25,9 @@ const BEAT: Duration = Duration::from_secs(1);
 const RETRY_WAIT: Duration = Duration::from_millis(500);
 
 /// Drains the outbox until told to stop; finishes the window it is at.
-pub async fn drain_outbox(mut intake: Intake, nudge: Arc<Notify>, stop: CancellationToken) {
+pub async fn drain_outbox(intake: Intake, nudge: Arc<Notify>, stop: CancellationToken) {
     while !stop.is_cancelled() {
-        let wait = match drain_once(&mut intake).await {
+        let wait = match drain_once(&intake).await {
             Ok(true) => continue,
             Ok(false) => BEAT,
             Err(error) => {
@@ -45,7 +45,7 @@ pub async fn drain_outbox(mut intake: Intake, nudge: Arc<Notify>, stop: Cancella
 }
 
 /// Takes one window; `false` when the outbox is empty.
-async fn drain_once(intake: &mut Intake) -> Result<bool, StoreError> {
+async fn drain_once(intake: &Intake) -> Result<bool, StoreError> {
     let rows = intake.store.outbox_next(OUTBOX_ROWS_MAX).await?;
     intake.metrics.intake.outbox_backlog.set(i64::try_from(rows.len()).unwrap_or(i64::MAX));
     if rows.is_empty() {
@@ -67,7 +67,7 @@ async fn drain_once(intake: &mut Intake) -> Result<bool, StoreError> {
     Ok(true)
 }
 
-async fn expand(intake: &mut Intake, row: &OutboxRow) -> Result<(), StoreError> {
+async fn expand(intake: &Intake, row: &OutboxRow) -> Result<(), StoreError> {
     let expansion = intake.store.expand_campaign(row.campaign_id, row.next_seq, EXPAND_RECIPIENTS_MAX).await?;
     intake.admit(&expansion.jobs).await?;
     kill_point!("intake: before the outbox row is removed");

@@ -152,14 +152,21 @@ const NOTE_LEFT: Sql = Sql::per_dialect(
      ON CONFLICT (session_id) DO UPDATE SET left_by_us = EXCLUDED.left_by_us",
 );
 
+/// Never goes back. Passes over streams that an admission holds: waiting would hold up every lane,
+/// and could be in a circle (see [`crate::store::admissions`]). What is passed over is saved with the
+/// next news of the stream; until then a restart reads a few rows more.
 const SAVE_STREAMS: Sql = Sql::per_dialect(
     "UPDATE lane_streams AS s SET done_below_seq = u.done_below_seq \
-     FROM UNNEST($1::uuid[], $2::uuid[], $3::int8[]) AS u (session_id, campaign_id, done_below_seq) \
-     WHERE s.session_id = u.session_id AND s.campaign_id = u.campaign_id AND s.done_below_seq <> u.done_below_seq",
+     FROM (SELECT h.session_id, h.campaign_id, w.done_below_seq \
+           FROM UNNEST($1::uuid[], $2::uuid[], $3::int8[]) AS w (session_id, campaign_id, done_below_seq) \
+           JOIN lane_streams h ON h.session_id = w.session_id AND h.campaign_id = w.campaign_id \
+               AND h.done_below_seq < w.done_below_seq \
+           FOR NO KEY UPDATE OF h SKIP LOCKED) AS u \
+     WHERE s.session_id = u.session_id AND s.campaign_id = u.campaign_id AND s.done_below_seq < u.done_below_seq",
     "UPDATE lane_streams AS s SET done_below_seq = u.done_below_seq \
      FROM (SELECT unhex(value ->> 0) AS session_id, unhex(value ->> 1) AS campaign_id, \
                   value ->> 2 AS done_below_seq FROM json_each($1)) AS u \
-     WHERE s.session_id = u.session_id AND s.campaign_id = u.campaign_id AND s.done_below_seq <> u.done_below_seq",
+     WHERE s.session_id = u.session_id AND s.campaign_id = u.campaign_id AND s.done_below_seq < u.done_below_seq",
 );
 
 const DOING: &str = "write the journal";

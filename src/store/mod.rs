@@ -57,6 +57,10 @@ mod moves;
 
 pub mod admissions;
 
+mod fingerprint;
+
+mod places;
+
 pub mod outbox;
 
 pub mod lanes;

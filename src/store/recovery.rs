@@ -2,7 +2,7 @@
 //!
 //! Steps of bounded size that are safe to repeat; when to take them is decided elsewhere.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use uuid::Uuid;
 
@@ -11,12 +11,15 @@ use crate::domain::campaign::{CampaignEvent, CampaignState, Counters, OnUnknown}
 use crate::domain::delivery::DeliveryState;
 use crate::domain::failure::{Failure, FailureClass, Reason, Retry, Scope};
 use crate::domain::id::{CampaignId, DeliveryId, SessionId};
+use crate::domain::job::TrafficClass;
 use crate::domain::partition::Fence;
 use crate::limits::JOURNAL_BATCH_MAX;
 use crate::store::bind::{Hex, column, hex_list, to_json, to_u32};
 use crate::store::heads::HeadRequest;
 use crate::store::journal::{End, Ended, JournalBatch};
+use crate::store::lanes::StreamRow;
 use crate::store::moves::Moves;
+use crate::store::places::{Given, StreamKey, Wanted};
 use crate::store::tx::{Tries, Tx, with_tx};
 use crate::store::{Sql, Store, StoreError};
 
@@ -36,18 +39,19 @@ const IN_FLIGHT: Sql = Sql::per_dialect(
 );
 
 const DUE_RESENDS: Sql = Sql::portable(
-    "SELECT r.delivery_id, d.campaign_id FROM resends r JOIN deliveries d ON d.delivery_id = r.delivery_id \
+    "SELECT r.delivery_id, d.session_id, d.campaign_id, j.traffic_class, c.state AS campaign_state \
+     FROM resends r JOIN deliveries d ON d.delivery_id = r.delivery_id JOIN jobs j ON j.job_id = d.job_id \
+     LEFT JOIN campaigns c ON c.campaign_id = d.campaign_id \
      WHERE r.unknown_at_ms < $1 ORDER BY r.unknown_at_ms, r.delivery_id LIMIT $2",
 );
 
-const TAKE_STREAMS_BACK: Sql = Sql::per_dialect(
-    "UPDATE lane_streams AS s SET done_below_seq = u.seq \
-     FROM UNNEST($1::uuid[], $2::uuid[], $3::int8[]) AS u (session_id, campaign_id, seq) \
-     WHERE s.session_id = u.session_id AND s.campaign_id = u.campaign_id AND u.seq < s.done_below_seq",
-    "UPDATE lane_streams AS s SET done_below_seq = u.seq \
-     FROM (SELECT unhex(value ->> 0) AS session_id, unhex(value ->> 1) AS campaign_id, value ->> 2 AS seq \
-           FROM json_each($1)) AS u \
-     WHERE s.session_id = u.session_id AND s.campaign_id = u.campaign_id AND u.seq < s.done_below_seq",
+/// The place is in an index, so these updates are not HOT; they are as rare as lost answers.
+const MOVE_TO_END: Sql = Sql::per_dialect(
+    "UPDATE deliveries AS d SET seq = u.seq FROM UNNEST($1::uuid[], $2::int8[]) AS u (delivery_id, seq) \
+     WHERE d.delivery_id = u.delivery_id",
+    "UPDATE deliveries AS d SET seq = u.seq \
+     FROM (SELECT unhex(value ->> 0) AS delivery_id, value ->> 1 AS seq FROM json_each($1)) AS u \
+     WHERE d.delivery_id = u.delivery_id",
 );
 
 const WINDOW: Sql = Sql::portable(
@@ -58,8 +62,8 @@ const WINDOW: Sql = Sql::portable(
 const CANCELLED_AT: Sql = Sql::portable("SELECT finished_at_ms FROM campaigns WHERE campaign_id = $1");
 
 const HOLD_CAMPAIGN: Sql = Sql::per_dialect(
-    "SELECT state, on_unknown FROM campaigns WHERE campaign_id = $1 FOR NO KEY UPDATE",
-    "SELECT state, on_unknown FROM campaigns WHERE campaign_id = $1",
+    "SELECT state, on_unknown, n_recipients FROM campaigns WHERE campaign_id = $1 FOR NO KEY UPDATE",
+    "SELECT state, on_unknown, n_recipients FROM campaigns WHERE campaign_id = $1",
 );
 
 const HAS_OUTBOX: Sql = Sql::portable("SELECT COUNT(*) FROM outbox WHERE campaign_id = $1");
@@ -139,16 +143,13 @@ impl Store {
     /// Puts unknown deliveries back in line where the job's policy is to resend, at most `limit`.
     ///
     /// Only those that became unknown before `settled_before_ms`; those of cancelled campaigns stay
-    /// unknown. Returns the streams concerned with the lowest place put back; the streams' saved
-    /// places go back with them.
+    /// unknown. They go to the end of their streams, because lanes have read on. Returns the streams
+    /// concerned.
     ///
     /// # Errors
-    /// [`StoreError::Database`] when nothing was written; safe to repeat.
-    pub async fn requeue_unknown(
-        &self,
-        settled_before_ms: i64,
-        limit: u32,
-    ) -> Result<Vec<(SessionId, CampaignId, i64)>, StoreError> {
+    /// [`StoreError::Database`] when nothing was written; safe to repeat. [`StoreError::Corrupt`]
+    /// when a row holds a word that is not known.
+    pub async fn requeue_unknown(&self, settled_before_ms: i64, limit: u32) -> Result<Vec<StreamRow>, StoreError> {
         let mut tries = Tries::default();
         loop {
             let result = self.requeue_unknown_once(settled_before_ms, limit).await;
@@ -158,32 +159,45 @@ impl Store {
         }
     }
 
-    async fn requeue_unknown_once(
-        &self,
-        settled_before_ms: i64,
-        limit: u32,
-    ) -> Result<Vec<(SessionId, CampaignId, i64)>, StoreError> {
+    async fn requeue_unknown_once(&self, settled_before_ms: i64, limit: u32) -> Result<Vec<StreamRow>, StoreError> {
         let mut tx = self.begin_write(DOING_REQUEUE).await?;
         let sql = DUE_RESENDS.of(self.pool());
         let due = with_tx!(&mut tx, |db| {
-            let query = sqlx::query_as::<_, (Uuid, Uuid)>(sql).bind(settled_before_ms).bind(i64::from(limit));
+            let query = sqlx::query_as::<_, DueResend>(sql).bind(settled_before_ms).bind(i64::from(limit));
             query.fetch_all(db).await
         })
         .map_err(StoreError::database(DOING_REQUEUE))?;
         if due.is_empty() {
             return Ok(Vec::new());
         }
-        let cancelled = tx.hold_cancelled(column(&due, |row| row.1), DOING_REQUEUE).await?;
-        let rows = tx.lock_deliveries(column(&due, |row| row.0), DOING_REQUEUE).await?;
+        let cancelled = tx.hold_cancelled(column(&due, |row| row.campaign_id), DOING_REQUEUE).await?;
+        let mut streams: BTreeMap<StreamKey, StreamRow> = BTreeMap::new();
+        let mut wanted: BTreeMap<StreamKey, Wanted> = BTreeMap::new();
+        for row in due.iter().filter(|row| !cancelled.contains(&CampaignId(row.campaign_id))) {
+            let stream = row.stream()?;
+            let key = (stream.session_id, stream.campaign_id);
+            let traffic_class = streams.entry(key).or_insert(stream).traffic_class;
+            wanted.entry(key).or_insert(Wanted { traffic_class, n: 0 }).n += 1;
+        }
+        // The place behind the last one is always free; what the time adds is for new streams.
+        let given = tx.give_places(&wanted, 0, DOING_REQUEUE).await?;
+        let rows = tx.lock_deliveries(column(&due, |row| row.delivery_id), DOING_REQUEUE).await?;
         let mut moves = Moves::of(rows, cancelled);
-        let streams: Vec<_> = moves.requeue_all().into_iter().map(|((lane, of), seq)| (lane, of, seq)).collect();
+        let mut requeued = moves.requeue_all();
+        requeued.sort_unstable();
         tx.write_moves(&moves, DOING_REQUEUE).await?;
+        tx.move_to_end(&requeued, &given).await.map_err(StoreError::database(DOING_REQUEUE))?;
         // Those that were not put back are not to be looked at again.
-        tx.forget_resends(column(&due, |row| row.0)).await.map_err(StoreError::database(DOING_REQUEUE))?;
-        tx.take_streams_back(&streams).await.map_err(StoreError::database(DOING_REQUEUE))?;
+        tx.forget_resends(column(&due, |row| row.delivery_id)).await.map_err(StoreError::database(DOING_REQUEUE))?;
         tx.add_to_counters(&moves.deltas(), DOING_REQUEUE).await?;
         tx.commit(DOING_REQUEUE).await?;
-        Ok(streams)
+        let concerned: BTreeSet<StreamKey> = requeued.iter().map(|row| (row.0, row.1)).collect();
+        streams.retain(|key, _| concerned.contains(key));
+        let with_place = |(key, row): (StreamKey, StreamRow)| {
+            let done_below_seq = given.get(&key).map_or(0, |given| given.done_below_seq);
+            StreamRow { done_below_seq, ..row }
+        };
+        Ok(streams.into_iter().map(with_place).collect())
     }
 
     /// Cancels pending deliveries of one stream behind a place, looking at most at `limit` rows.
@@ -224,7 +238,8 @@ impl Store {
         Ok((n_cancelled, next))
     }
 
-    /// Completes a running or paused campaign whose outbox is empty and whose deliveries are all settled.
+    /// Completes a running or paused campaign whose outbox is empty, whose recipients are all
+    /// accepted and whose deliveries are all settled.
     ///
     /// Returns whether it was completed by this call.
     ///
@@ -235,10 +250,10 @@ impl Store {
         let mut tx = self.begin_write(DOING_FINISH).await?;
         let sql = HOLD_CAMPAIGN.of(self.pool());
         let row = with_tx!(&mut tx, |db| {
-            sqlx::query_as::<_, (String, String)>(sql).bind(campaign_id.0).fetch_optional(db).await
+            sqlx::query_as::<_, (String, String, i64)>(sql).bind(campaign_id.0).fetch_optional(db).await
         })
         .map_err(StoreError::database(DOING_FINISH))?;
-        let Some((state, on_unknown)) = row else {
+        let Some((state, on_unknown, n_recipients)) = row else {
             return Ok(false);
         };
         let corrupt = |column| StoreError::corrupt("campaigns", column, campaign_id);
@@ -252,7 +267,9 @@ impl Store {
         let n_outbox =
             with_tx!(&mut tx, |db| sqlx::query_scalar::<_, i64>(sql).bind(campaign_id.0).fetch_one(db).await)
                 .map_err(StoreError::database(DOING_FINISH))?;
-        if n_outbox != 0 || !counters.all_settled(on_unknown) {
+        // The outbox may be empty while jobs are still on their way through a broker.
+        let all_accepted = n_recipients <= counters.accepted;
+        if n_outbox != 0 || !all_accepted || !counters.all_settled(on_unknown) {
             return Ok(false);
         }
         let sql = FINISH.of(self.pool());
@@ -314,6 +331,31 @@ fn lost_track(attempt: &InFlight, now_ms: i64) -> End {
     }
 }
 
+/// An unknown delivery whose time has come.
+#[derive(sqlx::FromRow)]
+struct DueResend {
+    delivery_id: Uuid,
+    session_id: Uuid,
+    campaign_id: Uuid,
+    traffic_class: String,
+    campaign_state: Option<String>,
+}
+
+impl DueResend {
+    /// Returns its stream; where that stands is known later.
+    fn stream(&self) -> Result<StreamRow, StoreError> {
+        let corrupt = |column| StoreError::corrupt("jobs or campaigns", column, self.delivery_id);
+        let state = self.campaign_state.as_deref().map(CampaignState::parse);
+        Ok(StreamRow {
+            session_id: SessionId(self.session_id),
+            campaign_id: CampaignId(self.campaign_id),
+            traffic_class: TrafficClass::parse(&self.traffic_class).ok_or_else(|| corrupt("traffic_class"))?,
+            done_below_seq: 0,
+            campaign_state: state.map(|state| state.ok_or_else(|| corrupt("state"))).transpose()?,
+        })
+    }
+}
+
 /// Some rows of a stream, each with its place and whether it is pending, and when the stream's
 /// campaign was cancelled.
 type Window = (Vec<(Uuid, i64, bool)>, Option<i64>);
@@ -334,21 +376,32 @@ impl Tx {
         })
     }
 
-    async fn take_streams_back(&mut self, rows: &[(SessionId, CampaignId, i64)]) -> Result<(), sqlx::Error> {
-        if rows.is_empty() {
+    /// Gives deliveries, in the order of their streams and places, the places that their streams gave.
+    async fn move_to_end(
+        &mut self,
+        requeued: &[(SessionId, CampaignId, i64, DeliveryId)],
+        given: &HashMap<StreamKey, Given>,
+    ) -> Result<(), sqlx::Error> {
+        let mut next: HashMap<StreamKey, i64> = given.iter().map(|(key, given)| (*key, given.first_seq)).collect();
+        let mut places = Vec::with_capacity(requeued.len());
+        for (session_id, campaign_id, _, delivery_id) in requeued {
+            let seq = next.get_mut(&(*session_id, *campaign_id)).expect("places were asked for each of them");
+            places.push((delivery_id.0, *seq));
+            *seq += 1;
+        }
+        if places.is_empty() {
             return Ok(());
         }
         match self {
-            Self::Postgres(tx) => sqlx::query(TAKE_STREAMS_BACK.postgres())
-                .bind(column(rows, |row| row.0.0))
-                .bind(column(rows, |row| row.1.0))
-                .bind(column(rows, |row| row.2))
+            Self::Postgres(tx) => sqlx::query(MOVE_TO_END.postgres())
+                .bind(column(&places, |place| place.0))
+                .bind(column(&places, |place| place.1))
                 .execute(&mut **tx)
                 .await
                 .map(drop),
             Self::Sqlite(tx) => {
-                let json = to_json(rows, |row| (Hex(row.0.0), Hex(row.1.0), row.2));
-                sqlx::query(TAKE_STREAMS_BACK.sqlite()).bind(json).execute(&mut **tx).await.map(drop)
+                let json = to_json(&places, |place| (Hex(place.0), place.1));
+                sqlx::query(MOVE_TO_END.sqlite()).bind(json).execute(&mut **tx).await.map(drop)
             }
         }
     }

@@ -71,19 +71,9 @@ pub struct Offer {
     pub campaign_id: CampaignId,
     /// Kind of traffic.
     pub traffic_class: TrafficClass,
-    /// The first place with news.
-    pub first_seq: i64,
-    /// How the news came about.
-    pub kind: OfferKind,
-}
-
-/// How deliveries came to be pending.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OfferKind {
-    /// They are new: they lie behind everything that was loaded before.
-    Fresh,
-    /// They are pending again, or their lane is: they may lie anywhere.
-    Again,
+    /// Every delivery of the stream below this place is settled: where to start when the stream is
+    /// not open. One that is open goes on from where it is, because a stream only grows at its end.
+    pub done_below_seq: i64,
 }
 
 /// What others ask of a shard.

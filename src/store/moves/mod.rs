@@ -273,9 +273,9 @@ impl<'a> Moves<'a> {
         n_cancelled
     }
 
-    /// Puts every unknown delivery back in line; returns the lowest place put back of each stream.
-    pub(crate) fn requeue_all(&mut self) -> BTreeMap<(SessionId, CampaignId), i64> {
-        let mut lowest = BTreeMap::new();
+    /// Puts every unknown delivery back in line; returns them with their places, which are the caller's to change.
+    pub(crate) fn requeue_all(&mut self) -> Vec<(SessionId, CampaignId, i64, DeliveryId)> {
+        let mut requeued = Vec::new();
         for Moving { now: row, .. } in &mut self.rows {
             if self.cancelled.contains(&row.campaign_id) {
                 continue;
@@ -285,10 +285,9 @@ impl<'a> Moves<'a> {
             };
             row.move_to(next, 0);
             row.due_at_ms = 0;
-            let seq = lowest.entry((row.session_id, row.campaign_id)).or_insert(row.seq);
-            *seq = row.seq.min(*seq);
+            requeued.push((row.session_id, row.campaign_id, row.seq, row.delivery_id));
         }
-        lowest
+        requeued
     }
 
     /// Returns by how much the counters of each campaign move.

@@ -50,7 +50,7 @@ async fn streams_with_work_are_listed(store: Store) {
         let streams = store.streams_of_campaign(campaign_id).await.unwrap();
         assert_eq!(streams.len(), 1);
         assert_eq!((streams[0].campaign_state, streams[0].traffic_class), (Some(state), TrafficClass::Bulk));
-        assert_eq!((streams[0].session_id, streams[0].done_below_seq), (lane.session_id, 0));
+        assert_eq!((streams[0].session_id, streams[0].done_below_seq), (lane.session_id, seed::place(0)));
     }
     let streams = store.streams().await.unwrap();
     let mut found: Vec<_> = streams.iter().map(|stream| (stream.campaign_id, stream.campaign_state)).collect();

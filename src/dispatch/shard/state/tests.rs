@@ -14,7 +14,6 @@ use super::*;
 use crate::dispatch::lane::task::Finished;
 use crate::dispatch::lane::work::{JobPlan, Work};
 use crate::dispatch::pacer::state_after_full_burst;
-use crate::dispatch::shard::OfferKind;
 use crate::domain::attempt::Outcome;
 use crate::domain::failure::{Failure, FailureClass, Reason, Retry, Scope};
 use crate::domain::id::{DeliveryId, JobId, TenantId};
@@ -65,6 +64,8 @@ struct World {
     now: Moment,
     shard: Shard,
     rows: Vec<Row>,
+    /// The next place; what is put back in line gets a new one.
+    next_seq: i64,
     by_id: HashMap<DeliveryId, usize>,
     sessions: Vec<SessionId>,
     campaigns: Vec<CampaignId>,
@@ -99,6 +100,7 @@ impl World {
             shard: Shard::new(settings(burst)),
             now: START,
             rows: Vec::new(),
+            next_seq: 1,
             by_id: HashMap::new(),
             sessions: (0..N_SESSIONS).map(|_| SessionId::generate()).collect(),
             campaigns: (0..3).map(|n| if n == 0 { CampaignId::DIRECT } else { CampaignId::generate() }).collect(),
@@ -148,10 +150,9 @@ impl World {
 
     fn submit(&mut self) {
         let (session, campaign) = (self.rng.random_range(0..N_SESSIONS), self.rng.random_range(0..3));
-        let first_seq = i64::try_from(self.rows.len()).unwrap() + 1;
         for _ in 0..self.rng.random_range(1..30) {
             let delivery_id = DeliveryId::generate();
-            let seq = i64::try_from(self.rows.len()).unwrap() + 1;
+            let seq = self.take_place();
             self.by_id.insert(delivery_id, self.rows.len());
             self.rows.push(Row {
                 delivery_id,
@@ -164,13 +165,34 @@ impl World {
                 n_accepted: 0,
             });
         }
-        self.offer(session, campaign, first_seq, OfferKind::Fresh);
+        self.offer(session, campaign);
     }
 
-    fn offer(&mut self, session: usize, campaign: usize, first_seq: i64, kind: OfferKind) {
+    fn take_place(&mut self) -> i64 {
+        self.next_seq += 1;
+        self.next_seq - 1
+    }
+
+    /// Offers a stream with the highest place that the database could name: everything below is settled.
+    fn offer(&mut self, session: usize, campaign: usize) {
+        let open = |row: &&Row| (row.session, row.campaign) == (session, campaign) && row.state != RowState::Settled;
+        let done_below_seq = self.rows.iter().filter(open).map(|row| row.seq).min().unwrap_or(self.next_seq);
         let traffic_class = if campaign == 0 { TrafficClass::Transactional } else { TrafficClass::Bulk };
         let (session_id, campaign_id) = (self.sessions[session], self.campaigns[campaign]);
-        self.shard.command(Command::Offer(Offer { session_id, campaign_id, traffic_class, first_seq, kind }), self.now);
+        self.shard.command(Command::Offer(Offer { session_id, campaign_id, traffic_class, done_below_seq }), self.now);
+    }
+
+    /// Puts what was settled without being accepted back in line, at the end.
+    fn requeue(&mut self, session: usize, campaign: usize) {
+        for index in 0..self.rows.len() {
+            let row = &self.rows[index];
+            let is_lost = row.state == RowState::Settled && row.n_accepted == 0;
+            if (row.session, row.campaign) == (session, campaign) && is_lost && self.rng.random_bool(0.5) {
+                self.rows[index].seq = self.take_place();
+                self.rows[index].state = RowState::Pending;
+            }
+        }
+        self.offer(session, campaign);
     }
 
     fn later(&mut self, within_ms: u64, happening: Happening) {
@@ -319,7 +341,9 @@ impl World {
         let open = self.rows.iter().filter(|row| {
             (row.session, row.campaign, row.state) == (session, campaign, RowState::Pending) && load.after_seq < row.seq
         });
-        let works = open.take(load.limit).map(|row| {
+        let mut open: Vec<&Row> = open.collect();
+        open.sort_by_key(|row| row.seq);
+        let works = open.into_iter().take(load.limit).map(|row| {
             Box::new(Work {
                 delivery_id: row.delivery_id,
                 campaign_id: load.campaign_id,
@@ -343,7 +367,8 @@ impl World {
             6 => self.hand_over(session % N_PARTITIONS, true),
             0 => self.tell_session(session, false),
             1 | 2 => self.tell_session(session, true),
-            3 if self.rng.random_bool(0.5) => self.offer(session, campaign, 0, OfferKind::Again),
+            3 if self.rng.random_bool(0.3) => self.offer(session, campaign),
+            3 if self.rng.random_bool(0.5) => self.requeue(session, campaign),
             3 => self.set_paused(campaign, !self.paused.contains(&campaign)),
             _ => self.crash(),
         }
@@ -401,7 +426,7 @@ impl World {
         }
         for session in sessions {
             for campaign in 0..3 {
-                self.offer(session, campaign, 0, OfferKind::Again);
+                self.offer(session, campaign);
             }
         }
         for campaign in self.paused.clone() {
