@@ -182,9 +182,10 @@ kafka_start_alone() {
 kafka_await() {
     local folder=$1 until=$((SECONDS + 60)) began=$SECONDS
     while [ "$SECONDS" -lt "$until" ]; do
-        ! kafka_answers "$(<"$folder/port")" || return 0
-        # A moment passes until its process says its number.
-        if ! runs_in "$folder" "$folder/pid" && { [ -e "$folder/pid" ] || [ $((SECONDS - began)) -gt 5 ]; }; then
+        if runs_in "$folder" "$folder/pid"; then
+            ! kafka_answers "$(<"$folder/port")" || return 0
+        elif [ -e "$folder/pid" ] || [ $((SECONDS - began)) -gt 5 ]; then
+            # A moment passes until its process says its number, but then it has to stay.
             return 1
         fi
         sleep 0.1
@@ -225,7 +226,7 @@ kafka_end() {
 
 # kafka_remove FOLDER: ends it and deletes its data.
 kafka_remove() {
-    (kafka_stop "$1" KILL)
+    [ ! -e "$1/lock" ] || (kafka_stop "$1" KILL)
     rm -rf "$1"
 }
 

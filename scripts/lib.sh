@@ -28,6 +28,8 @@ at_exit() {
 
 run_exit_commands() {
     local status=$? command
+    # A subshell that ends on an unset variable runs this too; what is to be undone is not its own.
+    [ "$BASHPID" -eq $$ ] || exit "$status"
     trap '' HUP INT TERM
     for command in "${exit_commands[@]}"; do
         eval "$command" || true

@@ -120,7 +120,7 @@ postgres_stop_alone() {
 # postgres_remove FOLDER: stops it and deletes its data, of which nothing is worth a checkpoint.
 postgres_remove() {
     find_postgres
-    (postgres_stop "$1" immediate)
+    [ ! -e "$1/lock" ] || (postgres_stop "$1" immediate)
     rm -rf "$1"
 }
 
