@@ -3,7 +3,9 @@
 //! Order of start: database → limiter state and orphans → dispatch with its lanes → intake and
 //! reconcilers → REST front. Holds no rule of its own.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,33 +18,34 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use secrecy::SecretString;
 use tokio::net::TcpListener;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::api::{self, ApiSettings, ApiState, PartReadiness};
 use crate::background::check_ledger::{self, Ledger};
 use crate::background::{Background, Nudges};
-use crate::clock::Clock;
+use crate::clock::{Clock, Moment};
 use crate::config::{Config, GatewayKind, Secret};
-use crate::dispatch::pacer::state_after_full_burst;
-use crate::dispatch::{Dispatch, DispatchHandle, Parts, Settings};
-use crate::domain::pacing::Pacing;
+use crate::dispatch::lease::Leases;
+use crate::dispatch::{Dispatch, DispatchHandle, LeaseNews, Parts, Settings};
+use crate::domain::id::SessionId;
+use crate::domain::partition::PartitionNo;
 use crate::domain::recipient::Recipient;
 use crate::error::chain;
 use crate::gateway::cloud::{CloudGateway, CloudSettings};
 use crate::intake::Intake;
 use crate::intake::outbox::drain_outbox;
-use crate::kill_point;
+use crate::node::Node;
 use crate::notice::{Notice, NoticeReader, notices};
+use crate::ownership::{Ownership, OwnershipSettings};
 use crate::service::access_token::{JwtKey, JwtKeys};
 use crate::service::auth::AuthSettings;
 use crate::service::password::PasswordCost;
 use crate::service::sessions::{ConnectOutcome, SessionSettings};
 use crate::service::{Connector, ServiceSettings, Services, Tools};
 use crate::shutdown::{ReadyFile, Shutdown};
-use crate::store::journal::{JournalBatch, LaneSave};
-use crate::store::lanes::LaneRow;
 use crate::store::sessions::SessionRecord;
 use crate::store::{Store, StoreError};
 use crate::telemetry::admin::{self, Phase, Readiness};
@@ -56,6 +59,7 @@ struct Base {
     config: Config,
     store: Store,
     clock: Clock,
+    node: Arc<Node>,
     metrics: Arc<Metrics>,
     readiness: Readiness,
     nudges: Nudges,
@@ -78,8 +82,9 @@ pub async fn run(config: Config, shutdown: Shutdown, ready: ReadyFile) -> anyhow
     tokio::task::spawn_blocking(Recipient::prepare).await?;
     let base = Base {
         config,
+        clock: Clock::starting_at(Moment::from_us(store.now_us().await?)),
+        node: Arc::new(Node::of_process(None)),
         store,
-        clock: Clock::system(),
         metrics: Metrics::new().context("set up the metrics")?,
         readiness: Readiness::new(),
         nudges: Nudges::default(),
@@ -91,7 +96,10 @@ pub async fn run(config: Config, shutdown: Shutdown, ready: ReadyFile) -> anyhow
         admin::router(Arc::clone(&base.metrics), base.readiness.clone()).merge(ledger_route(base.store.clone()));
     base.tasks.spawn(admin::serve(admin_listener, admin_routes, stop_admin.clone()));
 
-    let dispatch = base.start_dispatch().await?;
+    let (dispatch, news) = base.start_dispatch()?;
+    // One node without a broker owns everything.
+    let (_wanted, wanted) = watch::channel(BTreeSet::from([PartitionNo::FIRST]));
+    let (owner, release) = base.start_ownership(&dispatch.handle(), news, wanted);
     let services = base.start_intake(&dispatch.handle());
     let state = base.api_state(services, dispatch.handle());
     base.readiness.set(Phase::Ready);
@@ -103,6 +111,10 @@ pub async fn run(config: Config, shutdown: Shutdown, ready: ReadyFile) -> anyhow
     tracing::info!("draining");
     base.stop_intake.cancel();
     dispatch.drain().await;
+    release.cancel();
+    if owner.await.is_err() {
+        tracing::error!("the owner of the leases panicked");
+    }
     stop_admin.cancel();
     base.store.close().await;
     tracing::info!("drained");
@@ -110,24 +122,52 @@ pub async fn run(config: Config, shutdown: Shutdown, ready: ReadyFile) -> anyhow
 }
 
 impl Base {
-    /// Starts the lanes where the last process left them.
-    async fn start_dispatch(&self) -> anyhow::Result<Dispatch> {
+    /// Starts the lanes; their partitions are claimed and restored as they are wanted here.
+    fn start_dispatch(&self) -> anyhow::Result<(Dispatch, LeaseNews)> {
         let settings = Settings {
             n_shards: usize::from(self.config.dispatch.shards.get()),
             default_pacing: self.config.dispatch.default_pacing,
             drain_deadline: self.config.dispatch.drain_deadline,
         };
-        let lanes = restore_lanes(&self.store, &self.clock, settings.default_pacing).await?;
         let parts = Parts {
             store: self.store.clone(),
             gateway: Arc::new(CloudGateway::new(&cloud_settings(&self.config), self.clock.clone())?),
             clock: self.clock.clone(),
             metrics: Arc::clone(&self.metrics),
             settled: Arc::clone(&self.nudges.settled),
+            leases: Leases::new(self.n_partitions()),
         };
-        let dispatch = Dispatch::start(parts, settings, &self.tasks);
-        open_lanes(&self.store, &dispatch.handle(), lanes).await?;
-        Ok(dispatch)
+        Ok(Dispatch::start(parts, settings, &self.tasks))
+    }
+
+    /// Starts to own the partitions that are wanted here; returns what ends it.
+    fn start_ownership(
+        &self,
+        dispatch: &DispatchHandle,
+        news: LeaseNews,
+        wanted: watch::Receiver<BTreeSet<PartitionNo>>,
+    ) -> (JoinHandle<()>, CancellationToken) {
+        let release = CancellationToken::new();
+        let ownership = Ownership {
+            store: self.store.clone(),
+            dispatch: dispatch.clone(),
+            clock: self.clock.clone(),
+            node: Arc::clone(&self.node),
+            settings: OwnershipSettings {
+                lease: self.config.dispatch.lease,
+                patience: self.config.dispatch.lease + self.config.dispatch.drain_deadline,
+                default_pacing: self.config.dispatch.default_pacing,
+            },
+            metrics: Arc::clone(&self.metrics),
+            tasks: self.tasks.clone(),
+        };
+        let task = self.tasks.spawn(ownership.run(wanted, news, (self.stop_intake.clone(), release.clone())));
+        (task, release)
+    }
+
+    /// Into how many partitions the sessions are divided.
+    fn n_partitions(&self) -> NonZeroU16 {
+        NonZeroU16::MIN
     }
 
     /// Starts everything that brings the lanes their work.
@@ -178,34 +218,15 @@ async fn listen(key: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| format!("{key}: can not listen on {address}"))
 }
 
-/// Reads all lanes, after declaring unknown what was on the wire when the process died.
-///
-/// The pace of those lanes is saved as just used up before their deliveries are moved: a second
-/// crash right after would find no trace of the first.
-async fn restore_lanes(store: &Store, clock: &Clock, default_pacing: Pacing) -> Result<Vec<LaneRow>, StoreError> {
-    let now = clock.now();
-    let in_flight = store.sessions_in_flight().await?;
-    if !in_flight.is_empty() {
-        let mut saves = JournalBatch::default();
-        for row in store.lanes().await? {
-            if in_flight.contains(&row.session_id) {
-                let tat = state_after_full_burst(row.pacing(default_pacing), now);
-                saves.lanes.push(LaneSave { session_id: row.session_id, tat_us: tat.as_us() });
-            }
-        }
-        store.write_journal(&saves).await?;
-        kill_point!("start: before attempts under way are orphaned");
-        let orphaned = store.orphan_in_flight(now.as_ms()).await?;
-        tracing::warn!(lanes = orphaned.len(), "attempts were under way when the process ended, now unknown");
+async fn open_lanes(store: &Store, dispatch: &DispatchHandle) -> Result<(), StoreError> {
+    let held = dispatch.leases().held();
+    let mut rows = store.lanes().await?;
+    rows.retain(|row| held.of_session(row.session_id).is_some());
+    let sessions: Vec<SessionId> = rows.iter().map(|row| row.session_id).collect();
+    for row in rows {
+        dispatch.session_changed(row, &held).await;
     }
-    store.lanes().await
-}
-
-async fn open_lanes(store: &Store, dispatch: &DispatchHandle, lanes: Vec<LaneRow>) -> Result<(), StoreError> {
-    for row in lanes {
-        dispatch.session_changed(row).await;
-    }
-    dispatch.offer_streams(store.streams().await?).await;
+    dispatch.offer_streams(store.streams_of_sessions(&sessions).await?).await;
     Ok(())
 }
 
@@ -242,15 +263,17 @@ impl Follower {
                 self.nudges.settled.notify_one();
             }
             Notice::SessionChanged(session_id) => {
-                if let Some(row) = self.store.lane(session_id).await? {
-                    self.dispatch.session_changed(row).await;
-                    self.dispatch.offer_streams(self.store.streams_of_session(session_id).await?).await;
+                let held = self.dispatch.leases().held();
+                if let Some(row) = self.store.lane(session_id).await?.filter(|_| held.of_session(session_id).is_some())
+                {
+                    self.dispatch.session_changed(row, &held).await;
+                    self.dispatch.offer_streams(self.store.streams_of_sessions(&[session_id]).await?).await;
                 }
             }
             Notice::Everything => {
                 self.outbox.notify_one();
                 self.nudges.cancelled.notify_one();
-                open_lanes(&self.store, &self.dispatch, self.store.lanes().await?).await?;
+                open_lanes(&self.store, &self.dispatch).await?;
                 for campaign_id in self.store.open_campaigns().await? {
                     if let Some(state) = self.store.campaign_state(campaign_id).await? {
                         self.dispatch.campaign_changed(campaign_id, state).await;

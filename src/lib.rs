@@ -16,6 +16,8 @@ pub mod notice;
 
 pub mod clock;
 
+pub mod node;
+
 pub mod dispatch;
 
 pub mod gateway;
@@ -23,6 +25,8 @@ pub mod gateway;
 pub mod intake;
 
 pub mod background;
+
+pub mod ownership;
 
 pub mod receipts;
 

@@ -143,3 +143,12 @@ pub const LARGE_BODIES_MAX: usize = 32;
 
 /// Connections to the front: 4,096 × about 20 kB of buffers = 80 MB; more wait in the system's queue.
 pub const CONNECTIONS_MAX: usize = 4_096;
+
+/// Partitions of the job topic: a node with 1,024 of them claims and renews them in one statement of 20 kB.
+pub const PARTITIONS_MAX: u16 = 1_024;
+
+/// Answers of shards about closed partitions, one of each shard for each partition: 1,024 × 256 = 262,144 of 2 bytes.
+pub const CLOSED_QUEUE_MAX: usize = 262_144;
+
+/// Stale fences waiting to be looked at: all of 64 partitions; one that is lost is found at the next renewal.
+pub const STALE_QUEUE_MAX: usize = 64;

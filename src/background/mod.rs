@@ -125,7 +125,7 @@ impl Background {
         let before = self.clock.now() - self.unknown_grace;
         let requeued = self.store.requeue_unknown(before.as_ms(), REQUEUE_ROWS_MAX).await?;
         for (session_id, campaign_id, first_seq) in requeued {
-            let streams = self.store.streams_of_session(session_id).await?;
+            let streams = self.store.streams_of_sessions(&[session_id]).await?;
             for mut row in streams.into_iter().filter(|row| row.campaign_id == campaign_id) {
                 row.done_below_seq = first_seq;
                 self.dispatch.offer_streams(vec![row]).await;

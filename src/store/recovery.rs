@@ -2,7 +2,7 @@
 //!
 //! Steps of bounded size that are safe to repeat; when to take them is decided elsewhere.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, HashSet};
 
 use uuid::Uuid;
 
@@ -11,29 +11,29 @@ use crate::domain::campaign::{CampaignEvent, CampaignState, Counters, OnUnknown}
 use crate::domain::delivery::DeliveryState;
 use crate::domain::failure::{Failure, FailureClass, Reason, Retry, Scope};
 use crate::domain::id::{CampaignId, DeliveryId, SessionId};
+use crate::domain::partition::Fence;
 use crate::limits::JOURNAL_BATCH_MAX;
-use crate::store::bind::{Hex, column, to_json, to_u32};
+use crate::store::bind::{Hex, column, hex_list, to_json, to_u32};
 use crate::store::heads::HeadRequest;
 use crate::store::journal::{End, Ended, JournalBatch};
 use crate::store::moves::Moves;
 use crate::store::tx::{Tries, Tx, with_tx};
 use crate::store::{Sql, Store, StoreError};
-use crate::with_reader;
 
-/// Attempts under way, looked for where the streams have work.
-const SENDING_IN_STREAMS: Sql = Sql::portable(
-    "SELECT d.delivery_id, d.session_id, d.campaign_id, d.n_attempts FROM campaign_counters c \
-     JOIN lane_streams s ON s.campaign_id = c.campaign_id \
+/// Attempts under way in some lanes, looked for where their streams have work. The counters tell first, at
+/// no cost, of which campaigns there can be any.
+const IN_FLIGHT: Sql = Sql::per_dialect(
+    "SELECT d.delivery_id, d.session_id, d.campaign_id, d.n_attempts FROM UNNEST($1::uuid[]) AS w (session_id) \
+     JOIN lane_streams s ON s.session_id = w.session_id \
+     JOIN campaign_counters c ON c.campaign_id = s.campaign_id AND 0 < c.sending \
      JOIN deliveries d ON d.session_id = s.session_id AND d.campaign_id = s.campaign_id \
-         AND s.done_below_seq <= d.seq AND d.state = 'sending' \
-     WHERE 0 < c.sending",
+         AND s.done_below_seq <= d.seq AND d.state = 'sending'",
+    "SELECT d.delivery_id, d.session_id, d.campaign_id, d.n_attempts FROM json_each($1) AS w \
+     JOIN lane_streams s ON s.session_id = unhex(w.value) \
+     JOIN campaign_counters c ON c.campaign_id = s.campaign_id AND 0 < c.sending \
+     JOIN deliveries d ON d.session_id = s.session_id AND d.campaign_id = s.campaign_id \
+         AND s.done_below_seq <= d.seq AND d.state = 'sending'",
 );
-
-/// Attempts under way, wherever they are: reads the whole table.
-const SENDING_ANYWHERE: Sql =
-    Sql::portable("SELECT delivery_id, session_id, campaign_id, n_attempts FROM deliveries WHERE state = 'sending'");
-
-const COUNT_SENDING: Sql = Sql::portable("SELECT CAST(COALESCE(SUM(sending), 0) AS BIGINT) FROM campaign_counters");
 
 const DUE_RESENDS: Sql = Sql::portable(
     "SELECT r.delivery_id, d.campaign_id FROM resends r JOIN deliveries d ON d.delivery_id = r.delivery_id \
@@ -71,41 +71,69 @@ const STATES: Sql = Sql::portable(
     "SELECT campaign_id, state, failure_class, COUNT(*) FROM deliveries GROUP BY campaign_id, state, failure_class",
 );
 
-const DOING_ORPHANS: &str = "declare attempts unknown";
+const DOING_IN_FLIGHT: &str = "find attempts under way";
 const DOING_REQUEUE: &str = "put unknown deliveries back in line";
 const DOING_CANCEL: &str = "cancel pending deliveries";
 const DOING_FINISH: &str = "complete a campaign";
 const DOING_RECOUNT: &str = "count deliveries";
 
+/// An attempt that was begun and has no outcome.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InFlight {
+    /// The delivery it tries.
+    pub delivery_id: DeliveryId,
+    /// The session that sends.
+    pub session_id: SessionId,
+    /// The campaign.
+    pub campaign_id: CampaignId,
+    /// Which attempt at the delivery this is.
+    pub attempt_no: u32,
+}
+
 impl Store {
-    /// Declares every attempt under way unknown, because the process that made it is gone.
+    /// Returns the attempts under way in the lanes of these sessions.
     ///
-    /// Returns the sessions concerned. To be called before the first attempt of this process.
+    /// Of a lane that this node has just claimed, they are what its last owner left behind.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`] when the read failed.
+    pub async fn attempts_in_flight(&self, sessions: &[SessionId]) -> Result<Vec<InFlight>, StoreError> {
+        type Row = (Uuid, Uuid, Uuid, i32);
+        let ids = column(sessions, |session_id| session_id.0);
+        let mut tx = self.begin_read(DOING_IN_FLIGHT).await?;
+        let rows: Result<Vec<Row>, sqlx::Error> = match &mut tx {
+            Tx::Postgres(tx) => sqlx::query_as(IN_FLIGHT.postgres()).bind(ids).fetch_all(&mut **tx).await,
+            Tx::Sqlite(tx) => sqlx::query_as(IN_FLIGHT.sqlite()).bind(hex_list(&ids)).fetch_all(&mut **tx).await,
+        };
+        let rows = rows.map_err(StoreError::database(DOING_IN_FLIGHT))?;
+        tx.commit(DOING_IN_FLIGHT).await?;
+        let in_flight = |(delivery_id, session_id, campaign_id, n_attempts): Row| InFlight {
+            delivery_id: DeliveryId(delivery_id),
+            session_id: SessionId(session_id),
+            campaign_id: CampaignId(campaign_id),
+            attempt_no: to_u32(n_attempts),
+        };
+        Ok(rows.into_iter().map(in_flight).collect())
+    }
+
+    /// Declares attempts unknown whose owner is gone, under the fences of the new one.
     ///
     /// # Errors
     /// [`StoreError::Database`] when a step failed; safe to repeat.
-    pub async fn orphan_in_flight(&self, now_ms: i64) -> Result<Vec<SessionId>, StoreError> {
-        let mut sessions = BTreeSet::new();
-        // The counters are exact, so they tell when the quick look has missed some.
-        for sql in [SENDING_IN_STREAMS, SENDING_ANYWHERE] {
-            let sending = with_reader!(self.pool(), |db| {
-                sqlx::query_scalar::<_, i64>(COUNT_SENDING.of(self.pool())).fetch_one(db).await
-            });
-            if sending.map_err(StoreError::database(DOING_ORPHANS))? == 0 {
-                break;
-            }
-            let sql = sql.of(self.pool());
-            let rows = with_reader!(self.pool(), |db| {
-                sqlx::query_as::<_, (Uuid, Uuid, Uuid, i32)>(sql).fetch_all(db).await
-            });
-            let rows = rows.map_err(StoreError::database(DOING_ORPHANS))?;
-            for chunk in rows.chunks(JOURNAL_BATCH_MAX) {
-                let ends = chunk.iter().map(|row| lost_track(*row, now_ms)).collect();
-                self.write_journal(&JournalBatch { ends, ..JournalBatch::default() }).await?;
-            }
-            sessions.extend(rows.iter().map(|row| SessionId(row.1)));
+    pub async fn orphan(
+        &self,
+        attempts: &[InFlight],
+        fences: &BTreeMap<SessionId, Fence>,
+        now_ms: i64,
+    ) -> Result<(), StoreError> {
+        for chunk in attempts.chunks(JOURNAL_BATCH_MAX) {
+            let ends = chunk.iter().map(|attempt| lost_track(attempt, now_ms)).collect();
+            let fences =
+                chunk.iter().filter_map(|attempt| Some((attempt.session_id, *fences.get(&attempt.session_id)?)));
+            let fences = fences.collect();
+            self.write_journal(&JournalBatch { ends, fences, ..JournalBatch::default() }).await?;
         }
-        Ok(sessions.into_iter().collect())
+        Ok(())
     }
 
     /// Puts unknown deliveries back in line where the job's policy is to resend, at most `limit`.
@@ -267,7 +295,7 @@ impl Store {
 }
 
 /// Makes the end of an attempt whose process is gone.
-fn lost_track((delivery_id, session_id, campaign_id, n_attempts): (Uuid, Uuid, Uuid, i32), now_ms: i64) -> End {
+fn lost_track(attempt: &InFlight, now_ms: i64) -> End {
     let failure = Failure {
         class: FailureClass::WhatsappUnavailable,
         reason: Reason::OutcomeUnknown,
@@ -276,10 +304,10 @@ fn lost_track((delivery_id, session_id, campaign_id, n_attempts): (Uuid, Uuid, U
         provider_code: None,
     };
     End {
-        delivery_id: DeliveryId(delivery_id),
-        campaign_id: CampaignId(campaign_id),
-        session_id: SessionId(session_id),
-        attempt_no: to_u32(n_attempts),
+        delivery_id: attempt.delivery_id,
+        campaign_id: attempt.campaign_id,
+        session_id: attempt.session_id,
+        attempt_no: attempt.attempt_no,
         ended: Ended::Outcome(Outcome::Unknown(failure)),
         ended_at_ms: now_ms,
         due_at_ms: 0,

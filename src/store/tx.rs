@@ -1,6 +1,6 @@
 //! A transaction that writes, on either database.
 //!
-//! Every write of the message path takes its rows in the same order — campaigns, jobs, deliveries,
+//! Every write of the message path takes its rows in the same order — fences, campaigns, jobs, deliveries,
 //! attempts, lanes, streams, counters, and by id within each — so two of them never wait for each
 //! other in a circle. Knows no tables.
 

@@ -18,6 +18,10 @@ CREATE TABLE partitions (
 -- The last place given out in a stream. Places only grow, in the order of commits, whichever node admits.
 ALTER TABLE lane_streams ADD COLUMN last_seq INTEGER NOT NULL DEFAULT 0;
 
+-- When a message had certainly left by, told by a receipt that came before the answer to it: the node that
+-- sends may die before it has saved the lane's pace.
+ALTER TABLE lanes ADD COLUMN left_by_us INTEGER;
+
 -- What a delivery asks for, so that the same id with another content is noticed; none on rows from before.
 ALTER TABLE deliveries ADD COLUMN fingerprint INTEGER;
 
