@@ -11,6 +11,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::support::db::{on_postgres, store_contract};
 use crate::support::journal::{self, Entries};
+use crate::support::lanes::AllLanes;
 use crate::support::seed::{self, NOW_US};
 
 store_contract!(
