@@ -72,7 +72,7 @@ pub struct JobRow {
     pub message: MessageSpec,
 }
 
-/// Goes along the index on columns that never change, one stretch per request.
+/// Goes along the index on columns that do not change in a usual life, one stretch per request.
 const FETCH: Sql = Sql::per_dialect(
     "SELECT r.no, d.* \
      FROM UNNEST($1::uuid[], $2::uuid[], $3::int8[], $4::int8[]) \
