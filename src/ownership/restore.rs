@@ -69,11 +69,12 @@ impl Restore {
         let n_partitions = self.dispatch.leases().n_partitions();
         let ours: BTreeSet<PartitionNo> = self.leases.iter().map(|lease| lease.fence.partition).collect();
         let is_ours = |row: &LaneRow| ours.contains(&PartitionNo::of(row.session_id, n_partitions));
-        let mut rows: Vec<LaneRow> = self.store.lanes().await?.into_iter().filter(is_ours).collect();
-        let sessions: Vec<SessionId> = rows.iter().map(|row| row.session_id).collect();
-        if self.orphan(&rows, &sessions).await? {
-            rows = self.store.lanes().await?.into_iter().filter(is_ours).collect();
-        }
+        let before: Vec<LaneRow> = self.store.lanes().await?.into_iter().filter(is_ours).collect();
+        let sessions: Vec<SessionId> = before.iter().map(|row| row.session_id).collect();
+        self.orphan(&before, &sessions).await?;
+        // Read after what was under way: a receipt may have settled some of it meanwhile, and has then noted that
+        // its message had left.
+        let rows: Vec<LaneRow> = self.store.lanes().await?.into_iter().filter(is_ours).collect();
         for lease in self.leases.iter().filter(|lease| !lease.is_closed()) {
             self.dispatch.leases().add(Arc::clone(lease));
         }
@@ -86,14 +87,14 @@ impl Restore {
         Ok(())
     }
 
-    /// Declares unknown what was under way; `true` when there was anything.
+    /// Declares unknown what was under way.
     ///
     /// The pace of those lanes is saved before their deliveries are moved: a crash right after would find no
     /// trace of the first.
-    async fn orphan(&self, rows: &[LaneRow], sessions: &[SessionId]) -> Result<bool, StoreError> {
+    async fn orphan(&self, rows: &[LaneRow], sessions: &[SessionId]) -> Result<(), StoreError> {
         let in_flight = self.store.attempts_in_flight(sessions).await?;
         if in_flight.is_empty() {
-            return Ok(false);
+            return Ok(());
         }
         let now = self.clock.now();
         let lanes: BTreeSet<SessionId> = in_flight.iter().map(|attempt| attempt.session_id).collect();
@@ -106,7 +107,7 @@ impl Restore {
         kill_point!("start: before attempts under way are orphaned");
         self.store.orphan(&in_flight, &saves.fences, now.as_ms()).await?;
         tracing::warn!(lanes = lanes.len(), attempts = in_flight.len(), "attempts were under way, now unknown");
-        Ok(true)
+        Ok(())
     }
 
     fn fences(&self, sessions: &BTreeSet<SessionId>) -> BTreeMap<SessionId, Fence> {

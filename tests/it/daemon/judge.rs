@@ -7,8 +7,8 @@ use sqlx::{Connection, PgConnection, SqliteConnection};
 use uuid::Uuid;
 
 use super::by_hand::is_by_hand;
-use super::client::Stats;
-use super::provider::Sums;
+use super::client::{Client, Stats};
+use super::provider::{Provider, Sums};
 use super::wait::{PATIENCE, until};
 use super::world::World;
 
@@ -60,45 +60,74 @@ pub(super) enum Faults {
     Some,
 }
 
+/// What a verdict is made from.
+pub(super) trait Observed {
+    /// The tenant.
+    fn client(&self) -> &Client;
+
+    /// The provider's ledger.
+    fn provider(&self) -> &Provider;
+
+    /// The daemon's own count, as its admin port shows it.
+    async fn own_ledger(&self) -> OwnLedger;
+}
+
+impl Observed for World {
+    fn client(&self) -> &Client {
+        &self.client
+    }
+
+    fn provider(&self) -> &Provider {
+        &self.provider
+    }
+
+    async fn own_ledger(&self) -> OwnLedger {
+        let (_, text) = self.admin("/ledger").await.unwrap();
+        serde_json::from_str(&text).unwrap()
+    }
+}
+
 /// Waits until every campaign is completed, every single message settled and every receipt handed over.
-pub(super) async fn wait_for_the_end(world: &World, asked: &Asked) {
+pub(super) async fn wait_for_the_end(world: &impl Observed, asked: &Asked) {
+    let (client, provider) = (world.client(), world.provider());
     for (campaign, _) in &asked.campaigns {
         let completed = async || {
-            let stats = world.client.stats(campaign).await.ok()?;
+            let stats = client.stats(campaign).await.ok()?;
             (stats.status == "completed").then_some(())
         };
         until("the campaign is completed", PATIENCE * if is_by_hand() { 10 } else { 1 }, completed).await;
     }
     for single in &asked.singles {
         let settled = async || {
-            let status = world.client.status_of(single).await;
+            let status = client.status_of(single).await;
             (!matches!(status.as_deref(), Some("queued" | "sending"))).then_some(())
         };
         until("the single message is settled", PATIENCE, settled).await;
     }
     let handed_over = async || {
-        let sums = world.provider.sums(1.0).await;
+        let sums = provider.sums(1.0).await;
         (sums.receipts_waiting == 0).then_some(())
     };
     until("all receipts are handed over", PATIENCE, handed_over).await;
 }
 
 /// Compares what everybody says.
-pub(super) async fn judge(world: &World, asked: &Asked, faults: Faults) -> Findings {
+pub(super) async fn judge(world: &impl Observed, asked: &Asked, faults: Faults) -> Findings {
+    let (client, provider) = (world.client(), world.provider());
     let (mut statuses, mut stats, mut n_lost) = (BTreeMap::new(), Vec::new(), 0);
     for (campaign, n_recipients) in &asked.campaigns {
-        let exported = world.client.export(campaign).await;
+        let exported = client.export(campaign).await;
         n_lost += n_recipients.saturating_sub(exported.len() as u64);
         statuses.extend(exported);
-        stats.push(world.client.stats(campaign).await.unwrap());
+        stats.push(client.stats(campaign).await.unwrap());
     }
     for single in &asked.singles {
-        match world.client.status_of(single).await {
+        match client.status_of(single).await {
             Some(status) => drop(statuses.insert(single.clone(), status)),
             None => n_lost += 1,
         }
     }
-    let entries = world.provider.entries().await;
+    let entries = provider.entries().await;
     let taken: HashSet<String> =
         entries.into_iter().filter(|entry| entry.is_acceptance()).filter_map(|entry| entry.token).collect();
     let contradictions = statuses
@@ -110,15 +139,14 @@ pub(super) async fn judge(world: &World, asked: &Asked, faults: Faults) -> Findi
     for status in statuses.into_values() {
         *by_status.entry(status).or_default() += 1;
     }
-    let (_, text) = world.admin("/ledger").await.unwrap();
     let n_asked = asked.campaigns.iter().map(|(_, n)| n).sum::<u64>() + asked.singles.len() as u64;
     Findings {
         by_status,
         n_lost,
         contradictions,
         stats,
-        own: serde_json::from_str(&text).unwrap(),
-        provider: world.provider.sums(asked.rate_per_second).await,
+        own: world.own_ledger().await,
+        provider: provider.sums(asked.rate_per_second).await,
         accepted_least: n_asked,
         accepted_most: n_asked + asked.n_unanswered,
     }

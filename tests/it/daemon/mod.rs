@@ -6,6 +6,7 @@
 
 mod by_hand;
 mod client;
+mod cluster;
 mod drain;
 mod faults;
 mod full_disk;

@@ -68,7 +68,12 @@ impl Process {
 
     /// Asks it to stop.
     pub(super) fn terminate(&self) {
-        run("bash", &["-c", &format!("kill -TERM {}", self.pid())]);
+        self.signal("TERM");
+    }
+
+    /// Sends it a signal.
+    pub(super) fn signal(&self, name: &str) {
+        run("bash", &["-c", &format!("kill -{name} {}", self.pid())]);
     }
 }
 

@@ -19,13 +19,13 @@ use super::provider::Provider;
 use super::wait::{PATIENCE, until};
 
 /// Worlds at once: their lanes mostly wait, but a machine of two cores has to start and stop them all.
-static PLACES: Semaphore = Semaphore::const_new(5);
+pub(super) static PLACES: Semaphore = Semaphore::const_new(5);
 
 /// Below the ports that the system gives out by itself, so that nobody takes one while the daemon is dead.
 const PORTS: std::ops::Range<u16> = 20_000..32_000;
 
 /// Signs receipts and tokens.
-const SECRET: &str = "0123456789abcdef0123456789abcdef";
+pub(super) const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
 /// Half of the receipts come before the answer to their message.
 pub(super) const EARLY_RECEIPTS: &str = "\
@@ -66,7 +66,7 @@ pub(super) struct World {
 
 /// The daemon, alive or not.
 #[derive(Debug)]
-struct Daemon {
+pub(super) struct Daemon {
     process: Option<Process>,
     settings: std::path::PathBuf,
     ready_file: std::path::PathBuf,
@@ -84,39 +84,21 @@ impl World {
         let (api, admin) = (free_port(), free_port());
         let faults = folder.path().join("faults.toml");
         std::fs::write(&faults, plan.faults).unwrap();
-        let mut command = Command::new(executable());
-        command.args(["simulate", "--stop-with-stdin", "--listen=127.0.0.1:0"]);
-        command.arg(format!("--app-secret={SECRET}"));
-        command.arg(format!("--callback-url=http://127.0.0.1:{api}/api/v1/provider/cloud/webhook"));
-        command.arg("--faults").arg(&faults);
-        let simulator = Process::start("simulator", &mut command);
-        let listening = |line: &str| {
-            let bound: Value = serde_json::from_str(line).ok()?;
-            Some(bound["simulator"].as_str()?.to_owned())
-        };
-        let address = simulator.said("the simulator's address", PATIENCE, listening).await;
+        let (simulator, address) = start_simulator(&faults, &format!("http://127.0.0.1:{api}")).await;
 
         let store_url = match plan.store_url {
             "" => format!("sqlite:{}", folder.path().join("dispatcher.db").display()),
             url => url.to_owned(),
         };
-        let settings = folder.path().join("dispatcher.toml");
         let text = format!(
             "{}\nserver.listen = \"127.0.0.1:{api}\"\nserver.admin_listen = \"127.0.0.1:{admin}\"\n\
              store.url = \"{store_url}\"\nauth.jwt_secret = \"{SECRET}\"\n\
              gateway.base_url = \"{address}\"\ngateway.app_secret = \"{SECRET}\"\n",
             plan.settings
         );
-        std::fs::write(&settings, text).unwrap();
+        std::fs::write(folder.path().join("dispatcher.toml"), text).unwrap();
         let http = loopback();
-        let mut daemon = Daemon {
-            process: None,
-            settings,
-            ready_file: folder.path().join("ready.json"),
-            log: folder.path().join("daemon.log"),
-            admin: format!("http://127.0.0.1:{admin}"),
-            http: http.clone(),
-        };
+        let mut daemon = Daemon::new(folder.path(), "dispatcher", admin, http.clone());
         daemon.launch(death);
         daemon.wait_until_ready().await;
         Self {
@@ -148,7 +130,7 @@ impl World {
 
     /// Returns the daemon's process.
     pub(super) fn daemon(&mut self) -> &mut Process {
-        self.daemon.process.as_mut().unwrap()
+        self.daemon.process()
     }
 
     /// Returns the address of the daemon's database.
@@ -171,13 +153,51 @@ impl World {
 
     /// Returns what a path of the admin port answers: status and text; none when nobody answers.
     pub(super) async fn admin(&self, path: &str) -> Option<(u16, String)> {
-        let answer = self.daemon.http.get(format!("{}{path}", self.daemon.admin)).send().await.ok()?;
-        Some((answer.status().as_u16(), answer.text().await.ok()?))
+        self.daemon.admin(path).await
     }
 }
 
+/// Starts a simulator that hands its receipts to the front at `api`; returns it with its address.
+pub(super) async fn start_simulator(faults: &std::path::Path, api: &str) -> (Process, String) {
+    let mut command = Command::new(executable());
+    command.args(["simulate", "--stop-with-stdin", "--listen=127.0.0.1:0"]);
+    command.arg(format!("--app-secret={SECRET}"));
+    command.arg(format!("--callback-url={api}/api/v1/provider/cloud/webhook"));
+    command.arg("--faults").arg(faults);
+    let simulator = Process::start("simulator", &mut command);
+    let listening = |line: &str| {
+        let bound: Value = serde_json::from_str(line).ok()?;
+        Some(bound["simulator"].as_str()?.to_owned())
+    };
+    let address = simulator.said("the simulator's address", PATIENCE, listening).await;
+    (simulator, address)
+}
+
 impl Daemon {
-    fn launch(&mut self, death: Option<(&str, u64)>) {
+    /// Makes one that is not started yet; its settings are in `NAME.toml` of the folder.
+    pub(super) fn new(folder: &std::path::Path, name: &str, admin: u16, http: reqwest::Client) -> Self {
+        Self {
+            process: None,
+            settings: folder.join(format!("{name}.toml")),
+            ready_file: folder.join(format!("{name}.ready.json")),
+            log: folder.join(format!("{name}.log")),
+            admin: format!("http://127.0.0.1:{admin}"),
+            http,
+        }
+    }
+
+    /// Returns its process.
+    pub(super) fn process(&mut self) -> &mut Process {
+        self.process.as_mut().unwrap()
+    }
+
+    /// Returns what a path of the admin port answers: status and text; none when nobody answers.
+    pub(super) async fn admin(&self, path: &str) -> Option<(u16, String)> {
+        let answer = self.http.get(format!("{}{path}", self.admin)).send().await.ok()?;
+        Some((answer.status().as_u16(), answer.text().await.ok()?))
+    }
+
+    pub(super) fn launch(&mut self, death: Option<(&str, u64)>) {
         if let Some(before) = &mut self.process {
             assert!(before.ended().is_some(), "the daemon still runs");
         }
@@ -196,7 +216,7 @@ impl Daemon {
         self.process = Some(Process::start("daemon", &mut command));
     }
 
-    async fn wait_until_ready(&mut self) {
+    pub(super) async fn wait_until_ready(&mut self) {
         let (ready_file, process) = (&self.ready_file, self.process.as_mut().unwrap());
         let ready = async || {
             let ended = process.ended();
@@ -219,7 +239,7 @@ impl Drop for Daemon {
 }
 
 /// Finds a port that nobody listens on and that no other world of this process was given.
-fn free_port() -> u16 {
+pub(super) fn free_port() -> u16 {
     static N_GIVEN: AtomicU16 = AtomicU16::new(0);
     let n_ports = PORTS.end - PORTS.start;
     // Another run at the same time starts elsewhere.

@@ -1,0 +1,79 @@
+//! Everything that can happen to three nodes during one run.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::nodes::{Cluster, SESSION_TIMEOUT, Servers};
+use crate::daemon::by_hand::number;
+use crate::daemon::client::NewSession;
+use crate::daemon::judge::{Asked, Faults, judge, wait_for_the_end};
+use crate::daemon::world::EARLY_RECEIPTS;
+
+const RATE_PER_SECOND: f64 = 0.8;
+const SESSIONS_PER_CAMPAIGN: usize = 1_000;
+
+/// Connects sessions and starts campaigns over all of them.
+pub(super) async fn start_campaigns(cluster: &Cluster, n_sessions: u64, n_messages: u64) -> Asked {
+    let sessions: Vec<_> = (0..n_sessions)
+        .map(|n| NewSession { phone_number_id: format!("{}", 1_000 + n), rate_per_second: RATE_PER_SECOND })
+        .collect();
+    let sessions = cluster.client.connect(&sessions).await;
+    let mut asked = Asked { rate_per_second: RATE_PER_SECOND, ..Asked::default() };
+    let mut first = 0;
+    for share in sessions.chunks(SESSIONS_PER_CAMPAIGN) {
+        let n = n_messages * share.len() as u64 / n_sessions;
+        let campaign = cluster.client.draft(share, first..first + n).await;
+        cluster.client.start(&campaign).await.unwrap();
+        asked.campaigns.push((campaign, n));
+        first += n;
+    }
+    asked
+}
+
+/// `kill -9`, `SIGSTOP` past the session's end, a broker and a database that die, and a rolling restart.
+#[tokio::test]
+async fn nothing_is_lost_repeated_or_too_fast_whatever_dies() {
+    let (n_messages, n_sessions) = (number("E2E_MESSAGES", 6_000), number("E2E_SESSIONS", 150));
+    let mut cluster = Cluster::start(3, Servers::of_chaos(), EARLY_RECEIPTS, "").await;
+    let asked = start_campaigns(&cluster, n_sessions, n_messages).await;
+    let began = Instant::now();
+
+    cluster.wait_for_arrivals(n_messages / 10).await;
+    cluster.kill(0);
+    cluster.wait_for_arrivals(n_messages / 6).await;
+    cluster.launch(0).await;
+
+    cluster.wait_for_arrivals(n_messages / 4).await;
+    let stopped_at = Instant::now();
+    cluster.signal(1, "STOP");
+    tokio::time::sleep_until(stopped_at + SESSION_TIMEOUT + Duration::from_secs(4)).await;
+    cluster.signal(1, "CONT");
+
+    cluster.wait_for_arrivals(n_messages * 2 / 5).await;
+    cluster.servers.kafka("kill").await;
+    cluster.servers.kafka("start").await;
+
+    cluster.wait_for_arrivals(n_messages / 2).await;
+    cluster.servers.postgres("restart-immediate").await;
+
+    cluster.wait_for_arrivals(n_messages * 3 / 5).await;
+    for node in 0..cluster.n_nodes() {
+        cluster.stop(node).await;
+        cluster.launch(node).await;
+    }
+    wait_for_the_end(&cluster, &asked).await;
+    let took = began.elapsed();
+    let findings = judge(&cluster, &asked, Faults::None).await;
+    eprintln!(
+        "{n_messages} messages, {n_sessions} sessions, {:.0} s: lost {}, duplicates {}, pace violations {}, unknown {}, {:?}",
+        took.as_secs_f64(),
+        findings.n_lost,
+        findings.provider.duplicates,
+        findings.provider.pace_violations,
+        findings.n_unknown(),
+        findings.by_status,
+    );
+    findings.assert_kept();
+    cluster.end().await;
+}

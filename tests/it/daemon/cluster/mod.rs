@@ -1,0 +1,8 @@
+//! Several nodes on one Kafka and one PostgreSQL: killed, stopped, starved of their servers, and judged by the
+//! provider's own ledger.
+//!
+//! The servers are those of scripts/test: `DATABASE_URL` and `KAFKA_BROKERS` name calm ones, the same with
+//! `CHAOS_` in front those that tests restart.
+
+mod chaos;
+mod nodes;
