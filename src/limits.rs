@@ -201,3 +201,13 @@ pub const RECORD_BYTES_MAX: usize = 2 * 1024 * 1024 + 448 * 1024;
 
 /// Dead letters shown in one list, the newest: 10,000 × about 500 bytes = 5 MB.
 pub const DEAD_LETTERS_LISTED_MAX: usize = 10_000;
+
+/// Bytes of records taken in together: 4 batches of 4 MiB, decoded about 4 times as large = 64 MB.
+pub const TAKEN_TOGETHER_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Nudges for other nodes waiting to be published: 4,096 × about 60 bytes = 250 kB; one that is lost is made
+/// good by the next full look.
+pub const NUDGES_MAX: usize = 4_096;
+
+/// News of the group waiting to be read: only the last counts, 16 cover a storm.
+pub const MEMBERSHIP_QUEUE_MAX: usize = 16;

@@ -29,6 +29,7 @@ use crate::dispatch::shard::state::{Shard, ShardSettings};
 use crate::dispatch::shard::task::ShardTask;
 use crate::dispatch::shard::{Command, Offer};
 use crate::domain::campaign::CampaignState;
+use crate::domain::control::ControlMessage;
 use crate::domain::id::{CampaignId, SessionId};
 use crate::domain::pacing::Pacing;
 use crate::domain::partition::{Fence, PartitionNo};
@@ -66,6 +67,8 @@ pub struct Parts {
     pub settled: Arc<Notify>,
     /// The partitions that are ours.
     pub leases: Leases,
+    /// Where other nodes are told of work for their lanes; none where there are none.
+    pub elsewhere: Option<mpsc::Sender<ControlMessage>>,
 }
 
 /// What running dispatch tells the owner of its leases.
@@ -101,6 +104,7 @@ pub struct DispatchHandle {
     commands: Arc<[mpsc::Sender<Command>]>,
     journal: JournalSender,
     leases: Leases,
+    elsewhere: Option<mpsc::Sender<ControlMessage>>,
 }
 
 impl Dispatch {
@@ -161,7 +165,8 @@ impl Dispatch {
             metrics: parts.metrics,
         };
         tasks.spawn(writer.run(entries));
-        let handle = DispatchHandle { commands: commands.into(), journal, leases: parts.leases };
+        let handle =
+            DispatchHandle { commands: commands.into(), journal, leases: parts.leases, elsewhere: parts.elsewhere };
         (Self { handle, shards }, LeaseNews { closed, stale })
     }
 
@@ -186,8 +191,21 @@ impl Dispatch {
 }
 
 impl DispatchHandle {
-    /// Tells a lane that a campaign has pending deliveries.
+    /// Tells a lane that a campaign has pending deliveries, wherever the lane is.
+    ///
+    /// Another node is nudged; should that be lost, its owner finds the work at its next full look.
     pub async fn offer(&self, offer: Offer) {
+        if self.leases.owns(offer.session_id) {
+            self.offer_here(offer).await;
+        } else if let Some(elsewhere) = &self.elsewhere {
+            let Offer { session_id, campaign_id, traffic_class, done_below_seq } = offer;
+            let message = ControlMessage::WorkAdmitted { session_id, campaign_id, traffic_class, done_below_seq };
+            elsewhere.try_send(message).ok();
+        }
+    }
+
+    /// Tells a lane of this node that a campaign has pending deliveries; one of another node is nothing to it.
+    pub async fn offer_here(&self, offer: Offer) {
         self.tell(self.shard_of(offer.session_id), Command::Offer(offer)).await;
     }
 

@@ -1,7 +1,7 @@
 //! Builds the parts of the daemon, starts them in order, and drains them in reverse.
 //!
-//! Order of start: database → limiter state and orphans → dispatch with its lanes → intake and
-//! reconcilers → REST front. Holds no rule of its own.
+//! Order of start: database → dispatch → ownership, which brings the lanes back → services and reconcilers →
+//! queue → REST front. Holds no rule of its own.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -16,40 +16,44 @@ use axum::http::StatusCode;
 use axum::routing::get;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use secrecy::SecretString;
 use tokio::net::TcpListener;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::api::{self, ApiSettings, ApiState, PartReadiness};
+use crate::api::{self, ApiState, PartReadiness};
 use crate::background::check_ledger::{self, Ledger};
 use crate::background::{Background, Nudges};
+use crate::broker::Broker;
 use crate::clock::{Clock, Moment};
-use crate::config::{Config, GatewayKind, Secret};
+use crate::config::{Config, QueueKind};
+use crate::daemon::follower::Follower;
+use crate::daemon::queue::KafkaQueue;
 use crate::dispatch::lease::Leases;
 use crate::dispatch::{Dispatch, DispatchHandle, LeaseNews, Parts, Settings};
-use crate::domain::id::SessionId;
+use crate::domain::control::ControlMessage;
 use crate::domain::partition::PartitionNo;
 use crate::domain::recipient::Recipient;
 use crate::error::chain;
-use crate::gateway::cloud::{CloudGateway, CloudSettings};
+use crate::gateway::cloud::CloudGateway;
 use crate::intake::Intake;
-use crate::intake::outbox::drain_outbox;
+use crate::intake::outbox::{JobSink, Outbox};
+use crate::limits::NUDGES_MAX;
 use crate::node::Node;
-use crate::notice::{Notice, NoticeReader, notices};
+use crate::notice::{NoticeReader, Notices, notices};
 use crate::ownership::{Ownership, OwnershipSettings};
-use crate::service::access_token::{JwtKey, JwtKeys};
-use crate::service::auth::AuthSettings;
-use crate::service::password::PasswordCost;
-use crate::service::sessions::{ConnectOutcome, SessionSettings};
-use crate::service::{Connector, ServiceSettings, Services, Tools};
+use crate::service::sessions::ConnectOutcome;
+use crate::service::{Connector, Services, Tools};
 use crate::shutdown::{ReadyFile, Shutdown};
+use crate::store::Store;
 use crate::store::sessions::SessionRecord;
-use crate::store::{Store, StoreError};
 use crate::telemetry::admin::{self, Phase, Readiness};
 use crate::telemetry::metrics::Metrics;
+
+mod follower;
+mod queue;
+mod settings;
 
 /// How often the database is asked whether it is there.
 const PING_BEAT: Duration = Duration::from_secs(1);
@@ -80,10 +84,12 @@ pub async fn run(config: Config, shutdown: Shutdown, ready: ReadyFile) -> anyhow
     store.migrate().await?;
     // The tables of all countries are read once, here, and not under the first request.
     tokio::task::spawn_blocking(Recipient::prepare).await?;
+    let instance_id = config.queue.kafka.as_ref().and_then(|kafka| kafka.instance_id.as_deref());
+    let node = Arc::new(Node::of_process(instance_id));
     let base = Base {
         config,
         clock: Clock::starting_at(Moment::from_us(store.now_us().await?)),
-        node: Arc::new(Node::of_process(None)),
+        node,
         store,
         metrics: Metrics::new().context("set up the metrics")?,
         readiness: Readiness::new(),
@@ -96,21 +102,37 @@ pub async fn run(config: Config, shutdown: Shutdown, ready: ReadyFile) -> anyhow
         admin::router(Arc::clone(&base.metrics), base.readiness.clone()).merge(ledger_route(base.store.clone()));
     base.tasks.spawn(admin::serve(admin_listener, admin_routes, stop_admin.clone()));
 
-    let (dispatch, news) = base.start_dispatch()?;
-    // One node without a broker owns everything.
-    let (_wanted, wanted) = watch::channel(BTreeSet::from([PartitionNo::FIRST]));
+    let between = BetweenNodes::new(base.config.queue.kind);
+    let (dispatch, news) = base.start_dispatch(between.elsewhere.clone())?;
+    let (wanted_sender, wanted) = watch::channel(BTreeSet::new());
     let (owner, release) = base.start_ownership(&dispatch.handle(), news, wanted);
-    let services = base.start_intake(&dispatch.handle());
+    let (notices, reader) = notices();
+    let services = base.start_services(&dispatch.handle(), notices);
+    let mut queue = base.start_queue(&dispatch.handle(), reader, between, wanted_sender)?;
     let state = base.api_state(services, dispatch.handle());
     base.readiness.set(Phase::Ready);
     ready.tell(api_address, admin_address).context("write the ready file")?;
     tracing::info!(api = %api_address, admin = %admin_address, "ready");
-    api::serve(api_listener, state, shutdown.drain().clone()).await;
+    let stop_api = shutdown.drain().child_token();
+    let serving = api::serve(api_listener, state, stop_api.clone());
+    tokio::pin!(serving);
+    let ended_early = tokio::select! {
+        () = &mut serving => None,
+        ended = &mut queue => {
+            stop_api.cancel();
+            serving.await;
+            Some(ended)
+        }
+    };
 
     base.readiness.set(Phase::Draining);
     tracing::info!("draining");
     base.stop_intake.cancel();
     dispatch.drain().await;
+    let queue_ended = match ended_early {
+        Some(ended) => ended,
+        None => queue.await,
+    };
     release.cancel();
     if owner.await.is_err() {
         tracing::error!("the owner of the leases panicked");
@@ -118,12 +140,25 @@ pub async fn run(config: Config, shutdown: Shutdown, ready: ReadyFile) -> anyhow
     stop_admin.cancel();
     base.store.close().await;
     tracing::info!("drained");
-    Ok(())
+    queue_ended.context("the queue panicked")?
+}
+
+/// What nodes tell each other, on its way out; nothing where there are no other nodes.
+struct BetweenNodes {
+    elsewhere: Option<mpsc::Sender<ControlMessage>>,
+    nudges_out: mpsc::Receiver<ControlMessage>,
+}
+
+impl BetweenNodes {
+    fn new(kind: QueueKind) -> Self {
+        let (sender, nudges_out) = mpsc::channel(NUDGES_MAX);
+        Self { elsewhere: (kind == QueueKind::Kafka).then_some(sender), nudges_out }
+    }
 }
 
 impl Base {
     /// Starts the lanes; their partitions are claimed and restored as they are wanted here.
-    fn start_dispatch(&self) -> anyhow::Result<(Dispatch, LeaseNews)> {
+    fn start_dispatch(&self, elsewhere: Option<mpsc::Sender<ControlMessage>>) -> anyhow::Result<(Dispatch, LeaseNews)> {
         let settings = Settings {
             n_shards: usize::from(self.config.dispatch.shards.get()),
             default_pacing: self.config.dispatch.default_pacing,
@@ -131,11 +166,12 @@ impl Base {
         };
         let parts = Parts {
             store: self.store.clone(),
-            gateway: Arc::new(CloudGateway::new(&cloud_settings(&self.config), self.clock.clone())?),
+            gateway: Arc::new(CloudGateway::new(&settings::cloud_settings(&self.config), self.clock.clone())?),
             clock: self.clock.clone(),
             metrics: Arc::clone(&self.metrics),
             settled: Arc::clone(&self.nudges.settled),
             leases: Leases::new(self.n_partitions()),
+            elsewhere,
         };
         Ok(Dispatch::start(parts, settings, &self.tasks))
     }
@@ -165,27 +201,15 @@ impl Base {
         (task, release)
     }
 
-    /// Into how many partitions the sessions are divided.
+    /// Into how many partitions the sessions are divided; without a broker there is one node with all of them.
     fn n_partitions(&self) -> NonZeroU16 {
-        NonZeroU16::MIN
+        self.config.queue.kafka.as_ref().map_or(NonZeroU16::MIN, |kafka| kafka.partitions)
     }
 
-    /// Starts everything that brings the lanes their work.
-    fn start_intake(&self, dispatch: &DispatchHandle) -> Services {
-        let (notices, reader) = notices();
+    /// Starts the services and the reconcilers.
+    fn start_services(&self, dispatch: &DispatchHandle, notices: Notices) -> Services {
         let tools = Tools { store: self.store.clone(), clock: self.clock.clone(), notices };
-        let services = Services::new(tools, service_settings(&self.config), Arc::new(ByNumber));
-        let outbox = Arc::new(Notify::new());
-        let intake = Intake {
-            store: self.store.clone(),
-            dispatch: dispatch.clone(),
-            clock: self.clock.clone(),
-            metrics: Arc::clone(&self.metrics),
-        };
-        self.tasks.spawn(drain_outbox(intake, Arc::clone(&outbox), self.stop_intake.clone()));
-        let (store, nudges) = (self.store.clone(), self.nudges.clone());
-        let follower = Follower { store, dispatch: dispatch.clone(), outbox, nudges };
-        self.tasks.spawn(follower.run(reader, self.stop_intake.clone()));
+        let services = Services::new(tools, settings::service_settings(&self.config), Arc::new(ByNumber));
         let background = Background {
             store: self.store.clone(),
             services: services.clone(),
@@ -200,6 +224,63 @@ impl Base {
         services
     }
 
+    /// Starts what brings the lanes their work; returns what ends with the queue, and fails when the process must
+    /// end.
+    fn start_queue(
+        &self,
+        dispatch: &DispatchHandle,
+        reader: NoticeReader,
+        between: BetweenNodes,
+        wanted: watch::Sender<BTreeSet<PartitionNo>>,
+    ) -> anyhow::Result<JoinHandle<anyhow::Result<()>>> {
+        let outbox = Arc::new(Notify::new());
+        let BetweenNodes { elsewhere, nudges_out } = between;
+        let (nudges_in, from_nodes) = mpsc::channel(NUDGES_MAX);
+        let follower = Follower {
+            store: self.store.clone(),
+            dispatch: dispatch.clone(),
+            outbox: Arc::clone(&outbox),
+            nudges: self.nudges.clone(),
+            elsewhere,
+        };
+        self.tasks.spawn(follower.run(reader, from_nodes, self.stop_intake.clone()));
+        let intake = Intake {
+            store: self.store.clone(),
+            dispatch: dispatch.clone(),
+            clock: self.clock.clone(),
+            metrics: Arc::clone(&self.metrics),
+        };
+        let stop = self.stop_intake.clone();
+        let Some(kafka) = &self.config.queue.kafka else {
+            // One node without a broker owns everything.
+            wanted.send_replace(BTreeSet::from([PartitionNo::FIRST]));
+            let drain = Outbox {
+                store: self.store.clone(),
+                sink: JobSink::Intake(intake),
+                leases: dispatch.leases().clone(),
+                clock: self.clock.clone(),
+                metrics: Arc::clone(&self.metrics),
+            };
+            return Ok(self.tasks.spawn(async move {
+                drain.run(outbox, stop).await;
+                drop(wanted);
+                Ok(())
+            }));
+        };
+        let queue = KafkaQueue {
+            broker: Broker::new(kafka.clone())?,
+            intake,
+            wanted,
+            outbox,
+            nudges_out,
+            nudges_in,
+            readiness: self.readiness.clone(),
+            tasks: self.tasks.clone(),
+        };
+        self.readiness.set_broker(false);
+        Ok(self.tasks.spawn(queue.run(stop)))
+    }
+
     fn api_state(&self, services: Services, dispatch: DispatchHandle) -> ApiState {
         ApiState {
             services,
@@ -208,80 +289,13 @@ impl Base {
             receipts: Arc::new(dispatch),
             metrics: Some(Arc::clone(&self.metrics)),
             readiness: Arc::new(ShownReadiness(self.readiness.clone())),
-            settings: api_settings(&self.config),
+            settings: settings::api_settings(&self.config),
         }
     }
 }
 
 async fn listen(key: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| format!("{key}: can not listen on {address}"))
-}
-
-async fn open_lanes(store: &Store, dispatch: &DispatchHandle) -> Result<(), StoreError> {
-    let held = dispatch.leases().held();
-    let mut rows = store.lanes().await?;
-    rows.retain(|row| held.of_session(row.session_id).is_some());
-    let sessions: Vec<SessionId> = rows.iter().map(|row| row.session_id).collect();
-    for row in rows {
-        dispatch.session_changed(row, &held).await;
-    }
-    dispatch.offer_streams(store.streams_of_sessions(&sessions).await?).await;
-    Ok(())
-}
-
-/// Carries what services changed to the parts that act on it.
-struct Follower {
-    store: Store,
-    dispatch: DispatchHandle,
-    outbox: Arc<Notify>,
-    nudges: Nudges,
-}
-
-impl Follower {
-    async fn run(self, mut reader: NoticeReader, stop: CancellationToken) {
-        while let Some(Some(notice)) = stop.run_until_cancelled(reader.next()).await {
-            let mut wait = Duration::from_millis(100);
-            while let Err(error) = self.follow(notice).await {
-                tracing::warn!(error = chain(&error), "notice could not be followed, will try again");
-                if stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
-                    return;
-                }
-                wait = (wait * 2).min(Duration::from_secs(2));
-            }
-        }
-    }
-
-    async fn follow(&self, notice: Notice) -> Result<(), StoreError> {
-        match notice {
-            Notice::OutboxWritten => self.outbox.notify_one(),
-            Notice::CampaignChanged(campaign_id) => {
-                if let Some(state) = self.store.campaign_state(campaign_id).await? {
-                    self.dispatch.campaign_changed(campaign_id, state).await;
-                }
-                self.nudges.cancelled.notify_one();
-                self.nudges.settled.notify_one();
-            }
-            Notice::SessionChanged(session_id) => {
-                let held = self.dispatch.leases().held();
-                if let Some(row) = self.store.lane(session_id).await?.filter(|_| held.of_session(session_id).is_some())
-                {
-                    self.dispatch.session_changed(row, &held).await;
-                    self.dispatch.offer_streams(self.store.streams_of_sessions(&[session_id]).await?).await;
-                }
-            }
-            Notice::Everything => {
-                self.outbox.notify_one();
-                self.nudges.cancelled.notify_one();
-                open_lanes(&self.store, &self.dispatch).await?;
-                for campaign_id in self.store.open_campaigns().await? {
-                    if let Some(state) = self.store.campaign_state(campaign_id).await? {
-                        self.dispatch.campaign_changed(campaign_id, state).await;
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
 }
 
 /// Shows when the database is away.
@@ -329,58 +343,15 @@ impl api::Readiness for ShownReadiness {
             let dispatch = match phase {
                 Phase::Starting => Some("It is starting."),
                 Phase::Draining => Some("It is draining."),
-                Phase::Ready | Phase::StoreLost => None,
+                Phase::Ready | Phase::StoreLost | Phase::BrokerLost => None,
             };
+            let broker = (phase == Phase::BrokerLost).then_some("The broker can not be reached: no jobs come in.");
             vec![
+                PartReadiness { part: "broker", problem: broker },
                 PartReadiness { part: "database", problem: database },
                 PartReadiness { part: "dispatch", problem: dispatch },
             ]
         }
         .boxed()
-    }
-}
-
-fn cloud_settings(config: &Config) -> CloudSettings {
-    let gateway = &config.gateway;
-    CloudSettings {
-        base_url: gateway.base_url.clone(),
-        api_version: gateway.api_version.clone(),
-        access_token: gateway.access_token.expose().to_owned(),
-        request_timeout: gateway.request_timeout,
-        connect_timeout: gateway.connect_timeout,
-    }
-}
-
-fn service_settings(config: &Config) -> ServiceSettings {
-    let secret = config.auth.jwt_secret.as_ref().map_or_else(
-        || {
-            tracing::warn!("auth.jwt_secret is not set: access tokens end with this process");
-            format!("{}{}", uuid::Uuid::new_v4(), uuid::Uuid::new_v4())
-        },
-        |secret| secret.expose().to_owned(),
-    );
-    let current = JwtKey { kid: "1".to_owned(), secret: SecretString::from(secret) };
-    ServiceSettings {
-        auth: AuthSettings {
-            jwt_keys: JwtKeys { current, previous: Vec::new() },
-            access_token_lifetime: config.auth.token_lifetime,
-            refresh_token_lifetime: config.auth.refresh_lifetime,
-            password_cost: PasswordCost::default(),
-        },
-        sessions: SessionSettings {
-            default_pacing: config.dispatch.default_pacing,
-            assigns_phone_number_id: config.gateway.kind == GatewayKind::Simulator,
-        },
-    }
-}
-
-fn api_settings(config: &Config) -> ApiSettings {
-    let secret = |secret: &Secret| (!secret.is_empty()).then(|| SecretString::from(secret.expose()));
-    ApiSettings {
-        webhook_app_secret: secret(&config.gateway.app_secret),
-        webhook_verify_token: secret(&config.gateway.verify_token),
-        cors_origins: config.server.cors_origins.clone(),
-        timeout: config.server.request_timeout,
-        ..ApiSettings::default()
     }
 }
