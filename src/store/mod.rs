@@ -75,6 +75,8 @@ pub mod partitions;
 
 pub mod recovery;
 
+mod requeue;
+
 /// A pool of either database.
 #[derive(Debug, Clone)]
 pub enum Pool {

@@ -2,7 +2,7 @@
 //!
 //! Steps of bounded size that are safe to repeat; when to take them is decided elsewhere.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 
 use uuid::Uuid;
 
@@ -11,15 +11,12 @@ use crate::domain::campaign::{CampaignEvent, CampaignState, Counters, OnUnknown}
 use crate::domain::delivery::DeliveryState;
 use crate::domain::failure::{Failure, FailureClass, Reason, Retry, Scope};
 use crate::domain::id::{CampaignId, DeliveryId, SessionId};
-use crate::domain::job::TrafficClass;
 use crate::domain::partition::Fence;
 use crate::limits::JOURNAL_BATCH_MAX;
-use crate::store::bind::{Hex, column, hex_list, to_json, to_u32};
+use crate::store::bind::{column, hex_list, to_u32};
 use crate::store::heads::HeadRequest;
 use crate::store::journal::{End, Ended, JournalBatch};
-use crate::store::lanes::StreamRow;
 use crate::store::moves::Moves;
-use crate::store::places::{Given, StreamKey, Wanted};
 use crate::store::tx::{Tries, Tx, with_tx};
 use crate::store::{Sql, Store, StoreError};
 
@@ -36,22 +33,6 @@ const IN_FLIGHT: Sql = Sql::per_dialect(
      JOIN campaign_counters c ON c.campaign_id = s.campaign_id AND 0 < c.sending \
      JOIN deliveries d ON d.session_id = s.session_id AND d.campaign_id = s.campaign_id \
          AND s.done_below_seq <= d.seq AND d.state = 'sending'",
-);
-
-const DUE_RESENDS: Sql = Sql::portable(
-    "SELECT r.delivery_id, d.session_id, d.campaign_id, j.traffic_class, c.state AS campaign_state \
-     FROM resends r JOIN deliveries d ON d.delivery_id = r.delivery_id JOIN jobs j ON j.job_id = d.job_id \
-     LEFT JOIN campaigns c ON c.campaign_id = d.campaign_id \
-     WHERE r.unknown_at_ms < $1 ORDER BY r.unknown_at_ms, r.delivery_id LIMIT $2",
-);
-
-/// The place is in an index, so these updates are not HOT; they are as rare as lost answers.
-const MOVE_TO_END: Sql = Sql::per_dialect(
-    "UPDATE deliveries AS d SET seq = u.seq FROM UNNEST($1::uuid[], $2::int8[]) AS u (delivery_id, seq) \
-     WHERE d.delivery_id = u.delivery_id",
-    "UPDATE deliveries AS d SET seq = u.seq \
-     FROM (SELECT unhex(value ->> 0) AS delivery_id, value ->> 1 AS seq FROM json_each($1)) AS u \
-     WHERE d.delivery_id = u.delivery_id",
 );
 
 const WINDOW: Sql = Sql::portable(
@@ -76,7 +57,6 @@ const STATES: Sql = Sql::portable(
 );
 
 const DOING_IN_FLIGHT: &str = "find attempts under way";
-const DOING_REQUEUE: &str = "put unknown deliveries back in line";
 const DOING_CANCEL: &str = "cancel pending deliveries";
 const DOING_FINISH: &str = "complete a campaign";
 const DOING_RECOUNT: &str = "count deliveries";
@@ -138,66 +118,6 @@ impl Store {
             self.write_journal(&JournalBatch { ends, fences, ..JournalBatch::default() }).await?;
         }
         Ok(())
-    }
-
-    /// Puts unknown deliveries back in line where the job's policy is to resend, at most `limit`.
-    ///
-    /// Only those that became unknown before `settled_before_ms`; those of cancelled campaigns stay
-    /// unknown. They go to the end of their streams, because lanes have read on. Returns the streams
-    /// concerned.
-    ///
-    /// # Errors
-    /// [`StoreError::Database`] when nothing was written; safe to repeat. [`StoreError::Corrupt`]
-    /// when a row holds a word that is not known.
-    pub async fn requeue_unknown(&self, settled_before_ms: i64, limit: u32) -> Result<Vec<StreamRow>, StoreError> {
-        let mut tries = Tries::default();
-        loop {
-            let result = self.requeue_unknown_once(settled_before_ms, limit).await;
-            if !tries.again(&result) {
-                return result;
-            }
-        }
-    }
-
-    async fn requeue_unknown_once(&self, settled_before_ms: i64, limit: u32) -> Result<Vec<StreamRow>, StoreError> {
-        let mut tx = self.begin_write(DOING_REQUEUE).await?;
-        let sql = DUE_RESENDS.of(self.pool());
-        let due = with_tx!(&mut tx, |db| {
-            let query = sqlx::query_as::<_, DueResend>(sql).bind(settled_before_ms).bind(i64::from(limit));
-            query.fetch_all(db).await
-        })
-        .map_err(StoreError::database(DOING_REQUEUE))?;
-        if due.is_empty() {
-            return Ok(Vec::new());
-        }
-        let cancelled = tx.hold_cancelled(column(&due, |row| row.campaign_id), DOING_REQUEUE).await?;
-        let mut streams: BTreeMap<StreamKey, StreamRow> = BTreeMap::new();
-        let mut wanted: BTreeMap<StreamKey, Wanted> = BTreeMap::new();
-        for row in due.iter().filter(|row| !cancelled.contains(&CampaignId(row.campaign_id))) {
-            let stream = row.stream()?;
-            let key = (stream.session_id, stream.campaign_id);
-            let traffic_class = streams.entry(key).or_insert(stream).traffic_class;
-            wanted.entry(key).or_insert(Wanted { traffic_class, n: 0 }).n += 1;
-        }
-        // The place behind the last one is always free; what the time adds is for new streams.
-        let given = tx.give_places(&wanted, 0, DOING_REQUEUE).await?;
-        let rows = tx.lock_deliveries(column(&due, |row| row.delivery_id), DOING_REQUEUE).await?;
-        let mut moves = Moves::of(rows, cancelled);
-        let mut requeued = moves.requeue_all();
-        requeued.sort_unstable();
-        tx.write_moves(&moves, DOING_REQUEUE).await?;
-        tx.move_to_end(&requeued, &given).await.map_err(StoreError::database(DOING_REQUEUE))?;
-        // Those that were not put back are not to be looked at again.
-        tx.forget_resends(column(&due, |row| row.delivery_id)).await.map_err(StoreError::database(DOING_REQUEUE))?;
-        tx.add_to_counters(&moves.deltas(), DOING_REQUEUE).await?;
-        tx.commit(DOING_REQUEUE).await?;
-        let concerned: BTreeSet<StreamKey> = requeued.iter().map(|row| (row.0, row.1)).collect();
-        streams.retain(|key, _| concerned.contains(key));
-        let with_place = |(key, row): (StreamKey, StreamRow)| {
-            let done_below_seq = given.get(&key).map_or(0, |given| given.done_below_seq);
-            StreamRow { done_below_seq, ..row }
-        };
-        Ok(streams.into_iter().map(with_place).collect())
     }
 
     /// Cancels pending deliveries of one stream behind a place, looking at most at `limit` rows.
@@ -331,31 +251,6 @@ fn lost_track(attempt: &InFlight, now_ms: i64) -> End {
     }
 }
 
-/// An unknown delivery whose time has come.
-#[derive(sqlx::FromRow)]
-struct DueResend {
-    delivery_id: Uuid,
-    session_id: Uuid,
-    campaign_id: Uuid,
-    traffic_class: String,
-    campaign_state: Option<String>,
-}
-
-impl DueResend {
-    /// Returns its stream; where that stands is known later.
-    fn stream(&self) -> Result<StreamRow, StoreError> {
-        let corrupt = |column| StoreError::corrupt("jobs or campaigns", column, self.delivery_id);
-        let state = self.campaign_state.as_deref().map(CampaignState::parse);
-        Ok(StreamRow {
-            session_id: SessionId(self.session_id),
-            campaign_id: CampaignId(self.campaign_id),
-            traffic_class: TrafficClass::parse(&self.traffic_class).ok_or_else(|| corrupt("traffic_class"))?,
-            done_below_seq: 0,
-            campaign_state: state.map(|state| state.ok_or_else(|| corrupt("state"))).transpose()?,
-        })
-    }
-}
-
 /// Some rows of a stream, each with its place and whether it is pending, and when the stream's
 /// campaign was cancelled.
 type Window = (Vec<(Uuid, i64, bool)>, Option<i64>);
@@ -374,35 +269,5 @@ impl Tx {
             let cancelled_at_ms = query.fetch_optional(db).await?.flatten();
             Ok((rows, cancelled_at_ms))
         })
-    }
-
-    /// Gives deliveries, in the order of their streams and places, the places that their streams gave.
-    async fn move_to_end(
-        &mut self,
-        requeued: &[(SessionId, CampaignId, i64, DeliveryId)],
-        given: &HashMap<StreamKey, Given>,
-    ) -> Result<(), sqlx::Error> {
-        let mut next: HashMap<StreamKey, i64> = given.iter().map(|(key, given)| (*key, given.first_seq)).collect();
-        let mut places = Vec::with_capacity(requeued.len());
-        for (session_id, campaign_id, _, delivery_id) in requeued {
-            let seq = next.get_mut(&(*session_id, *campaign_id)).expect("places were asked for each of them");
-            places.push((delivery_id.0, *seq));
-            *seq += 1;
-        }
-        if places.is_empty() {
-            return Ok(());
-        }
-        match self {
-            Self::Postgres(tx) => sqlx::query(MOVE_TO_END.postgres())
-                .bind(column(&places, |place| place.0))
-                .bind(column(&places, |place| place.1))
-                .execute(&mut **tx)
-                .await
-                .map(drop),
-            Self::Sqlite(tx) => {
-                let json = to_json(&places, |place| (Hex(place.0), place.1));
-                sqlx::query(MOVE_TO_END.sqlite()).bind(json).execute(&mut **tx).await.map(drop)
-            }
-        }
     }
 }
