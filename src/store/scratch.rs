@@ -13,7 +13,9 @@ use super::StoreError;
 /// A database that is there until it is dropped on purpose.
 #[derive(Debug)]
 pub struct ScratchDatabase {
-    server: PgConnection,
+    server: PgConnectOptions,
+    /// Kept open for as long as we are: whoever measures the server leaves it out by its process id.
+    _connection: PgConnection,
     name: String,
     url: String,
     backend_pid: Option<u32>,
@@ -35,8 +37,8 @@ impl ScratchDatabase {
             .fetch_one(&mut server)
             .await
             .map_err(StoreError::database("ask for the server's process"))?;
-        let url = options.database(&name).to_url_lossy().to_string();
-        Ok(Self { server, name, url, backend_pid: u32::try_from(pid).ok() })
+        let url = options.clone().database(&name).to_url_lossy().to_string();
+        Ok(Self { server: options, _connection: server, name, url, backend_pid: u32::try_from(pid).ok() })
     }
 
     /// Returns its address.
@@ -51,13 +53,14 @@ impl ScratchDatabase {
         self.backend_pid
     }
 
-    /// Drops it, whoever is still connected.
+    /// Drops it, whoever is still connected. The server may have been restarted since.
     ///
     /// # Errors
     /// [`StoreError::Database`] when the server refuses; the database is then left behind.
-    pub async fn drop(mut self) -> Result<(), StoreError> {
+    pub async fn drop(self) -> Result<(), StoreError> {
+        let mut server = self.server.connect().await.map_err(StoreError::database("connect to PostgreSQL"))?;
         let drop = AssertSqlSafe(format!("DROP DATABASE {} WITH (FORCE)", self.name));
-        sqlx::query(drop).execute(&mut self.server).await.map_err(StoreError::database("drop a database"))?;
-        self.server.close().await.map_err(StoreError::database("close a connection"))
+        sqlx::query(drop).execute(&mut server).await.map_err(StoreError::database("drop a database"))?;
+        server.close().await.map_err(StoreError::database("close a connection"))
     }
 }

@@ -13,25 +13,16 @@ use crate::dispatch::lane::streams::{Load, Streams};
 use crate::dispatch::lane::work::{Prepared, Work};
 use crate::dispatch::pacer::Pacer;
 use crate::domain::attempt::Outcome;
-use crate::domain::backoff::wait_before_next;
-use crate::domain::failure::{Failure, Reason, Retry, Scope};
 use crate::domain::id::{CampaignId, DeliveryId, SessionId};
 use crate::domain::job::TrafficClass;
 use crate::domain::message::Content;
 use crate::limits::{
-    ATTEMPTS_PER_DELIVERY_MAX, HEADS_PER_LANE_MAX, IN_FLIGHT_PER_LANE_CROWDED_MAX, IN_FLIGHT_PER_LANE_MAX,
-    PREPARED_PER_LANE_MAX, RETRIES_PER_LANE_MAX,
+    HEADS_PER_LANE_MAX, IN_FLIGHT_PER_LANE_CROWDED_MAX, IN_FLIGHT_PER_LANE_MAX, PREPARED_PER_LANE_MAX,
+    RETRIES_PER_LANE_MAX,
 };
-
-/// Sends in a row without an answer after which a lane is held and probed. One in twenty may
-/// hang without that three in a row are likely.
-const SILENCES_MAX: u32 = 3;
 
 /// When a lane whose lease has ended looks again whether it was renewed.
 const LEASE_RECHECK: Duration = Duration::from_secs(1);
-
-/// The first and the longest hold of a lane that gets no answers.
-const SILENCE_HOLD: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
 /// The state of one lane.
 #[derive(Debug)]
@@ -361,48 +352,6 @@ impl Lane {
         let n = time.as_nanos().div_ceil(self.pacer.pacing().interval().as_nanos().max(1));
         usize::try_from(n).unwrap_or(usize::MAX)
     }
-
-    /// Holds the lane after a failure of number scope or wider; returns until when.
-    fn hold_after(&mut self, failure: &Failure, seed: u64, released_at: Moment, now: Moment) -> Moment {
-        // Sends that left before the lane was held say nothing new.
-        if released_at <= self.held_at {
-            return self.hold.map_or(now, |hold| hold.until);
-        }
-        self.n_strikes = self.n_strikes.saturating_add(1);
-        let wait = wait_before_next(failure.retry, self.n_strikes, seed).unwrap_or(Duration::from_secs(60));
-        let hold = Hold { reason: failure.reason, since: now, until: now + wait };
-        self.hold = Some(hold);
-        (self.held_at, self.n_out_before_hold) = (now, self.n_in_flight);
-        hold.until
-    }
-
-    /// Holds the lane when nobody answers: each send into the silence would leave one more
-    /// delivery unknown.
-    fn note_silence(&mut self, outcome: &Outcome, seed: u64, released_at: Moment, now: Moment) {
-        let Outcome::Unknown(failure) = outcome else {
-            self.n_silences = 0;
-            return;
-        };
-        self.n_silences = self.n_silences.saturating_add(1);
-        if SILENCES_MAX <= self.n_silences {
-            let retry = Retry::Backoff { first: SILENCE_HOLD.0, longest: SILENCE_HOLD.1, attempts_max: u32::MAX };
-            let failure =
-                Failure { reason: Reason::ProviderUnavailable, scope: Scope::Platform, retry, ..failure.clone() };
-            self.hold_after(&failure, seed, released_at, now);
-        }
-    }
-
-    /// When a delivery refused on its own account is due again; `None` when its attempts are used up.
-    fn retry_after(&self, failure: &Failure, work: &Work, now: Moment) -> Option<Moment> {
-        let attempts_max = match failure.retry {
-            Retry::Backoff { attempts_max, .. } => attempts_max.min(ATTEMPTS_PER_DELIVERY_MAX),
-            _ => ATTEMPTS_PER_DELIVERY_MAX,
-        };
-        if attempts_max <= work.n_attempts {
-            return None;
-        }
-        wait_before_next(failure.retry, work.n_attempts, work.seed()).map(|wait| now + wait)
-    }
 }
 
 fn earlier(a: Option<Moment>, b: Option<Moment>) -> Option<Moment> {
@@ -411,6 +360,8 @@ fn earlier(a: Option<Moment>, b: Option<Moment>) -> Option<Moment> {
         (a, b) => a.or(b),
     }
 }
+
+mod holds;
 
 #[cfg(test)]
 mod tests;

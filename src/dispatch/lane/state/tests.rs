@@ -4,7 +4,7 @@ use super::*;
 use crate::dispatch::lane::work::JobPlan;
 use crate::dispatch::pacer::ShardTime;
 use crate::dispatch::shard::Offer;
-use crate::domain::failure::FailureClass;
+use crate::domain::failure::{Failure, FailureClass, Reason, Retry, Scope};
 use crate::domain::id::JobId;
 use crate::domain::message::{MessageSpec, MessageTemplate, Variables};
 use crate::domain::pacing::Pacing;

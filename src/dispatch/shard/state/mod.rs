@@ -10,14 +10,13 @@ use std::time::Duration;
 
 use crate::clock::Moment;
 use crate::dispatch::lane::state::Lane;
-use crate::dispatch::lane::step::{Grant, Step, Verdict};
+use crate::dispatch::lane::step::{Grant, Step};
 use crate::dispatch::lane::streams::Load;
-use crate::dispatch::lane::task::Finished;
 use crate::dispatch::lane::work::Prepared;
 use crate::dispatch::lease::Lease;
 use crate::dispatch::pacer::ShardTime;
-use crate::dispatch::shard::output::{Begin, Dismissal, End, Output, Release, SettledBelow};
-use crate::dispatch::shard::{Command, LaneIndex, Loaded, Offer, Report, Withdrawal};
+use crate::dispatch::shard::output::{Begin, Dismissal, Output, Release};
+use crate::dispatch::shard::{Command, LaneIndex, Offer, Report, Withdrawal};
 use crate::domain::campaign::CampaignState;
 use crate::domain::id::{CampaignId, SessionId};
 use crate::domain::pacing::Pacing;
@@ -288,41 +287,6 @@ impl Shard {
         }
     }
 
-    fn finished(&mut self, finished: Finished, now: Moment, out: &mut Output) {
-        let Finished { lane: index, work, outcome, released_at, left_at, ended_at } = finished;
-        let (delivery_id, campaign_id, attempt_no) = (work.delivery_id, work.campaign_id, work.n_attempts);
-        let entry = self.entry(index);
-        let (session_id, fence) = (entry.lane.session_id, entry.lease.fence);
-        if left_at.is_some_and(|at| entry.lane.pacer.left(at)) {
-            out.lane_states.extend(lane_state(entry));
-        }
-        let verdict = entry.lane.finished(work, outcome, released_at, now);
-        let Verdict { outcome, due_at, again } = verdict;
-        out.ends.push(End {
-            lane: index,
-            session_id,
-            fence,
-            campaign_id,
-            delivery_id,
-            attempt_no,
-            outcome,
-            ended_at,
-            took: ended_at.since(released_at),
-            due_at,
-            again,
-        });
-        self.note_settled(index, campaign_id, out);
-        self.queue(index);
-    }
-
-    fn loaded(&mut self, loaded: Loaded, now: Moment) {
-        let Loaded { lane: index, load, n_rows, last_seq, works } = loaded;
-        let entry = self.entry(index);
-        entry.n_loading -= 1;
-        entry.lane.loaded(&load, n_rows, last_seq, (works, now));
-        self.queue(index);
-    }
-
     fn offer(&mut self, offer: Offer) {
         // A session that is not known yet is restored with its streams when it appears.
         let Some(&index) = self.by_session.get(&offer.session_id) else {
@@ -345,14 +309,6 @@ impl Shard {
                 lane.close_campaign(campaign_id);
             }
             self.queue(index_of(index));
-        }
-    }
-
-    fn note_settled(&mut self, index: LaneIndex, campaign_id: CampaignId, out: &mut Output) {
-        let entry = self.entry(index);
-        if let Some(below_seq) = entry.lane.settled_below(campaign_id) {
-            let (session_id, fence) = (entry.lane.session_id, entry.lease.fence);
-            out.settled_below.push(SettledBelow { session_id, fence, campaign_id, below_seq });
         }
     }
 
@@ -402,6 +358,8 @@ fn index_of(place: usize) -> LaneIndex {
 }
 
 mod places;
+
+mod results;
 
 #[cfg(test)]
 mod tests;

@@ -14,6 +14,7 @@ use super::*;
 use crate::dispatch::lane::task::Finished;
 use crate::dispatch::lane::work::{JobPlan, Work};
 use crate::dispatch::pacer::state_after_full_burst;
+use crate::dispatch::shard::Loaded;
 use crate::domain::attempt::Outcome;
 use crate::domain::failure::{Failure, FailureClass, Reason, Retry, Scope};
 use crate::domain::id::{DeliveryId, JobId, TenantId};

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::nodes::{Cluster, SESSION_TIMEOUT, Servers};
@@ -10,15 +11,22 @@ use crate::daemon::client::NewSession;
 use crate::daemon::judge::{Asked, Faults, judge, wait_for_the_end};
 use crate::daemon::world::EARLY_RECEIPTS;
 
-const RATE_PER_SECOND: f64 = 0.8;
+pub(super) const RATE_PER_SECOND: f64 = 0.8;
 const SESSIONS_PER_CAMPAIGN: usize = 1_000;
+
+/// Tests that restart servers take turns.
+pub(super) static CHAOS: Mutex<()> = Mutex::const_new(());
+
+/// Connects sessions, all at the same pace.
+pub(super) async fn connect(cluster: &Cluster, n_sessions: u64) -> Vec<String> {
+    let session = |n| NewSession { phone_number_id: format!("{}", 1_000 + n), rate_per_second: RATE_PER_SECOND };
+    let sessions: Vec<_> = (0..n_sessions).map(session).collect();
+    cluster.client.connect(&sessions).await
+}
 
 /// Connects sessions and starts campaigns over all of them.
 pub(super) async fn start_campaigns(cluster: &Cluster, n_sessions: u64, n_messages: u64) -> Asked {
-    let sessions: Vec<_> = (0..n_sessions)
-        .map(|n| NewSession { phone_number_id: format!("{}", 1_000 + n), rate_per_second: RATE_PER_SECOND })
-        .collect();
-    let sessions = cluster.client.connect(&sessions).await;
+    let sessions = connect(cluster, n_sessions).await;
     let mut asked = Asked { rate_per_second: RATE_PER_SECOND, ..Asked::default() };
     let mut first = 0;
     for share in sessions.chunks(SESSIONS_PER_CAMPAIGN) {
@@ -35,6 +43,7 @@ pub(super) async fn start_campaigns(cluster: &Cluster, n_sessions: u64, n_messag
 #[tokio::test]
 async fn nothing_is_lost_repeated_or_too_fast_whatever_dies() {
     let (n_messages, n_sessions) = (number("E2E_MESSAGES", 6_000), number("E2E_SESSIONS", 150));
+    let _alone = CHAOS.lock().await;
     let mut cluster = Cluster::start(3, Servers::of_chaos(), EARLY_RECEIPTS, "").await;
     let asked = start_campaigns(&cluster, n_sessions, n_messages).await;
     let began = Instant::now();

@@ -4,5 +4,10 @@
 //! The servers are those of scripts/test: `DATABASE_URL` and `KAFKA_BROKERS` name calm ones, the same with
 //! `CHAOS_` in front those that tests restart.
 
+mod broker_away;
 mod chaos;
+mod kill_points;
 mod nodes;
+mod records;
+mod replay;
+mod storm;

@@ -3,12 +3,15 @@
 //! The balancer is the test's own: it hands each connection to a node that takes it, so that client and
 //! provider need not know which nodes are alive.
 
+use std::process::ExitStatus;
 use std::time::Duration;
 
 use actiwapi_dispatcher::store::scratch::ScratchDatabase;
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{FutureProducer, FutureRecord};
 use tempfile::TempDir;
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
@@ -79,6 +82,14 @@ async fn control(script: String, what: &'static str) {
     tokio::task::spawn_blocking(move || run(&script, &[what])).await.unwrap();
 }
 
+/// A record that somebody else writes.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Foreign {
+    pub(super) key: Vec<u8>,
+    pub(super) value: Vec<u8>,
+    pub(super) headers: Vec<(String, Vec<u8>)>,
+}
+
 /// Daemons, simulator and a tenant.
 pub(super) struct Cluster {
     /// The tenant.
@@ -90,10 +101,11 @@ pub(super) struct Cluster {
     /// Ends every topic's name.
     pub(super) suffix: String,
     nodes: Vec<Daemon>,
+    group: String,
     scratch: Option<ScratchDatabase>,
     _balancer: JoinSet<()>,
     _simulator: Process,
-    _folder: TempDir,
+    folder: TempDir,
     _place: SemaphorePermit<'static>,
 }
 
@@ -130,12 +142,13 @@ impl Cluster {
             client: Client::register(http.clone(), &front).await,
             provider: Provider::new(http, provider),
             servers,
+            group: format!("group.{suffix}"),
             suffix,
             nodes,
             scratch: Some(scratch),
             _balancer: balancer,
             _simulator: simulator,
-            _folder: folder,
+            folder,
             _place: place,
         };
         cluster.wait_until_owned().await;
@@ -192,6 +205,80 @@ impl Cluster {
     pub(super) async fn wait_for_arrivals(&self, n: u64) {
         let reached = async || (n <= self.provider.n_received().await).then_some(());
         until("so many messages have arrived", PATIENCE * 5, reached).await;
+    }
+
+    /// Lets all nodes join another group, which reads the topic from its beginning; they must be dead.
+    pub(super) fn regroup(&mut self, n: u32) {
+        let group = format!("again-{n}.{}", self.suffix);
+        for node in 0..self.nodes.len() {
+            self.rewrite(node, &self.group, &group);
+        }
+        self.group = group;
+    }
+
+    /// Takes a node's name in the group away, so that it leaves the group when it ends.
+    pub(super) fn forget_name(&self, node: usize) {
+        self.rewrite(node, &format!("queue.instance_id = \"node-{node}\""), "");
+    }
+
+    fn rewrite(&self, node: usize, before: &str, after: &str) {
+        let file = self.folder.path().join(format!("node-{node}.toml"));
+        let text = std::fs::read_to_string(&file).unwrap();
+        assert!(text.contains(before));
+        std::fs::write(file, text.replace(before, after)).unwrap();
+    }
+
+    /// Starts a node again and does not wait for it.
+    pub(super) fn start_process(&mut self, node: usize) {
+        self.nodes[node].launch(None);
+    }
+
+    /// Starts a node again, to die at the first passing of a kill point.
+    pub(super) fn launch_to_die_at(&mut self, node: usize, point: &str) {
+        self.nodes[node].launch(Some((point, 1)));
+    }
+
+    /// Waits for the end of a node that ends by itself.
+    pub(super) async fn end_of(&mut self, node: usize) -> ExitStatus {
+        self.nodes[node].process().end(PATIENCE).await
+    }
+
+    /// Returns the word that a node's admin port answers about its readiness.
+    pub(super) async fn readiness(&self, node: usize) -> Option<String> {
+        let (_, text) = self.nodes[node].admin("/readyz").await?;
+        Some(text.trim().to_owned())
+    }
+
+    /// Returns the address of the database.
+    pub(super) fn store_url(&self) -> &str {
+        self.scratch.as_ref().unwrap().url()
+    }
+
+    /// Returns the sum of a metric over all nodes.
+    pub(super) async fn sum(&self, name: &str) -> f64 {
+        let mut sum = 0.0;
+        for node in 0..self.nodes.len() {
+            sum += self.metric(node, name).await.unwrap_or(0.0);
+        }
+        sum
+    }
+
+    /// Writes records to the job topic as a client of its own kind; returns when all are durable.
+    pub(super) async fn produce(&self, records: Vec<Foreign>) {
+        let producer: FutureProducer =
+            ClientConfig::new().set("bootstrap.servers", &self.servers.brokers).set("acks", "all").create().unwrap();
+        let topic = self.topic("jobs");
+        let written = records.iter().map(|record| {
+            let mut headers = OwnedHeaders::new();
+            for (key, value) in &record.headers {
+                headers = headers.insert(Header { key, value: Some(value) });
+            }
+            let out = FutureRecord::to(&topic).key(&record.key).payload(&record.value).headers(headers);
+            producer.send(out, PATIENCE)
+        });
+        for result in futures::future::join_all(written).await {
+            result.unwrap();
+        }
     }
 
     /// Returns the name of a topic.

@@ -7,12 +7,16 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
+use self::sql::{LIST, OTHER_COUNT, RELEASE, RENEW};
 use crate::domain::partition::{Fence, PartitionNo};
 use crate::node::Node;
 use crate::store::bind::{column, to_json};
-use crate::store::tx::{Tries, Tx, with_tx};
-use crate::store::{Pool, Sql, Store, StoreError};
+use crate::store::tx::{Tries, with_tx};
+use crate::store::{Pool, Store, StoreError};
 use crate::with_reader;
+
+mod sql;
+mod write;
 
 /// Who claims, and for how long.
 #[derive(Debug, Clone, Copy)]
@@ -87,117 +91,6 @@ pub struct PartitionRow {
     /// Records that were not taken in yet, when that is known.
     pub lag: Option<i64>,
 }
-
-/// The database's clock, UTC milliseconds, in the words of each dialect.
-macro_rules! now_ms {
-    (postgres) => {
-        "(extract(epoch FROM clock_timestamp()) * 1000)::int8"
-    };
-    (sqlite) => {
-        "CAST(unixepoch('subsec') * 1000 AS INTEGER)"
-    };
-}
-
-const MAKE: Sql = Sql::per_dialect(
-    "INSERT INTO partitions (partition_no, n_partitions, fence, leased_until_ms, claimed_at_ms) \
-     SELECT no, $2, 0, 0, 0 FROM UNNEST($1::int4[]) AS no ON CONFLICT DO NOTHING",
-    "INSERT INTO partitions (partition_no, n_partitions, fence, leased_until_ms, claimed_at_ms) \
-     SELECT value, $2, 0, 0, 0 FROM json_each($1) WHERE true ON CONFLICT DO NOTHING",
-);
-
-/// A row that a journal is just using is left out and tried later: its node may stand still in the middle of a
-/// transaction, and our own renewals must not wait for that.
-const LOCK: Sql = Sql::per_dialect(
-    concat!(
-        "SELECT partition_no, fence, owner_id, owner_name, owner_process, leased_until_ms - ",
-        now_ms!(postgres),
-        " AS left_ms FROM partitions WHERE partition_no = ANY($1) ORDER BY partition_no FOR UPDATE SKIP LOCKED"
-    ),
-    concat!(
-        "SELECT partition_no, fence, owner_id, owner_name, owner_process, leased_until_ms - ",
-        now_ms!(sqlite),
-        " AS left_ms FROM partitions WHERE partition_no IN (SELECT value FROM json_each($1))"
-    ),
-);
-
-const OTHER_COUNT: Sql = Sql::per_dialect(
-    concat!(
-        "SELECT n_partitions, owner_name FROM partitions \
-         WHERE n_partitions <> $1 AND owner_id IS NOT NULL AND ",
-        now_ms!(postgres),
-        " < leased_until_ms LIMIT 1"
-    ),
-    concat!(
-        "SELECT n_partitions, owner_name FROM partitions \
-         WHERE n_partitions <> $1 AND owner_id IS NOT NULL AND ",
-        now_ms!(sqlite),
-        " < leased_until_ms LIMIT 1"
-    ),
-);
-
-const CLAIM: Sql = Sql::per_dialect(
-    concat!(
-        "UPDATE partitions SET fence = fence + 1, n_partitions = $2, owner_id = $3, owner_name = $4, \
-             owner_process = $5, leased_until_ms = ",
-        now_ms!(postgres),
-        " + $6, claimed_at_ms = ",
-        now_ms!(postgres),
-        ", lag = NULL WHERE partition_no = ANY($1)"
-    ),
-    concat!(
-        "UPDATE partitions SET fence = fence + 1, n_partitions = $2, owner_id = $3, owner_name = $4, \
-             owner_process = $5, leased_until_ms = ",
-        now_ms!(sqlite),
-        " + $6, claimed_at_ms = ",
-        now_ms!(sqlite),
-        ", lag = NULL WHERE partition_no IN (SELECT value FROM json_each($1))"
-    ),
-);
-
-const RENEW: Sql = Sql::per_dialect(
-    concat!(
-        "UPDATE partitions AS p SET lag = u.lag, leased_until_ms = ",
-        now_ms!(postgres),
-        " + $4 FROM UNNEST($1::int4[], $2::int8[], $3::int8[]) AS u (partition_no, fence, lag) \
-         WHERE p.partition_no = u.partition_no AND p.fence = u.fence RETURNING p.partition_no, p.fence"
-    ),
-    concat!(
-        "UPDATE partitions AS p SET lag = u.lag, leased_until_ms = ",
-        now_ms!(sqlite),
-        " + $2 FROM (SELECT value ->> 0 AS partition_no, value ->> 1 AS fence, value ->> 2 AS lag FROM json_each($1)) \
-             AS u \
-         WHERE p.partition_no = u.partition_no AND p.fence = u.fence RETURNING partition_no, fence"
-    ),
-);
-
-const RELEASE: Sql = Sql::per_dialect(
-    "UPDATE partitions AS p SET owner_id = NULL, owner_name = NULL, owner_process = NULL, leased_until_ms = 0 \
-     FROM UNNEST($1::int4[], $2::int8[]) AS u (partition_no, fence) \
-     WHERE p.partition_no = u.partition_no AND p.fence = u.fence",
-    "UPDATE partitions AS p SET owner_id = NULL, owner_name = NULL, owner_process = NULL, leased_until_ms = 0 \
-     FROM (SELECT value ->> 0 AS partition_no, value ->> 1 AS fence FROM json_each($1)) AS u \
-     WHERE p.partition_no = u.partition_no AND p.fence = u.fence",
-);
-
-const LIST: Sql = Sql::per_dialect(
-    concat!(
-        "SELECT partition_no, fence, owner_name, leased_until_ms - ",
-        now_ms!(postgres),
-        " AS left_ms, claimed_at_ms, lag FROM partitions ORDER BY partition_no"
-    ),
-    concat!(
-        "SELECT partition_no, fence, owner_name, leased_until_ms - ",
-        now_ms!(sqlite),
-        " AS left_ms, claimed_at_ms, lag FROM partitions ORDER BY partition_no"
-    ),
-);
-
-/// Holds the fences as they are until the transaction ends: nobody can claim meanwhile, but leases can be
-/// renewed.
-const HOLD: Sql = Sql::per_dialect(
-    "SELECT partition_no, fence FROM partitions WHERE partition_no = ANY($1) ORDER BY partition_no FOR KEY SHARE",
-    "SELECT partition_no, fence FROM partitions WHERE partition_no IN (SELECT value FROM json_each($1))",
-);
 
 const DOING_CLAIM: &str = "claim partitions";
 const DOING_RENEW: &str = "renew leases";
@@ -362,79 +255,4 @@ fn fence_of((no, number): (i32, i64)) -> Option<Fence> {
 
 fn millis(time: Duration) -> i64 {
     i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
-}
-
-impl Tx {
-    async fn make_partitions(&mut self, wanted: &[i32], n_partitions: u16) -> Result<(), sqlx::Error> {
-        let n_partitions = i32::from(n_partitions);
-        match self {
-            Self::Postgres(tx) => {
-                sqlx::query(MAKE.postgres()).bind(wanted).bind(n_partitions).execute(&mut **tx).await.map(drop)
-            }
-            Self::Sqlite(tx) => {
-                let json = to_json(wanted, |no| *no);
-                sqlx::query(MAKE.sqlite()).bind(json).bind(n_partitions).execute(&mut **tx).await.map(drop)
-            }
-        }
-    }
-
-    async fn lock_partitions(&mut self, wanted: Vec<i32>) -> Result<Vec<StoredLease>, sqlx::Error> {
-        match self {
-            Self::Postgres(tx) => sqlx::query_as(LOCK.postgres()).bind(wanted).fetch_all(&mut **tx).await,
-            Self::Sqlite(tx) => {
-                sqlx::query_as(LOCK.sqlite()).bind(to_json(&wanted, |no| *no)).fetch_all(&mut **tx).await
-            }
-        }
-    }
-
-    async fn claim(&mut self, granted: &[i32], claimant: Claimant<'_>) -> Result<(), sqlx::Error> {
-        let Claimant { node, n_partitions, lease } = claimant;
-        let (sql, json) = (&CLAIM, to_json(granted, |no| *no));
-        match self {
-            Self::Postgres(tx) => sqlx::query(sql.postgres())
-                .bind(granted)
-                .bind(i32::from(n_partitions))
-                .bind(node.id)
-                .bind(&node.name)
-                .bind(&node.process)
-                .bind(millis(lease))
-                .execute(&mut **tx)
-                .await
-                .map(drop),
-            Self::Sqlite(tx) => sqlx::query(sql.sqlite())
-                .bind(json)
-                .bind(i32::from(n_partitions))
-                .bind(node.id)
-                .bind(&node.name)
-                .bind(&node.process)
-                .bind(millis(lease))
-                .execute(&mut **tx)
-                .await
-                .map(drop),
-        }
-    }
-
-    /// Returns which of the fences are stale; the others stay as they are until the transaction ends.
-    /// To be called before anything else is locked.
-    pub(crate) async fn stale_fences(
-        &mut self,
-        fences: &[Fence],
-        doing: &'static str,
-    ) -> Result<Vec<Fence>, StoreError> {
-        if fences.is_empty() {
-            return Ok(Vec::new());
-        }
-        let mut wanted = column(fences, |fence| i32::from(fence.partition.0));
-        wanted.sort_unstable();
-        wanted.dedup();
-        let rows: Vec<(i32, i64)> = match self {
-            Self::Postgres(tx) => sqlx::query_as(HOLD.postgres()).bind(wanted).fetch_all(&mut **tx).await,
-            Self::Sqlite(tx) => {
-                sqlx::query_as(HOLD.sqlite()).bind(to_json(&wanted, |no| *no)).fetch_all(&mut **tx).await
-            }
-        }
-        .map_err(StoreError::database(doing))?;
-        let current: Vec<Fence> = rows.into_iter().filter_map(fence_of).collect();
-        Ok(fences.iter().filter(|fence| !current.contains(fence)).copied().collect())
-    }
 }

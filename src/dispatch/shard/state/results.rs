@@ -1,0 +1,54 @@
+//! What came of sends and loads, told to their lanes.
+
+use super::{Shard, lane_state};
+use crate::clock::Moment;
+use crate::dispatch::lane::step::Verdict;
+use crate::dispatch::lane::task::Finished;
+use crate::dispatch::shard::output::{End, Output, SettledBelow};
+use crate::dispatch::shard::{LaneIndex, Loaded};
+use crate::domain::id::CampaignId;
+
+impl Shard {
+    pub(super) fn finished(&mut self, finished: Finished, now: Moment, out: &mut Output) {
+        let Finished { lane: index, work, outcome, released_at, left_at, ended_at } = finished;
+        let (delivery_id, campaign_id, attempt_no) = (work.delivery_id, work.campaign_id, work.n_attempts);
+        let entry = self.entry(index);
+        let (session_id, fence) = (entry.lane.session_id, entry.lease.fence);
+        if left_at.is_some_and(|at| entry.lane.pacer.left(at)) {
+            out.lane_states.extend(lane_state(entry));
+        }
+        let verdict = entry.lane.finished(work, outcome, released_at, now);
+        let Verdict { outcome, due_at, again } = verdict;
+        out.ends.push(End {
+            lane: index,
+            session_id,
+            fence,
+            campaign_id,
+            delivery_id,
+            attempt_no,
+            outcome,
+            ended_at,
+            took: ended_at.since(released_at),
+            due_at,
+            again,
+        });
+        self.note_settled(index, campaign_id, out);
+        self.queue(index);
+    }
+
+    pub(super) fn loaded(&mut self, loaded: Loaded, now: Moment) {
+        let Loaded { lane: index, load, n_rows, last_seq, works } = loaded;
+        let entry = self.entry(index);
+        entry.n_loading -= 1;
+        entry.lane.loaded(&load, n_rows, last_seq, (works, now));
+        self.queue(index);
+    }
+
+    pub(super) fn note_settled(&mut self, index: LaneIndex, campaign_id: CampaignId, out: &mut Output) {
+        let entry = self.entry(index);
+        if let Some(below_seq) = entry.lane.settled_below(campaign_id) {
+            let (session_id, fence) = (entry.lane.session_id, entry.lease.fence);
+            out.settled_below.push(SettledBelow { session_id, fence, campaign_id, below_seq });
+        }
+    }
+}
