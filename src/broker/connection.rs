@@ -33,10 +33,12 @@ impl ClientContext for Connection {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
-            self.note(false);
+        match error.rdkafka_error_code() {
+            // Told once: the client finds out anew many times a second.
+            Some(RDKafkaErrorCode::AllBrokersDown) if !self.is_up.swap(false, Ordering::Relaxed) => {}
+            Some(RDKafkaErrorCode::PartitionEOF) => {}
+            _ => log_error(&error, reason),
         }
-        log_error(&error, reason);
     }
 }
 
@@ -46,10 +48,10 @@ impl ConsumerContext for Connection {}
 pub(super) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
     use RDKafkaLogLevel as Level;
     match level {
-        Level::Emerg | Level::Alert | Level::Critical | Level::Error => {
-            tracing::error!(facility, detail = message, "kafka client");
+        // It goes on by itself, so nobody has to act.
+        Level::Emerg | Level::Alert | Level::Critical | Level::Error | Level::Warning => {
+            tracing::warn!(facility, detail = message, "kafka client");
         }
-        Level::Warning => tracing::warn!(facility, detail = message, "kafka client"),
         Level::Notice | Level::Info => tracing::info!(facility, detail = message, "kafka client"),
         Level::Debug => tracing::debug!(facility, detail = message, "kafka client"),
     }
