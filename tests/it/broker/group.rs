@@ -60,8 +60,10 @@ async fn a_member_with_a_name_comes_back_unnoticed() {
         let mut again = Member::join_as(&config, "node-2");
         again.until_assigned(2).await;
         assert_eq!(again.assigned, second.assigned);
-        let news = first.membership.try_recv();
-        assert!(news.is_err(), "the other one was told {news:?}");
+        // The group may meet meanwhile, but no partition moves.
+        while let Ok(news) = first.membership.try_recv() {
+            assert_eq!(news, Membership::Assigned(first.assigned.clone()));
+        }
         again.consumer.stop().await;
         first.consumer.stop().await;
     })
