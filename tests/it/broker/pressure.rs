@@ -1,15 +1,42 @@
 //! A slow intake: partitions are paused and resumed, and nothing is lost or repeated.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use actiwapi_dispatcher::broker::{Producer, Record};
 use actiwapi_dispatcher::domain::partition::PartitionNo;
 use actiwapi_dispatcher::limits::{RECORD_BATCH_MAX, RECORD_BATCHES_MAX};
 
-use super::support::{Member, record, until, with_topics};
+use super::support::{DEADLINE, Member, record, until, with_topics};
 
 /// More than the queue and the batch in hand take.
 const RECORDS: u16 = 9_000;
+
+/// Offsets by partition, as they came.
+#[derive(Default)]
+struct Seen(BTreeMap<PartitionNo, Vec<i64>>);
+
+impl Seen {
+    fn note(&mut self, records: Vec<Record>) {
+        for record in records {
+            self.0.entry(record.partition).or_default().push(record.offset);
+        }
+    }
+
+    fn n_distinct(&self) -> usize {
+        self.0.values().map(|offsets| offsets.iter().collect::<BTreeSet<_>>().len()).sum()
+    }
+
+    /// Returns how many partitions came once and in order.
+    fn n_unrepeated(&self) -> usize {
+        self.0.values().filter(|offsets| offsets.is_sorted_by(|a, b| a < b)).count()
+    }
+
+    fn describe(&self) -> String {
+        let line =
+            |(no, offsets): (&PartitionNo, &Vec<i64>)| format!("{no}: {} up to {:?}", offsets.len(), offsets.last());
+        self.0.iter().map(line).collect::<Vec<_>>().join(", ")
+    }
+}
 
 #[tokio::test]
 async fn a_pause_loses_and_repeats_nothing() {
@@ -27,31 +54,19 @@ async fn a_pause_loses_and_repeats_nothing() {
         member.until_assigned(3).await;
         assert!(member.consumer.is_paused());
 
-        let mut seen: BTreeMap<PartitionNo, Vec<i64>> = BTreeMap::new();
-        let mut note = |records: Vec<Record>| {
-            for record in records {
-                seen.entry(record.partition).or_default().push(record.offset);
-            }
-        };
+        let mut seen = Seen::default();
         // Some room is not enough to go on, or it would flutter.
         for _ in 0..2 {
-            note(member.records.recv().await.unwrap());
+            seen.note(member.records.recv().await.unwrap());
         }
         assert!(member.consumer.is_paused());
-        let mut n_records = 2 * RECORD_BATCH_MAX;
-        while n_records < usize::from(RECORDS) {
-            let batch = tokio::time::timeout(super::support::DEADLINE, member.records.recv()).await;
-            let batch = batch.expect("records in time").unwrap();
-            n_records += batch.len();
-            note(batch);
+        while seen.n_distinct() < usize::from(RECORDS) {
+            let batch = tokio::time::timeout(DEADLINE, member.records.recv()).await;
+            seen.note(batch.unwrap_or_else(|_| panic!("nothing comes any more after {}", seen.describe())).unwrap());
         }
         assert!(!member.consumer.is_paused());
-        for (partition, offsets) in seen {
-            let mut distinct = offsets.clone();
-            distinct.sort_unstable();
-            distinct.dedup();
-            assert_eq!(distinct, (0..i64::from(RECORDS / 3)).collect::<Vec<_>>(), "partition {partition}");
-        }
+        // Only the partition that the second one had for a moment comes again, from where it was finished.
+        assert!(2 <= seen.n_unrepeated(), "{}", seen.describe());
         member.consumer.stop().await;
     })
     .await;
