@@ -5,9 +5,9 @@
 
 FROM rust:1.95-slim-bookworm AS build
 WORKDIR /build
-# C parts of SQLite and of the TLS library are compiled.
+# C and C++ parts of SQLite, of the TLS library and of the Kafka client are compiled.
 RUN apt-get update \
-    && apt-get install --yes --no-install-recommends gcc libc6-dev make pkg-config \
+    && apt-get install --yes --no-install-recommends gcc g++ libc6-dev make pkg-config libssl-dev zlib1g-dev \
     && rm -rf /var/lib/apt/lists/*
 
 # The dependencies first, with stand-ins for our own code: this layer is built again only when they change.
@@ -26,9 +26,10 @@ RUN find src -name '*.rs' -exec touch {} + \
     && cargo build --release --locked --bin dispatcher
 
 FROM debian:bookworm-slim
-# Certificates of the provider's servers come with the binary; these are for a PostgreSQL behind TLS.
+# Certificates of the provider's servers come with the binary; these are for a PostgreSQL or a Kafka behind TLS.
+# The libraries are the Kafka client's.
 RUN apt-get update \
-    && apt-get install --yes --no-install-recommends ca-certificates \
+    && apt-get install --yes --no-install-recommends ca-certificates libssl3 zlib1g \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --system --uid 10001 --home-dir /var/lib/dispatcher --create-home --shell /usr/sbin/nologin dispatcher
 COPY --from=build /build/target/release/dispatcher /usr/local/bin/dispatcher

@@ -7,15 +7,17 @@ use std::time::Duration;
 use actiwapi_dispatcher::clock::Moment;
 use actiwapi_dispatcher::dispatch::lane::task::Finished;
 use actiwapi_dispatcher::dispatch::lane::work::{JobPlan, Work};
+use actiwapi_dispatcher::dispatch::lease::Lease;
 use actiwapi_dispatcher::dispatch::pacer::{Pacer, ShardTime};
 use actiwapi_dispatcher::dispatch::shard::output::{Begin, Output, Release};
 use actiwapi_dispatcher::dispatch::shard::state::{Shard, ShardSettings};
-use actiwapi_dispatcher::dispatch::shard::{Command, Loaded, Offer, OfferKind, Report};
+use actiwapi_dispatcher::dispatch::shard::{Command, Loaded, Offer, Report};
 use actiwapi_dispatcher::domain::attempt::Outcome;
 use actiwapi_dispatcher::domain::id::{CampaignId, DeliveryId, JobId, SessionId, TenantId};
 use actiwapi_dispatcher::domain::job::TrafficClass;
 use actiwapi_dispatcher::domain::message::{MessageSpec, MessageTemplate, Variables};
 use actiwapi_dispatcher::domain::pacing::Pacing;
+use actiwapi_dispatcher::domain::partition::{Fence, PartitionNo};
 use actiwapi_dispatcher::domain::recipient::Recipient;
 use actiwapi_dispatcher::domain::recipient_csv::RecipientCsv;
 use actiwapi_dispatcher::domain::session::SessionState;
@@ -106,6 +108,8 @@ impl Lanes {
         let pacing = Pacing::new(60.0, 1).expect("a good pacing");
         let mut shard = Shard::new(ShardSettings { default_pacing: pacing, n_places: N_LANES * 8 });
         let (now, campaign_id) = (Moment::from_ms(1_800_000_000_000), CampaignId::generate());
+        let fence = Fence { partition: PartitionNo::FIRST, number: 1 };
+        let lease = Lease::new(fence, Moment(u64::MAX));
         for n in 0..N_LANES {
             let session_id = SessionId::generate();
             let row = LaneRow {
@@ -116,10 +120,11 @@ impl Lanes {
                 rate_per_minute: None,
                 burst: None,
                 tat_us: None,
+                left_by_us: None,
             };
-            shard.command(Command::Session(Box::new(row)), now);
-            let (traffic_class, kind) = (TrafficClass::Bulk, OfferKind::Fresh);
-            let offer = Offer { session_id, campaign_id, traffic_class, first_seq: 1, kind };
+            shard.command(Command::Session(Box::new(row), Arc::clone(&lease)), now);
+            let traffic_class = TrafficClass::Bulk;
+            let offer = Offer { session_id, campaign_id, traffic_class, done_below_seq: 1 };
             shard.command(Command::Offer(offer), now);
         }
         let spec = MessageSpec::Text { text: TEXT.to_owned() };

@@ -59,6 +59,29 @@ impl std::ops::Sub<std::time::Duration> for Moment {
     }
 }
 
+/// A moment up to which something may be done, moved by whoever grants it; clones share it.
+#[derive(Debug, Clone)]
+pub struct Deadline(Arc<AtomicU64>);
+
+impl Deadline {
+    /// Makes one that ends at `moment`.
+    #[must_use]
+    pub fn at(moment: Moment) -> Self {
+        Self(Arc::new(AtomicU64::new(moment.0)))
+    }
+
+    /// Moves it, for everybody who looks at it.
+    pub fn set(&self, moment: Moment) {
+        self.0.store(moment.0, Ordering::Release);
+    }
+
+    /// Tells whether it has passed.
+    #[must_use]
+    pub fn has_passed(&self, now: Moment) -> bool {
+        self.0.load(Ordering::Acquire) <= now.0
+    }
+}
+
 /// Tells the time.
 #[derive(Debug, Clone)]
 pub enum Clock {
@@ -73,6 +96,12 @@ impl Clock {
     #[must_use]
     pub fn system() -> Self {
         Self::System(SystemClock::start())
+    }
+
+    /// Makes a clock that shows `moment` now and then measures: nodes that share a database share its time.
+    #[must_use]
+    pub fn starting_at(moment: Moment) -> Self {
+        Self::System(SystemClock { epoch: moment, started_at: tokio::time::Instant::now() })
     }
 
     /// Returns the present moment.

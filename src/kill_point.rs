@@ -9,6 +9,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Every kill point, in the order in which a message passes them.
 pub const ALL: &[&str] = &[
     "intake: before deliveries are persisted",
+    "topic: before dead letters are kept",
+    "topic: before offsets are stored",
+    "topic: before jobs of the outbox are written",
     "intake: before the outbox row is removed",
     "intake: after the outbox row is removed",
     "journal: before attempts are written",

@@ -16,6 +16,8 @@ pub mod notice;
 
 pub mod clock;
 
+pub mod node;
+
 pub mod dispatch;
 
 pub mod gateway;
@@ -25,6 +27,8 @@ pub mod broker;
 pub mod intake;
 
 pub mod background;
+
+pub mod ownership;
 
 pub mod receipts;
 

@@ -144,6 +144,15 @@ pub const LARGE_BODIES_MAX: usize = 32;
 /// Connections to the front: 4,096 × about 20 kB of buffers = 80 MB; more wait in the system's queue.
 pub const CONNECTIONS_MAX: usize = 4_096;
 
+/// Partitions of the job topic: a node with 1,024 of them claims and renews them in one statement of 20 kB.
+pub const PARTITIONS_MAX: u16 = 1_024;
+
+/// Answers of shards about closed partitions, one of each shard for each partition: 1,024 × 256 = 262,144 of 2 bytes.
+pub const CLOSED_QUEUE_MAX: usize = 262_144;
+
+/// Stale fences waiting to be looked at: all of 64 partitions; one that is lost is found at the next renewal.
+pub const STALE_QUEUE_MAX: usize = 64;
+
 /// Records of the job topic handed over together: 500 × 500 deliveries are 125 transactions' worth, and
 /// 500 records of 2 kB are 1 MB.
 pub const RECORD_BATCH_MAX: usize = 500;
@@ -192,3 +201,13 @@ pub const RECORD_BYTES_MAX: usize = 2 * 1024 * 1024 + 448 * 1024;
 
 /// Dead letters shown in one list, the newest: 10,000 × about 500 bytes = 5 MB.
 pub const DEAD_LETTERS_LISTED_MAX: usize = 10_000;
+
+/// Bytes of records taken in together: 4 batches of 4 MiB, decoded about 4 times as large = 64 MB.
+pub const TAKEN_TOGETHER_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Nudges for other nodes waiting to be published: 4,096 × about 60 bytes = 250 kB; one that is lost is made
+/// good by the next full look.
+pub const NUDGES_MAX: usize = 4_096;
+
+/// News of the group waiting to be read: only the last counts, 16 cover a storm.
+pub const MEMBERSHIP_QUEUE_MAX: usize = 16;

@@ -14,6 +14,7 @@ use tokio_util::task::TaskTracker;
 use crate::clock::Clock;
 use crate::dispatch::DispatchHandle;
 use crate::domain::campaign::CampaignState;
+use crate::domain::partition::PartitionNo;
 use crate::error::{Result, chain};
 use crate::kill_point;
 use crate::limits::REQUEUE_ROWS_MAX;
@@ -84,9 +85,12 @@ impl Background {
         nudge: Arc<Notify>,
         (work, stop): (Work, CancellationToken),
     ) {
+        let mut nudged = false;
         while !stop.is_cancelled() {
             let started_at = tokio::time::Instant::now();
-            if let Err(error) = work(&self).await {
+            // On the beat one node looks for all: the owner of the first partition.
+            let is_ours = nudged || self.dispatch.leases().of(PartitionNo::FIRST).is_some();
+            if is_ours && let Err(error) = work(&self).await {
                 tracing::warn!(doing, error = chain(&error), "background work failed, will try again");
             }
             // Work that takes long must not take over: it rests twenty times as long as it worked.
@@ -94,8 +98,9 @@ impl Background {
             let rest = beat.max(worked * 20);
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = tokio::time::sleep(rest) => {}
+                () = tokio::time::sleep(rest) => nudged = false,
                 () = nudge.notified() => {
+                    nudged = true;
                     stop.run_until_cancelled(tokio::time::sleep((worked * 4).min(rest))).await;
                 }
             }
@@ -124,13 +129,7 @@ impl Background {
     async fn requeue_unknown(&self) -> Result<()> {
         let before = self.clock.now() - self.unknown_grace;
         let requeued = self.store.requeue_unknown(before.as_ms(), REQUEUE_ROWS_MAX).await?;
-        for (session_id, campaign_id, first_seq) in requeued {
-            let streams = self.store.streams_of_session(session_id).await?;
-            for mut row in streams.into_iter().filter(|row| row.campaign_id == campaign_id) {
-                row.done_below_seq = first_seq;
-                self.dispatch.offer_streams(vec![row]).await;
-            }
-        }
+        self.dispatch.offer_streams(requeued).await;
         Ok(())
     }
 }

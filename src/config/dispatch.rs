@@ -19,6 +19,8 @@ pub struct DispatchConfig {
     pub unknown_grace: Duration,
     /// How long a drain waits for attempts on the wire.
     pub drain_deadline: Duration,
+    /// How long a node may send for a partition without having renewed its lease.
+    pub lease: Duration,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -29,6 +31,7 @@ pub(super) struct DispatchFile {
     default_burst: u32,
     unknown_grace_ms: u64,
     drain_deadline_ms: u64,
+    lease_ms: u64,
 }
 
 impl Default for DispatchFile {
@@ -39,6 +42,7 @@ impl Default for DispatchFile {
             default_burst: 1,
             unknown_grace_ms: 60_000,
             drain_deadline_ms: 10_000,
+            lease_ms: 10_000,
         }
     }
 }
@@ -54,12 +58,14 @@ impl DispatchFile {
         let default_pacing = rate_alone.and(burst_alone).and(Pacing::new(rate_per_minute, burst).ok());
         let unknown_grace = problems.millis("dispatch.unknown_grace_ms", self.unknown_grace_ms, 1_000..=86_400_000);
         let drain_deadline = problems.millis("dispatch.drain_deadline_ms", self.drain_deadline_ms, 0..=600_000);
+        let lease = problems.millis("dispatch.lease_ms", self.lease_ms, 1_000..=120_000);
         let shards = u16::try_from(shards?).ok().and_then(NonZeroU16::new).unwrap_or_else(one_per_core);
         Some(DispatchConfig {
             shards,
             default_pacing: default_pacing?,
             unknown_grace: unknown_grace?,
             drain_deadline: drain_deadline?,
+            lease: lease?,
         })
     }
 }

@@ -16,6 +16,7 @@ use crate::dispatch::lead::Lead;
 use crate::dispatch::shard::{LaneIndex, Report};
 use crate::domain::id::{DeliveryId, SessionId};
 use crate::domain::message::Content;
+use crate::domain::partition::Fence;
 use crate::domain::receipt::Receipt;
 use crate::error::chain;
 use crate::kill_point;
@@ -40,11 +41,11 @@ pub enum Entry {
     /// How an attempt ended whose delivery is pending again: withdrawn or deferred.
     PutBack(End, Reply, Box<Work>),
     /// A delivery settled without an attempt.
-    Dismiss(Dismissal),
+    Dismiss(Dismissal, SessionId, Fence),
     /// A lane's limiter state; the last one of a batch counts. Goes with the next other entry.
-    Lane(LaneSave),
+    Lane(LaneSave, Fence),
     /// Up to where a stream is settled.
-    Stream(StreamSave),
+    Stream(StreamSave, Fence),
     /// Reports of the provider; told when they are durable.
     Receipts(Vec<Receipt>, oneshot::Sender<()>),
 }
@@ -56,6 +57,22 @@ pub struct Reply {
     pub shard: usize,
     /// Which of its lanes.
     pub lane: LaneIndex,
+    /// By what right it is written.
+    pub fence: Fence,
+}
+
+impl Entry {
+    /// Returns the session whose lane writes this, and by what right; receipts need none.
+    fn right(&self) -> Option<(SessionId, Fence)> {
+        match self {
+            Self::Begin(begin, reply, ..) => Some((begin.session_id, reply.fence)),
+            Self::End(end, reply) | Self::PutBack(end, reply, _) => Some((end.session_id, reply.fence)),
+            Self::Dismiss(_, session_id, fence) => Some((*session_id, *fence)),
+            Self::Lane(save, fence) => Some((save.session_id, *fence)),
+            Self::Stream(save, fence) => Some((save.session_id, *fence)),
+            Self::Receipts(..) => None,
+        }
+    }
 }
 
 /// Hands entries to the journal; cheap to clone.
@@ -120,6 +137,8 @@ pub struct Journal {
     pub shards: Vec<mpsc::Sender<Report>>,
     /// Who looks whether a campaign is over.
     pub settled: Arc<Notify>,
+    /// Whom to tell of fences that were stale.
+    pub stale: mpsc::Sender<Fence>,
     /// How long a commit takes, for whoever plans ahead.
     pub lead: Lead,
     /// What is counted.
@@ -144,11 +163,18 @@ impl Journal {
     pub async fn run(self, mut queues: JournalQueues) {
         let mut committed_at: Option<Instant> = None;
         let mut batch = Batch::default();
+        let mut left_over: Option<Entry> = None;
         loop {
-            let Some(first) = queues.next().await else { break };
-            if let Entry::Lane(save) = first {
+            let next = match left_over.take() {
+                Some(entry) => Some(entry),
+                None => queues.next().await,
+            };
+            let Some(first) = next else { break };
+            if batch.takes(&first)
+                && let Entry::Lane(..) = first
+            {
                 // No reason to commit: it is needed no sooner than what comes next.
-                batch.lanes.insert(save.session_id, save.tat_us);
+                batch.add(first);
                 continue;
             }
             if let Some(at) = committed_at {
@@ -156,6 +182,10 @@ impl Journal {
             }
             let mut next = Some(first);
             while let Some(entry) = next {
+                if !batch.takes(&entry) {
+                    left_over = Some(entry);
+                    break;
+                }
                 self.count(&entry);
                 batch.add(entry);
                 next = if batch.n_rows < JOURNAL_BATCH_MAX { queues.try_next() } else { None };
@@ -200,6 +230,10 @@ impl Journal {
         metrics.journal_commit_seconds.observe(took.as_secs_f64());
         metrics.journal_rows.observe(f64::from(u32::try_from(batch.n_rows).unwrap_or(u32::MAX)));
         self.tell(batch, &written).await;
+        for fence in written.stale {
+            // When the queue is full the owner finds out by itself, at the next renewal.
+            self.stale.try_send(fence).ok();
+        }
         for (campaign_id, counters) in written.counters {
             if counters.pending + counters.sending == 0 && !campaign_id.is_direct() {
                 self.settled.notify_one();
@@ -265,8 +299,16 @@ impl Journal {
 }
 
 impl Batch {
+    /// Tells whether an entry may go into this batch: all of one session have the same right.
+    fn takes(&self, entry: &Entry) -> bool {
+        entry.right().is_none_or(|(session_id, fence)| {
+            self.rows.fences.get(&session_id).is_none_or(|in_batch| *in_batch == fence)
+        })
+    }
+
     fn add(&mut self, entry: Entry) {
         self.n_rows += 1;
+        self.rows.fences.extend(entry.right());
         match entry {
             Entry::Begin(begin, reply, work, content) => {
                 self.begins.insert(begin.delivery_id, (reply, work, content));
@@ -280,11 +322,11 @@ impl Batch {
                 self.rows.ends.push(end);
                 self.put_back.push((reply, work));
             }
-            Entry::Dismiss(dismissal) => self.rows.dismissals.push(dismissal),
-            Entry::Lane(LaneSave { session_id, tat_us }) => {
+            Entry::Dismiss(dismissal, ..) => self.rows.dismissals.push(dismissal),
+            Entry::Lane(LaneSave { session_id, tat_us }, _) => {
                 self.lanes.insert(session_id, tat_us);
             }
-            Entry::Stream(save) => self.rows.streams.push(save),
+            Entry::Stream(save, _) => self.rows.streams.push(save),
             Entry::Receipts(mut receipts, waiter) => {
                 self.n_rows += receipts.len();
                 self.rows.receipts.append(&mut receipts);

@@ -23,16 +23,19 @@ use crate::clock::Clock;
 use crate::dispatch::journal::{Entry, Journal, JournalSender};
 use crate::dispatch::lane::task::Sender;
 use crate::dispatch::lead::Lead;
+use crate::dispatch::lease::{HeldLeases, Leases};
 use crate::dispatch::shard::loader::Loader;
 use crate::dispatch::shard::state::{Shard, ShardSettings};
 use crate::dispatch::shard::task::ShardTask;
-use crate::dispatch::shard::{Command, Offer, OfferKind};
+use crate::dispatch::shard::{Command, Offer};
 use crate::domain::campaign::CampaignState;
+use crate::domain::control::ControlMessage;
 use crate::domain::id::{CampaignId, SessionId};
 use crate::domain::pacing::Pacing;
+use crate::domain::partition::{Fence, PartitionNo};
 use crate::domain::receipt::Receipt;
 use crate::gateway::Gateway;
-use crate::limits::{COMMANDS_PER_SHARD_MAX, IN_FLIGHT_MAX, SHARD_QUEUE_MAX};
+use crate::limits::{CLOSED_QUEUE_MAX, COMMANDS_PER_SHARD_MAX, IN_FLIGHT_MAX, SHARD_QUEUE_MAX, STALE_QUEUE_MAX};
 use crate::receipts::{ReceiptSink, SinkClosed};
 use crate::store::Store;
 use crate::store::lanes::{LaneRow, StreamRow};
@@ -48,6 +51,8 @@ pub mod journal;
 
 pub mod lead;
 
+pub mod lease;
+
 /// What dispatch needs from the rest.
 pub struct Parts {
     /// The database.
@@ -60,6 +65,19 @@ pub struct Parts {
     pub metrics: Arc<Metrics>,
     /// Whom to tell that a campaign may be over.
     pub settled: Arc<Notify>,
+    /// The partitions that are ours.
+    pub leases: Leases,
+    /// Where other nodes are told of work for their lanes; none where there are none.
+    pub elsewhere: Option<mpsc::Sender<ControlMessage>>,
+}
+
+/// What running dispatch tells the owner of its leases.
+#[derive(Debug)]
+pub struct LeaseNews {
+    /// Partitions of which a shard has no lane left; once per shard and close.
+    pub closed: mpsc::Receiver<PartitionNo>,
+    /// Fences that the database refused.
+    pub stale: mpsc::Receiver<Fence>,
 }
 
 /// How dispatch works.
@@ -85,13 +103,17 @@ pub struct Dispatch {
 pub struct DispatchHandle {
     commands: Arc<[mpsc::Sender<Command>]>,
     journal: JournalSender,
+    leases: Leases,
+    elsewhere: Option<mpsc::Sender<ControlMessage>>,
 }
 
 impl Dispatch {
     /// Starts shards, loaders and the journal; lanes appear as sessions are told.
     #[must_use]
-    pub fn start(parts: Parts, settings: Settings, tasks: &TaskTracker) -> Self {
+    pub fn start(parts: Parts, settings: Settings, tasks: &TaskTracker) -> (Self, LeaseNews) {
         let (journal, entries) = journal::queues();
+        let (closed_sender, closed) = mpsc::channel(CLOSED_QUEUE_MAX);
+        let (stale_sender, stale) = mpsc::channel(STALE_QUEUE_MAX);
         let lead = Lead::default();
         let mut commands = Vec::new();
         let mut report_senders = Vec::new();
@@ -126,6 +148,7 @@ impl Dispatch {
                 sender,
                 sends: tasks.clone(),
                 metrics: Arc::clone(&parts.metrics),
+                closed: closed_sender.clone(),
                 drain_deadline: settings.drain_deadline,
                 n_lanes_published: 0,
             };
@@ -137,11 +160,14 @@ impl Dispatch {
             store: parts.store,
             shards: report_senders,
             settled: parts.settled,
+            stale: stale_sender,
             lead,
             metrics: parts.metrics,
         };
         tasks.spawn(writer.run(entries));
-        Self { handle: DispatchHandle { commands: commands.into(), journal }, shards }
+        let handle =
+            DispatchHandle { commands: commands.into(), journal, leases: parts.leases, elsewhere: parts.elsewhere };
+        (Self { handle, shards }, LeaseNews { closed, stale })
     }
 
     /// Returns a handle.
@@ -165,8 +191,21 @@ impl Dispatch {
 }
 
 impl DispatchHandle {
-    /// Tells a lane that a campaign has pending deliveries.
+    /// Tells a lane that a campaign has pending deliveries, wherever the lane is.
+    ///
+    /// Another node is nudged; should that be lost, its owner finds the work at its next full look.
     pub async fn offer(&self, offer: Offer) {
+        if self.leases.owns(offer.session_id) {
+            self.offer_here(offer).await;
+        } else if let Some(elsewhere) = &self.elsewhere {
+            let Offer { session_id, campaign_id, traffic_class, done_below_seq } = offer;
+            let message = ControlMessage::WorkAdmitted { session_id, campaign_id, traffic_class, done_below_seq };
+            elsewhere.try_send(message).ok();
+        }
+    }
+
+    /// Tells a lane of this node that a campaign has pending deliveries; one of another node is nothing to it.
+    pub async fn offer_here(&self, offer: Offer) {
         self.tell(self.shard_of(offer.session_id), Command::Offer(offer)).await;
     }
 
@@ -177,10 +216,31 @@ impl DispatchHandle {
         }
     }
 
-    /// Tells dispatch of a session, new or changed.
-    pub async fn session_changed(&self, row: LaneRow) {
+    /// Tells dispatch of a session, new or changed, as read after `held` was taken; one that another node owns
+    /// is nothing to it.
+    pub async fn session_changed(&self, row: LaneRow, held: &HeldLeases) {
+        let Some(lease) = held.of_session(row.session_id) else { return };
         let shard = self.shard_of(row.session_id);
-        self.tell(shard, Command::Session(Box::new(row))).await;
+        self.tell(shard, Command::Session(Box::new(row), lease)).await;
+    }
+
+    /// Tells every shard to close the lanes of a partition; each answers in [`LeaseNews::closed`].
+    pub async fn close_partition(&self, partition: PartitionNo) {
+        for shard in 0..self.commands.len() {
+            self.tell(shard, Command::Close(partition)).await;
+        }
+    }
+
+    /// Returns the partitions that are ours.
+    #[must_use]
+    pub fn leases(&self) -> &Leases {
+        &self.leases
+    }
+
+    /// Returns how many shards there are.
+    #[must_use]
+    pub fn n_shards(&self) -> usize {
+        self.commands.len()
     }
 
     /// Writes receipts; returns after they are durable, `false` when that can not happen any more.
@@ -196,8 +256,7 @@ impl DispatchHandle {
                 session_id: row.session_id,
                 campaign_id: row.campaign_id,
                 traffic_class: row.traffic_class,
-                first_seq: row.done_below_seq,
-                kind: OfferKind::Again,
+                done_below_seq: row.done_below_seq,
             })
             .await;
             if let Some(state @ CampaignState::Paused) = row.campaign_state {

@@ -21,7 +21,7 @@ use crate::clock::Clock;
 use crate::domain::attempt::Outcome;
 use crate::domain::message::Content;
 use crate::gateway::classify::{outcome_of_answer, outcome_of_no_connection, outcome_of_silence};
-use crate::gateway::stamped::{Stamp, StampedBody};
+use crate::gateway::stamped::{Lapsed, Stamp, StampedBody};
 use crate::gateway::{Answer, Gateway, SendRequest};
 
 /// Bytes of an answer that are read: an error with all its details has under 2 kB.
@@ -97,8 +97,11 @@ impl CloudGateway {
         Ok(Self { client, prefix, authorization, request_timeout: settings.request_timeout, clock })
     }
 
-    async fn request(&self, request: SendRequest, stamp: &Stamp) -> Outcome {
-        let body = StampedBody { bytes: Some(encode(&request)), stamp: stamp.clone(), clock: self.clock.clone() };
+    /// Makes the request; `None` when its deadline passed before its bytes left.
+    async fn request(&self, request: SendRequest, stamp: &Stamp) -> Option<Outcome> {
+        let deadline = request.deadline.clone();
+        let (bytes, clock) = (Some(encode(&request)), self.clock.clone());
+        let body = StampedBody { bytes, stamp: stamp.clone(), clock, deadline };
         let request = Request::builder()
             .method(Method::POST)
             .uri(format!("{}{}/messages", self.prefix, request.phone_number_id))
@@ -106,13 +109,14 @@ impl CloudGateway {
             .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
             .body(body);
         let Ok(request) = request else {
-            return outcome_of_answer(400, b"", None);
+            return Some(outcome_of_answer(400, b"", None));
         };
         let answer = match self.client.request(request).await {
             Ok(answer) => answer,
             // No connection, so no byte left: safe to try again.
-            Err(error) if error.is_connect() => return outcome_of_no_connection(),
-            Err(_) => return outcome_of_silence("net:reset"),
+            Err(error) if error.is_connect() => return Some(outcome_of_no_connection()),
+            Err(error) if has_lapsed(&error) => return None,
+            Err(_) => return Some(outcome_of_silence("net:reset")),
         };
         let status = answer.status().as_u16();
         let retry_after = answer
@@ -120,13 +124,18 @@ impl CloudGateway {
             .get(RETRY_AFTER)
             .and_then(|value| value.to_str().ok()?.trim().parse().ok())
             .map(Duration::from_secs);
-        match Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect().await {
+        Some(match Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect().await {
             Ok(body) => outcome_of_answer(status, &body.to_bytes(), retry_after),
             // The head of a refusal is enough; the head of an acceptance is not.
             Err(_) if (200..300).contains(&status) => outcome_of_silence("net:answer"),
             Err(_) => outcome_of_answer(status, b"", retry_after),
-        }
+        })
     }
+}
+
+/// Tells whether a request was given up by its own body.
+fn has_lapsed(error: &dyn std::error::Error) -> bool {
+    std::iter::successors(error.source(), |error| error.source()).any(|error| error.is::<Lapsed>())
 }
 
 impl Gateway for CloudGateway {
@@ -135,7 +144,7 @@ impl Gateway for CloudGateway {
             let stamp = Stamp::default();
             let outcome = match tokio::time::timeout(self.request_timeout, self.request(request, &stamp)).await {
                 Ok(outcome) => outcome,
-                Err(_) => outcome_of_silence("net:timeout"),
+                Err(_) => Some(outcome_of_silence("net:timeout")),
             };
             Answer { outcome, left_at: stamp.get() }
         }

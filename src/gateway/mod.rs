@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 
-use crate::clock::Moment;
+use crate::clock::{Deadline, Moment};
 use crate::domain::attempt::Outcome;
 use crate::domain::id::DeliveryId;
 use crate::domain::message::Content;
@@ -30,13 +30,15 @@ pub struct SendRequest {
     pub content: Content,
     /// Echoed by the provider in every receipt.
     pub token: DeliveryId,
+    /// Until when its bytes may leave: another node may send for this number from then on.
+    pub deadline: Deadline,
 }
 
 /// What came of one message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
-    /// How the attempt ended.
-    pub outcome: Outcome,
+    /// How the attempt ended; `None` when the deadline passed before its bytes left.
+    pub outcome: Option<Outcome>,
     /// When its bytes left this process; `None` when none did. A busy machine may let a message
     /// wait between its release and this, and the next one is spaced from here.
     pub left_at: Option<Moment>,

@@ -1,6 +1,5 @@
-//! A request body that notes when it was written out.
+//! A request body that notes when it was written out, and is not written out after its deadline.
 
-use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,7 +8,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 
-use crate::clock::{Clock, Moment};
+use crate::clock::{Clock, Deadline, Moment};
 
 /// When a body was written out; shared with whoever waits for the answer.
 #[derive(Debug, Clone, Default)]
@@ -33,16 +32,27 @@ pub(super) struct StampedBody {
     pub(super) stamp: Stamp,
     /// The time.
     pub(super) clock: Clock,
+    /// Until when it may go.
+    pub(super) deadline: Deadline,
 }
+
+/// The deadline of a body had passed when the connection wanted it.
+#[derive(Debug, thiserror::Error)]
+#[error("the deadline of the request has passed")]
+pub(super) struct Lapsed;
 
 impl Body for StampedBody {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = Lapsed;
 
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Lapsed>>> {
         let bytes = self.bytes.take();
         if bytes.is_some() {
-            self.stamp.0.store(self.clock.now().0, Ordering::Relaxed);
+            let now = self.clock.now();
+            if self.deadline.has_passed(now) {
+                return Poll::Ready(Some(Err(Lapsed)));
+            }
+            self.stamp.0.store(now.0, Ordering::Relaxed);
         }
         Poll::Ready(bytes.map(|bytes| Ok(Frame::data(bytes))))
     }

@@ -9,15 +9,21 @@ use tokio::time::Instant;
 
 use crate::clock::Clock;
 use crate::dispatch::DispatchHandle;
-use crate::dispatch::shard::{Offer, OfferKind};
+use crate::dispatch::shard::Offer;
+use crate::domain::dead_letter::DeadCause;
 use crate::domain::job::Job;
+use crate::error::chain;
+use crate::intake::decode::Dead;
 use crate::kill_point;
 use crate::limits::ADMIT_DELIVERIES_MAX;
-use crate::store::admissions::Admission;
 use crate::store::{Store, StoreError};
 use crate::telemetry::metrics::Metrics;
 
+pub mod decode;
+
 pub mod outbox;
+
+pub mod topic;
 
 /// Admits jobs, one batch after the other.
 #[derive(Debug)]
@@ -30,54 +36,70 @@ pub struct Intake {
     pub clock: Clock,
     /// What is counted.
     pub metrics: Arc<Metrics>,
-    /// The last place given out; places only grow.
-    pub last_seq: i64,
 }
 
 impl Intake {
-    /// Persists the jobs' deliveries and offers them to their lanes.
+    /// Persists the jobs' deliveries and offers them to their lanes; returns which jobs were refused, and why.
     ///
     /// # Errors
     /// [`StoreError`] when a batch could not be written; safe to repeat as a whole.
-    pub async fn admit(&mut self, jobs: &[Job]) -> Result<(), StoreError> {
-        let mut rest = jobs;
-        while !rest.is_empty() {
-            let (batch, later) = rest.split_at(batch_len(rest));
-            self.admit_batch(batch).await?;
-            rest = later;
+    pub async fn admit(&self, jobs: &[Job]) -> Result<Vec<(usize, Dead)>, StoreError> {
+        let mut refused = Vec::new();
+        let mut n_done = 0;
+        while n_done < jobs.len() {
+            let batch = &jobs[n_done..n_done + batch_len(&jobs[n_done..])];
+            let dead = match self.admit_batch(batch).await {
+                Err(error) if error.is_bad_data() => self.admit_each(batch).await?,
+                answer => answer?,
+            };
+            refused.extend(dead.into_iter().map(|(place, dead)| (n_done + place, dead)));
+            n_done += batch.len();
         }
-        Ok(())
+        Ok(refused)
     }
 
-    async fn admit_batch(&mut self, jobs: &[Job]) -> Result<(), StoreError> {
-        let now = self.clock.now();
-        let mut admissions = Vec::with_capacity(jobs.len());
-        for job in jobs {
-            // Microseconds give every delivery a place of its own and survive a restart.
-            let first_seq = now.as_us().max(self.last_seq + 1);
-            self.last_seq = first_seq + i64::try_from(job.deliveries.len()).unwrap_or(i64::MAX / 2);
-            admissions.push(Admission { job, first_seq });
+    /// Admits job by job what the database did not take together: one that it never takes must not hold
+    /// up the others.
+    async fn admit_each(&self, jobs: &[Job]) -> Result<Vec<(usize, Dead)>, StoreError> {
+        let mut refused = Vec::new();
+        for (place, job) in jobs.iter().enumerate() {
+            match self.admit_batch(std::slice::from_ref(job)).await {
+                Err(error) if error.is_bad_data() => {
+                    tracing::warn!(job.id = %job.job_id, error = chain(&error), "the database does not take a job");
+                    let detail = "the database does not take its content".to_owned();
+                    refused.push((place, Dead { cause: DeadCause::Unreadable, detail }));
+                }
+                answer => refused.extend(answer?.into_iter().map(|(_, dead)| (place, dead))),
+            }
         }
+        Ok(refused)
+    }
+
+    async fn admit_batch(&self, jobs: &[Job]) -> Result<Vec<(usize, Dead)>, StoreError> {
+        let now = self.clock.now();
+        let all: Vec<&Job> = jobs.iter().collect();
         kill_point!("intake: before deliveries are persisted");
         let started_at = Instant::now();
-        let admitted = self.store.admit_jobs(&admissions, now.as_ms()).await?;
+        let admitted = self.store.admit_jobs(&all, now.as_us()).await?;
         let metrics = &self.metrics.intake;
         metrics.admit_seconds.observe(started_at.elapsed().as_secs_f64());
-        for (job, admitted) in jobs.iter().zip(admitted) {
+        let mut refused = Vec::new();
+        for (place, (job, admitted)) in jobs.iter().zip(admitted).enumerate() {
             if let Some(refusal) = admitted.refused {
-                metrics.jobs_dead.inc();
                 tracing::warn!(job.id = %job.job_id, ?refusal, "job refused");
+                refused.push((place, refusal.into()));
                 continue;
             }
             metrics.jobs.inc();
             metrics.deliveries.inc_by(count(admitted.n_new));
             metrics.duplicates.inc_by(count(job.deliveries.len() - admitted.n_new));
-            let (session_id, campaign_id) = (admitted.session_id, admitted.campaign_id);
-            let (traffic_class, first_seq) = (admitted.traffic_class, admitted.first_seq);
-            let kind = OfferKind::Fresh;
-            self.dispatch.offer(Offer { session_id, campaign_id, traffic_class, first_seq, kind }).await;
+            if admitted.n_new != 0 {
+                let (session_id, campaign_id) = (admitted.session_id, admitted.campaign_id);
+                let (traffic_class, done_below_seq) = (admitted.traffic_class, admitted.done_below_seq);
+                self.dispatch.offer(Offer { session_id, campaign_id, traffic_class, done_below_seq }).await;
+            }
         }
-        Ok(())
+        Ok(refused)
     }
 }
 

@@ -48,6 +48,18 @@ impl StoreError {
         }
     }
 
+    /// Tells whether the database will never take these values, however often they are offered.
+    #[must_use]
+    pub fn is_bad_data(&self) -> bool {
+        match self {
+            // PostgreSQL's class 22: a value that no column can hold, such as the character U+0000.
+            Self::Database { source: sqlx::Error::Database(error), .. } => {
+                error.code().is_some_and(|code| code.len() == 5 && code.starts_with("22"))
+            }
+            _ => false,
+        }
+    }
+
     /// Makes the error of a row that can not be read.
     pub(crate) fn corrupt(table: &'static str, column: &'static str, row: impl std::fmt::Display) -> Self {
         Self::Corrupt { table, column, row: row.to_string() }

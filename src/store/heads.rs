@@ -72,7 +72,7 @@ pub struct JobRow {
     pub message: MessageSpec,
 }
 
-/// Goes along the index on columns that never change, one stretch per request.
+/// Goes along the index on columns that do not change in a usual life, one stretch per request.
 const FETCH: Sql = Sql::per_dialect(
     "SELECT r.no, d.* \
      FROM UNNEST($1::uuid[], $2::uuid[], $3::int8[], $4::int8[]) \
@@ -199,6 +199,17 @@ impl Store {
 }
 
 impl Tx {
+    /// Returns the jobs that exist among the given ones, in no order; sees what this transaction wrote.
+    pub(crate) async fn jobs(&mut self, job_ids: &[JobId]) -> Result<Vec<JobRow>, StoreError> {
+        let ids = column(job_ids, |job_id| job_id.0);
+        let rows: Vec<StoredJob> = match self {
+            Self::Postgres(tx) => sqlx::query_as(FIND_JOBS.postgres()).bind(ids).fetch_all(&mut **tx).await,
+            Self::Sqlite(tx) => sqlx::query_as(FIND_JOBS.sqlite()).bind(hex_list(&ids)).fetch_all(&mut **tx).await,
+        }
+        .map_err(StoreError::database(DOING_JOBS))?;
+        rows.into_iter().map(JobRow::try_from).collect()
+    }
+
     async fn heads(&mut self, requests: &[HeadRequest]) -> Result<Vec<StoredHead>, sqlx::Error> {
         match self {
             Self::Postgres(tx) => {

@@ -3,7 +3,7 @@
 //! One transaction per batch, a handful of statements whatever its size. Decides nothing about
 //! lanes or retries; a batch that is written twice changes nothing the second time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use uuid::Uuid;
 
@@ -12,8 +12,9 @@ use crate::domain::campaign::Counters;
 use crate::domain::delivery::DeliveryEvent;
 use crate::domain::failure::{FailureClass, Reason};
 use crate::domain::id::{CampaignId, DeliveryId, SessionId};
-use crate::domain::receipt::Receipt;
-use crate::store::bind::{Hex, column, to_json};
+use crate::domain::partition::Fence;
+use crate::domain::receipt::{Receipt, ReceiptKind};
+use crate::store::bind::{Hex, column, hex_list, to_json};
 use crate::store::moves::Moves;
 use crate::store::tx::{Tries, Tx};
 use crate::store::{Sql, Store, StoreError};
@@ -104,6 +105,8 @@ pub struct JournalBatch {
     /// This very batch was handed in before and its commit was not confirmed: begins that hold
     /// already are its own. Otherwise such a begin is refused, because somebody else made it.
     pub repeated: bool,
+    /// By what right entries of a session are written; those of a session that is not here, by any.
+    pub fences: BTreeMap<SessionId, Fence>,
     /// Attempts about to be made.
     pub begins: Vec<Begin>,
     /// Attempts that ended.
@@ -127,6 +130,8 @@ pub struct Written {
     pub counters: Vec<(CampaignId, Counters)>,
     /// Receipts that moved their delivery.
     pub n_receipts_applied: usize,
+    /// Fences that were stale: nothing that named them was written, but for what is known to be sent.
+    pub stale: Vec<Fence>,
 }
 
 const SAVE_LANES: Sql = Sql::per_dialect(
@@ -136,14 +141,32 @@ const SAVE_LANES: Sql = Sql::per_dialect(
      ON CONFLICT (session_id) DO UPDATE SET tat_us = EXCLUDED.tat_us",
 );
 
+/// Says that a message of each lane has left by now.
+const NOTE_LEFT: Sql = Sql::per_dialect(
+    "INSERT INTO lanes (session_id, tat_us, left_by_us) \
+     SELECT session_id, 0, (extract(epoch FROM clock_timestamp()) * 1000000)::int8 \
+     FROM UNNEST($1::uuid[]) AS u (session_id) \
+     ON CONFLICT (session_id) DO UPDATE SET left_by_us = EXCLUDED.left_by_us",
+    "INSERT INTO lanes (session_id, tat_us, left_by_us) \
+     SELECT unhex(value), 0, CAST(unixepoch('subsec') * 1000000 AS INTEGER) FROM json_each($1) WHERE true \
+     ON CONFLICT (session_id) DO UPDATE SET left_by_us = EXCLUDED.left_by_us",
+);
+
+/// Never goes back. Passes over streams that an admission holds: waiting would hold up every lane,
+/// and could be in a circle (see [`crate::store::admissions`]). What is passed over is saved with the
+/// next news of the stream; until then a restart reads a few rows more.
 const SAVE_STREAMS: Sql = Sql::per_dialect(
     "UPDATE lane_streams AS s SET done_below_seq = u.done_below_seq \
-     FROM UNNEST($1::uuid[], $2::uuid[], $3::int8[]) AS u (session_id, campaign_id, done_below_seq) \
-     WHERE s.session_id = u.session_id AND s.campaign_id = u.campaign_id AND s.done_below_seq <> u.done_below_seq",
+     FROM (SELECT h.session_id, h.campaign_id, w.done_below_seq \
+           FROM UNNEST($1::uuid[], $2::uuid[], $3::int8[]) AS w (session_id, campaign_id, done_below_seq) \
+           JOIN lane_streams h ON h.session_id = w.session_id AND h.campaign_id = w.campaign_id \
+               AND h.done_below_seq < w.done_below_seq \
+           FOR NO KEY UPDATE OF h SKIP LOCKED) AS u \
+     WHERE s.session_id = u.session_id AND s.campaign_id = u.campaign_id AND s.done_below_seq < u.done_below_seq",
     "UPDATE lane_streams AS s SET done_below_seq = u.done_below_seq \
      FROM (SELECT unhex(value ->> 0) AS session_id, unhex(value ->> 1) AS campaign_id, \
                   value ->> 2 AS done_below_seq FROM json_each($1)) AS u \
-     WHERE s.session_id = u.session_id AND s.campaign_id = u.campaign_id AND s.done_below_seq <> u.done_below_seq",
+     WHERE s.session_id = u.session_id AND s.campaign_id = u.campaign_id AND s.done_below_seq < u.done_below_seq",
 );
 
 const DOING: &str = "write the journal";
@@ -157,6 +180,16 @@ impl JournalBatch {
         begins.chain(ends).chain(dismissals).chain(receipts).collect()
     }
 
+    fn distinct_fences(&self) -> Vec<Fence> {
+        self.fences.values().copied().collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
+    /// Returns the sessions whose entries name a stale fence.
+    fn without_right(&self, stale: &[Fence]) -> HashSet<SessionId> {
+        let is_stale = |(_, fence): &(&SessionId, &Fence)| stale.contains(fence);
+        self.fences.iter().filter(is_stale).map(|(session_id, _)| *session_id).collect()
+    }
+
     /// Returns the campaigns of which a delivery may become pending again.
     fn campaigns_put_back(&self) -> Vec<Uuid> {
         let back = |end: &&End| matches!(end.ended, Ended::Withdrawn | Ended::Outcome(Outcome::Deferred(_)));
@@ -168,6 +201,8 @@ impl Store {
     /// Writes a batch, all or nothing; safe to repeat when it is not known whether it was written.
     ///
     /// A delivery that would be put back in line after its campaign was cancelled is cancelled instead.
+    /// Entries behind a stale fence are refused: another node owns their sessions. An acceptance
+    /// among them is still the provider's word and is taken as a receipt.
     ///
     /// # Errors
     /// [`StoreError::Database`] when nothing was written or the commit was not confirmed,
@@ -184,20 +219,51 @@ impl Store {
 
     async fn write_journal_once(&self, batch: &JournalBatch) -> Result<Written, StoreError> {
         let mut tx = self.begin_write(DOING).await?;
+        let stale = tx.stale_fences(&batch.distinct_fences(), DOING).await?;
+        let refused = batch.without_right(&stale);
         let cancelled = tx.hold_cancelled(batch.campaigns_put_back(), DOING).await?;
         let rows = tx.lock_deliveries(batch.delivery_ids(), DOING).await?;
-        let mut moves = Moves::of(rows, cancelled);
+        let late: Vec<Receipt> = batch.ends.iter().filter_map(|end| late_receipt(end, &refused)).collect();
+        let welcome = |session_id: &SessionId| !refused.contains(session_id);
+        let lanes: Vec<_> = batch.lanes.iter().filter(|lane| welcome(&lane.session_id)).copied().collect();
+        let streams: Vec<_> = batch.streams.iter().filter(|stream| welcome(&stream.session_id)).copied().collect();
+        let mut moves = Moves::of(rows, cancelled).refusing(refused);
+        moves.receive(&late);
         let begun = moves.apply_batch(batch);
         tx.write_moves(&moves, DOING).await?;
-        tx.save_lanes(&batch.lanes).await.map_err(StoreError::database(DOING))?;
-        tx.save_streams(&batch.streams).await.map_err(StoreError::database(DOING))?;
+        tx.note_left(moves.answered_early()).await.map_err(StoreError::database(DOING))?;
+        tx.save_lanes(&lanes).await.map_err(StoreError::database(DOING))?;
+        tx.save_streams(&streams).await.map_err(StoreError::database(DOING))?;
         let counters = tx.add_to_counters(&moves.deltas(), DOING).await?;
         tx.commit(DOING).await?;
-        Ok(Written { begun, counters, n_receipts_applied: moves.n_receipts_applied() })
+        Ok(Written { begun, counters, n_receipts_applied: moves.n_receipts_applied(), stale })
     }
 }
 
+/// What a node that lost its right still knows: that the provider took a message.
+fn late_receipt(end: &End, refused: &HashSet<SessionId>) -> Option<Receipt> {
+    let Ended::Outcome(Outcome::Accepted { provider_message_id }) = &end.ended else { return None };
+    refused.contains(&end.session_id).then(|| Receipt {
+        delivery_id: end.delivery_id,
+        kind: ReceiptKind::Sent,
+        at_ms: end.ended_at_ms,
+        provider_message_id: Some(provider_message_id.clone()),
+        failure: None,
+    })
+}
+
 impl Tx {
+    async fn note_left(&mut self, sessions: BTreeSet<SessionId>) -> Result<(), sqlx::Error> {
+        let ids: Vec<Uuid> = sessions.into_iter().map(|session_id| session_id.0).collect();
+        if ids.is_empty() {
+            return Ok(());
+        }
+        match self {
+            Self::Postgres(tx) => sqlx::query(NOTE_LEFT.postgres()).bind(ids).execute(&mut **tx).await.map(drop),
+            Self::Sqlite(tx) => sqlx::query(NOTE_LEFT.sqlite()).bind(hex_list(&ids)).execute(&mut **tx).await.map(drop),
+        }
+    }
+
     async fn save_lanes(&mut self, lanes: &[LaneSave]) -> Result<(), sqlx::Error> {
         // The last one of a lane is the one that holds, and a statement may name a row only once.
         let last: BTreeMap<SessionId, i64> = lanes.iter().map(|lane| (lane.session_id, lane.tat_us)).collect();

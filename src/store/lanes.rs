@@ -10,7 +10,8 @@ use crate::domain::job::TrafficClass;
 use crate::domain::pacing::Pacing;
 use crate::domain::session::SessionState;
 use crate::store::bind::to_u32;
-use crate::store::{Sql, Store, StoreError};
+use crate::store::bind::{column, hex_list};
+use crate::store::{Pool, Sql, Store, StoreError};
 use crate::with_reader;
 
 /// A lane as it was last saved.
@@ -30,6 +31,8 @@ pub struct LaneRow {
     pub burst: Option<u32>,
     /// Theoretical arrival time, UTC microseconds; none before the first send.
     pub tat_us: Option<i64>,
+    /// When a message had certainly left by, UTC microseconds; see the column.
+    pub left_by_us: Option<i64>,
 }
 
 /// A campaign that has, or had, work in a lane.
@@ -48,18 +51,23 @@ pub struct StreamRow {
 }
 
 const LANES: Sql = Sql::portable(
-    "SELECT s.session_id, s.tenant_id, s.state, s.phone_number_id, s.rate_per_minute, s.burst, l.tat_us \
+    "SELECT s.session_id, s.tenant_id, s.state, s.phone_number_id, s.rate_per_minute, s.burst, l.tat_us, l.left_by_us \
      FROM sessions s LEFT JOIN lanes l ON l.session_id = s.session_id ORDER BY s.session_id",
 );
 
 const LANE: Sql = Sql::portable(
-    "SELECT s.session_id, s.tenant_id, s.state, s.phone_number_id, s.rate_per_minute, s.burst, l.tat_us \
+    "SELECT s.session_id, s.tenant_id, s.state, s.phone_number_id, s.rate_per_minute, s.burst, l.tat_us, l.left_by_us \
      FROM sessions s LEFT JOIN lanes l ON l.session_id = s.session_id WHERE s.session_id = $1",
 );
 
-const STREAMS: Sql = Sql::portable(
+const STREAMS: Sql = Sql::per_dialect(
     "SELECT s.session_id, s.campaign_id, s.traffic_class, s.done_below_seq, c.state AS campaign_state \
-     FROM lane_streams s LEFT JOIN campaigns c ON c.campaign_id = s.campaign_id \
+     FROM UNNEST($1::uuid[]) AS w (session_id) JOIN lane_streams s ON s.session_id = w.session_id \
+     LEFT JOIN campaigns c ON c.campaign_id = s.campaign_id \
+     WHERE c.state IS NULL OR c.state IN ('running', 'paused') ORDER BY s.session_id, s.campaign_id",
+    "SELECT s.session_id, s.campaign_id, s.traffic_class, s.done_below_seq, c.state AS campaign_state \
+     FROM json_each($1) AS w JOIN lane_streams s ON s.session_id = unhex(w.value) \
+     LEFT JOIN campaigns c ON c.campaign_id = s.campaign_id \
      WHERE c.state IS NULL OR c.state IN ('running', 'paused') ORDER BY s.session_id, s.campaign_id",
 );
 
@@ -81,6 +89,7 @@ struct StoredLane {
     rate_per_minute: Option<f64>,
     burst: Option<i32>,
     tat_us: Option<i64>,
+    left_by_us: Option<i64>,
 }
 
 impl TryFrom<StoredLane> for LaneRow {
@@ -96,6 +105,7 @@ impl TryFrom<StoredLane> for LaneRow {
             rate_per_minute: row.rate_per_minute,
             burst: row.burst.map(to_u32),
             tat_us: row.tat_us,
+            left_by_us: row.left_by_us,
         })
     }
 }
@@ -152,14 +162,19 @@ impl Store {
         row.map_err(StoreError::database(DOING))?.map(LaneRow::try_from).transpose()
     }
 
-    /// Returns the streams that may still have work: of running and paused campaigns, of campaigns
-    /// that are not in our tables, and of single messages.
+    /// Returns the streams of some sessions that may still have work: of running and paused campaigns, of
+    /// campaigns that are not in our tables, and of single messages.
     ///
     /// # Errors
     /// As [`Store::lanes`].
-    pub async fn streams(&self) -> Result<Vec<StreamRow>, StoreError> {
-        let sql = STREAMS.of(self.pool());
-        let rows = with_reader!(self.pool(), |db| sqlx::query_as::<_, StoredStream>(sql).fetch_all(db).await);
+    pub async fn streams_of_sessions(&self, sessions: &[SessionId]) -> Result<Vec<StreamRow>, StoreError> {
+        let ids = column(sessions, |session_id| session_id.0);
+        let rows: Result<Vec<StoredStream>, sqlx::Error> = match self.pool() {
+            Pool::Postgres(pool) => sqlx::query_as(STREAMS.postgres()).bind(ids).fetch_all(pool).await,
+            Pool::Sqlite { reader, .. } => {
+                sqlx::query_as(STREAMS.sqlite()).bind(hex_list(&ids)).fetch_all(reader).await
+            }
+        };
         rows.map_err(StoreError::database(DOING_STREAMS))?.into_iter().map(StreamRow::try_from).collect()
     }
 

@@ -165,7 +165,7 @@ impl Messages<'_> {
         .map_err(StoreError::database(doing))
     }
 
-    /// Finds a delivery of the tenant; one that is still in the outbox is pending.
+    /// Finds a delivery of the tenant; one that is still in the outbox is pending, handed on or not.
     ///
     /// # Errors
     /// [`StoreError::Database`] when it could not be read.

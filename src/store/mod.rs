@@ -57,6 +57,10 @@ mod moves;
 
 pub mod admissions;
 
+mod fingerprint;
+
+mod places;
+
 pub mod outbox;
 
 pub mod lanes;
@@ -66,6 +70,8 @@ pub mod heads;
 pub mod open_work;
 
 pub mod journal;
+
+pub mod partitions;
 
 pub mod recovery;
 
@@ -113,6 +119,11 @@ fn is_usable(connection: &SqliteConnection) -> bool {
     !connection.is_in_transaction()
 }
 
+const NOW: Sql = Sql::per_dialect(
+    "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::int8",
+    "SELECT CAST(unixepoch('subsec') * 1000000 AS INTEGER)",
+);
+
 /// The database, handed out by aggregate.
 #[derive(Debug, Clone)]
 pub struct Store {
@@ -129,7 +140,8 @@ impl Store {
         if url.starts_with("postgres://") || url.starts_with("postgresql://") {
             let options =
                 PgConnectOptions::from_str(url).map_err(|source| StoreError::Address(Some(source)))?.options([
-                    ("idle_in_transaction_session_timeout", "60000"),
+                    // A node that stands still in the middle of a transaction must not hold up the others.
+                    ("idle_in_transaction_session_timeout", "5000"),
                     // Our statements are short; compiling one costs more than it ever saves.
                     ("jit", "off"),
                 ]);
@@ -190,6 +202,16 @@ impl Store {
                 writer.close().await;
             }
         }
+    }
+
+    /// Returns the database's time, UTC microseconds: the one that all nodes share.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`] when it gave no answer.
+    pub async fn now_us(&self) -> Result<i64, StoreError> {
+        let sql = NOW.of(&self.pool);
+        with_reader!(&self.pool, |db| sqlx::query_scalar(sql).fetch_one(db).await)
+            .map_err(StoreError::database("ask the database for the time"))
     }
 
     /// Asks the database for an answer.

@@ -1,6 +1,8 @@
 //! What is to be turned into jobs, and the jobs that a campaign makes.
 //!
-//! Whoever removes a row has handed its jobs on; jobs made twice are the same jobs.
+//! Whoever removes a row has handed its jobs on; jobs made twice are the same jobs. With a broker
+//! between, a single message is marked as handed on and stays until it is admitted, so that it can
+//! be found all the time.
 
 use uuid::Uuid;
 
@@ -10,7 +12,7 @@ use crate::domain::job::{DELIVERIES_PER_JOB_MAX, JOB_VERSION, Job, JobDelivery, 
 use crate::domain::message::MessageSpec;
 use crate::domain::recipient::Recipient;
 use crate::store::bind::{hex_list, time_of};
-use crate::store::tx::with_tx;
+use crate::store::tx::{Tx, with_tx};
 use crate::store::{Pool, Sql, Store, StoreError};
 use crate::{with_reader, with_writer};
 
@@ -38,7 +40,19 @@ pub struct Expansion {
     pub finished: bool,
 }
 
-const NEXT: Sql = Sql::portable("SELECT outbox_id, campaign_id, job, next_seq FROM outbox ORDER BY outbox_id LIMIT $1");
+const NEXT: Sql = Sql::portable(
+    "SELECT outbox_id, campaign_id, job, next_seq FROM outbox WHERE handed_on_at_ms IS NULL \
+     ORDER BY outbox_id LIMIT $1",
+);
+
+/// Locks in the order of the ids, as the admission does that removes the rows.
+const HAND_ON: Sql = Sql::per_dialect(
+    "UPDATE outbox AS o SET handed_on_at_ms = $2 \
+     FROM (SELECT outbox_id FROM outbox WHERE outbox_id = ANY($1) AND job IS NOT NULL AND handed_on_at_ms IS NULL \
+           ORDER BY outbox_id FOR NO KEY UPDATE) AS u WHERE o.outbox_id = u.outbox_id",
+    "UPDATE outbox SET handed_on_at_ms = $2 \
+     WHERE outbox_id IN (SELECT unhex(value) FROM json_each($1)) AND job IS NOT NULL AND handed_on_at_ms IS NULL",
+);
 
 const REMOVE: Sql = Sql::per_dialect(
     "DELETE FROM outbox WHERE outbox_id = ANY($1)",
@@ -58,6 +72,7 @@ const RECIPIENTS: Sql = Sql::portable(
 );
 
 const DOING_NEXT: &str = "read the outbox";
+const DOING_HAND_ON: &str = "mark rows of the outbox as handed on";
 const DOING_REMOVE: &str = "remove rows of the outbox";
 const DOING_ADVANCE: &str = "note the progress of the outbox";
 const DOING_EXPAND: &str = "make jobs of a campaign";
@@ -112,7 +127,7 @@ impl StoredRecipient {
 }
 
 impl Store {
-    /// Returns the oldest rows of the outbox.
+    /// Returns the oldest rows of the outbox that were not handed on.
     ///
     /// # Errors
     /// [`StoreError::Database`] when the read failed, [`StoreError::Corrupt`] when a job can not be read.
@@ -122,6 +137,23 @@ impl Store {
             sqlx::query_as::<_, StoredOutbox>(sql).bind(i64::from(limit)).fetch_all(db).await
         });
         rows.map_err(StoreError::database(DOING_NEXT))?.into_iter().map(OutboxRow::try_from).collect()
+    }
+
+    /// Marks rows of single messages as handed on to a broker; they go when they are admitted.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`] when nothing was written; safe to repeat.
+    pub async fn outbox_hand_on(&self, outbox_ids: &[Uuid], now_ms: i64) -> Result<(), StoreError> {
+        let marked = match self.pool() {
+            Pool::Postgres(pool) => {
+                sqlx::query(HAND_ON.postgres()).bind(outbox_ids).bind(now_ms).execute(pool).await.map(drop)
+            }
+            Pool::Sqlite { writer, .. } => {
+                let query = sqlx::query(HAND_ON.sqlite()).bind(hex_list(outbox_ids)).bind(now_ms);
+                query.execute(writer).await.map(drop)
+            }
+        };
+        marked.map_err(StoreError::database(DOING_HAND_ON))
     }
 
     /// Removes rows whose jobs were handed on.
@@ -184,6 +216,17 @@ impl Store {
             }
             _ => Ok(Expansion { jobs: Vec::new(), next_seq, finished: true }),
         }
+    }
+}
+
+impl Tx {
+    /// Removes rows, by ids in ascending order.
+    pub(crate) async fn remove_from_outbox(&mut self, ids: &[Uuid], doing: &'static str) -> Result<(), StoreError> {
+        match self {
+            Self::Postgres(tx) => sqlx::query(REMOVE.postgres()).bind(ids).execute(&mut **tx).await.map(drop),
+            Self::Sqlite(tx) => sqlx::query(REMOVE.sqlite()).bind(hex_list(ids)).execute(&mut **tx).await.map(drop),
+        }
+        .map_err(StoreError::database(doing))
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Steps of bounded size that are safe to repeat; when to take them is decided elsewhere.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use uuid::Uuid;
 
@@ -11,43 +11,47 @@ use crate::domain::campaign::{CampaignEvent, CampaignState, Counters, OnUnknown}
 use crate::domain::delivery::DeliveryState;
 use crate::domain::failure::{Failure, FailureClass, Reason, Retry, Scope};
 use crate::domain::id::{CampaignId, DeliveryId, SessionId};
+use crate::domain::job::TrafficClass;
+use crate::domain::partition::Fence;
 use crate::limits::JOURNAL_BATCH_MAX;
-use crate::store::bind::{Hex, column, to_json, to_u32};
+use crate::store::bind::{Hex, column, hex_list, to_json, to_u32};
 use crate::store::heads::HeadRequest;
 use crate::store::journal::{End, Ended, JournalBatch};
+use crate::store::lanes::StreamRow;
 use crate::store::moves::Moves;
+use crate::store::places::{Given, StreamKey, Wanted};
 use crate::store::tx::{Tries, Tx, with_tx};
 use crate::store::{Sql, Store, StoreError};
-use crate::with_reader;
 
-/// Attempts under way, looked for where the streams have work.
-const SENDING_IN_STREAMS: Sql = Sql::portable(
-    "SELECT d.delivery_id, d.session_id, d.campaign_id, d.n_attempts FROM campaign_counters c \
-     JOIN lane_streams s ON s.campaign_id = c.campaign_id \
+/// Attempts under way in some lanes, looked for where their streams have work. The counters tell first, at
+/// no cost, of which campaigns there can be any.
+const IN_FLIGHT: Sql = Sql::per_dialect(
+    "SELECT d.delivery_id, d.session_id, d.campaign_id, d.n_attempts FROM UNNEST($1::uuid[]) AS w (session_id) \
+     JOIN lane_streams s ON s.session_id = w.session_id \
+     JOIN campaign_counters c ON c.campaign_id = s.campaign_id AND 0 < c.sending \
      JOIN deliveries d ON d.session_id = s.session_id AND d.campaign_id = s.campaign_id \
-         AND s.done_below_seq <= d.seq AND d.state = 'sending' \
-     WHERE 0 < c.sending",
+         AND s.done_below_seq <= d.seq AND d.state = 'sending'",
+    "SELECT d.delivery_id, d.session_id, d.campaign_id, d.n_attempts FROM json_each($1) AS w \
+     JOIN lane_streams s ON s.session_id = unhex(w.value) \
+     JOIN campaign_counters c ON c.campaign_id = s.campaign_id AND 0 < c.sending \
+     JOIN deliveries d ON d.session_id = s.session_id AND d.campaign_id = s.campaign_id \
+         AND s.done_below_seq <= d.seq AND d.state = 'sending'",
 );
 
-/// Attempts under way, wherever they are: reads the whole table.
-const SENDING_ANYWHERE: Sql =
-    Sql::portable("SELECT delivery_id, session_id, campaign_id, n_attempts FROM deliveries WHERE state = 'sending'");
-
-const COUNT_SENDING: Sql = Sql::portable("SELECT CAST(COALESCE(SUM(sending), 0) AS BIGINT) FROM campaign_counters");
-
 const DUE_RESENDS: Sql = Sql::portable(
-    "SELECT r.delivery_id, d.campaign_id FROM resends r JOIN deliveries d ON d.delivery_id = r.delivery_id \
+    "SELECT r.delivery_id, d.session_id, d.campaign_id, j.traffic_class, c.state AS campaign_state \
+     FROM resends r JOIN deliveries d ON d.delivery_id = r.delivery_id JOIN jobs j ON j.job_id = d.job_id \
+     LEFT JOIN campaigns c ON c.campaign_id = d.campaign_id \
      WHERE r.unknown_at_ms < $1 ORDER BY r.unknown_at_ms, r.delivery_id LIMIT $2",
 );
 
-const TAKE_STREAMS_BACK: Sql = Sql::per_dialect(
-    "UPDATE lane_streams AS s SET done_below_seq = u.seq \
-     FROM UNNEST($1::uuid[], $2::uuid[], $3::int8[]) AS u (session_id, campaign_id, seq) \
-     WHERE s.session_id = u.session_id AND s.campaign_id = u.campaign_id AND u.seq < s.done_below_seq",
-    "UPDATE lane_streams AS s SET done_below_seq = u.seq \
-     FROM (SELECT unhex(value ->> 0) AS session_id, unhex(value ->> 1) AS campaign_id, value ->> 2 AS seq \
-           FROM json_each($1)) AS u \
-     WHERE s.session_id = u.session_id AND s.campaign_id = u.campaign_id AND u.seq < s.done_below_seq",
+/// The place is in an index, so these updates are not HOT; they are as rare as lost answers.
+const MOVE_TO_END: Sql = Sql::per_dialect(
+    "UPDATE deliveries AS d SET seq = u.seq FROM UNNEST($1::uuid[], $2::int8[]) AS u (delivery_id, seq) \
+     WHERE d.delivery_id = u.delivery_id",
+    "UPDATE deliveries AS d SET seq = u.seq \
+     FROM (SELECT unhex(value ->> 0) AS delivery_id, value ->> 1 AS seq FROM json_each($1)) AS u \
+     WHERE d.delivery_id = u.delivery_id",
 );
 
 const WINDOW: Sql = Sql::portable(
@@ -58,8 +62,8 @@ const WINDOW: Sql = Sql::portable(
 const CANCELLED_AT: Sql = Sql::portable("SELECT finished_at_ms FROM campaigns WHERE campaign_id = $1");
 
 const HOLD_CAMPAIGN: Sql = Sql::per_dialect(
-    "SELECT state, on_unknown FROM campaigns WHERE campaign_id = $1 FOR NO KEY UPDATE",
-    "SELECT state, on_unknown FROM campaigns WHERE campaign_id = $1",
+    "SELECT state, on_unknown, n_recipients FROM campaigns WHERE campaign_id = $1 FOR NO KEY UPDATE",
+    "SELECT state, on_unknown, n_recipients FROM campaigns WHERE campaign_id = $1",
 );
 
 const HAS_OUTBOX: Sql = Sql::portable("SELECT COUNT(*) FROM outbox WHERE campaign_id = $1");
@@ -71,56 +75,81 @@ const STATES: Sql = Sql::portable(
     "SELECT campaign_id, state, failure_class, COUNT(*) FROM deliveries GROUP BY campaign_id, state, failure_class",
 );
 
-const DOING_ORPHANS: &str = "declare attempts unknown";
+const DOING_IN_FLIGHT: &str = "find attempts under way";
 const DOING_REQUEUE: &str = "put unknown deliveries back in line";
 const DOING_CANCEL: &str = "cancel pending deliveries";
 const DOING_FINISH: &str = "complete a campaign";
 const DOING_RECOUNT: &str = "count deliveries";
 
+/// An attempt that was begun and has no outcome.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InFlight {
+    /// The delivery it tries.
+    pub delivery_id: DeliveryId,
+    /// The session that sends.
+    pub session_id: SessionId,
+    /// The campaign.
+    pub campaign_id: CampaignId,
+    /// Which attempt at the delivery this is.
+    pub attempt_no: u32,
+}
+
 impl Store {
-    /// Declares every attempt under way unknown, because the process that made it is gone.
+    /// Returns the attempts under way in the lanes of these sessions.
     ///
-    /// Returns the sessions concerned. To be called before the first attempt of this process.
+    /// Of a lane that this node has just claimed, they are what its last owner left behind.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`] when the read failed.
+    pub async fn attempts_in_flight(&self, sessions: &[SessionId]) -> Result<Vec<InFlight>, StoreError> {
+        type Row = (Uuid, Uuid, Uuid, i32);
+        let ids = column(sessions, |session_id| session_id.0);
+        let mut tx = self.begin_read(DOING_IN_FLIGHT).await?;
+        let rows: Result<Vec<Row>, sqlx::Error> = match &mut tx {
+            Tx::Postgres(tx) => sqlx::query_as(IN_FLIGHT.postgres()).bind(ids).fetch_all(&mut **tx).await,
+            Tx::Sqlite(tx) => sqlx::query_as(IN_FLIGHT.sqlite()).bind(hex_list(&ids)).fetch_all(&mut **tx).await,
+        };
+        let rows = rows.map_err(StoreError::database(DOING_IN_FLIGHT))?;
+        tx.commit(DOING_IN_FLIGHT).await?;
+        let in_flight = |(delivery_id, session_id, campaign_id, n_attempts): Row| InFlight {
+            delivery_id: DeliveryId(delivery_id),
+            session_id: SessionId(session_id),
+            campaign_id: CampaignId(campaign_id),
+            attempt_no: to_u32(n_attempts),
+        };
+        Ok(rows.into_iter().map(in_flight).collect())
+    }
+
+    /// Declares attempts unknown whose owner is gone, under the fences of the new one.
     ///
     /// # Errors
     /// [`StoreError::Database`] when a step failed; safe to repeat.
-    pub async fn orphan_in_flight(&self, now_ms: i64) -> Result<Vec<SessionId>, StoreError> {
-        let mut sessions = BTreeSet::new();
-        // The counters are exact, so they tell when the quick look has missed some.
-        for sql in [SENDING_IN_STREAMS, SENDING_ANYWHERE] {
-            let sending = with_reader!(self.pool(), |db| {
-                sqlx::query_scalar::<_, i64>(COUNT_SENDING.of(self.pool())).fetch_one(db).await
-            });
-            if sending.map_err(StoreError::database(DOING_ORPHANS))? == 0 {
-                break;
-            }
-            let sql = sql.of(self.pool());
-            let rows = with_reader!(self.pool(), |db| {
-                sqlx::query_as::<_, (Uuid, Uuid, Uuid, i32)>(sql).fetch_all(db).await
-            });
-            let rows = rows.map_err(StoreError::database(DOING_ORPHANS))?;
-            for chunk in rows.chunks(JOURNAL_BATCH_MAX) {
-                let ends = chunk.iter().map(|row| lost_track(*row, now_ms)).collect();
-                self.write_journal(&JournalBatch { ends, ..JournalBatch::default() }).await?;
-            }
-            sessions.extend(rows.iter().map(|row| SessionId(row.1)));
+    pub async fn orphan(
+        &self,
+        attempts: &[InFlight],
+        fences: &BTreeMap<SessionId, Fence>,
+        now_ms: i64,
+    ) -> Result<(), StoreError> {
+        for chunk in attempts.chunks(JOURNAL_BATCH_MAX) {
+            let ends = chunk.iter().map(|attempt| lost_track(attempt, now_ms)).collect();
+            let fences =
+                chunk.iter().filter_map(|attempt| Some((attempt.session_id, *fences.get(&attempt.session_id)?)));
+            let fences = fences.collect();
+            self.write_journal(&JournalBatch { ends, fences, ..JournalBatch::default() }).await?;
         }
-        Ok(sessions.into_iter().collect())
+        Ok(())
     }
 
     /// Puts unknown deliveries back in line where the job's policy is to resend, at most `limit`.
     ///
     /// Only those that became unknown before `settled_before_ms`; those of cancelled campaigns stay
-    /// unknown. Returns the streams concerned with the lowest place put back; the streams' saved
-    /// places go back with them.
+    /// unknown. They go to the end of their streams, because lanes have read on. Returns the streams
+    /// concerned.
     ///
     /// # Errors
-    /// [`StoreError::Database`] when nothing was written; safe to repeat.
-    pub async fn requeue_unknown(
-        &self,
-        settled_before_ms: i64,
-        limit: u32,
-    ) -> Result<Vec<(SessionId, CampaignId, i64)>, StoreError> {
+    /// [`StoreError::Database`] when nothing was written; safe to repeat. [`StoreError::Corrupt`]
+    /// when a row holds a word that is not known.
+    pub async fn requeue_unknown(&self, settled_before_ms: i64, limit: u32) -> Result<Vec<StreamRow>, StoreError> {
         let mut tries = Tries::default();
         loop {
             let result = self.requeue_unknown_once(settled_before_ms, limit).await;
@@ -130,32 +159,45 @@ impl Store {
         }
     }
 
-    async fn requeue_unknown_once(
-        &self,
-        settled_before_ms: i64,
-        limit: u32,
-    ) -> Result<Vec<(SessionId, CampaignId, i64)>, StoreError> {
+    async fn requeue_unknown_once(&self, settled_before_ms: i64, limit: u32) -> Result<Vec<StreamRow>, StoreError> {
         let mut tx = self.begin_write(DOING_REQUEUE).await?;
         let sql = DUE_RESENDS.of(self.pool());
         let due = with_tx!(&mut tx, |db| {
-            let query = sqlx::query_as::<_, (Uuid, Uuid)>(sql).bind(settled_before_ms).bind(i64::from(limit));
+            let query = sqlx::query_as::<_, DueResend>(sql).bind(settled_before_ms).bind(i64::from(limit));
             query.fetch_all(db).await
         })
         .map_err(StoreError::database(DOING_REQUEUE))?;
         if due.is_empty() {
             return Ok(Vec::new());
         }
-        let cancelled = tx.hold_cancelled(column(&due, |row| row.1), DOING_REQUEUE).await?;
-        let rows = tx.lock_deliveries(column(&due, |row| row.0), DOING_REQUEUE).await?;
+        let cancelled = tx.hold_cancelled(column(&due, |row| row.campaign_id), DOING_REQUEUE).await?;
+        let mut streams: BTreeMap<StreamKey, StreamRow> = BTreeMap::new();
+        let mut wanted: BTreeMap<StreamKey, Wanted> = BTreeMap::new();
+        for row in due.iter().filter(|row| !cancelled.contains(&CampaignId(row.campaign_id))) {
+            let stream = row.stream()?;
+            let key = (stream.session_id, stream.campaign_id);
+            let traffic_class = streams.entry(key).or_insert(stream).traffic_class;
+            wanted.entry(key).or_insert(Wanted { traffic_class, n: 0 }).n += 1;
+        }
+        // The place behind the last one is always free; what the time adds is for new streams.
+        let given = tx.give_places(&wanted, 0, DOING_REQUEUE).await?;
+        let rows = tx.lock_deliveries(column(&due, |row| row.delivery_id), DOING_REQUEUE).await?;
         let mut moves = Moves::of(rows, cancelled);
-        let streams: Vec<_> = moves.requeue_all().into_iter().map(|((lane, of), seq)| (lane, of, seq)).collect();
+        let mut requeued = moves.requeue_all();
+        requeued.sort_unstable();
         tx.write_moves(&moves, DOING_REQUEUE).await?;
+        tx.move_to_end(&requeued, &given).await.map_err(StoreError::database(DOING_REQUEUE))?;
         // Those that were not put back are not to be looked at again.
-        tx.forget_resends(column(&due, |row| row.0)).await.map_err(StoreError::database(DOING_REQUEUE))?;
-        tx.take_streams_back(&streams).await.map_err(StoreError::database(DOING_REQUEUE))?;
+        tx.forget_resends(column(&due, |row| row.delivery_id)).await.map_err(StoreError::database(DOING_REQUEUE))?;
         tx.add_to_counters(&moves.deltas(), DOING_REQUEUE).await?;
         tx.commit(DOING_REQUEUE).await?;
-        Ok(streams)
+        let concerned: BTreeSet<StreamKey> = requeued.iter().map(|row| (row.0, row.1)).collect();
+        streams.retain(|key, _| concerned.contains(key));
+        let with_place = |(key, row): (StreamKey, StreamRow)| {
+            let done_below_seq = given.get(&key).map_or(0, |given| given.done_below_seq);
+            StreamRow { done_below_seq, ..row }
+        };
+        Ok(streams.into_iter().map(with_place).collect())
     }
 
     /// Cancels pending deliveries of one stream behind a place, looking at most at `limit` rows.
@@ -196,7 +238,8 @@ impl Store {
         Ok((n_cancelled, next))
     }
 
-    /// Completes a running or paused campaign whose outbox is empty and whose deliveries are all settled.
+    /// Completes a running or paused campaign whose outbox is empty, whose recipients are all
+    /// accepted and whose deliveries are all settled.
     ///
     /// Returns whether it was completed by this call.
     ///
@@ -207,10 +250,10 @@ impl Store {
         let mut tx = self.begin_write(DOING_FINISH).await?;
         let sql = HOLD_CAMPAIGN.of(self.pool());
         let row = with_tx!(&mut tx, |db| {
-            sqlx::query_as::<_, (String, String)>(sql).bind(campaign_id.0).fetch_optional(db).await
+            sqlx::query_as::<_, (String, String, i64)>(sql).bind(campaign_id.0).fetch_optional(db).await
         })
         .map_err(StoreError::database(DOING_FINISH))?;
-        let Some((state, on_unknown)) = row else {
+        let Some((state, on_unknown, n_recipients)) = row else {
             return Ok(false);
         };
         let corrupt = |column| StoreError::corrupt("campaigns", column, campaign_id);
@@ -224,7 +267,9 @@ impl Store {
         let n_outbox =
             with_tx!(&mut tx, |db| sqlx::query_scalar::<_, i64>(sql).bind(campaign_id.0).fetch_one(db).await)
                 .map_err(StoreError::database(DOING_FINISH))?;
-        if n_outbox != 0 || !counters.all_settled(on_unknown) {
+        // The outbox may be empty while jobs are still on their way through a broker.
+        let all_accepted = n_recipients <= counters.accepted;
+        if n_outbox != 0 || !all_accepted || !counters.all_settled(on_unknown) {
             return Ok(false);
         }
         let sql = FINISH.of(self.pool());
@@ -267,7 +312,7 @@ impl Store {
 }
 
 /// Makes the end of an attempt whose process is gone.
-fn lost_track((delivery_id, session_id, campaign_id, n_attempts): (Uuid, Uuid, Uuid, i32), now_ms: i64) -> End {
+fn lost_track(attempt: &InFlight, now_ms: i64) -> End {
     let failure = Failure {
         class: FailureClass::WhatsappUnavailable,
         reason: Reason::OutcomeUnknown,
@@ -276,13 +321,38 @@ fn lost_track((delivery_id, session_id, campaign_id, n_attempts): (Uuid, Uuid, U
         provider_code: None,
     };
     End {
-        delivery_id: DeliveryId(delivery_id),
-        campaign_id: CampaignId(campaign_id),
-        session_id: SessionId(session_id),
-        attempt_no: to_u32(n_attempts),
+        delivery_id: attempt.delivery_id,
+        campaign_id: attempt.campaign_id,
+        session_id: attempt.session_id,
+        attempt_no: attempt.attempt_no,
         ended: Ended::Outcome(Outcome::Unknown(failure)),
         ended_at_ms: now_ms,
         due_at_ms: 0,
+    }
+}
+
+/// An unknown delivery whose time has come.
+#[derive(sqlx::FromRow)]
+struct DueResend {
+    delivery_id: Uuid,
+    session_id: Uuid,
+    campaign_id: Uuid,
+    traffic_class: String,
+    campaign_state: Option<String>,
+}
+
+impl DueResend {
+    /// Returns its stream; where that stands is known later.
+    fn stream(&self) -> Result<StreamRow, StoreError> {
+        let corrupt = |column| StoreError::corrupt("jobs or campaigns", column, self.delivery_id);
+        let state = self.campaign_state.as_deref().map(CampaignState::parse);
+        Ok(StreamRow {
+            session_id: SessionId(self.session_id),
+            campaign_id: CampaignId(self.campaign_id),
+            traffic_class: TrafficClass::parse(&self.traffic_class).ok_or_else(|| corrupt("traffic_class"))?,
+            done_below_seq: 0,
+            campaign_state: state.map(|state| state.ok_or_else(|| corrupt("state"))).transpose()?,
+        })
     }
 }
 
@@ -306,21 +376,32 @@ impl Tx {
         })
     }
 
-    async fn take_streams_back(&mut self, rows: &[(SessionId, CampaignId, i64)]) -> Result<(), sqlx::Error> {
-        if rows.is_empty() {
+    /// Gives deliveries, in the order of their streams and places, the places that their streams gave.
+    async fn move_to_end(
+        &mut self,
+        requeued: &[(SessionId, CampaignId, i64, DeliveryId)],
+        given: &HashMap<StreamKey, Given>,
+    ) -> Result<(), sqlx::Error> {
+        let mut next: HashMap<StreamKey, i64> = given.iter().map(|(key, given)| (*key, given.first_seq)).collect();
+        let mut places = Vec::with_capacity(requeued.len());
+        for (session_id, campaign_id, _, delivery_id) in requeued {
+            let seq = next.get_mut(&(*session_id, *campaign_id)).expect("places were asked for each of them");
+            places.push((delivery_id.0, *seq));
+            *seq += 1;
+        }
+        if places.is_empty() {
             return Ok(());
         }
         match self {
-            Self::Postgres(tx) => sqlx::query(TAKE_STREAMS_BACK.postgres())
-                .bind(column(rows, |row| row.0.0))
-                .bind(column(rows, |row| row.1.0))
-                .bind(column(rows, |row| row.2))
+            Self::Postgres(tx) => sqlx::query(MOVE_TO_END.postgres())
+                .bind(column(&places, |place| place.0))
+                .bind(column(&places, |place| place.1))
                 .execute(&mut **tx)
                 .await
                 .map(drop),
             Self::Sqlite(tx) => {
-                let json = to_json(rows, |row| (Hex(row.0.0), Hex(row.1.0), row.2));
-                sqlx::query(TAKE_STREAMS_BACK.sqlite()).bind(json).execute(&mut **tx).await.map(drop)
+                let json = to_json(&places, |place| (Hex(place.0), place.1));
+                sqlx::query(MOVE_TO_END.sqlite()).bind(json).execute(&mut **tx).await.map(drop)
             }
         }
     }

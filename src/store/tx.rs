@@ -1,8 +1,9 @@
 //! A transaction that writes, on either database.
 //!
-//! Every write of the message path takes its rows in the same order — campaigns, jobs, deliveries,
-//! attempts, lanes, streams, counters, and by id within each — so two of them never wait for each
-//! other in a circle. Knows no tables.
+//! Every write of the message path waits for its rows in the same order — fences, campaigns, streams,
+//! jobs, deliveries, attempts, lanes, outbox, counters, and by id within each — so two of them never
+//! wait for each other in a circle. The journal alone comes to streams late, and passes over those
+//! that are held instead of waiting. Knows no tables.
 
 use sqlx::{Postgres, Sqlite, Transaction};
 
@@ -79,6 +80,15 @@ impl Tx {
         match self {
             Self::Postgres(tx) => tx.commit().await,
             Self::Sqlite(tx) => tx.commit().await,
+        }
+        .map_err(StoreError::database(doing))
+    }
+
+    /// Takes everything back, and lets go of the rows before anything else is done.
+    pub(crate) async fn rollback(self, doing: &'static str) -> Result<(), StoreError> {
+        match self {
+            Self::Postgres(tx) => tx.rollback().await,
+            Self::Sqlite(tx) => tx.rollback().await,
         }
         .map_err(StoreError::database(doing))
     }

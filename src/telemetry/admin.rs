@@ -3,7 +3,7 @@
 //! Has no credentials: it listens on loopback by default and is not for the public.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use axum::Router;
 use axum::extract::State;
@@ -25,12 +25,14 @@ pub enum Phase {
     Ready,
     /// It can not reach its database; it sends nothing and goes on by itself.
     StoreLost,
+    /// It can not reach its broker: no jobs come in; lanes go on.
+    BrokerLost,
     /// It finishes what is on the wire and stops.
     Draining,
 }
 
 impl Phase {
-    const ALL: [Self; 4] = [Self::Starting, Self::Ready, Self::StoreLost, Self::Draining];
+    const ALL: [Self; 5] = [Self::Starting, Self::Ready, Self::StoreLost, Self::BrokerLost, Self::Draining];
 
     /// Returns the word that `/readyz` answers.
     #[must_use]
@@ -39,6 +41,7 @@ impl Phase {
             Self::Starting => "starting",
             Self::Ready => "ready",
             Self::StoreLost => "store lost",
+            Self::BrokerLost => "broker lost",
             Self::Draining => "draining",
         }
     }
@@ -48,6 +51,7 @@ impl Phase {
 #[derive(Debug, Clone, Default)]
 pub struct Readiness {
     phase: Arc<AtomicU8>,
+    broker_lost: Arc<AtomicBool>,
 }
 
 impl Readiness {
@@ -64,10 +68,18 @@ impl Readiness {
         self.phase.fetch_update(Ordering::AcqRel, Ordering::Acquire, update).ok();
     }
 
+    /// Notes whether the broker is there; without one nobody does.
+    pub fn set_broker(&self, is_there: bool) {
+        self.broker_lost.store(!is_there, Ordering::Release);
+    }
+
     /// Returns the present phase.
     #[must_use]
     pub fn get(&self) -> Phase {
-        Phase::ALL[usize::from(self.phase.load(Ordering::Acquire)).min(Phase::ALL.len() - 1)]
+        match Phase::ALL[usize::from(self.phase.load(Ordering::Acquire)).min(Phase::ALL.len() - 1)] {
+            Phase::Ready if self.broker_lost.load(Ordering::Acquire) => Phase::BrokerLost,
+            phase => phase,
+        }
     }
 }
 
@@ -134,6 +146,10 @@ mod tests {
         assert_eq!(ask(&routes, "/livez").await.0, StatusCode::OK);
         assert_eq!(ask(&routes, "/readyz").await, (StatusCode::SERVICE_UNAVAILABLE, "starting\n".into()));
         readiness.set(Phase::Ready);
+        assert_eq!(ask(&routes, "/readyz").await, (StatusCode::OK, "ready\n".into()));
+        readiness.set_broker(false);
+        assert_eq!(ask(&routes, "/readyz").await, (StatusCode::SERVICE_UNAVAILABLE, "broker lost\n".into()));
+        readiness.set_broker(true);
         assert_eq!(ask(&routes, "/readyz").await, (StatusCode::OK, "ready\n".into()));
         readiness.set(Phase::StoreLost);
         assert_eq!(ask(&routes, "/readyz").await, (StatusCode::SERVICE_UNAVAILABLE, "store lost\n".into()));

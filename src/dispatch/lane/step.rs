@@ -47,6 +47,8 @@ pub struct Grant {
     pub may_begin: bool,
     /// Many of the shard's places are taken.
     pub crowded: bool,
+    /// Whether the lane's partition is leased to us just now.
+    pub leased: bool,
 }
 
 /// A wait that the provider, or a failure of number scope or wider, put on the lane.

@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 
 use crate::dispatch::lane::work::Work;
-use crate::dispatch::shard::{Offer, OfferKind};
+use crate::dispatch::shard::Offer;
 use crate::domain::id::CampaignId;
 use crate::domain::job::TrafficClass;
 use crate::limits::STREAMS_PER_LANE_MAX;
@@ -62,12 +62,10 @@ impl Streams {
     /// Beyond the bound of open streams the offer is left in the database; the shard asks again
     /// when a stream closes. Returns whether it was taken.
     pub fn offer(&mut self, offer: &Offer) -> bool {
-        let &Offer { campaign_id, traffic_class, first_seq, kind, .. } = offer;
+        let &Offer { campaign_id, traffic_class, done_below_seq, .. } = offer;
         if let Some(stream) = self.find(campaign_id) {
-            // Fresh rows lie behind the cursor: intake commits them in the order of their places.
-            if kind == OfferKind::Again {
-                stream.cursor = stream.cursor.min(first_seq - 1);
-            }
+            // The news lies behind the cursor: places are committed in their order, and what is put
+            // back in line gets a new one.
             stream.exhausted = false;
             stream.n_offers = stream.n_offers.wrapping_add(1);
             return true;
@@ -83,12 +81,12 @@ impl Streams {
             traffic_class,
             paused: false,
             heads: VecDeque::new(),
-            cursor: first_seq - 1,
+            cursor: done_below_seq - 1,
             exhausted: false,
             loading: false,
             n_offers: 0,
             n_served,
-            saved_below: first_seq,
+            saved_below: done_below_seq,
         });
         true
     }
@@ -180,12 +178,10 @@ impl Streams {
             return;
         };
         stream.loading = false;
-        // An offer below the load's start came while it ran: start over from there.
+        // Otherwise the stream was closed and opened again while the load ran, and starts from its beginning.
         if stream.cursor == load.after_seq {
             stream.cursor = last_seq.unwrap_or(load.after_seq);
-        }
-        if n_loaded < load.limit && stream.n_offers == load.n_offers {
-            stream.exhausted = true;
+            stream.exhausted |= n_loaded < load.limit && stream.n_offers == load.n_offers;
         }
         stream.heads.extend(heads);
     }
@@ -226,12 +222,12 @@ mod tests {
     use crate::domain::message::Variables;
     use crate::domain::recipient::Recipient;
 
-    fn offer(campaign_id: CampaignId, traffic_class: TrafficClass, first_seq: i64, kind: OfferKind) -> Offer {
-        Offer { session_id: SessionId::generate(), campaign_id, traffic_class, first_seq, kind }
+    fn offer(campaign_id: CampaignId, traffic_class: TrafficClass, done_below_seq: i64) -> Offer {
+        Offer { session_id: SessionId::generate(), campaign_id, traffic_class, done_below_seq }
     }
 
     fn fill(streams: &mut Streams, campaign_id: CampaignId, class: TrafficClass, n: i64) {
-        assert!(streams.offer(&offer(campaign_id, class, 1, OfferKind::Fresh)));
+        assert!(streams.offer(&offer(campaign_id, class, 1)));
         let mut loads = Vec::new();
         streams.loads(usize::try_from(n).unwrap() + 1, &mut loads);
         let load = loads.into_iter().find(|load| load.campaign_id == campaign_id).unwrap();
@@ -289,14 +285,41 @@ mod tests {
     fn an_offer_during_a_load_is_not_lost() {
         let campaign_id = CampaignId::generate();
         let mut streams = Streams::default();
-        assert!(streams.offer(&offer(campaign_id, TrafficClass::Bulk, 10, OfferKind::Fresh)));
+        assert!(streams.offer(&offer(campaign_id, TrafficClass::Bulk, 10)));
         let mut loads = Vec::new();
         streams.loads(4, &mut loads);
-        assert!(streams.offer(&offer(campaign_id, TrafficClass::Bulk, 5, OfferKind::Again)));
+        assert!(streams.offer(&offer(campaign_id, TrafficClass::Bulk, 10)));
         streams.loaded(&loads[0], 0, None, Vec::new());
         let mut again = Vec::new();
         streams.loads(4, &mut again);
-        assert_eq!(again.iter().map(|load| load.after_seq).collect::<Vec<_>>(), [4]);
+        assert_eq!(again.iter().map(|load| load.after_seq).collect::<Vec<_>>(), [9]);
+    }
+
+    #[test]
+    fn an_open_stream_goes_on_from_where_it_is() {
+        let campaign_id = CampaignId::generate();
+        let mut streams = Streams::default();
+        fill(&mut streams, campaign_id, TrafficClass::Bulk, 2);
+        let mut loads = Vec::new();
+        streams.loads(8, &mut loads);
+        assert!(loads.is_empty(), "nothing is known to lie behind");
+        assert!(streams.offer(&offer(campaign_id, TrafficClass::Bulk, 1)));
+        streams.loads(8, &mut loads);
+        assert_eq!(loads.iter().map(|load| load.after_seq).collect::<Vec<_>>(), [2]);
+    }
+
+    #[test]
+    fn a_load_from_before_a_stream_was_closed_does_not_move_the_new_one() {
+        let campaign_id = CampaignId::generate();
+        let mut streams = Streams::default();
+        assert!(streams.offer(&offer(campaign_id, TrafficClass::Bulk, 10)));
+        let (mut old, mut new) = (Vec::new(), Vec::new());
+        streams.loads(4, &mut old);
+        streams.close(campaign_id);
+        assert!(streams.offer(&offer(campaign_id, TrafficClass::Bulk, 5)));
+        streams.loaded(&old[0], 1, Some(10), Vec::new());
+        streams.loads(4, &mut new);
+        assert_eq!(new.iter().map(|load| load.after_seq).collect::<Vec<_>>(), [4]);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 
 use crate::clock::{Clock, Moment};
 use crate::dispatch::lane::work::{Prepared, Work};
+use crate::dispatch::shard::output::Release;
 use crate::dispatch::shard::{LaneIndex, Report};
 use crate::domain::attempt::Outcome;
 use crate::gateway::{Answer, Gateway, SendRequest};
@@ -43,16 +44,25 @@ pub struct Sender {
 
 impl Sender {
     /// Sends one message and reports the outcome to its shard.
-    pub async fn send(self, lane: LaneIndex, phone_number_id: Arc<str>, prepared: Prepared, released_at: Moment) {
-        let Prepared { work, content } = prepared;
-        let request =
-            SendRequest { phone_number_id, recipient: work.recipient.clone(), content, token: work.delivery_id };
+    ///
+    /// After the end of the lane's lease nothing leaves: a process that stood still finds out here.
+    pub async fn send(self, release: Release, released_at: Moment) {
+        let Release { lane, lease, phone_number_id, prepared: Prepared { work, content }, .. } = release;
+        let (recipient, deadline) = (work.recipient.clone(), lease.deadline.clone());
+        let request = SendRequest { phone_number_id, recipient, content, token: work.delivery_id, deadline };
         kill_point!("lane: before the gateway is called");
-        let Answer { outcome, left_at } = self.gateway.send(request).await;
+        let Answer { outcome, left_at } = if lease.deadline.has_passed(self.clock.now()) {
+            Answer { outcome: None, left_at: None }
+        } else {
+            self.gateway.send(request).await
+        };
         kill_point!("lane: before the outcome is reported");
         let ended_at = self.clock.now();
-        let finished = Finished { lane, work, outcome, released_at, left_at, ended_at };
-        if self.reports.send(Report::Finished(finished)).await.is_err() {
+        let report = match outcome {
+            Some(outcome) => Report::Finished(Finished { lane, work, outcome, released_at, left_at, ended_at }),
+            None => Report::NotSent(lane, work),
+        };
+        if self.reports.send(report).await.is_err() {
             // The shard is gone, which happens only when the process is being ended at once: the
             // attempt stays without an outcome and is unknown on the next start.
             tracing::debug!("outcome came after the shard ended");

@@ -3,13 +3,17 @@
 //! [`state`] is the scheduler, pure: events and the time go in, [`output::Output`] comes out.
 //! [`task`] waits, carries out and feeds back. [`loader`] reads heads for many lanes in one query.
 
+use std::sync::Arc;
+
 use crate::dispatch::lane::streams::Load;
 use crate::dispatch::lane::task::Finished;
-use crate::dispatch::lane::work::{Prepared, Work};
+use crate::dispatch::lane::work::Work;
+use crate::dispatch::lease::Lease;
 use crate::domain::campaign::CampaignState;
 use crate::domain::id::{CampaignId, DeliveryId, SessionId};
 use crate::domain::job::TrafficClass;
 use crate::domain::message::Content;
+use crate::domain::partition::{Fence, PartitionNo};
 use crate::store::lanes::LaneRow;
 
 pub mod state;
@@ -20,7 +24,7 @@ pub mod loader;
 
 pub mod task;
 
-/// The place of a lane in its shard; never reused while the process lives.
+/// The place of a lane in its shard; given to another one only when nothing of the first is under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct LaneIndex(pub u32);
 
@@ -37,6 +41,8 @@ pub enum Report {
     Written(Vec<LaneIndex>),
     /// A send came back.
     Finished(Finished),
+    /// A released message did not leave: its lease had ended.
+    NotSent(LaneIndex, Box<Work>),
     /// Heads were loaded.
     Loaded(Vec<Loaded>),
 }
@@ -65,19 +71,9 @@ pub struct Offer {
     pub campaign_id: CampaignId,
     /// Kind of traffic.
     pub traffic_class: TrafficClass,
-    /// The first place with news.
-    pub first_seq: i64,
-    /// How the news came about.
-    pub kind: OfferKind,
-}
-
-/// How deliveries came to be pending.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OfferKind {
-    /// They are new: they lie behind everything that was loaded before.
-    Fresh,
-    /// They are pending again, or their lane is: they may lie anywhere.
-    Again,
+    /// Every delivery of the stream below this place is settled: where to start when the stream is
+    /// not open. One that is open goes on from where it is, because a stream only grows at its end.
+    pub done_below_seq: i64,
 }
 
 /// What others ask of a shard.
@@ -87,8 +83,10 @@ pub enum Command {
     Offer(Offer),
     /// A campaign's state changed.
     Campaign(CampaignId, CampaignState),
-    /// A session appeared or changed; as stored.
-    Session(Box<LaneRow>),
+    /// A session appeared or changed; as stored, under the lease of its partition.
+    Session(Box<LaneRow>, Arc<Lease>),
+    /// A partition is another node's: finish what is under way in its lanes, and forget them.
+    Close(PartitionNo),
     /// Stop handing out and finish.
     Drain,
 }
@@ -100,6 +98,8 @@ pub struct Withdrawal {
     pub lane: LaneIndex,
     /// Its session.
     pub session_id: SessionId,
-    /// What was prepared.
-    pub prepared: Prepared,
+    /// By what right it is written.
+    pub fence: Fence,
+    /// The delivery.
+    pub work: Box<Work>,
 }

@@ -6,10 +6,12 @@ use std::time::Duration;
 use crate::clock::Moment;
 use crate::dispatch::lane::step::{Dismissed, Lateness};
 use crate::dispatch::lane::work::{Prepared, Work};
+use crate::dispatch::lease::Lease;
 use crate::dispatch::shard::{LaneIndex, Withdrawal};
 use crate::domain::attempt::Outcome;
 use crate::domain::id::{CampaignId, DeliveryId, SessionId};
 use crate::domain::message::Content;
+use crate::domain::partition::{Fence, PartitionNo};
 
 /// What is to be done after a round.
 #[derive(Debug, Default)]
@@ -20,17 +22,45 @@ pub struct Output {
     ///
     /// With the outcomes would be too late: a receipt can settle a delivery before the answer comes,
     /// and after a crash in between nothing would tell that the lane has just sent.
-    pub lane_states: Vec<(SessionId, i64)>,
+    pub lane_states: Vec<(SessionId, Fence, i64)>,
     /// Messages to let go.
     pub releases: Vec<Release>,
     /// Attempts to take back.
     pub withdrawals: Vec<Withdrawal>,
     /// Deliveries to settle without an attempt.
-    pub dismissals: Vec<(Box<Work>, Dismissed)>,
+    pub dismissals: Vec<Dismissal>,
     /// Outcomes to write.
     pub ends: Vec<End>,
-    /// Streams with nothing left up to a place: session, campaign, place.
-    pub settled_below: Vec<(SessionId, CampaignId, i64)>,
+    /// Streams with nothing left up to a place.
+    pub settled_below: Vec<SettledBelow>,
+    /// Partitions of which no lane is left.
+    pub closed: Vec<PartitionNo>,
+}
+
+/// A delivery to settle without an attempt.
+#[derive(Debug)]
+pub struct Dismissal {
+    /// The session.
+    pub session_id: SessionId,
+    /// By what right it is written.
+    pub fence: Fence,
+    /// The delivery.
+    pub work: Box<Work>,
+    /// Why.
+    pub why: Dismissed,
+}
+
+/// A stream with nothing left up to a place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SettledBelow {
+    /// The session.
+    pub session_id: SessionId,
+    /// By what right it is written.
+    pub fence: Fence,
+    /// The campaign.
+    pub campaign_id: CampaignId,
+    /// Every delivery below it is settled.
+    pub below_seq: i64,
 }
 
 /// An attempt to write.
@@ -40,6 +70,8 @@ pub struct Begin {
     pub lane: LaneIndex,
     /// Its session.
     pub session_id: SessionId,
+    /// By what right it is written.
+    pub fence: Fence,
     /// The delivery.
     pub work: Box<Work>,
     /// What it says.
@@ -51,6 +83,8 @@ pub struct Begin {
 pub struct Release {
     /// The lane.
     pub lane: LaneIndex,
+    /// Until when it may leave.
+    pub lease: Arc<Lease>,
     /// The provider's name of the sending number.
     pub phone_number_id: Arc<str>,
     /// The message.
@@ -66,6 +100,8 @@ pub struct End {
     pub lane: LaneIndex,
     /// Its session.
     pub session_id: SessionId,
+    /// By what right it is written.
+    pub fence: Fence,
     /// The campaign.
     pub campaign_id: CampaignId,
     /// The delivery.

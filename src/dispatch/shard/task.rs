@@ -16,11 +16,12 @@ use crate::dispatch::lane::task::Sender;
 use crate::dispatch::lane::work::Work;
 use crate::dispatch::lead::Lead;
 use crate::dispatch::shard::loader::Loads;
-use crate::dispatch::shard::output::{Begin, End, Output, Release};
+use crate::dispatch::shard::output::{Begin, Dismissal, End, Output, Release, SettledBelow};
 use crate::dispatch::shard::state::Shard;
 use crate::dispatch::shard::{Command, Report, Withdrawal};
 use crate::domain::delivery::DeliveryEvent;
-use crate::store::journal::{self, Dismissal, Ended, LaneSave, StreamSave};
+use crate::domain::partition::PartitionNo;
+use crate::store::journal::{self, Ended, LaneSave, StreamSave};
 use crate::telemetry::metrics::Metrics;
 
 /// Reports taken in one round, at most: rounds stay short, so timers stay exact.
@@ -53,6 +54,8 @@ pub struct ShardTask {
     pub sends: TaskTracker,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// Who waits for partitions to be closed.
+    pub closed: mpsc::Sender<PartitionNo>,
     /// How long a drain may take.
     pub drain_deadline: Duration,
     /// Lanes of this shard that the shared gauge counts so far.
@@ -68,6 +71,9 @@ impl ShardTask {
             let now = self.clock.now();
             let mut out = Output::default();
             for report in reports.drain(..) {
+                if matches!(report, Report::NotSent(..)) {
+                    self.metrics.dispatch.in_flight.dec();
+                }
                 self.shard.report(report, now, &mut out);
             }
             self.shard.run(now, self.lead.get(), &mut out);
@@ -102,8 +108,8 @@ impl ShardTask {
 
     /// Lets messages go first, they are due; then writes. Only where their lanes stand is queued before.
     async fn carry_out(&mut self, out: Output, now: Moment) {
-        for (session_id, tat_us) in out.lane_states {
-            self.write(Entry::Lane(LaneSave { session_id, tat_us })).await;
+        for (session_id, fence, tat_us) in out.lane_states {
+            self.write(Entry::Lane(LaneSave { session_id, tat_us }, fence)).await;
         }
         for release in out.releases {
             self.release(release, now);
@@ -117,23 +123,27 @@ impl ShardTask {
         for withdrawal in out.withdrawals {
             self.withdraw(withdrawal, now).await;
         }
-        for (work, why) in out.dismissals {
-            self.write(Entry::Dismiss(dismissal(&work, why, now))).await;
+        for Dismissal { session_id, fence, work, why } in out.dismissals {
+            self.write(Entry::Dismiss(dismissal(&work, why, now), session_id, fence)).await;
         }
-        for (session_id, campaign_id, done_below_seq) in out.settled_below {
-            self.write(Entry::Stream(StreamSave { session_id, campaign_id, done_below_seq })).await;
+        for SettledBelow { session_id, fence, campaign_id, below_seq: done_below_seq } in out.settled_below {
+            self.write(Entry::Stream(StreamSave { session_id, campaign_id, done_below_seq }, fence)).await;
+        }
+        for partition in out.closed {
+            if self.closed.send(partition).await.is_err() {
+                tracing::debug!("nobody asks any more which partitions are closed");
+            }
         }
     }
 
     fn release(&self, release: Release, now: Moment) {
-        let Release { lane, phone_number_id, prepared, lateness } = release;
-        self.metrics.dispatch.lateness_seconds.observe(lateness.0.as_secs_f64());
+        self.metrics.dispatch.lateness_seconds.observe(release.lateness.0.as_secs_f64());
         self.metrics.dispatch.in_flight.inc();
-        self.sends.spawn(self.sender.clone().send(lane, phone_number_id, prepared, now));
+        self.sends.spawn(self.sender.clone().send(release, now));
     }
 
     async fn begin(&self, begin: Begin, now: Moment) {
-        let Begin { lane, session_id, work, content } = begin;
+        let Begin { lane, session_id, fence, work, content } = begin;
         let row = journal::Begin {
             delivery_id: work.delivery_id,
             campaign_id: work.campaign_id,
@@ -141,7 +151,7 @@ impl ShardTask {
             attempt_no: work.n_attempts + 1,
             started_at_ms: now.as_ms(),
         };
-        self.write(Entry::Begin(row, Reply { shard: self.index, lane }, work, content)).await;
+        self.write(Entry::Begin(row, Reply { shard: self.index, lane, fence }, work, content)).await;
     }
 
     async fn end(&self, end: End) {
@@ -157,7 +167,7 @@ impl ShardTask {
             ended_at_ms: end.ended_at.as_ms(),
             due_at_ms: end.due_at.as_ms(),
         };
-        let reply = Reply { shard: self.index, lane: end.lane };
+        let reply = Reply { shard: self.index, lane: end.lane, fence: end.fence };
         self.write(match end.again {
             Some(work) => Entry::PutBack(row, reply, work),
             None => Entry::End(row, reply),
@@ -166,8 +176,7 @@ impl ShardTask {
     }
 
     async fn withdraw(&self, withdrawal: Withdrawal, now: Moment) {
-        let Withdrawal { lane, session_id, prepared } = withdrawal;
-        let work = prepared.work;
+        let Withdrawal { lane, session_id, fence, work } = withdrawal;
         let row = journal::End {
             delivery_id: work.delivery_id,
             campaign_id: work.campaign_id,
@@ -177,7 +186,7 @@ impl ShardTask {
             ended_at_ms: now.as_ms(),
             due_at_ms: now.as_ms(),
         };
-        self.write(Entry::PutBack(row, Reply { shard: self.index, lane }, work)).await;
+        self.write(Entry::PutBack(row, Reply { shard: self.index, lane, fence }, work)).await;
     }
 
     /// Hands an entry to the journal; waits when it is full, which is its back-pressure.
@@ -203,8 +212,8 @@ impl ShardTask {
     }
 }
 
-fn dismissal(work: &Work, why: Dismissed, now: Moment) -> Dismissal {
-    Dismissal {
+fn dismissal(work: &Work, why: Dismissed, now: Moment) -> journal::Dismissal {
+    journal::Dismissal {
         delivery_id: work.delivery_id,
         campaign_id: work.campaign_id,
         event: match why {

@@ -8,7 +8,7 @@ mod read;
 mod tests;
 mod write;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use crate::domain::attempt::Outcome;
 use crate::domain::campaign::Counters;
@@ -112,6 +112,10 @@ pub(crate) struct Moves<'a> {
     rows: Vec<Moving>,
     /// Campaigns in which nothing may become pending any more.
     cancelled: HashSet<CampaignId>,
+    /// Sessions whose attempts and dismissals are refused: another node owns them.
+    refused: HashSet<SessionId>,
+    /// Lanes of which a receipt came before the answer to its message.
+    answered_early: BTreeSet<SessionId>,
     attempts: Vec<&'a Begin>,
     outcomes: Vec<&'a End>,
     n_receipts_applied: usize,
@@ -128,6 +132,12 @@ impl<'a> Moves<'a> {
         rows.sort_unstable_by_key(|row| row.delivery_id);
         let rows = rows.into_iter().map(|row| Moving { was: row.clone(), now: row }).collect();
         Self { rows, cancelled, ..Self::default() }
+    }
+
+    /// Refuses what attempts and dismissals say about deliveries of these sessions.
+    pub(crate) fn refusing(mut self, refused: HashSet<SessionId>) -> Self {
+        self.refused = refused;
+        self
     }
 
     /// Takes in all of a batch; returns the begins that hold.
@@ -155,7 +165,7 @@ impl<'a> Moves<'a> {
     }
 
     /// Takes in reports of the provider: any order, any number per delivery.
-    fn receive(&mut self, receipts: &[Receipt]) {
+    pub(crate) fn receive(&mut self, receipts: &[Receipt]) {
         let mut in_order: Vec<&Receipt> = receipts.iter().collect();
         in_order.sort_by_key(|receipt| (receipt.kind, receipt.at_ms));
         for receipt in in_order {
@@ -166,6 +176,9 @@ impl<'a> Moves<'a> {
             let Some(next) = row.state.apply(DeliveryEvent::Receipt(receipt.kind)) else {
                 continue;
             };
+            if row.state == DeliveryState::Sending {
+                self.answered_early.insert(row.session_id);
+            }
             row.move_to(next, receipt.at_ms);
             if next == DeliveryState::Failed {
                 row.blame_receipt(receipt);
@@ -179,7 +192,7 @@ impl<'a> Moves<'a> {
         let Some(row) = find(&mut self.rows, dismissal.delivery_id) else {
             return;
         };
-        if row.state != DeliveryState::Pending {
+        if row.state != DeliveryState::Pending || self.refused.contains(&row.session_id) {
             return;
         }
         let Some(next) = row.state.apply(dismissal.event) else {
@@ -196,6 +209,9 @@ impl<'a> Moves<'a> {
         let Some(row) = find(&mut self.rows, begin.delivery_id) else {
             return false;
         };
+        if self.refused.contains(&row.session_id) {
+            return false;
+        }
         if row.state == DeliveryState::Sending && row.n_attempts == begin.attempt_no {
             return repeated;
         }
@@ -216,7 +232,7 @@ impl<'a> Moves<'a> {
         let Some(row) = find(&mut self.rows, end.delivery_id) else {
             return;
         };
-        if row.n_attempts < end.attempt_no {
+        if row.n_attempts < end.attempt_no || self.refused.contains(&row.session_id) {
             return;
         }
         self.outcomes.push(end);
@@ -257,9 +273,9 @@ impl<'a> Moves<'a> {
         n_cancelled
     }
 
-    /// Puts every unknown delivery back in line; returns the lowest place put back of each stream.
-    pub(crate) fn requeue_all(&mut self) -> BTreeMap<(SessionId, CampaignId), i64> {
-        let mut lowest = BTreeMap::new();
+    /// Puts every unknown delivery back in line; returns them with their places, which are the caller's to change.
+    pub(crate) fn requeue_all(&mut self) -> Vec<(SessionId, CampaignId, i64, DeliveryId)> {
+        let mut requeued = Vec::new();
         for Moving { now: row, .. } in &mut self.rows {
             if self.cancelled.contains(&row.campaign_id) {
                 continue;
@@ -269,10 +285,9 @@ impl<'a> Moves<'a> {
             };
             row.move_to(next, 0);
             row.due_at_ms = 0;
-            let seq = lowest.entry((row.session_id, row.campaign_id)).or_insert(row.seq);
-            *seq = row.seq.min(*seq);
+            requeued.push((row.session_id, row.campaign_id, row.seq, row.delivery_id));
         }
-        lowest
+        requeued
     }
 
     /// Returns by how much the counters of each campaign move.
@@ -287,6 +302,11 @@ impl<'a> Moves<'a> {
         }
         deltas.retain(|_, delta| *delta != Counters::default());
         deltas
+    }
+
+    /// Returns the lanes of which a receipt came before the answer to its message.
+    pub(crate) fn answered_early(&self) -> BTreeSet<SessionId> {
+        self.answered_early.clone()
     }
 
     /// Returns how many receipts moved their delivery.

@@ -19,6 +19,8 @@ metrics! {
         failures: IntCounter = "dispatcher_intake_failures_total", ();
         /// Time of one admission transaction, commit included.
         admit_seconds: Histogram = "dispatcher_intake_admit_seconds", SECONDS_FINE;
+        /// Whether a broker was heard from lately, 1 or 0; 0 without a broker.
+        broker_connected: IntGauge = "dispatcher_intake_broker_connected", ();
         /// Jobs in the outbox that wait for intake.
         outbox_backlog: IntGauge = "dispatcher_intake_outbox_backlog", ();
     }

@@ -12,11 +12,13 @@ use prometheus::{Encoder, Registry, TextEncoder};
 pub use api::ApiMetrics;
 pub use dispatch::{DispatchMetrics, OutcomeCounters, ReceiptCounters};
 pub use intake::IntakeMetrics;
+pub use ownership::OwnershipMetrics;
 
 mod api;
 mod dispatch;
 mod intake;
 mod kind;
+mod ownership;
 
 /// All metrics and the registry they are in.
 #[derive(Debug)]
@@ -25,6 +27,8 @@ pub struct Metrics {
     pub intake: IntakeMetrics,
     /// What dispatch, its journal and its receipts do.
     pub dispatch: DispatchMetrics,
+    /// What this node owns.
+    pub ownership: OwnershipMetrics,
     /// What the REST front does.
     pub api: ApiMetrics,
     registry: Registry,
@@ -41,6 +45,7 @@ impl Metrics {
         Ok(Arc::new(Self {
             intake: IntakeMetrics::register(&registry)?,
             dispatch: DispatchMetrics::register(&registry)?,
+            ownership: OwnershipMetrics::register(&registry)?,
             api: ApiMetrics::register(&registry)?,
             registry,
         }))

@@ -9,6 +9,8 @@ use super::judge::{Asked, Faults, assert_nothing_is_left, judge, wait_for_the_en
 use super::wait::{PATIENCE, until};
 use super::world::{Plan, World};
 
+use crate::support::lanes::AllLanes;
+
 const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
 /// What starting to stop and stopping take besides, on a busy machine.
 const MARGIN: Duration = Duration::from_secs(3);

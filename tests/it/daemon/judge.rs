@@ -12,6 +12,8 @@ use super::provider::Sums;
 use super::wait::{PATIENCE, until};
 use super::world::World;
 
+use crate::support::lanes::AllLanes;
+
 /// What was asked of the daemon.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Asked {

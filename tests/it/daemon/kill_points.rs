@@ -110,7 +110,8 @@ async fn all_of(points: &[&'static str], store_url: Option<&str>) {
 
 #[tokio::test]
 async fn every_kill_point() {
-    all_of(kill_point::ALL, None).await;
+    let without_broker: Vec<_> = kill_point::ALL.iter().copied().filter(|point| !point.starts_with("topic:")).collect();
+    all_of(&without_broker, None).await;
 }
 
 #[tokio::test]

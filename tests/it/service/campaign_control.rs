@@ -10,12 +10,11 @@ use actiwapi_dispatcher::error::Error;
 use actiwapi_dispatcher::notice::Notice;
 use actiwapi_dispatcher::service::campaigns::NewCampaign;
 use actiwapi_dispatcher::store::Store;
-use actiwapi_dispatcher::store::admissions::Admission;
 use actiwapi_dispatcher::store::campaigns::{CampaignRecord, CampaignStats};
 
 use super::front::{Front, campaign, conflict, recipients};
 use crate::support::db::store_contract;
-use crate::support::seed::{NOW_MS, count, ledger, set_campaign_state};
+use crate::support::seed::{NOW_MS, NOW_US, count, ledger, set_campaign_state};
 
 store_contract!(
     starting_fills_the_outbox_once,
@@ -40,7 +39,7 @@ async fn running(front: &Front, tenant_id: TenantId, n_recipients: u64) -> Campa
 async fn admit(front: &Front, id: CampaignId, n_recipients: u32) {
     let expansion = front.store.expand_campaign(id, 0, n_recipients).await.unwrap();
     for job in &expansion.jobs {
-        front.store.admit_jobs(&[Admission { job, first_seq: 0 }], NOW_MS).await.unwrap();
+        front.store.admit_jobs(&[job], NOW_US).await.unwrap();
     }
 }
 

@@ -7,12 +7,11 @@ use actiwapi_dispatcher::error::Error;
 use actiwapi_dispatcher::notice::Notice;
 use actiwapi_dispatcher::service::messages::NewText;
 use actiwapi_dispatcher::store::Store;
-use actiwapi_dispatcher::store::admissions::Admission;
-use actiwapi_dispatcher::store::messages::{ExportCursor, TimelineEvent, TimelineKind};
+use actiwapi_dispatcher::store::messages::{DeliveryRecord, ExportCursor, TimelineEvent, TimelineKind};
 
 use super::front::{Front, conflict, fields, phone};
 use crate::support::db::store_contract;
-use crate::support::seed::{NOW_MS, count};
+use crate::support::seed::{NOW_MS, NOW_US, count};
 
 store_contract!(
     a_text_is_queued_at_once,
@@ -53,10 +52,12 @@ async fn a_text_reads_the_same_after_admission(store: Store) {
     let sent = front.services.messages.send_text(tenant_id, text(own)).await.unwrap();
     let row = front.store.outbox_next(1).await.unwrap().remove(0);
     let job = row.job.unwrap();
-    front.store.admit_jobs(&[Admission { job: &job, first_seq: 0 }], NOW_MS).await.unwrap();
+    front.store.admit_jobs(&[&job], NOW_US).await.unwrap();
     front.store.outbox_remove(&[row.outbox_id]).await.unwrap();
     assert_eq!(count(&front.store, "outbox").await, 0);
-    assert_eq!(front.store.messages().find(tenant_id, sent.id).await.unwrap(), Some(sent));
+    let found = front.store.messages().find(tenant_id, sent.id).await.unwrap().unwrap();
+    assert_ne!(found.seq, sent.seq, "its place is given on admission");
+    assert_eq!(DeliveryRecord { seq: sent.seq, ..found }, sent);
 }
 
 async fn every_problem_of_a_text_is_told(store: Store) {
@@ -111,11 +112,8 @@ async fn an_export_goes_through_all_sessions(store: Store) {
     assert_eq!((start.deliveries.len(), start.next), (0, None));
     let expansion = front.store.expand_campaign(id, 0, 1_403).await.unwrap();
     let mut expected = vec![];
-    let mut first_seq = std::collections::HashMap::new();
     for job in expansion.jobs.iter().filter(|job| job.session_id != unused) {
-        let first_seq = first_seq.entry(job.session_id).or_insert(0);
-        front.store.admit_jobs(&[Admission { job, first_seq: *first_seq }], NOW_MS).await.unwrap();
-        *first_seq += i64::try_from(job.deliveries.len()).unwrap();
+        front.store.admit_jobs(&[job], NOW_US).await.unwrap();
         expected.extend(job.deliveries.iter().map(|delivery| (job.session_id, delivery.id)));
     }
     assert!(500 < expected.len());

@@ -6,14 +6,13 @@ use actiwapi_dispatcher::domain::failure::{Failure, FailureClass, Reason, Retry,
 use actiwapi_dispatcher::domain::id::{CampaignId, DeliveryId, SessionId, TenantId};
 use actiwapi_dispatcher::domain::receipt::{Receipt, ReceiptKind};
 use actiwapi_dispatcher::store::Store;
-use actiwapi_dispatcher::store::admissions::Admission;
 use actiwapi_dispatcher::store::journal::{Begin, Dismissal, End, Ended, JournalBatch};
 use actiwapi_dispatcher::store::messages::{TimelineEvent, TimelineKind};
 
 use super::front::Front;
 use super::messages::text;
 use crate::support::db::store_contract;
-use crate::support::seed::NOW_MS;
+use crate::support::seed::{NOW_MS, NOW_US};
 
 store_contract!(a_timeline_tells_every_step, a_timeline_ends_with_what_no_attempt_explains,);
 
@@ -24,9 +23,9 @@ async fn admitted(front: &Front, tenant_id: TenantId, n: usize) -> (SessionId, V
     for _ in 0..n {
         ids.push(front.services.messages.send_text(tenant_id, text(own)).await.unwrap().id);
     }
-    for (first_seq, row) in (0..).zip(front.store.outbox_next(100).await.unwrap()) {
+    for row in front.store.outbox_next(100).await.unwrap() {
         let job = row.job.unwrap();
-        front.store.admit_jobs(&[Admission { job: &job, first_seq }], NOW_MS).await.unwrap();
+        front.store.admit_jobs(&[&job], NOW_US).await.unwrap();
     }
     (own, ids)
 }

@@ -10,6 +10,7 @@ use actiwapi_dispatcher::store::journal::{Dismissal, Ended, JournalBatch, LaneSa
 
 use crate::support::db::store_contract;
 use crate::support::journal::{self, Entries};
+use crate::support::lanes::AllLanes;
 use crate::support::seed::{self, NOW_MS, Row};
 
 store_contract!(
@@ -207,12 +208,12 @@ async fn places_and_limiters_are_saved(store: Store) {
         ..JournalBatch::default()
     };
     let tat_us = 1_800_000_000_123_456;
-    journal::write(&store, batch([1, tat_us], 1)).await;
+    journal::write(&store, batch([1, tat_us], seed::place(1))).await;
     assert_eq!(store.lane(session_id).await.unwrap().unwrap().tat_us, Some(tat_us), "the last one holds");
-    assert_eq!(store.streams().await.unwrap()[0].done_below_seq, 1);
-    journal::write(&store, batch([7, 8], 0)).await;
+    assert_eq!(store.streams().await.unwrap()[0].done_below_seq, seed::place(1));
+    journal::write(&store, batch([7, 8], seed::place(0))).await;
     assert_eq!(store.lanes().await.unwrap()[0].tat_us, Some(8));
-    assert_eq!(store.streams().await.unwrap()[0].done_below_seq, 0);
+    assert_eq!(store.streams().await.unwrap()[0].done_below_seq, seed::place(1), "what is settled stays settled");
 }
 
 async fn nothing_goes_back_in_line_of_a_cancelled_campaign(store: Store) {

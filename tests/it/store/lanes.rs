@@ -8,6 +8,7 @@ use actiwapi_dispatcher::store::Store;
 use actiwapi_dispatcher::store::lanes::LaneRow;
 
 use crate::support::db::store_contract;
+use crate::support::lanes::AllLanes;
 use crate::support::seed;
 
 store_contract!(every_session_has_a_lane, streams_with_work_are_listed);
@@ -24,6 +25,7 @@ async fn every_session_has_a_lane(store: Store) {
         rate_per_minute: Some(90.5),
         burst: Some(3),
         tat_us: None,
+        left_by_us: None,
     };
     assert_eq!(lanes, [expected(first), expected(second)]);
     assert_eq!(store.lane(second.session_id).await.unwrap(), Some(expected(second)));
@@ -48,7 +50,7 @@ async fn streams_with_work_are_listed(store: Store) {
         let streams = store.streams_of_campaign(campaign_id).await.unwrap();
         assert_eq!(streams.len(), 1);
         assert_eq!((streams[0].campaign_state, streams[0].traffic_class), (Some(state), TrafficClass::Bulk));
-        assert_eq!((streams[0].session_id, streams[0].done_below_seq), (lane.session_id, 0));
+        assert_eq!((streams[0].session_id, streams[0].done_below_seq), (lane.session_id, seed::place(0)));
     }
     let streams = store.streams().await.unwrap();
     let mut found: Vec<_> = streams.iter().map(|stream| (stream.campaign_id, stream.campaign_state)).collect();

@@ -10,10 +10,14 @@ mod lanes;
 
 mod outbox;
 
+mod places;
+
 mod property;
 
 mod receipts;
 
 mod recovery;
+
+mod refusals;
 
 mod schema;

@@ -3,17 +3,19 @@
 use std::collections::HashSet;
 
 use actiwapi_dispatcher::domain::campaign::{CampaignState, OnUnknown};
+use actiwapi_dispatcher::domain::delivery::DeliveryState;
 use actiwapi_dispatcher::domain::id::CampaignId;
 use actiwapi_dispatcher::domain::job::Job;
 use actiwapi_dispatcher::store::Store;
-use actiwapi_dispatcher::store::admissions::Admission;
 use actiwapi_dispatcher::store::outbox::OutboxRow;
 
 use crate::support::db::store_contract;
-use crate::support::seed::{self, NOW_MS};
+use crate::support::seed::{self, NOW_MS, NOW_US};
 
 store_contract!(
     rows_come_oldest_first_and_go_when_removed,
+    what_was_handed_on_is_not_handed_on_again,
+    a_message_is_found_at_every_step,
     progress_never_goes_back,
     a_campaign_is_spread_over_its_sessions,
     the_same_window_makes_the_same_jobs,
@@ -36,6 +38,52 @@ async fn rows_come_oldest_first_and_go_when_removed(store: Store) {
         assert_eq!(left, [third]);
     }
     store.outbox_remove(&[]).await.unwrap();
+}
+
+async fn what_was_handed_on_is_not_handed_on_again(store: Store) {
+    let lane = seed::lane(&store).await;
+    let job = seed::job(lane, CampaignId::DIRECT, 1);
+    let first = seed::outbox(&store, CampaignId::DIRECT, Some(&job)).await;
+    let campaign = seed::outbox(&store, CampaignId::generate(), None).await;
+    let second = seed::outbox(&store, CampaignId::DIRECT, Some(&job)).await;
+    for _ in 0..2 {
+        store.outbox_hand_on(&[campaign, first], NOW_MS + 1).await.unwrap();
+        let next: Vec<_> = store.outbox_next(2).await.unwrap().iter().map(|row| row.outbox_id).collect();
+        assert_eq!(next, [campaign, second], "a campaign goes on until its last window");
+    }
+    store.outbox_hand_on(&[first], NOW_MS + 2).await.unwrap();
+    let since = format!("outbox WHERE handed_on_at_ms = {}", NOW_MS + 1);
+    assert_eq!(seed::count(&store, &since).await, 1, "the first time counts");
+    store.outbox_remove(&[first]).await.unwrap();
+    store.outbox_hand_on(&[first], NOW_MS).await.unwrap();
+    assert_eq!(seed::count(&store, "outbox").await, 2);
+}
+
+async fn a_message_is_found_at_every_step(store: Store) {
+    let lane = seed::lane(&store).await;
+    let job = seed::job(lane, CampaignId::DIRECT, 1);
+    let id = job.deliveries[0].id;
+    let find = async || {
+        let found = store.messages().find(lane.tenant_id, id).await.unwrap().expect("it is found");
+        assert_eq!((found.id, found.state, &found.recipient), (id, DeliveryState::Pending, &job.deliveries[0].to));
+    };
+    store.messages().insert(id, &job, NOW_MS).await.unwrap();
+    find().await;
+    store.outbox_hand_on(&[id.0], NOW_MS).await.unwrap();
+    find().await;
+    let stranger = seed::lane(&store).await.tenant_id;
+    assert_eq!(store.messages().find(stranger, id).await.unwrap(), None);
+    let mut foreign = job.clone();
+    foreign.tenant_id = stranger;
+    store.admit_jobs(&[&foreign], NOW_US).await.unwrap();
+    assert_eq!(seed::count(&store, "outbox").await, 1, "a refused job takes nothing away");
+    store.admit_jobs(&[&job], NOW_US).await.unwrap();
+    assert_eq!(seed::count(&store, "outbox").await, 0);
+    find().await;
+    // The broker delivers it once more.
+    store.messages().insert(id, &job, NOW_MS).await.unwrap();
+    store.admit_jobs(&[&job], NOW_US).await.unwrap();
+    assert_eq!((seed::count(&store, "outbox").await, seed::count(&store, "deliveries").await), (0, 1));
 }
 
 async fn progress_never_goes_back(store: Store) {
@@ -78,7 +126,7 @@ async fn the_same_window_makes_the_same_jobs(store: Store) {
         // The process died before it noted its progress.
         assert_eq!(store.expand_campaign(campaign_id, next_seq, 100).await.unwrap(), expansion);
         for job in expansion.jobs.iter().chain(&expansion.jobs) {
-            store.admit_jobs(&[Admission { job, first_seq: next_seq }], NOW_MS).await.unwrap();
+            store.admit_jobs(&[job], NOW_US).await.unwrap();
         }
         next_seq = expansion.next_seq;
         n_windows += 1;
@@ -89,8 +137,13 @@ async fn the_same_window_makes_the_same_jobs(store: Store) {
     assert_eq!((next_seq, n_windows), (250, 3));
     assert_eq!(seed::ledger(&store, campaign_id).await.accepted, 250);
     assert_eq!(seed::count(&store, "jobs").await, 3);
-    let ids = "deliveries d JOIN campaign_recipients r ON r.recipient_id = d.delivery_id AND r.seq = d.seq";
+    let ids = "deliveries d JOIN campaign_recipients r ON r.recipient_id = d.delivery_id";
     assert_eq!(seed::count(&store, ids).await, 250);
+    let turned = format!(
+        "{ids} JOIN deliveries e ON d.seq < e.seq \
+         JOIN campaign_recipients s ON s.recipient_id = e.delivery_id AND s.seq < r.seq"
+    );
+    assert_eq!(seed::count(&store, &turned).await, 0, "places are in the order of the recipients");
 }
 
 async fn a_campaign_without_anything_is_finished(store: Store) {

@@ -2,22 +2,22 @@
 //!
 //! `STORE_SEED=n` runs one seed alone.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use actiwapi_dispatcher::domain::campaign::{CampaignState, OnUnknown};
 use actiwapi_dispatcher::domain::delivery::{DeliveryEvent, DeliveryState};
 use actiwapi_dispatcher::domain::failure::Reason;
-use actiwapi_dispatcher::domain::id::{CampaignId, DeliveryId};
+use actiwapi_dispatcher::domain::id::{CampaignId, DeliveryId, SessionId};
 use actiwapi_dispatcher::domain::job::Job;
 use actiwapi_dispatcher::domain::receipt::ReceiptKind;
 use actiwapi_dispatcher::store::Store;
-use actiwapi_dispatcher::store::admissions::Admission;
-use actiwapi_dispatcher::store::journal::{Dismissal, Ended, JournalBatch};
+use actiwapi_dispatcher::store::journal::{Dismissal, Ended, JournalBatch, StreamSave};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use crate::support::db::store_contract;
 use crate::support::journal::{self, Entries};
+use crate::support::lanes::AllLanes;
 use crate::support::seed::{self, Lane, NOW_MS};
 
 store_contract!(any_sequence_keeps_the_ledger);
@@ -45,11 +45,12 @@ struct World {
     random: StdRng,
     lanes: Vec<Lane>,
     campaigns: Vec<CampaignId>,
-    jobs: Vec<(Job, i64)>,
+    jobs: Vec<Job>,
     deliveries: Vec<(Entries, DeliveryId)>,
     /// States that were seen and can not be left.
     reads: HashSet<DeliveryId>,
-    next_seq: i64,
+    /// How far each stream was done when last looked at.
+    done: HashMap<(SessionId, CampaignId), i64>,
     now_ms: i64,
 }
 
@@ -68,7 +69,7 @@ impl World {
             jobs: Vec::new(),
             deliveries: Vec::new(),
             reads: HashSet::new(),
-            next_seq: 0,
+            done: HashMap::new(),
             now_ms: NOW_MS,
         }
     }
@@ -89,7 +90,7 @@ impl World {
                 if self.random.random_bool(0.3) && !campaign_id.is_direct() {
                     seed::set_campaign_state(store, campaign_id, CampaignState::Cancelled).await;
                 }
-                let after_seq = self.random.random_range(-1..=self.next_seq);
+                let after_seq = seed::place(self.random.random_range(-1..=100));
                 store.cancel_pending(campaign_id, session_id, after_seq, 4).await.unwrap();
             }
             7 => {
@@ -118,11 +119,11 @@ impl World {
             }
             let entries = Entries { session_id: lane.session_id, campaign_id, at_ms: self.now_ms };
             self.deliveries.extend(job.deliveries.iter().map(|delivery| (entries, delivery.id)));
-            jobs.push((job, self.next_seq));
-            self.next_seq += 8;
+            jobs.push(job);
         }
-        let admissions: Vec<_> = jobs.iter().map(|(job, first_seq)| Admission { job, first_seq: *first_seq }).collect();
-        store.admit_jobs(&admissions, self.now_ms).await.unwrap();
+        // The clocks of nodes differ, and the places come close to each other.
+        let now_us = seed::NOW_US + self.random.random_range(-100..100);
+        store.admit_jobs(&jobs.iter().collect::<Vec<_>>(), now_us).await.unwrap();
         self.jobs.extend(jobs);
     }
 
@@ -166,6 +167,12 @@ impl World {
                 }
             }
         }
+        let (lanes, campaigns) = (self.lanes.clone(), self.campaigns.clone());
+        batch.streams.push(StreamSave {
+            session_id: self.pick(&lanes).session_id,
+            campaign_id: self.pick(&campaigns),
+            done_below_seq: seed::place(self.random.random_range(-100..100)),
+        });
         let written = journal::write(store, batch.clone()).await;
         for id in &written.begun {
             assert!(batch.begins.iter().any(|begin| begin.delivery_id == *id));
@@ -188,6 +195,19 @@ impl World {
         let read: HashSet<DeliveryId> = self.states(store).await;
         assert!(self.reads.is_subset(&read), "{place}: a read delivery went back");
         self.reads = read;
+        let twice = "deliveries d JOIN deliveries e ON e.session_id = d.session_id \
+             AND e.campaign_id = d.campaign_id AND e.seq = d.seq AND e.delivery_id <> d.delivery_id";
+        assert_eq!(seed::count(store, twice).await, 0, "{place}: two deliveries at one place");
+        let beyond = "deliveries d LEFT JOIN lane_streams s ON s.session_id = d.session_id \
+             AND s.campaign_id = d.campaign_id WHERE s.last_seq IS NULL OR s.last_seq < d.seq";
+        assert_eq!(seed::count(store, beyond).await, 0, "{place}: a place behind the last one");
+        for campaign_id in self.campaigns.clone() {
+            for stream in store.streams_of_campaign(campaign_id).await.unwrap() {
+                let done = self.done.entry((stream.session_id, campaign_id)).or_insert(stream.done_below_seq);
+                assert!(*done <= stream.done_below_seq, "{place}: what is settled went back");
+                *done = stream.done_below_seq;
+            }
+        }
         let strays = "deliveries d JOIN jobs j ON j.job_id = d.job_id \
              LEFT JOIN resends r ON r.delivery_id = d.delivery_id LEFT JOIN campaigns c ON c.campaign_id = d.campaign_id \
              WHERE (r.delivery_id IS NULL) = (d.state = 'unknown' AND j.on_unknown = 'resend') \

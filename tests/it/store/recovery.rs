@@ -1,21 +1,22 @@
 //! Contracts of the moves that no attempt makes.
 
 use actiwapi_dispatcher::domain::campaign::{CampaignState, Counters, OnUnknown};
-use actiwapi_dispatcher::domain::delivery::DeliveryState;
-use actiwapi_dispatcher::domain::id::{CampaignId, DeliveryId};
+use actiwapi_dispatcher::domain::id::{CampaignId, DeliveryId, TenantId};
+use actiwapi_dispatcher::domain::job::TrafficClass;
 use actiwapi_dispatcher::domain::receipt::ReceiptKind;
 use actiwapi_dispatcher::store::Store;
-use actiwapi_dispatcher::store::admissions::Admission;
+use actiwapi_dispatcher::store::heads::HeadRequest;
 use actiwapi_dispatcher::store::journal::{JournalBatch, StreamSave};
-use actiwapi_dispatcher::with_writer;
+use actiwapi_dispatcher::store::lanes::StreamRow;
+use actiwapi_dispatcher::{with_reader, with_writer};
 
 use crate::support::db::store_contract;
 use crate::support::journal::{self, Entries};
+use crate::support::lanes::AllLanes;
 use crate::support::seed::{self, NOW_MS};
 
 store_contract!(
     what_was_in_flight_becomes_unknown,
-    what_was_in_flight_is_found_below_the_saved_place,
     unknown_deliveries_go_back_by_policy,
     unknown_deliveries_go_back_step_by_step,
     a_settled_unknown_is_not_sent_again,
@@ -23,6 +24,7 @@ store_contract!(
     cancelling_goes_along_the_stream,
     cancelling_leaves_what_is_under_way,
     campaigns_complete_when_all_is_settled,
+    campaigns_wait_for_what_is_on_its_way,
     campaigns_complete_by_their_policy,
     a_recount_tells_drift,
 );
@@ -45,6 +47,13 @@ async fn unknown(store: &Store, on_unknown: OnUnknown, n: u64) -> (Entries, Vec<
     (entries, ids)
 }
 
+async fn tenant_of(store: &Store, campaign_id: CampaignId) -> TenantId {
+    let sql = "SELECT tenant_id FROM campaigns WHERE campaign_id = $1";
+    let tenant_id =
+        with_reader!(store.pool(), |db| sqlx::query_scalar(sql).bind(campaign_id.0).fetch_one(db).await).unwrap();
+    TenantId(tenant_id)
+}
+
 async fn what_was_in_flight_becomes_unknown(store: Store) {
     assert!(store.orphan_in_flight(NOW_MS).await.unwrap().is_empty());
     let (first, ids) = sending(&store, OnUnknown::Quarantine, 1_300).await;
@@ -64,30 +73,30 @@ async fn what_was_in_flight_becomes_unknown(store: Store) {
     assert!(store.orphan_in_flight(NOW_MS).await.unwrap().is_empty());
 }
 
-async fn what_was_in_flight_is_found_below_the_saved_place(store: Store) {
-    let (entries, ids) = sending(&store, OnUnknown::Quarantine, 3).await;
-    let Entries { session_id, campaign_id, .. } = entries;
-    let streams = vec![StreamSave { session_id, campaign_id, done_below_seq: 2 }];
-    journal::write(&store, JournalBatch { streams, ..JournalBatch::default() }).await;
-    assert_eq!(store.orphan_in_flight(NOW_MS).await.unwrap(), [session_id]);
-    for id in ids {
-        assert_eq!(seed::state(&store, id).await, DeliveryState::Unknown);
-    }
-}
-
 async fn unknown_deliveries_go_back_by_policy(store: Store) {
     let (kept, _) = unknown(&store, OnUnknown::Quarantine, 2).await;
     let (resent, ids) = unknown(&store, OnUnknown::Resend, 3).await;
     let Entries { session_id, campaign_id, .. } = resent;
-    let streams = vec![StreamSave { session_id, campaign_id, done_below_seq: 3 }];
+    let done_below_seq = seed::place(3);
+    let streams = vec![StreamSave { session_id, campaign_id, done_below_seq }];
     journal::write(&store, JournalBatch { streams, ..JournalBatch::default() }).await;
     assert!(store.requeue_unknown(NOW_MS, 100).await.unwrap().is_empty(), "not yet");
     let streams = store.requeue_unknown(NOW_MS + 1, 100).await.unwrap();
-    assert_eq!(streams, [(session_id, campaign_id, 0)]);
+    let traffic_class = TrafficClass::Bulk;
+    let campaign_state = Some(CampaignState::Running);
+    assert_eq!(streams, [StreamRow { session_id, campaign_id, traffic_class, done_below_seq, campaign_state }]);
     assert_eq!(seed::ledger(&store, campaign_id).await.pending, 3);
     assert_eq!(seed::ledger(&store, kept.campaign_id).await.unknown, 2);
     let stream = store.streams_of_campaign(campaign_id).await.unwrap()[0];
-    assert_eq!(stream.done_below_seq, 0, "the saved place goes back with them");
+    assert_eq!(stream.done_below_seq, done_below_seq, "what is settled stays settled");
+    // Behind all that a lane has read, in the order they had, and before whatever comes later.
+    let later = seed::job(seed::Lane { tenant_id: tenant_of(&store, campaign_id).await, session_id }, campaign_id, 1);
+    let last = seed::admit(&store, &later).await;
+    let request = HeadRequest { session_id, campaign_id, after_seq: seed::place(2), limit: 10 };
+    let heads = store.fetch_heads(&[request]).await.unwrap().remove(0);
+    let found: Vec<_> = heads.iter().map(|head| (head.delivery_id, head.seq)).collect();
+    let order = ids.iter().chain(&last).copied();
+    assert_eq!(found, order.zip(seed::place(3)..).collect::<Vec<_>>());
     assert!(store.requeue_unknown(NOW_MS + 1, 100).await.unwrap().is_empty());
     // The next attempt has a number of its own.
     journal::begin(&store, vec![resent.begin(ids[0], 2)]).await;
@@ -126,11 +135,11 @@ async fn cancelling_goes_along_the_stream(store: Store) {
     seed::admit(&store, &seed::job(lane, CampaignId::DIRECT, 1)).await;
     seed::set_campaign_state(&store, campaign_id, CampaignState::Cancelled).await;
     let cancel = async |after_seq| store.cancel_pending(campaign_id, lane.session_id, after_seq, 3).await.unwrap();
-    assert_eq!(cancel(-1).await, (3, Some(2)));
-    assert_eq!(cancel(-1).await, (0, Some(2)), "a step taken again");
-    assert_eq!(cancel(2).await, (3, Some(5)));
-    assert_eq!(cancel(5).await, (1, None));
-    assert_eq!(cancel(6).await, (0, None));
+    assert_eq!(cancel(-1).await, (3, Some(seed::place(2))));
+    assert_eq!(cancel(-1).await, (0, Some(seed::place(2))), "a step taken again");
+    assert_eq!(cancel(seed::place(2)).await, (3, Some(seed::place(5))));
+    assert_eq!(cancel(seed::place(5)).await, (1, None));
+    assert_eq!(cancel(seed::place(6)).await, (0, None));
     let expected = Counters { accepted: 7, cancelled: 7, ..Counters::default() };
     assert_eq!(seed::ledger(&store, campaign_id).await, expected);
     assert_eq!(seed::row(&store, ids[0]).await.settled_at_ms, Some(NOW_MS), "when the campaign was");
@@ -169,6 +178,23 @@ async fn campaigns_complete_when_all_is_settled(store: Store) {
     assert!(store.finish_if_settled(empty.await, NOW_MS).await.unwrap(), "a campaign without deliveries");
 }
 
+async fn campaigns_wait_for_what_is_on_its_way(store: Store) {
+    let lane = seed::lane(&store).await;
+    let campaign_id = seed::campaign(&store, lane.tenant_id, CampaignState::Running, OnUnknown::Quarantine).await;
+    with_writer!(store.pool(), |db| sqlx::query("UPDATE campaigns SET n_recipients = 2").execute(db).await.map(drop))
+        .unwrap();
+    let finish = async || store.finish_if_settled(campaign_id, NOW_MS).await.unwrap();
+    assert!(!finish().await, "nothing has come through the broker yet");
+    for n_accepted in 1..=2 {
+        let ids = seed::admit(&store, &seed::job(lane, campaign_id, 1)).await;
+        let entries = Entries { session_id: lane.session_id, campaign_id, at_ms: NOW_MS };
+        journal::begin(&store, vec![entries.begin(ids[0], 1)]).await;
+        assert!(!finish().await);
+        journal::end(&store, vec![entries.end(ids[0], 1, journal::accepted())]).await;
+        assert_eq!(finish().await, n_accepted == 2);
+    }
+}
+
 async fn campaigns_complete_by_their_policy(store: Store) {
     let (kept, _) = unknown(&store, OnUnknown::Quarantine, 1).await;
     let (resent, ids) = unknown(&store, OnUnknown::Resend, 1).await;
@@ -182,10 +208,10 @@ async fn a_recount_tells_drift(store: Store) {
     let lane = seed::lane(&store).await;
     let campaign_id = CampaignId::generate();
     let job = seed::job(lane, campaign_id, 2);
-    store.admit_jobs(&[Admission { job: &job, first_seq: 0 }], NOW_MS).await.unwrap();
+    seed::admit(&store, &job).await;
     with_writer!(store.pool(), |db| {
-        let sql = "UPDATE deliveries SET state = 'failed', failure_class = 'LIMIT_EXCEEDED' WHERE seq = 1";
-        sqlx::query(sql).execute(db).await.map(drop)
+        let sql = "UPDATE deliveries SET state = 'failed', failure_class = 'LIMIT_EXCEEDED' WHERE seq = $1";
+        sqlx::query(sql).bind(seed::place(1)).execute(db).await.map(drop)
     })
     .unwrap();
     let stored = Counters { accepted: 2, pending: 2, ..Counters::default() };

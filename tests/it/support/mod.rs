@@ -5,3 +5,5 @@ pub(crate) mod db;
 pub(crate) mod seed;
 
 pub(crate) mod journal;
+
+pub(crate) mod lanes;

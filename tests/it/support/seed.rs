@@ -9,12 +9,19 @@ use actiwapi_dispatcher::domain::job::{JOB_VERSION, Job, JobDelivery, TrafficCla
 use actiwapi_dispatcher::domain::message::{MessageSpec, Variables};
 use actiwapi_dispatcher::domain::recipient::Recipient;
 use actiwapi_dispatcher::store::Store;
-use actiwapi_dispatcher::store::admissions::Admission;
 use actiwapi_dispatcher::{with_reader, with_writer};
 use uuid::Uuid;
 
 /// The time at which tests begin, UTC milliseconds.
 pub(crate) const NOW_MS: i64 = 1_800_000_000_000;
+
+/// The same time, UTC microseconds.
+pub(crate) const NOW_US: i64 = NOW_MS * 1_000;
+
+/// The place of delivery `n` of a stream whose first ones were admitted at [`NOW_US`].
+pub(crate) const fn place(n: i64) -> i64 {
+    NOW_US + 1 + n
+}
 
 /// A tenant with one session, which is what most contracts need.
 #[derive(Debug, Clone, Copy)]
@@ -178,9 +185,9 @@ pub(crate) fn job(lane: Lane, campaign_id: CampaignId, n_deliveries: u64) -> Job
     }
 }
 
-/// Admits a job whose first delivery has place 0; returns its deliveries.
+/// Admits a job; returns its deliveries.
 pub(crate) async fn admit(store: &Store, job: &Job) -> Vec<DeliveryId> {
-    store.admit_jobs(&[Admission { job, first_seq: 0 }], NOW_MS).await.expect("admit a job");
+    store.admit_jobs(&[job], NOW_US).await.expect("admit a job");
     job.deliveries.iter().map(|delivery| delivery.id).collect()
 }
 

@@ -70,9 +70,13 @@ pub(super) fn no_ignored_tests(source: &Source) -> Vec<Offence> {
 }
 
 /// A script is bash, parses, and stops at the first failure; what is only sourced needs no opening.
+///
+/// What is run has a name without ending, what is sourced ends in `.sh`; other endings are not bash.
 pub(super) fn script_is_sound(file: &File) -> Vec<Offence> {
-    let is_library = file.path == "scripts/lib.sh";
-    if !(file.path.starts_with("scripts/") || file.path.starts_with(".ci/") || file.path.ends_with(".sh")) {
+    let is_library = file.path.starts_with("scripts/") && file.path.ends_with(".sh");
+    let lies_with_scripts = file.path.starts_with("scripts/") || file.path.starts_with(".ci/");
+    let has_ending = file.path.rsplit('/').next().is_some_and(|name| name.contains('.'));
+    if !(file.path.ends_with(".sh") || lies_with_scripts && !has_ending) {
         return vec![];
     }
     let mut offences = vec![];
@@ -181,6 +185,7 @@ mod fixtures {
         assert_eq!(script_is_sound(&File::new(".ci/run", &good.replace("-euo", "-e"))).len(), 1);
         assert_eq!(script_is_sound(&File::new("scripts/x", &good.replace("# Why.\n", ""))).len(), 1);
         assert_eq!(script_is_sound(&File::new("scripts/lib.sh", "f() { echo; }\n")), []);
+        assert_eq!(script_is_sound(&File::new("scripts/kafka/pom.xml", "<project>\n")), []);
         assert_eq!(script_is_sound(&File::new("README.md", "if")), []);
     }
 

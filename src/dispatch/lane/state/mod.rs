@@ -27,6 +27,9 @@ use crate::limits::{
 /// hang without that three in a row are likely.
 const SILENCES_MAX: u32 = 3;
 
+/// When a lane whose lease has ended looks again whether it was renewed.
+const LEASE_RECHECK: Duration = Duration::from_secs(1);
+
 /// The first and the longest hold of a lane that gets no answers.
 const SILENCE_HOLD: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
@@ -98,6 +101,11 @@ impl Lane {
 
     /// Says what to do next.
     pub fn step(&mut self, now: Moment, grant: Grant) -> Step {
+        if !grant.leased && !self.draining {
+            // Not renewed yet, or never again: then the lane is closed soon.
+            let has_work = !self.prepared.is_empty() || self.streams.has_turn(true) || !self.retries.is_empty();
+            return Step::Wait(has_work.then(|| now + LEASE_RECHECK));
+        }
         if self.hold.is_some_and(|hold| hold.until <= now) {
             self.hold = None;
             self.open_since = now;
@@ -193,6 +201,20 @@ impl Lane {
         work.ready_at = due_at;
         self.n_returning += 1;
         Verdict { outcome: Outcome::Deferred(failure), due_at, again: Some(work) }
+    }
+
+    /// Tells the lane that a released message did not leave, because the lease had ended.
+    pub fn not_sent(&mut self) {
+        self.n_in_flight -= 1;
+        self.n_returning += 1;
+    }
+
+    /// Forgets everything but what is under way: the lane is another node's from now on.
+    pub fn abandon(&mut self) {
+        self.draining = true;
+        self.streams = Streams::default();
+        self.retries.clear();
+        self.hold = None;
     }
 
     /// Tells the lane that an end is durable.

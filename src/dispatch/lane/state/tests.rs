@@ -3,7 +3,7 @@
 use super::*;
 use crate::dispatch::lane::work::JobPlan;
 use crate::dispatch::pacer::ShardTime;
-use crate::dispatch::shard::{Offer, OfferKind};
+use crate::dispatch::shard::Offer;
 use crate::domain::failure::FailureClass;
 use crate::domain::id::JobId;
 use crate::domain::message::{MessageSpec, MessageTemplate, Variables};
@@ -11,7 +11,7 @@ use crate::domain::pacing::Pacing;
 use crate::domain::recipient::Recipient;
 
 const START: Moment = Moment(1_800_000_000_000_000_000);
-const GRANT: Grant = Grant { lead: Duration::from_millis(10), may_begin: true, crowded: false };
+const GRANT: Grant = Grant { lead: Duration::from_millis(10), may_begin: true, crowded: false, leased: true };
 
 struct Bench {
     lane: Lane,
@@ -36,8 +36,7 @@ impl Bench {
 
     fn load(&mut self, n: usize, expires_at: Option<Moment>) {
         let (session_id, campaign_id) = (self.lane.session_id, self.campaign_id);
-        let offer =
-            Offer { session_id, campaign_id, traffic_class: TrafficClass::Bulk, first_seq: 1, kind: OfferKind::Fresh };
+        let offer = Offer { session_id, campaign_id, traffic_class: TrafficClass::Bulk, done_below_seq: 1 };
         assert!(self.lane.streams.offer(&offer));
         let mut loads = Vec::new();
         self.lane.streams.loads(n + 1, &mut loads);

@@ -13,15 +13,16 @@ use crate::dispatch::lane::state::Lane;
 use crate::dispatch::lane::step::{Grant, Step, Verdict};
 use crate::dispatch::lane::streams::Load;
 use crate::dispatch::lane::task::Finished;
-use crate::dispatch::pacer::{Pacer, ShardTime};
-use crate::dispatch::shard::output::{Begin, End, Output, Release};
+use crate::dispatch::lane::work::Prepared;
+use crate::dispatch::lease::Lease;
+use crate::dispatch::pacer::ShardTime;
+use crate::dispatch::shard::output::{Begin, Dismissal, End, Output, Release, SettledBelow};
 use crate::dispatch::shard::{Command, LaneIndex, Loaded, Offer, Report, Withdrawal};
 use crate::domain::campaign::CampaignState;
 use crate::domain::id::{CampaignId, SessionId};
 use crate::domain::pacing::Pacing;
-use crate::domain::session::SessionState;
+use crate::domain::partition::{Fence, PartitionNo};
 use crate::limits::{PREPARING_PER_SHARD_MAX, REFILL_LANES_MAX};
-use crate::store::lanes::LaneRow;
 
 /// Settings of a shard.
 #[derive(Debug, Clone, Copy)]
@@ -34,6 +35,10 @@ pub struct ShardSettings {
 
 struct Entry {
     lane: Lane,
+    lease: Arc<Lease>,
+    /// To be forgotten when nothing of it is under way.
+    closing: bool,
+    n_loading: usize,
     /// The timer that counts; others of this lane are stale.
     wake_at: Option<Moment>,
     queued: bool,
@@ -47,6 +52,10 @@ pub struct Shard {
     time: ShardTime,
     lanes: Vec<Entry>,
     by_session: HashMap<SessionId, LaneIndex>,
+    /// Places whose lanes are gone.
+    free: Vec<LaneIndex>,
+    /// Lanes that are still to go, of each partition that is being closed.
+    closing: HashMap<PartitionNo, usize>,
     timers: BinaryHeap<Reverse<(Moment, u32)>>,
     /// Lanes to be stepped in this round.
     ready: VecDeque<LaneIndex>,
@@ -71,6 +80,8 @@ impl Shard {
             time: ShardTime::default(),
             lanes: Vec::new(),
             by_session: HashMap::new(),
+            free: Vec::new(),
+            closing: HashMap::new(),
             timers: BinaryHeap::new(),
             ready: VecDeque::new(),
             hungry: VecDeque::new(),
@@ -88,7 +99,8 @@ impl Shard {
         match command {
             Command::Offer(offer) => self.offer(offer),
             Command::Campaign(campaign_id, state) => self.campaign_changed(campaign_id, state),
-            Command::Session(row) => self.session_changed(&row),
+            Command::Session(row, lease) => self.session_changed(&row, lease),
+            Command::Close(partition) => self.close(partition),
             Command::Drain => {
                 self.draining = true;
                 for index in 0..self.lanes.len() {
@@ -127,6 +139,12 @@ impl Shard {
                 }
             }
             Report::Finished(finished) => self.finished(finished, now, out),
+            Report::NotSent(index, work) => {
+                let entry = self.entry(index);
+                entry.lane.not_sent();
+                let (session_id, fence) = (entry.lane.session_id, entry.lease.fence);
+                out.withdrawals.push(Withdrawal { lane: index, session_id, fence, work });
+            }
             Report::Loaded(loads) => loads.into_iter().for_each(|loaded| self.loaded(loaded, now)),
         }
     }
@@ -160,6 +178,7 @@ impl Shard {
             self.entry(index).starved = false;
             self.step_lane(index, now, lead, out);
         }
+        out.closed.extend(self.closing.extract_if(|_, n_left| *n_left == 0).map(|(partition, _)| partition));
     }
 
     /// Returns when the next lane's time comes, if nothing happens before.
@@ -180,9 +199,10 @@ impl Shard {
             let entry = self.entry(index);
             entry.wants_load = false;
             let session_id = entry.lane.session_id;
-            if entry.lane.connected {
+            if entry.lane.connected && !entry.closing {
                 let n_wanted = entry.lane.n_heads_wanted();
                 entry.lane.streams.loads(n_wanted, &mut loads);
+                entry.n_loading += loads.len();
             }
             out.extend(loads.drain(..).map(|load| (index, session_id, load)));
         }
@@ -209,7 +229,7 @@ impl Shard {
     /// Returns how many lanes there are.
     #[must_use]
     pub fn n_lanes(&self) -> usize {
-        self.lanes.len()
+        self.by_session.len()
     }
 
     /// Returns how many lanes are held by the provider.
@@ -222,28 +242,32 @@ impl Shard {
         loop {
             let (busy, full) = (self.is_busy(), self.is_full());
             let crowded = self.settings.n_places / 4 <= self.n_out;
-            let lane = self.lane(index);
+            let entry = self.entry(index);
+            let fence = entry.lease.fence;
+            let leased = !entry.lease.deadline.has_passed(now);
+            let lane = &mut entry.lane;
             let session_id = lane.session_id;
             let idle = lane.is_idle();
             let may_begin = if idle { !full } else { !busy };
-            match lane.step(now, Grant { lead, may_begin, crowded }) {
+            match lane.step(now, Grant { lead, may_begin, crowded, leased }) {
                 Step::Begin(work, content) => {
                     self.n_out += 1;
                     self.n_preparing += 1;
-                    out.begins.push(Begin { lane: index, session_id, work, content });
+                    out.begins.push(Begin { lane: index, session_id, fence, work, content });
                 }
                 Step::Release(prepared, lateness) => {
                     // A lane is connected only with a number; see session_changed.
                     let phone_number_id = lane.phone_number_id.clone().unwrap_or_default();
-                    out.lane_states.extend(lane_state(lane));
-                    out.releases.push(Release { lane: index, phone_number_id, prepared, lateness });
+                    let lease = Arc::clone(&entry.lease);
+                    out.lane_states.extend(lane_state(entry));
+                    out.releases.push(Release { lane: index, lease, phone_number_id, prepared, lateness });
                 }
-                Step::Withdraw(prepared) => {
-                    out.withdrawals.push(Withdrawal { lane: index, session_id, prepared });
+                Step::Withdraw(Prepared { work, .. }) => {
+                    out.withdrawals.push(Withdrawal { lane: index, session_id, fence, work });
                 }
                 Step::Dismiss(work, why) => {
                     let campaign_id = work.campaign_id;
-                    out.dismissals.push((work, why));
+                    out.dismissals.push(Dismissal { session_id, fence, work, why });
                     self.note_settled(index, campaign_id, out);
                 }
                 Step::Wait(until) => {
@@ -257,22 +281,27 @@ impl Shard {
                 }
             }
         }
-        self.note_hungry(index);
+        if self.entry(index).closing {
+            self.forget_if_idle(index);
+        } else {
+            self.note_hungry(index);
+        }
     }
 
     fn finished(&mut self, finished: Finished, now: Moment, out: &mut Output) {
         let Finished { lane: index, work, outcome, released_at, left_at, ended_at } = finished;
         let (delivery_id, campaign_id, attempt_no) = (work.delivery_id, work.campaign_id, work.n_attempts);
-        let lane = self.lane(index);
-        let session_id = lane.session_id;
-        if left_at.is_some_and(|at| lane.pacer.left(at)) {
-            out.lane_states.extend(lane_state(lane));
+        let entry = self.entry(index);
+        let (session_id, fence) = (entry.lane.session_id, entry.lease.fence);
+        if left_at.is_some_and(|at| entry.lane.pacer.left(at)) {
+            out.lane_states.extend(lane_state(entry));
         }
-        let verdict = lane.finished(work, outcome, released_at, now);
+        let verdict = entry.lane.finished(work, outcome, released_at, now);
         let Verdict { outcome, due_at, again } = verdict;
         out.ends.push(End {
             lane: index,
             session_id,
+            fence,
             campaign_id,
             delivery_id,
             attempt_no,
@@ -288,7 +317,9 @@ impl Shard {
 
     fn loaded(&mut self, loaded: Loaded, now: Moment) {
         let Loaded { lane: index, load, n_rows, last_seq, works } = loaded;
-        self.lane(index).loaded(&load, n_rows, last_seq, (works, now));
+        let entry = self.entry(index);
+        entry.n_loading -= 1;
+        entry.lane.loaded(&load, n_rows, last_seq, (works, now));
         self.queue(index);
     }
 
@@ -297,7 +328,8 @@ impl Shard {
         let Some(&index) = self.by_session.get(&offer.session_id) else {
             return;
         };
-        if self.lane(index).streams.offer(&offer) {
+        let entry = self.entry(index);
+        if !entry.closing && entry.lane.streams.offer(&offer) {
             self.queue(index);
         }
     }
@@ -316,36 +348,11 @@ impl Shard {
         }
     }
 
-    fn session_changed(&mut self, row: &LaneRow) {
-        let pacing = row.pacing(self.settings.default_pacing);
-        let index = match self.by_session.get(&row.session_id) {
-            Some(&index) => index,
-            None => {
-                let index = index_of(self.lanes.len());
-                let pacer = Pacer::new(pacing, row.tat_us.map(Moment::from_us), &self.time);
-                let mut lane = Lane::new(row.session_id, pacer);
-                if self.draining {
-                    lane.drain();
-                }
-                self.lanes.push(Entry { lane, wake_at: None, queued: false, wants_load: false, starved: false });
-                self.by_session.insert(row.session_id, index);
-                index
-            }
-        };
-        let time = self.time.clone();
-        let lane = self.lane(index);
-        if lane.pacer.pacing() != pacing {
-            lane.pacer = lane.pacer.with_pacing(pacing, &time);
-        }
-        lane.phone_number_id = row.phone_number_id.as_deref().map(Arc::from);
-        lane.connected = row.state == SessionState::Connected && lane.phone_number_id.is_some();
-        self.queue(index);
-    }
-
     fn note_settled(&mut self, index: LaneIndex, campaign_id: CampaignId, out: &mut Output) {
-        let lane = self.lane(index);
-        if let Some(below) = lane.settled_below(campaign_id) {
-            out.settled_below.push((lane.session_id, campaign_id, below));
+        let entry = self.entry(index);
+        if let Some(below_seq) = entry.lane.settled_below(campaign_id) {
+            let (session_id, fence) = (entry.lane.session_id, entry.lease.fence);
+            out.settled_below.push(SettledBelow { session_id, fence, campaign_id, below_seq });
         }
     }
 
@@ -385,14 +392,16 @@ impl Shard {
 }
 
 /// The limiter state to save, rounded up: a lane may come back a microsecond late, never early.
-fn lane_state(lane: &Lane) -> Option<(SessionId, i64)> {
-    let tat = lane.pacer.saved_state()?;
-    Some((lane.session_id, (tat + Duration::from_nanos(999)).as_us()))
+fn lane_state(entry: &Entry) -> Option<(SessionId, Fence, i64)> {
+    let tat = entry.lane.pacer.saved_state()?;
+    Some((entry.lane.session_id, entry.lease.fence, (tat + Duration::from_nanos(999)).as_us()))
 }
 
 fn index_of(place: usize) -> LaneIndex {
     LaneIndex(u32::try_from(place).expect("a shard has far fewer than 2^32 lanes"))
 }
+
+mod places;
 
 #[cfg(test)]
 mod tests;

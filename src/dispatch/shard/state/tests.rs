@@ -1,5 +1,6 @@
 //! The scheduler in a simulated world: journal, loader and provider answer late and at random,
-//! sessions come and go, campaigns are paused, the process dies. One seed is one history.
+//! sessions come and go, campaigns are paused, partitions are handed back or lost, the process dies. One seed is
+//! one history.
 //!
 //! After every step: no delivery is sent twice without its attempt having been refused, none
 //! leaves without a durable attempt, no lane is above its pace, and in the end all is settled.
@@ -13,17 +14,24 @@ use super::*;
 use crate::dispatch::lane::task::Finished;
 use crate::dispatch::lane::work::{JobPlan, Work};
 use crate::dispatch::pacer::state_after_full_burst;
-use crate::dispatch::shard::OfferKind;
 use crate::domain::attempt::Outcome;
 use crate::domain::failure::{Failure, FailureClass, Reason, Retry, Scope};
 use crate::domain::id::{DeliveryId, JobId, TenantId};
 use crate::domain::job::TrafficClass;
 use crate::domain::message::{MessageSpec, MessageTemplate, Variables};
 use crate::domain::recipient::Recipient;
+use crate::domain::session::SessionState;
+use crate::store::lanes::LaneRow;
 
 const START: Moment = Moment(1_800_000_000_000_000_000);
 const N_SESSIONS: usize = 4;
+const N_PARTITIONS: usize = 2;
 const RATE_PER_MINUTE: f64 = 600.0;
+
+fn lease(partition: usize, number: i64) -> Arc<Lease> {
+    let partition = PartitionNo(u16::try_from(partition).unwrap());
+    Lease::new(Fence { partition, number }, Moment(u64::MAX))
+}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum RowState {
@@ -47,6 +55,7 @@ struct Row {
 enum Happening {
     Commit(Output),
     Sent(Finished),
+    NotSent(LaneIndex, Box<Work>),
     Load(Vec<(LaneIndex, SessionId, Load)>),
 }
 
@@ -55,6 +64,8 @@ struct World {
     now: Moment,
     shard: Shard,
     rows: Vec<Row>,
+    /// The next place; what is put back in line gets a new one.
+    next_seq: i64,
     by_id: HashMap<DeliveryId, usize>,
     sessions: Vec<SessionId>,
     campaigns: Vec<CampaignId>,
@@ -68,6 +79,10 @@ struct World {
     on_wire: HashSet<DeliveryId>,
     paused: HashSet<usize>,
     burst: u32,
+    /// Of each partition: our lease, the fence in the database, and whether we are closing it.
+    leases: Vec<Arc<Lease>>,
+    fences: Vec<i64>,
+    closing: Vec<bool>,
     out: Output,
     committed_at: Moment,
 }
@@ -85,6 +100,7 @@ impl World {
             shard: Shard::new(settings(burst)),
             now: START,
             rows: Vec::new(),
+            next_seq: 1,
             by_id: HashMap::new(),
             sessions: (0..N_SESSIONS).map(|_| SessionId::generate()).collect(),
             campaigns: (0..3).map(|n| if n == 0 { CampaignId::DIRECT } else { CampaignId::generate() }).collect(),
@@ -103,6 +119,9 @@ impl World {
             on_wire: HashSet::new(),
             paused: HashSet::new(),
             burst,
+            leases: (0..N_PARTITIONS).map(|partition| lease(partition, 1)).collect(),
+            fences: vec![1; N_PARTITIONS],
+            closing: vec![false; N_PARTITIONS],
             out: Output::default(),
             committed_at: START,
             rng,
@@ -123,16 +142,17 @@ impl World {
             rate_per_minute: None,
             burst: None,
             tat_us: self.saved_tat.get(&session_id).copied(),
+            left_by_us: None,
         };
-        self.shard.command(Command::Session(Box::new(row)), self.now);
+        let lease = Arc::clone(&self.leases[session % N_PARTITIONS]);
+        self.shard.command(Command::Session(Box::new(row), lease), self.now);
     }
 
     fn submit(&mut self) {
         let (session, campaign) = (self.rng.random_range(0..N_SESSIONS), self.rng.random_range(0..3));
-        let first_seq = i64::try_from(self.rows.len()).unwrap() + 1;
         for _ in 0..self.rng.random_range(1..30) {
             let delivery_id = DeliveryId::generate();
-            let seq = i64::try_from(self.rows.len()).unwrap() + 1;
+            let seq = self.take_place();
             self.by_id.insert(delivery_id, self.rows.len());
             self.rows.push(Row {
                 delivery_id,
@@ -145,13 +165,34 @@ impl World {
                 n_accepted: 0,
             });
         }
-        self.offer(session, campaign, first_seq, OfferKind::Fresh);
+        self.offer(session, campaign);
     }
 
-    fn offer(&mut self, session: usize, campaign: usize, first_seq: i64, kind: OfferKind) {
+    fn take_place(&mut self) -> i64 {
+        self.next_seq += 1;
+        self.next_seq - 1
+    }
+
+    /// Offers a stream with the highest place that the database could name: everything below is settled.
+    fn offer(&mut self, session: usize, campaign: usize) {
+        let open = |row: &&Row| (row.session, row.campaign) == (session, campaign) && row.state != RowState::Settled;
+        let done_below_seq = self.rows.iter().filter(open).map(|row| row.seq).min().unwrap_or(self.next_seq);
         let traffic_class = if campaign == 0 { TrafficClass::Transactional } else { TrafficClass::Bulk };
         let (session_id, campaign_id) = (self.sessions[session], self.campaigns[campaign]);
-        self.shard.command(Command::Offer(Offer { session_id, campaign_id, traffic_class, first_seq, kind }), self.now);
+        self.shard.command(Command::Offer(Offer { session_id, campaign_id, traffic_class, done_below_seq }), self.now);
+    }
+
+    /// Puts what was settled without being accepted back in line, at the end.
+    fn requeue(&mut self, session: usize, campaign: usize) {
+        for index in 0..self.rows.len() {
+            let row = &self.rows[index];
+            let is_lost = row.state == RowState::Settled && row.n_accepted == 0;
+            if (row.session, row.campaign) == (session, campaign) && is_lost && self.rng.random_bool(0.5) {
+                self.rows[index].seq = self.take_place();
+                self.rows[index].state = RowState::Pending;
+            }
+        }
+        self.offer(session, campaign);
     }
 
     fn later(&mut self, within_ms: u64, happening: Happening) {
@@ -171,6 +212,11 @@ impl World {
         for release in std::mem::take(&mut out.releases) {
             self.release(release);
         }
+        let closed = std::mem::take(&mut out.closed);
+        let taken_back = !closed.is_empty();
+        for partition in closed {
+            self.take_back(usize::from(partition.0));
+        }
         let idle = out.begins.is_empty() && out.ends.is_empty() && out.withdrawals.is_empty();
         if !(idle && out.lane_states.is_empty()) {
             // The journal writes in order: a commit never overtakes an earlier one.
@@ -189,7 +235,7 @@ impl World {
         let next_event = self.queue.keys().next().copied();
         let (Some(next_at), wake) = (next_event.map(|(at, _)| at).or(self.shard.next_wake()), self.shard.next_wake())
         else {
-            return false;
+            return taken_back;
         };
         self.now = self.now.max(wake.map_or(next_at, |wake| wake.min(next_at)));
         if let Some(key) = next_event.filter(|(at, _)| *at <= self.now) {
@@ -206,6 +252,10 @@ impl World {
 
     fn release(&mut self, release: Release) {
         let work = release.prepared.work;
+        if release.lease.deadline.has_passed(self.now) || self.rng.random_bool(0.01) {
+            self.later(5, Happening::NotSent(release.lane, work));
+            return;
+        }
         let row = &mut self.rows[self.by_id[&work.delivery_id]];
         assert_eq!(row.state, RowState::Sending, "left without a durable attempt");
         assert_eq!(row.n_attempts, work.n_attempts);
@@ -234,6 +284,7 @@ impl World {
                 assert!(self.on_wire.remove(&finished.work.delivery_id));
                 self.shard.report(Report::Finished(finished), self.now, out);
             }
+            Happening::NotSent(lane, work) => self.shard.report(Report::NotSent(lane, work), self.now, out),
             Happening::Load(loads) => {
                 self.loading = false;
                 let loaded =
@@ -245,28 +296,36 @@ impl World {
     }
 
     fn commit(&mut self, output: Output, out: &mut Output) {
-        self.saved_tat.extend(output.lane_states);
+        let fences = self.fences.clone();
+        let holds = |fence: Fence| fences[usize::from(fence.partition.0)] == fence.number;
+        let saves = output.lane_states.into_iter().filter(|(_, fence, _)| holds(*fence));
+        self.saved_tat.extend(saves.map(|(session_id, _, tat_us)| (session_id, tat_us)));
         for end in output.ends {
             let row = &mut self.rows[self.by_id[&end.delivery_id]];
-            assert_eq!((row.state, row.n_attempts), (RowState::Sending, end.attempt_no));
-            row.due_at = end.due_at;
-            row.state = if end.again.is_some() { RowState::Pending } else { RowState::Settled };
+            if holds(end.fence) {
+                assert_eq!((row.state, row.n_attempts), (RowState::Sending, end.attempt_no));
+                row.due_at = end.due_at;
+                row.state = if end.again.is_some() { RowState::Pending } else { RowState::Settled };
+            }
             let report = match end.again {
                 Some(work) => Report::PutBack(end.lane, work),
                 None => Report::Written(vec![end.lane]),
             };
             self.shard.report(report, self.now, out);
         }
-        for Withdrawal { lane, prepared, .. } in output.withdrawals {
-            let row = &mut self.rows[self.by_id[&prepared.work.delivery_id]];
-            assert_eq!(row.state, RowState::Sending);
-            row.state = RowState::Pending;
-            self.shard.report(Report::PutBack(lane, prepared.work), self.now, out);
+        for Withdrawal { lane, fence, work, .. } in output.withdrawals {
+            let row = &mut self.rows[self.by_id[&work.delivery_id]];
+            if holds(fence) {
+                assert_eq!(row.state, RowState::Sending);
+                row.state = RowState::Pending;
+            }
+            self.shard.report(Report::PutBack(lane, work), self.now, out);
         }
         for begin in output.begins {
             let row = &mut self.rows[self.by_id[&begin.work.delivery_id]];
-            assert_ne!(row.state, RowState::Sending, "two copies of one delivery");
-            if row.state == RowState::Pending && row.n_attempts == begin.work.n_attempts {
+            let holds = holds(begin.fence);
+            assert!(!holds || row.state != RowState::Sending, "two copies of one delivery");
+            if holds && row.state == RowState::Pending && row.n_attempts == begin.work.n_attempts {
                 row.state = RowState::Sending;
                 row.n_attempts += 1;
                 self.shard.report(Report::Begun(begin.lane, begin.work, begin.content), self.now, out);
@@ -282,7 +341,9 @@ impl World {
         let open = self.rows.iter().filter(|row| {
             (row.session, row.campaign, row.state) == (session, campaign, RowState::Pending) && load.after_seq < row.seq
         });
-        let works = open.take(load.limit).map(|row| {
+        let mut open: Vec<&Row> = open.collect();
+        open.sort_by_key(|row| row.seq);
+        let works = open.into_iter().take(load.limit).map(|row| {
             Box::new(Work {
                 delivery_id: row.delivery_id,
                 campaign_id: load.campaign_id,
@@ -301,10 +362,13 @@ impl World {
     fn disturb(&mut self) {
         let session = self.rng.random_range(0..N_SESSIONS);
         let campaign = self.rng.random_range(1..3);
-        match self.rng.random_range(0..5) {
+        match self.rng.random_range(0..7) {
+            5 => self.hand_over(session % N_PARTITIONS, false),
+            6 => self.hand_over(session % N_PARTITIONS, true),
             0 => self.tell_session(session, false),
             1 | 2 => self.tell_session(session, true),
-            3 if self.rng.random_bool(0.5) => self.offer(session, campaign, 0, OfferKind::Again),
+            3 if self.rng.random_bool(0.3) => self.offer(session, campaign),
+            3 if self.rng.random_bool(0.5) => self.requeue(session, campaign),
             3 => self.set_paused(campaign, !self.paused.contains(&campaign)),
             _ => self.crash(),
         }
@@ -320,6 +384,56 @@ impl World {
         self.shard.command(Command::Campaign(self.campaigns[campaign], state), self.now);
     }
 
+    /// A partition is given away: handed back in order, or lost to a node that found our lease run out.
+    fn hand_over(&mut self, partition: usize, lost: bool) {
+        if std::mem::replace(&mut self.closing[partition], true) {
+            return;
+        }
+        self.leases[partition].close();
+        if lost {
+            self.leases[partition].deadline.set(Moment::default());
+            self.claim(partition);
+        }
+        let partition = PartitionNo(u16::try_from(partition).unwrap());
+        self.shard.command(Command::Close(partition), self.now);
+    }
+
+    /// A partition of which no lane is left comes back under a new lease.
+    fn take_back(&mut self, partition: usize) {
+        assert!(std::mem::take(&mut self.closing[partition]), "closed twice");
+        let is_ours = |row: &Row| row.session % N_PARTITIONS == partition && row.state == RowState::Sending;
+        assert!(!self.rows.iter().any(is_ours), "closed with an attempt under way");
+        self.claim(partition);
+        self.leases[partition] = lease(partition, self.fences[partition]);
+        let ours = |session: &usize| session % N_PARTITIONS == partition;
+        self.open_lanes((0..N_SESSIONS).filter(ours).collect());
+    }
+
+    /// The fence is raised, and what was under way is declared unknown.
+    fn claim(&mut self, partition: usize) {
+        self.fences[partition] += 1;
+        let ours = |row: &&mut Row| row.session % N_PARTITIONS == partition && row.state == RowState::Sending;
+        for row in self.rows.iter_mut().filter(ours) {
+            row.state = RowState::Settled;
+            let tat = state_after_full_burst(settings(self.burst).default_pacing, self.now);
+            self.saved_tat.insert(self.sessions[row.session], tat.as_us());
+        }
+    }
+
+    fn open_lanes(&mut self, sessions: Vec<usize>) {
+        for session in &sessions {
+            self.tell_session(*session, true);
+        }
+        for session in sessions {
+            for campaign in 0..3 {
+                self.offer(session, campaign);
+            }
+        }
+        for campaign in self.paused.clone() {
+            self.set_paused(campaign, true);
+        }
+    }
+
     /// The process dies and comes back at once: what is not in the database is gone.
     fn crash(&mut self) {
         self.shard = Shard::new(settings(self.burst));
@@ -327,26 +441,12 @@ impl World {
         self.out = Output::default();
         self.loading = false;
         self.on_wire.clear();
-        let mut orphaned = HashSet::new();
-        for row in self.rows.iter_mut().filter(|row| row.state == RowState::Sending) {
-            row.state = RowState::Settled;
-            orphaned.insert(row.session);
+        for partition in 0..N_PARTITIONS {
+            self.claim(partition);
+            self.leases[partition] = lease(partition, self.fences[partition]);
+            self.closing[partition] = false;
         }
-        for session in orphaned {
-            let tat = state_after_full_burst(settings(self.burst).default_pacing, self.now);
-            self.saved_tat.insert(self.sessions[session], tat.as_us());
-        }
-        for session in 0..N_SESSIONS {
-            self.tell_session(session, true);
-        }
-        for session in 0..N_SESSIONS {
-            for campaign in 0..3 {
-                self.offer(session, campaign, 0, OfferKind::Again);
-            }
-        }
-        for campaign in self.paused.clone() {
-            self.set_paused(campaign, true);
-        }
+        self.open_lanes((0..N_SESSIONS).collect());
     }
 
     fn check_pace(&self) {

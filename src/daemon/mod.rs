@@ -1,0 +1,357 @@
+//! Builds the parts of the daemon, starts them in order, and drains them in reverse.
+//!
+//! Order of start: database → dispatch → ownership, which brings the lanes back → services and reconcilers →
+//! queue → REST front. Holds no rule of its own.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::num::NonZeroU16;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::routing::get;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use tokio::net::TcpListener;
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::api::{self, ApiState, PartReadiness};
+use crate::background::check_ledger::{self, Ledger};
+use crate::background::{Background, Nudges};
+use crate::broker::Broker;
+use crate::clock::{Clock, Moment};
+use crate::config::{Config, QueueKind};
+use crate::daemon::follower::Follower;
+use crate::daemon::queue::KafkaQueue;
+use crate::dispatch::lease::Leases;
+use crate::dispatch::{Dispatch, DispatchHandle, LeaseNews, Parts, Settings};
+use crate::domain::control::ControlMessage;
+use crate::domain::partition::PartitionNo;
+use crate::domain::recipient::Recipient;
+use crate::error::chain;
+use crate::gateway::cloud::CloudGateway;
+use crate::intake::Intake;
+use crate::intake::outbox::{JobSink, Outbox};
+use crate::limits::NUDGES_MAX;
+use crate::node::Node;
+use crate::notice::{NoticeReader, Notices, notices};
+use crate::ownership::{Ownership, OwnershipSettings};
+use crate::service::sessions::ConnectOutcome;
+use crate::service::{Connector, Services, Tools};
+use crate::shutdown::{ReadyFile, Shutdown};
+use crate::store::Store;
+use crate::store::sessions::SessionRecord;
+use crate::telemetry::admin::{self, Phase, Readiness};
+use crate::telemetry::metrics::Metrics;
+
+mod follower;
+mod queue;
+mod settings;
+
+/// How often the database is asked whether it is there.
+const PING_BEAT: Duration = Duration::from_secs(1);
+
+/// What all parts share.
+struct Base {
+    config: Config,
+    store: Store,
+    clock: Clock,
+    node: Arc<Node>,
+    metrics: Arc<Metrics>,
+    readiness: Readiness,
+    nudges: Nudges,
+    tasks: TaskTracker,
+    /// Ends intake and background work, before the lanes drain.
+    stop_intake: CancellationToken,
+}
+
+/// Runs the daemon until it is asked to stop and has drained.
+///
+/// # Errors
+/// When a part can not start: database, addresses, provider's settings.
+pub async fn run(config: Config, shutdown: Shutdown, ready: ReadyFile) -> anyhow::Result<()> {
+    let admin_listener = listen("server.admin_listen", config.server.admin_listen).await?;
+    let api_listener = listen("server.listen", config.server.listen).await?;
+    let (api_address, admin_address) = (api_listener.local_addr()?, admin_listener.local_addr()?);
+    let store = Store::open(config.store.url.expose(), config.store.connections_max).await?;
+    store.migrate().await?;
+    // The tables of all countries are read once, here, and not under the first request.
+    tokio::task::spawn_blocking(Recipient::prepare).await?;
+    let instance_id = config.queue.kafka.as_ref().and_then(|kafka| kafka.instance_id.as_deref());
+    let node = Arc::new(Node::of_process(instance_id));
+    let base = Base {
+        config,
+        clock: Clock::starting_at(Moment::from_us(store.now_us().await?)),
+        node,
+        store,
+        metrics: Metrics::new().context("set up the metrics")?,
+        readiness: Readiness::new(),
+        nudges: Nudges::default(),
+        tasks: TaskTracker::new(),
+        stop_intake: CancellationToken::new(),
+    };
+    let stop_admin = CancellationToken::new();
+    let admin_routes =
+        admin::router(Arc::clone(&base.metrics), base.readiness.clone()).merge(ledger_route(base.store.clone()));
+    base.tasks.spawn(admin::serve(admin_listener, admin_routes, stop_admin.clone()));
+
+    let between = BetweenNodes::new(base.config.queue.kind);
+    let (dispatch, news) = base.start_dispatch(between.elsewhere.clone())?;
+    let (wanted_sender, wanted) = watch::channel(BTreeSet::new());
+    let (owner, release) = base.start_ownership(&dispatch.handle(), news, wanted);
+    let (notices, reader) = notices();
+    let services = base.start_services(&dispatch.handle(), notices);
+    let mut queue = base.start_queue(&dispatch.handle(), reader, between, wanted_sender)?;
+    let state = base.api_state(services, dispatch.handle());
+    base.readiness.set(Phase::Ready);
+    ready.tell(api_address, admin_address).context("write the ready file")?;
+    tracing::info!(api = %api_address, admin = %admin_address, "ready");
+    let stop_api = shutdown.drain().child_token();
+    let serving = api::serve(api_listener, state, stop_api.clone());
+    tokio::pin!(serving);
+    let ended_early = tokio::select! {
+        () = &mut serving => None,
+        ended = &mut queue => {
+            stop_api.cancel();
+            serving.await;
+            Some(ended)
+        }
+    };
+
+    base.readiness.set(Phase::Draining);
+    tracing::info!("draining");
+    base.stop_intake.cancel();
+    dispatch.drain().await;
+    let queue_ended = match ended_early {
+        Some(ended) => ended,
+        None => queue.await,
+    };
+    release.cancel();
+    if owner.await.is_err() {
+        tracing::error!("the owner of the leases panicked");
+    }
+    stop_admin.cancel();
+    base.store.close().await;
+    tracing::info!("drained");
+    queue_ended.context("the queue panicked")?
+}
+
+/// What nodes tell each other, on its way out; nothing where there are no other nodes.
+struct BetweenNodes {
+    elsewhere: Option<mpsc::Sender<ControlMessage>>,
+    nudges_out: mpsc::Receiver<ControlMessage>,
+}
+
+impl BetweenNodes {
+    fn new(kind: QueueKind) -> Self {
+        let (sender, nudges_out) = mpsc::channel(NUDGES_MAX);
+        Self { elsewhere: (kind == QueueKind::Kafka).then_some(sender), nudges_out }
+    }
+}
+
+impl Base {
+    /// Starts the lanes; their partitions are claimed and restored as they are wanted here.
+    fn start_dispatch(&self, elsewhere: Option<mpsc::Sender<ControlMessage>>) -> anyhow::Result<(Dispatch, LeaseNews)> {
+        let settings = Settings {
+            n_shards: usize::from(self.config.dispatch.shards.get()),
+            default_pacing: self.config.dispatch.default_pacing,
+            drain_deadline: self.config.dispatch.drain_deadline,
+        };
+        let parts = Parts {
+            store: self.store.clone(),
+            gateway: Arc::new(CloudGateway::new(&settings::cloud_settings(&self.config), self.clock.clone())?),
+            clock: self.clock.clone(),
+            metrics: Arc::clone(&self.metrics),
+            settled: Arc::clone(&self.nudges.settled),
+            leases: Leases::new(self.n_partitions()),
+            elsewhere,
+        };
+        Ok(Dispatch::start(parts, settings, &self.tasks))
+    }
+
+    /// Starts to own the partitions that are wanted here; returns what ends it.
+    fn start_ownership(
+        &self,
+        dispatch: &DispatchHandle,
+        news: LeaseNews,
+        wanted: watch::Receiver<BTreeSet<PartitionNo>>,
+    ) -> (JoinHandle<()>, CancellationToken) {
+        let release = CancellationToken::new();
+        let ownership = Ownership {
+            store: self.store.clone(),
+            dispatch: dispatch.clone(),
+            clock: self.clock.clone(),
+            node: Arc::clone(&self.node),
+            settings: OwnershipSettings {
+                lease: self.config.dispatch.lease,
+                patience: self.config.dispatch.lease + self.config.dispatch.drain_deadline,
+                default_pacing: self.config.dispatch.default_pacing,
+            },
+            metrics: Arc::clone(&self.metrics),
+            tasks: self.tasks.clone(),
+        };
+        let task = self.tasks.spawn(ownership.run(wanted, news, (self.stop_intake.clone(), release.clone())));
+        (task, release)
+    }
+
+    /// Into how many partitions the sessions are divided; without a broker there is one node with all of them.
+    fn n_partitions(&self) -> NonZeroU16 {
+        self.config.queue.kafka.as_ref().map_or(NonZeroU16::MIN, |kafka| kafka.partitions)
+    }
+
+    /// Starts the services and the reconcilers.
+    fn start_services(&self, dispatch: &DispatchHandle, notices: Notices) -> Services {
+        let tools = Tools { store: self.store.clone(), clock: self.clock.clone(), notices };
+        let services = Services::new(tools, settings::service_settings(&self.config), Arc::new(ByNumber));
+        let background = Background {
+            store: self.store.clone(),
+            services: services.clone(),
+            dispatch: dispatch.clone(),
+            clock: self.clock.clone(),
+            metrics: Arc::clone(&self.metrics),
+            unknown_grace: self.config.dispatch.unknown_grace,
+            nudges: self.nudges.clone(),
+        };
+        background.start(&self.tasks, &self.stop_intake);
+        self.tasks.spawn(watch_store(self.store.clone(), self.readiness.clone(), self.stop_intake.clone()));
+        services
+    }
+
+    /// Starts what brings the lanes their work; returns what ends with the queue, and fails when the process must
+    /// end.
+    fn start_queue(
+        &self,
+        dispatch: &DispatchHandle,
+        reader: NoticeReader,
+        between: BetweenNodes,
+        wanted: watch::Sender<BTreeSet<PartitionNo>>,
+    ) -> anyhow::Result<JoinHandle<anyhow::Result<()>>> {
+        let outbox = Arc::new(Notify::new());
+        let BetweenNodes { elsewhere, nudges_out } = between;
+        let (nudges_in, from_nodes) = mpsc::channel(NUDGES_MAX);
+        let follower = Follower {
+            store: self.store.clone(),
+            dispatch: dispatch.clone(),
+            outbox: Arc::clone(&outbox),
+            nudges: self.nudges.clone(),
+            elsewhere,
+        };
+        self.tasks.spawn(follower.run(reader, from_nodes, self.stop_intake.clone()));
+        let intake = Intake {
+            store: self.store.clone(),
+            dispatch: dispatch.clone(),
+            clock: self.clock.clone(),
+            metrics: Arc::clone(&self.metrics),
+        };
+        let stop = self.stop_intake.clone();
+        let Some(kafka) = &self.config.queue.kafka else {
+            // One node without a broker owns everything.
+            wanted.send_replace(BTreeSet::from([PartitionNo::FIRST]));
+            let drain = Outbox {
+                store: self.store.clone(),
+                sink: JobSink::Intake(intake),
+                leases: dispatch.leases().clone(),
+                clock: self.clock.clone(),
+                metrics: Arc::clone(&self.metrics),
+            };
+            return Ok(self.tasks.spawn(async move {
+                drain.run(outbox, stop).await;
+                drop(wanted);
+                Ok(())
+            }));
+        };
+        let queue = KafkaQueue {
+            broker: Broker::new(kafka.clone())?,
+            intake,
+            wanted,
+            outbox,
+            nudges_out,
+            nudges_in,
+            readiness: self.readiness.clone(),
+            tasks: self.tasks.clone(),
+        };
+        self.readiness.set_broker(false);
+        Ok(self.tasks.spawn(queue.run(stop)))
+    }
+
+    fn api_state(&self, services: Services, dispatch: DispatchHandle) -> ApiState {
+        ApiState {
+            services,
+            store: self.store.clone(),
+            clock: self.clock.clone(),
+            receipts: Arc::new(dispatch),
+            metrics: Some(Arc::clone(&self.metrics)),
+            readiness: Arc::new(ShownReadiness(self.readiness.clone())),
+            settings: settings::api_settings(&self.config),
+        }
+    }
+}
+
+async fn listen(key: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("{key}: can not listen on {address}"))
+}
+
+/// Shows when the database is away.
+async fn watch_store(store: Store, readiness: Readiness, stop: CancellationToken) {
+    while stop.run_until_cancelled(tokio::time::sleep(PING_BEAT)).await.is_some() {
+        let answered = tokio::time::timeout(PING_BEAT * 2, store.ping()).await;
+        readiness.set(if matches!(answered, Ok(Ok(()))) { Phase::Ready } else { Phase::StoreLost });
+    }
+}
+
+/// `GET /ledger` of the admin port: counts all rows now.
+fn ledger_route(store: Store) -> axum::Router {
+    let count = |State(store): State<Store>| async move {
+        check_ledger::count(&store).await.map(Json::<Ledger>).map_err(|error| {
+            tracing::warn!(error = chain(&error), "ledger could not be counted");
+            StatusCode::SERVICE_UNAVAILABLE
+        })
+    };
+    axum::Router::new().route("/ledger", get(count)).with_state(store)
+}
+
+/// Sessions of the Cloud API need no connection: a number is enough.
+#[derive(Debug)]
+struct ByNumber;
+
+impl Connector for ByNumber {
+    fn connect(&self, session: &SessionRecord) -> ConnectOutcome {
+        if session.phone_number_id.is_some() {
+            ConnectOutcome::Connected
+        } else {
+            ConnectOutcome::Refused(
+                "The session has no phoneNumberId: set it to the number's id at the provider.".into(),
+            )
+        }
+    }
+}
+
+struct ShownReadiness(Readiness);
+
+impl api::Readiness for ShownReadiness {
+    fn parts(&self) -> BoxFuture<'_, Vec<PartReadiness>> {
+        async move {
+            let phase = self.0.get();
+            let database = (phase == Phase::StoreLost).then_some("The database can not be reached.");
+            let dispatch = match phase {
+                Phase::Starting => Some("It is starting."),
+                Phase::Draining => Some("It is draining."),
+                Phase::Ready | Phase::StoreLost | Phase::BrokerLost => None,
+            };
+            let broker = (phase == Phase::BrokerLost).then_some("The broker can not be reached: no jobs come in.");
+            vec![
+                PartReadiness { part: "broker", problem: broker },
+                PartReadiness { part: "database", problem: database },
+                PartReadiness { part: "dispatch", problem: dispatch },
+            ]
+        }
+        .boxed()
+    }
+}

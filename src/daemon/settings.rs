@@ -1,0 +1,57 @@
+//! The settings of the parts, made from those of the daemon.
+
+use secrecy::SecretString;
+
+use crate::api::ApiSettings;
+use crate::config::{Config, GatewayKind, Secret};
+use crate::gateway::cloud::CloudSettings;
+use crate::service::ServiceSettings;
+use crate::service::access_token::{JwtKey, JwtKeys};
+use crate::service::auth::AuthSettings;
+use crate::service::password::PasswordCost;
+use crate::service::sessions::SessionSettings;
+
+pub(super) fn cloud_settings(config: &Config) -> CloudSettings {
+    let gateway = &config.gateway;
+    CloudSettings {
+        base_url: gateway.base_url.clone(),
+        api_version: gateway.api_version.clone(),
+        access_token: gateway.access_token.expose().to_owned(),
+        request_timeout: gateway.request_timeout,
+        connect_timeout: gateway.connect_timeout,
+    }
+}
+
+pub(super) fn service_settings(config: &Config) -> ServiceSettings {
+    let secret = config.auth.jwt_secret.as_ref().map_or_else(
+        || {
+            tracing::warn!("auth.jwt_secret is not set: access tokens end with this process");
+            format!("{}{}", uuid::Uuid::new_v4(), uuid::Uuid::new_v4())
+        },
+        |secret| secret.expose().to_owned(),
+    );
+    let current = JwtKey { kid: "1".to_owned(), secret: SecretString::from(secret) };
+    ServiceSettings {
+        auth: AuthSettings {
+            jwt_keys: JwtKeys { current, previous: Vec::new() },
+            access_token_lifetime: config.auth.token_lifetime,
+            refresh_token_lifetime: config.auth.refresh_lifetime,
+            password_cost: PasswordCost::default(),
+        },
+        sessions: SessionSettings {
+            default_pacing: config.dispatch.default_pacing,
+            assigns_phone_number_id: config.gateway.kind == GatewayKind::Simulator,
+        },
+    }
+}
+
+pub(super) fn api_settings(config: &Config) -> ApiSettings {
+    let secret = |secret: &Secret| (!secret.is_empty()).then(|| SecretString::from(secret.expose()));
+    ApiSettings {
+        webhook_app_secret: secret(&config.gateway.app_secret),
+        webhook_verify_token: secret(&config.gateway.verify_token),
+        cors_origins: config.server.cors_origins.clone(),
+        timeout: config.server.request_timeout,
+        ..ApiSettings::default()
+    }
+}

@@ -1,0 +1,101 @@
+//! Lanes come and go: opened under the lease of their partition, forgotten when it is another node's.
+//!
+//! A lane that is to go keeps its place until nothing of it is under way, so that what comes back finds it.
+
+use std::sync::Arc;
+
+use super::{Entry, Shard, index_of};
+use crate::clock::Moment;
+use crate::dispatch::lane::state::Lane;
+use crate::dispatch::lease::Lease;
+use crate::dispatch::pacer::{Pacer, state_after_full_burst};
+use crate::dispatch::shard::LaneIndex;
+use crate::domain::partition::PartitionNo;
+use crate::domain::session::SessionState;
+use crate::store::lanes::LaneRow;
+
+impl Shard {
+    pub(super) fn session_changed(&mut self, row: &LaneRow, lease: Arc<Lease>) {
+        if lease.is_closed() {
+            return;
+        }
+        let pacing = row.pacing(self.settings.default_pacing);
+        let index = match self.by_session.get(&row.session_id) {
+            Some(&index) => index,
+            None => {
+                // A message that nobody saved the pace of has left by then at the latest.
+                let left_by = row.left_by_us.map(|us| state_after_full_burst(pacing, Moment::from_us(us)));
+                let pacer = Pacer::new(pacing, row.tat_us.map(Moment::from_us).max(left_by), &self.time);
+                self.open(Lane::new(row.session_id, pacer), lease)
+            }
+        };
+        let time = self.time.clone();
+        let lane = self.lane(index);
+        if lane.pacer.pacing() != pacing {
+            lane.pacer = lane.pacer.with_pacing(pacing, &time);
+        }
+        lane.phone_number_id = row.phone_number_id.as_deref().map(Arc::from);
+        lane.connected = row.state == SessionState::Connected && lane.phone_number_id.is_some();
+        self.queue(index);
+    }
+
+    fn open(&mut self, mut lane: Lane, lease: Arc<Lease>) -> LaneIndex {
+        if self.draining {
+            lane.drain();
+        }
+        let session_id = lane.session_id;
+        let index = match self.free.pop() {
+            Some(index) => {
+                let entry = self.entry(index);
+                // Its place in the queues stays as it is: whoever comes to it finds the new lane.
+                (entry.lane, entry.lease, entry.closing, entry.wake_at) = (lane, lease, false, None);
+                index
+            }
+            None => {
+                let index = index_of(self.lanes.len());
+                self.lanes.push(Entry {
+                    lane,
+                    lease,
+                    closing: false,
+                    n_loading: 0,
+                    wake_at: None,
+                    queued: false,
+                    wants_load: false,
+                    starved: false,
+                });
+                index
+            }
+        };
+        self.by_session.insert(session_id, index);
+        index
+    }
+
+    pub(super) fn close(&mut self, partition: PartitionNo) {
+        let mut n_left = 0;
+        for index in (0..self.lanes.len()).map(index_of) {
+            let entry = self.entry(index);
+            if entry.lease.fence.partition == partition && !entry.closing {
+                entry.closing = true;
+                entry.lane.abandon();
+                n_left += 1;
+                self.queue(index);
+            }
+        }
+        *self.closing.entry(partition).or_default() += n_left;
+    }
+
+    pub(super) fn forget_if_idle(&mut self, index: LaneIndex) {
+        let entry = self.entry(index);
+        if !entry.lane.is_idle() || entry.n_loading != 0 {
+            return;
+        }
+        let (session_id, partition) = (entry.lane.session_id, entry.lease.fence.partition);
+        if self.by_session.get(&session_id) == Some(&index) {
+            self.by_session.remove(&session_id);
+            self.free.push(index);
+            if let Some(n_left) = self.closing.get_mut(&partition) {
+                *n_left -= 1;
+            }
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! Brings the lanes of claimed partitions back, as their last owner left them.
+//!
+//! What that owner had under way becomes unknown first, and the pace of those lanes is saved as just used
+//! up: when their messages left is not known. Keeps trying while the database is away.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use crate::clock::Clock;
+use crate::dispatch::DispatchHandle;
+use crate::dispatch::lease::Lease;
+use crate::dispatch::pacer::state_after_full_burst;
+use crate::domain::id::SessionId;
+use crate::domain::pacing::Pacing;
+use crate::domain::partition::{Fence, PartitionNo};
+use crate::error::chain;
+use crate::kill_point;
+use crate::store::journal::{JournalBatch, LaneSave};
+use crate::store::lanes::LaneRow;
+use crate::store::{Store, StoreError};
+
+/// Wait between two tries while the database is away.
+const RETRY_WAIT: Duration = Duration::from_millis(500);
+
+/// Brings lanes back.
+pub struct Restore {
+    /// The database.
+    pub store: Store,
+    /// The lanes.
+    pub dispatch: DispatchHandle,
+    /// The time.
+    pub clock: Clock,
+    /// Pace of sessions that have none of their own.
+    pub default_pacing: Pacing,
+    /// The leases of the partitions.
+    pub leases: Vec<Arc<Lease>>,
+    /// How long the last owner may still be sending.
+    pub wait: Duration,
+}
+
+impl Restore {
+    /// Restores all lanes and tells of each lease when it is done; gives up leases that were closed.
+    pub async fn run(mut self, restored: mpsc::Sender<Fence>) {
+        tokio::time::sleep(self.wait).await;
+        loop {
+            self.leases.retain(|lease| !lease.is_closed());
+            if self.leases.is_empty() {
+                return;
+            }
+            match self.restore().await {
+                Ok(()) => break,
+                Err(error) => {
+                    tracing::warn!(error = chain(&error), "lanes could not be restored, will try again");
+                    tokio::time::sleep(RETRY_WAIT).await;
+                }
+            }
+        }
+        for lease in &self.leases {
+            if restored.send(lease.fence).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    async fn restore(&self) -> Result<(), StoreError> {
+        let n_partitions = self.dispatch.leases().n_partitions();
+        let ours: BTreeSet<PartitionNo> = self.leases.iter().map(|lease| lease.fence.partition).collect();
+        let is_ours = |row: &LaneRow| ours.contains(&PartitionNo::of(row.session_id, n_partitions));
+        let mut rows: Vec<LaneRow> = self.store.lanes().await?.into_iter().filter(is_ours).collect();
+        let sessions: Vec<SessionId> = rows.iter().map(|row| row.session_id).collect();
+        if self.orphan(&rows, &sessions).await? {
+            rows = self.store.lanes().await?.into_iter().filter(is_ours).collect();
+        }
+        for lease in self.leases.iter().filter(|lease| !lease.is_closed()) {
+            self.dispatch.leases().add(Arc::clone(lease));
+        }
+        // Lanes first: what is admitted after their streams were read is offered to them.
+        let held = self.dispatch.leases().held();
+        for row in rows {
+            self.dispatch.session_changed(row, &held).await;
+        }
+        self.dispatch.offer_streams(self.store.streams_of_sessions(&sessions).await?).await;
+        Ok(())
+    }
+
+    /// Declares unknown what was under way; `true` when there was anything.
+    ///
+    /// The pace of those lanes is saved before their deliveries are moved: a crash right after would find no
+    /// trace of the first.
+    async fn orphan(&self, rows: &[LaneRow], sessions: &[SessionId]) -> Result<bool, StoreError> {
+        let in_flight = self.store.attempts_in_flight(sessions).await?;
+        if in_flight.is_empty() {
+            return Ok(false);
+        }
+        let now = self.clock.now();
+        let lanes: BTreeSet<SessionId> = in_flight.iter().map(|attempt| attempt.session_id).collect();
+        let mut saves = JournalBatch { fences: self.fences(&lanes), ..JournalBatch::default() };
+        for row in rows.iter().filter(|row| lanes.contains(&row.session_id)) {
+            let tat = state_after_full_burst(row.pacing(self.default_pacing), now);
+            saves.lanes.push(LaneSave { session_id: row.session_id, tat_us: tat.as_us() });
+        }
+        self.store.write_journal(&saves).await?;
+        kill_point!("start: before attempts under way are orphaned");
+        self.store.orphan(&in_flight, &saves.fences, now.as_ms()).await?;
+        tracing::warn!(lanes = lanes.len(), attempts = in_flight.len(), "attempts were under way, now unknown");
+        Ok(true)
+    }
+
+    fn fences(&self, sessions: &BTreeSet<SessionId>) -> BTreeMap<SessionId, Fence> {
+        let n_partitions = self.dispatch.leases().n_partitions();
+        let by_partition: BTreeMap<PartitionNo, Fence> =
+            self.leases.iter().map(|lease| (lease.fence.partition, lease.fence)).collect();
+        let fence = |session_id: &SessionId| by_partition.get(&PartitionNo::of(*session_id, n_partitions)).copied();
+        sessions.iter().filter_map(|session_id| Some((*session_id, fence(session_id)?))).collect()
+    }
+}

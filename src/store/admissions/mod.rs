@@ -1,0 +1,310 @@
+//! Jobs become rows: the intake's one write.
+//!
+//! Safe to repeat: the ids come from the job. Reads no topic and stores no offset; [`mod@write`]
+//! has the statements.
+//!
+//! A transaction that admits holds its streams before it inserts, and whatever it can wait for
+//! comes in one order: campaigns, streams, jobs, deliveries, outbox, counters, and by id within
+//! each. So two of them never wait in a circle, not even with the same ids for different streams:
+//! an insert with `ON CONFLICT` waits for whoever inserted the id and has not committed, and both
+//! come to that id in the same order. Such an insert also waits where the journal has written to
+//! a delivery that is sent here once more, and that journal may be about to save the very stream;
+//! therefore the journal passes over streams that are held. Should PostgreSQL find a circle all
+//! the same, it ends one of the two and [`Tries`] begins it again.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use uuid::Uuid;
+
+use crate::domain::campaign::Counters;
+use crate::domain::delivery::DeliveryState;
+use crate::domain::id::{CampaignId, DeliveryId, JobId, SessionId, TenantId};
+use crate::domain::job::{Job, JobDelivery, TrafficClass};
+use crate::store::bind::{ms_of, written};
+use crate::store::fingerprint::Terms;
+use crate::store::places::{Given, StreamKey, Wanted};
+use crate::store::tx::Tries;
+use crate::store::{Store, StoreError};
+
+mod write;
+
+/// What became of a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Admitted {
+    /// The job.
+    pub job_id: JobId,
+    /// The session that is to send it.
+    pub session_id: SessionId,
+    /// Its campaign.
+    pub campaign_id: CampaignId,
+    /// Kind of traffic.
+    pub traffic_class: TrafficClass,
+    /// Every delivery of its stream below this place is settled; whoever opens the stream starts
+    /// here, because jobs that others admitted may lie before this one. 0 for a refused job.
+    pub done_below_seq: i64,
+    /// Deliveries that were not there before.
+    pub n_new: usize,
+    /// Why nothing of it was persisted.
+    pub refused: Option<Refusal>,
+}
+
+/// Why a job was not persisted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// There is no such session.
+    UnknownSession,
+    /// The session or the campaign belongs to another tenant.
+    ForeignTenant,
+    /// One of its ids is known with another content.
+    ConflictingId,
+    /// It has expired, and no campaign of ours counts on it.
+    Expired,
+}
+
+const DOING: &str = "admit jobs";
+
+/// A job with what its content is known by.
+struct Candidate<'a> {
+    job: &'a Job,
+    terms: i64,
+    /// One per delivery.
+    prints: Vec<i64>,
+}
+
+impl<'a> Candidate<'a> {
+    fn of(job: &'a Job) -> Self {
+        let terms = Terms::of(job);
+        let prints = job.deliveries.iter().map(|delivery| terms.print_of(delivery)).collect();
+        Self { job, terms: terms.print(), prints }
+    }
+
+    fn stream(&self) -> StreamKey {
+        (self.job.session_id, self.job.campaign())
+    }
+
+    fn deliveries(&self) -> impl Iterator<Item = (&'a JobDelivery, i64)> {
+        self.job.deliveries.iter().zip(self.prints.iter().copied())
+    }
+}
+
+/// What is known of sessions and campaigns; campaigns stay as they are until the transaction ends.
+#[derive(Default)]
+struct Known {
+    sessions: HashMap<SessionId, TenantId>,
+    campaigns: HashMap<CampaignId, (TenantId, bool)>,
+}
+
+impl Known {
+    fn refusal(&self, job: &Job, now_ms: i64) -> Option<Refusal> {
+        let Some(tenant_id) = self.sessions.get(&job.session_id) else {
+            return Some(Refusal::UnknownSession);
+        };
+        let campaign = self.campaigns.get(&job.campaign());
+        if *tenant_id != job.tenant_id || campaign.is_some_and(|(tenant_id, _)| *tenant_id != job.tenant_id) {
+            return Some(Refusal::ForeignTenant);
+        }
+        // An expired job of our own campaign is admitted, and its lane skips it: the campaign counts
+        // every recipient.
+        let expired = campaign.is_none() && job.expires_at.is_some_and(|at| ms_of(at) <= now_ms);
+        expired.then_some(Refusal::Expired)
+    }
+
+    fn first_state(&self, campaign_id: CampaignId) -> DeliveryState {
+        let cancelled = self.campaigns.get(&campaign_id).is_some_and(|(_, cancelled)| *cancelled);
+        if cancelled { DeliveryState::Cancelled } else { DeliveryState::Pending }
+    }
+}
+
+/// The columns of a new delivery.
+struct NewDelivery<'a> {
+    /// Which of the candidates it came with.
+    index: usize,
+    job: &'a Job,
+    delivery: &'a JobDelivery,
+    fingerprint: i64,
+    seq: i64,
+    variables: String,
+    state: DeliveryState,
+    settled_at_ms: Option<i64>,
+}
+
+/// The jobs of one transaction: which are refused, and what the others bring.
+struct Batch<'a> {
+    candidates: &'a [Candidate<'a>],
+    refusals: Vec<Option<Refusal>>,
+    /// By id, each id once.
+    rows: Vec<NewDelivery<'a>>,
+}
+
+/// How a transaction ended.
+enum Round {
+    Admitted(Vec<Admitted>),
+    /// These jobs contradict what is persisted; nothing was.
+    Conflicting(HashSet<usize>),
+}
+
+impl Store {
+    /// Persists jobs with their deliveries, all in one transaction; what is there already stays.
+    ///
+    /// Answers in the order of the jobs. Deliveries get the next places of their streams, and those
+    /// of a cancelled campaign are persisted as cancelled. A single message leaves the outbox. Of a
+    /// refused job nothing is persisted; the others are admitted.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`] when nothing was written or the commit was not confirmed; safe to
+    /// repeat.
+    pub async fn admit_jobs(&self, jobs: &[&Job], now_us: i64) -> Result<Vec<Admitted>, StoreError> {
+        let candidates: Vec<_> = jobs.iter().map(|job| Candidate::of(job)).collect();
+        let mut conflicting = HashSet::new();
+        let mut tries = Tries::default();
+        loop {
+            let result = self.admit_round(&candidates, &conflicting, now_us).await;
+            if tries.again(&result) {
+                continue;
+            }
+            match result? {
+                Round::Admitted(admitted) => return Ok(admitted),
+                // At least one job more each time, so this ends.
+                Round::Conflicting(more) => {
+                    conflicting.extend(more);
+                    tries = Tries::default();
+                }
+            }
+        }
+    }
+
+    async fn admit_round(
+        &self,
+        candidates: &[Candidate<'_>],
+        conflicting: &HashSet<usize>,
+        now_us: i64,
+    ) -> Result<Round, StoreError> {
+        let now_ms = now_us.div_euclid(1_000);
+        let mut tx = self.begin_write(DOING).await?;
+        let known = tx.hold_known(candidates).await?;
+        let mut batch = Batch::of(candidates, &known, conflicting, now_ms);
+        let given = tx.give_places(&batch.wanted(), now_us, DOING).await?;
+        batch.take_places(&given);
+        let new_jobs = tx.insert_jobs(&batch, now_ms).await.map_err(StoreError::database(DOING))?;
+        let new = tx.insert_deliveries(&batch.rows, now_ms).await.map_err(StoreError::database(DOING))?;
+        let more = tx.contradictions(&batch, &new_jobs, &new).await?;
+        if !more.is_empty() {
+            tx.rollback(DOING).await?;
+            return Ok(Round::Conflicting(more));
+        }
+        tx.remove_admitted_messages(&batch).await?;
+        let mut n_new = vec![0; candidates.len()];
+        let mut deltas: BTreeMap<CampaignId, Counters> = BTreeMap::new();
+        for row in batch.rows.iter().filter(|row| new.contains(&row.delivery.id.0)) {
+            n_new[row.index] += 1;
+            let delta = deltas.entry(row.job.campaign()).or_default();
+            delta.accepted += 1;
+            *delta.of_mut(row.state, None) += 1;
+        }
+        tx.add_to_counters(&deltas, DOING).await?;
+        tx.commit(DOING).await?;
+        Ok(Round::Admitted(batch.admitted(&n_new, &given)))
+    }
+}
+
+impl<'a> Batch<'a> {
+    fn of(candidates: &'a [Candidate<'a>], known: &Known, conflicting: &HashSet<usize>, now_ms: i64) -> Self {
+        let mut batch = Self { candidates, refusals: Vec::with_capacity(candidates.len()), rows: Vec::new() };
+        let mut deliveries = HashMap::new();
+        let mut jobs = HashMap::new();
+        for (index, candidate) in candidates.iter().enumerate() {
+            let refusal = known.refusal(candidate.job, now_ms).or_else(|| {
+                let strange = conflicting.contains(&index) || contradicts(candidate, &deliveries, &jobs);
+                strange.then_some(Refusal::ConflictingId)
+            });
+            batch.refusals.push(refusal);
+            if refusal.is_some() {
+                continue;
+            }
+            jobs.insert(candidate.job.job_id, candidate.terms);
+            let state = known.first_state(candidate.job.campaign());
+            for (delivery, fingerprint) in candidate.deliveries() {
+                if deliveries.insert(delivery.id, fingerprint).is_none() {
+                    batch.rows.push(NewDelivery {
+                        index,
+                        job: candidate.job,
+                        delivery,
+                        fingerprint,
+                        seq: 0,
+                        variables: written(&delivery.variables),
+                        state,
+                        settled_at_ms: state.is_settled().then_some(now_ms),
+                    });
+                }
+            }
+        }
+        batch
+    }
+
+    /// Returns the candidates that are not refused, with their indices.
+    fn welcome(&self) -> impl Iterator<Item = (usize, &'a Candidate<'a>)> {
+        let all = self.candidates.iter().enumerate().zip(&self.refusals);
+        all.filter(|(_, refusal)| refusal.is_none()).map(|(candidate, _)| candidate)
+    }
+
+    fn wanted(&self) -> BTreeMap<StreamKey, Wanted> {
+        let mut wanted = BTreeMap::new();
+        for (_, candidate) in self.welcome() {
+            let traffic_class = candidate.job.traffic_class;
+            wanted.entry(candidate.stream()).or_insert(Wanted { traffic_class, n: 0 });
+        }
+        for row in &self.rows {
+            if let Some(wanted) = wanted.get_mut(&self.candidates[row.index].stream()) {
+                wanted.n += 1;
+            }
+        }
+        wanted
+    }
+
+    /// Takes the places in the order of the jobs, then puts the rows in the order of their ids.
+    fn take_places(&mut self, given: &HashMap<StreamKey, Given>) {
+        let mut next: HashMap<StreamKey, i64> = given.iter().map(|(key, given)| (*key, given.first_seq)).collect();
+        for row in &mut self.rows {
+            let seq = next.get_mut(&self.candidates[row.index].stream()).expect("places were asked for every row");
+            row.seq = *seq;
+            *seq += 1;
+        }
+        self.rows.sort_unstable_by_key(|row| row.delivery.id);
+    }
+
+    fn admitted(&self, n_new: &[usize], given: &HashMap<StreamKey, Given>) -> Vec<Admitted> {
+        let all = self.candidates.iter().zip(&self.refusals).zip(n_new);
+        let admitted = all.map(|((candidate, refused), n_new)| Admitted {
+            job_id: candidate.job.job_id,
+            session_id: candidate.job.session_id,
+            campaign_id: candidate.job.campaign(),
+            traffic_class: candidate.job.traffic_class,
+            done_below_seq: match refused {
+                None => given.get(&candidate.stream()).map_or(0, |given| given.done_below_seq),
+                Some(_) => 0,
+            },
+            n_new: *n_new,
+            refused: *refused,
+        });
+        admitted.collect()
+    }
+
+    /// Returns the welcome jobs of which a delivery is persisted with another content.
+    fn with_other_content(&self, persisted: &HashMap<Uuid, i64>) -> HashSet<usize> {
+        let differs = |(delivery, print): (&JobDelivery, i64)| {
+            persisted.get(&delivery.id.0).is_some_and(|persisted| *persisted != print)
+        };
+        let strange = self.welcome().filter(|(_, candidate)| candidate.deliveries().any(differs));
+        strange.map(|(index, _)| index).collect()
+    }
+}
+
+/// Tells whether a job contradicts earlier ones of its batch, or itself.
+fn contradicts(candidate: &Candidate<'_>, deliveries: &HashMap<DeliveryId, i64>, jobs: &HashMap<JobId, i64>) -> bool {
+    let mut own = HashMap::new();
+    jobs.get(&candidate.job.job_id).is_some_and(|terms| *terms != candidate.terms)
+        || candidate.deliveries().any(|(delivery, print)| {
+            let earlier = deliveries.get(&delivery.id).copied().or(own.insert(delivery.id, print));
+            earlier.is_some_and(|earlier| earlier != print)
+        })
+}
