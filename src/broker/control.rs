@@ -13,6 +13,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
+use tokio::time::Instant;
 
 use super::connection::Connection;
 use super::producer::{Outgoing, Producer};
@@ -21,6 +22,9 @@ use crate::domain::control::ControlMessage;
 
 /// Longest time of one question to the cluster.
 const ANSWER_MAX: Duration = Duration::from_secs(10);
+
+/// Time between two tries at a question.
+const ASK_AGAIN_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Longest time in one poll: the end of the thread waits for it.
 const POLL: Duration = Duration::from_millis(100);
@@ -80,7 +84,7 @@ fn open_at_end(broker: &Broker) -> Result<BaseConsumer<Connection>, BrokerError>
     let consumer = plain_consumer(broker)?;
     let mut positions = TopicPartitionList::new();
     for partition in partitions_of(&consumer, topic)? {
-        let (_, end) = consumer.fetch_watermarks(topic, partition, ANSWER_MAX)?;
+        let (_, end) = watermarks_of(&consumer, topic, partition)?;
         positions.add_partition_offset(topic, partition, Offset::Offset(end))?;
     }
     consumer.assign(&positions)?;
@@ -133,4 +137,21 @@ pub(super) fn partitions_of(consumer: &BaseConsumer<Connection>, topic: &str) ->
     let topic = metadata.topics().iter().find(|found| found.name() == topic && found.error().is_none());
     let topic = topic.ok_or(BrokerError::Refused("the topic is not there"))?;
     Ok(topic.partitions().iter().map(rdkafka::metadata::MetadataPartition::id).collect())
+}
+
+/// Asks for the beginning and the end of a partition; for up to 10 s while it has no leader, as for a moment
+/// after its making.
+pub(super) fn watermarks_of(
+    consumer: &BaseConsumer<Connection>,
+    topic: &str,
+    partition: i32,
+) -> Result<(i64, i64), BrokerError> {
+    let since = Instant::now();
+    loop {
+        match consumer.fetch_watermarks(topic, partition, ANSWER_MAX) {
+            Ok(watermarks) => return Ok(watermarks),
+            Err(error) if ANSWER_MAX < since.elapsed() => return Err(error.into()),
+            Err(_) => thread::sleep(ASK_AGAIN_INTERVAL),
+        }
+    }
 }

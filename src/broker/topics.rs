@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::metadata::MetadataTopic;
 
 use super::connection::Connection;
 use super::{Broker, BrokerError};
@@ -39,6 +40,22 @@ struct Wanted<'a> {
     name: &'a str,
     n_partitions: NonZeroU16,
     settings: Vec<(&'static str, String)>,
+}
+
+/// A topic that is there.
+#[derive(Debug, Clone, Copy)]
+struct Found {
+    n_partitions: usize,
+    /// Whether all of it has leaders: just after its making, and while brokers are away, it has not.
+    is_ready: bool,
+}
+
+impl Found {
+    fn of(topic: &MetadataTopic) -> Self {
+        let partitions = topic.partitions();
+        let is_ready = topic.error().is_none() && partitions.iter().all(|partition| 0 <= partition.leader());
+        Self { n_partitions: partitions.len(), is_ready }
+    }
 }
 
 impl Wanted<'_> {
@@ -139,29 +156,30 @@ impl Broker {
         Ok(())
     }
 
-    fn check_partitions(&self, n_partitions: Option<usize>) -> Result<(), TopicProblem> {
-        let (jobs, wanted) = (&self.topics().jobs, self.partitions());
-        match n_partitions {
-            Some(there) if there == usize::from(wanted.get()) => Ok(()),
-            Some(there) => Err(TopicProblem::Refused(format!(
-                "The topic {jobs} has {there} partitions and queue.partitions is {wanted}: set queue.partitions = \
-                 {there} (while nothing is under way, since sessions are divided by it), or name another topic in \
-                 queue.jobs_topic."
-            ))),
-            None => Err(unreachable(KafkaError::MetadataFetch(RDKafkaErrorCode::UnknownTopic))),
+    fn check_partitions(&self, jobs: Option<Found>) -> Result<(), TopicProblem> {
+        let (name, wanted) = (&self.topics().jobs, self.partitions());
+        // With brokers away some partitions have no leader; the others can be worked on.
+        let Some(n_partitions) = jobs.map(|found| found.n_partitions).filter(|n| *n != 0) else {
+            return Err(unreachable(KafkaError::MetadataFetch(RDKafkaErrorCode::LeaderNotAvailable)));
+        };
+        if n_partitions == usize::from(wanted.get()) {
+            return Ok(());
         }
+        Err(TopicProblem::Refused(format!(
+            "The topic {name} has {n_partitions} partitions and queue.partitions is {wanted}: set queue.partitions = \
+             {n_partitions} (while nothing is under way, since sessions are divided by it), or name another topic in \
+             queue.jobs_topic."
+        )))
     }
 }
 
 /// Asks for all topics with their numbers of partitions. All, since asking for one by name may create it.
 async fn list_topics(
     admin: AdminClient<Connection>,
-) -> Result<(AdminClient<Connection>, HashMap<String, usize>), TopicProblem> {
+) -> Result<(AdminClient<Connection>, HashMap<String, Found>), TopicProblem> {
     let ask = move || {
         let metadata = admin.inner().fetch_metadata(None, ANSWER_MAX)?;
-        let is_there = |topic: &&rdkafka::metadata::MetadataTopic| topic.error().is_none();
-        let topics = metadata.topics().iter().filter(is_there);
-        let topics = topics.map(|topic| (topic.name().to_owned(), topic.partitions().len())).collect();
+        let topics = metadata.topics().iter().map(|topic| (topic.name().to_owned(), Found::of(topic))).collect();
         Ok((admin, topics))
     };
     match tokio::task::spawn_blocking(ask).await {
@@ -174,10 +192,10 @@ async fn list_topics(
 async fn wait_for(
     mut admin: AdminClient<Connection>,
     created: &[&Wanted<'_>],
-) -> Result<HashMap<String, usize>, TopicProblem> {
+) -> Result<HashMap<String, Found>, TopicProblem> {
     for _ in 0..CREATED_LOOKS_MAX {
         let (same, present) = list_topics(admin).await?;
-        if created.iter().all(|topic| present.contains_key(topic.name)) {
+        if created.iter().all(|topic| present.get(topic.name).is_some_and(|found| found.is_ready)) {
             return Ok(present);
         }
         admin = same;

@@ -136,3 +136,55 @@ fn files_that_can_not_be_read_are_named_with_the_other_problems() {
     let missing = Sources { files: vec!["/nowhere/x.toml".into()], environment: Vec::new() };
     insta::assert_snapshot!(Config::load(&missing).expect_err("no file"), @r#"/nowhere/x.toml does not exist"#);
 }
+
+#[test]
+fn mistakes_about_the_broker_are_found() {
+    let text = r#"
+        [queue]
+        kind = "kafka"
+        brokers = ["kafka1", "kafka2:9092", ":1", "a b:1"]
+        jobs_topic = "jobs"
+        control_topic = "jobs"
+        events_topic = "with space"
+        partitions = 0
+        replication = 33
+        group = ""
+        instance_id = "a/b"
+        session_timeout_ms = 999
+        client_file = "/nowhere/client.properties"
+    "#;
+    insta::assert_snapshot!(problems_of(text, &[]), @r#"
+    queue.brokers: each must be HOST:PORT such as kafka1:9092, "kafka1" is not (in given.toml)
+    queue.brokers: each must be HOST:PORT such as kafka1:9092, ":1" is not (in given.toml)
+    queue.brokers: each must be HOST:PORT such as kafka1:9092, "a b:1" is not (in given.toml)
+    queue.client_file: /nowhere/client.properties can not be read: No such file or directory (os error 2) (in given.toml)
+    queue.control_topic: must not be the topic of queue.jobs_topic (in given.toml)
+    queue.events_topic: must be 1 to 249 letters, digits, dots, dashes and underscores (in given.toml)
+    queue.group: must be 1 to 249 letters, digits, dots, dashes and underscores (in given.toml)
+    queue.instance_id: must be empty, or up to 249 letters, digits, dots, dashes and underscores (in given.toml)
+    queue.partitions: must be between 1 and 1024, is 0 (in given.toml)
+    queue.replication: must be between 1 and 32, is 33 (in given.toml)
+    queue.session_timeout_ms: must be between 1000 and 300000, is 999 (in given.toml)
+    "#);
+    let alone = problems_of("[queue]\nkind = \"kafka\"\n", &[]);
+    assert_eq!(alone, "queue.brokers: must be set when queue.kind is \"kafka\"");
+}
+
+#[test]
+fn a_broker_is_set_by_the_environment() {
+    let environment = [
+        ("DISPATCHER__QUEUE__KIND", "kafka"),
+        ("DISPATCHER__QUEUE__BROKERS", "kafka1:9092, [::1]:9093"),
+        ("DISPATCHER__QUEUE__PARTITIONS", "12"),
+        ("DISPATCHER__QUEUE__CREATE_TOPICS", "false"),
+    ];
+    let (_folder, sources) = sources("", &environment);
+    let queue = Config::load(&sources).expect("no problems").queue;
+    let kafka = queue.kafka.expect("kind is kafka");
+    assert_eq!((queue.kind, queue.partitions.get(), kafka.partitions.get()), (QueueKind::Kafka, 12, 12));
+    assert_eq!(
+        (kafka.brokers, kafka.create_topics, kafka.instance_id),
+        (vec!["kafka1:9092".into(), "[::1]:9093".into()], false, None)
+    );
+    assert!(Config::default().queue.kafka.is_none());
+}

@@ -78,8 +78,11 @@ impl Poller {
         }
         let has_new = std::mem::take(&mut assignment.has_new);
         drop(assignment);
-        if has_new && self.is_paused {
-            self.pause();
+        match (has_new, self.is_paused) {
+            (true, true) => self.pause(),
+            // The client keeps the mark of a pause on a partition that goes and comes back.
+            (true, false) => self.resume(),
+            (false, _) => {}
         }
     }
 
@@ -123,11 +126,13 @@ impl Poller {
         if !self.is_paused || free * 10 < all * 4 {
             return;
         }
+        tracing::info!("intake has room, partitions are resumed");
+        self.resume();
+    }
+
+    fn resume(&mut self) {
         match self.consumer.assignment().and_then(|assigned| self.consumer.resume(&assigned)) {
-            Ok(()) => {
-                tracing::info!("intake has room, partitions are resumed");
-                self.set_paused(false);
-            }
+            Ok(()) => self.set_paused(false),
             Err(error) => tracing::warn!(%error, "partitions can not be resumed"),
         }
     }

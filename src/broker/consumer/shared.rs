@@ -76,7 +76,7 @@ pub(super) struct Assignment {
     pub(super) partitions: BTreeSet<PartitionNo>,
     /// Whether the set is to be posted.
     pub(super) is_news: bool,
-    /// Whether a pause must be set again: new partitions come without it.
+    /// Whether pausing or not must be said again: new partitions do not follow the others.
     pub(super) has_new: bool,
 }
 

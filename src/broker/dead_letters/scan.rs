@@ -10,13 +10,10 @@ use tokio::time::Instant;
 
 use super::DeadLetter;
 use super::form::{self, Kept};
-use crate::broker::control::{partitions_of, plain_consumer};
+use crate::broker::control::{partitions_of, plain_consumer, watermarks_of};
 use crate::broker::record::Record;
 use crate::broker::{Broker, BrokerError};
 use crate::limits::DEAD_LETTERS_LISTED_MAX;
-
-/// Longest time of one question to the cluster.
-const ANSWER_MAX: Duration = Duration::from_secs(10);
 
 /// Longest time without a record before the end is taken for out of reach.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
@@ -62,7 +59,7 @@ fn read_all(broker: &Broker, mut take: impl FnMut(Record)) -> Result<(), BrokerE
     let consumer = plain_consumer(broker)?;
     let (mut positions, mut ends) = (TopicPartitionList::new(), BTreeMap::new());
     for partition in partitions_of(&consumer, topic)? {
-        let (beginning, end) = consumer.fetch_watermarks(topic, partition, ANSWER_MAX)?;
+        let (beginning, end) = watermarks_of(&consumer, topic, partition)?;
         if beginning < end {
             positions.add_partition_offset(topic, partition, Offset::Offset(beginning))?;
             ends.insert(partition, end);

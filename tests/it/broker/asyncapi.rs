@@ -169,8 +169,10 @@ fn changed(example: &Value, pointer: &str, to: Option<Value>) -> Value {
     value
 }
 
-/// Places of the first example of each form, what is put there, and whether it may be.
-fn table() -> Vec<(&'static str, &'static str, Option<Value>, bool)> {
+/// A form, a place of its first example, what is put there, and whether it may be.
+type Case = (&'static str, &'static str, Option<Value>, bool);
+
+fn job_cases() -> Vec<Case> {
     let deliveries = |n: usize| {
         let delivery = json!({ "id": "0198c0de-0000-7000-8000-000000000101", "to": "919876543210" });
         Some(Value::Array(vec![delivery; n]))
@@ -222,6 +224,11 @@ fn table() -> Vec<(&'static str, &'static str, Option<Value>, bool)> {
         ("Job", "/deliveries/0/variables", Some(json!({ "a": "x".repeat(1_025) })), false),
         ("Job", "/deliveries/0/variables", Some(json!({ "a": 7 })), false),
         ("Job", "/priority", Some(json!(1)), false),
+    ]
+}
+
+fn other_cases() -> Vec<Case> {
+    vec![
         ("ControlMessage", "/v", Some(json!(2)), false),
         ("ControlMessage", "/v", None, false),
         ("ControlMessage", "/type", Some(json!("campaignDeleted")), false),
@@ -254,7 +261,7 @@ fn the_schemas_refuse_what_the_code_refuses() {
     let forms =
         FORMS.map(|(message, name, reads)| (message, schema(name), reads, examples(message)[0]["payload"].clone()));
     let mut disagreements = Vec::new();
-    for (message, pointer, to, is_allowed) in table() {
+    for (message, pointer, to, is_allowed) in job_cases().into_iter().chain(other_cases()) {
         let (_, validator, reads, example) = forms.iter().find(|form| form.0 == message).expect("a form");
         let value = changed(example, pointer, to.clone());
         let (valid, read) = (validator.is_valid(&value), reads(&value));

@@ -8,6 +8,8 @@ mod dead_letters;
 
 mod group;
 
+mod poison;
+
 mod pressure;
 
 mod records;

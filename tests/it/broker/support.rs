@@ -115,11 +115,15 @@ impl Member {
     pub(super) async fn read(&mut self, n_records: usize) -> Vec<Record> {
         let mut records = Vec::new();
         while records.len() < n_records {
-            let batch = tokio::time::timeout(DEADLINE, self.records.recv()).await;
-            records.extend(batch.expect("records in time").expect("the consumer runs"));
+            records.extend(self.read_batch().await);
         }
         assert_eq!(records.len(), n_records, "more records than were written");
         records
+    }
+
+    pub(super) async fn read_batch(&mut self) -> Vec<Record> {
+        let batch = tokio::time::timeout(DEADLINE, self.records.recv()).await;
+        batch.expect("records in time").expect("the consumer runs")
     }
 }
 
