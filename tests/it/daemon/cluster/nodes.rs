@@ -67,6 +67,14 @@ impl Servers {
         }
     }
 
+    /// A test that failed may have left a server of chaos behind that is not running.
+    async fn start_if_stopped(&self) {
+        if !self.kafka_control.is_empty() {
+            self.postgres("start").await;
+            self.kafka("start").await;
+        }
+    }
+
     /// Does something to PostgreSQL: `restart-immediate`, `stop-immediate`, `start`.
     pub(super) async fn postgres(&self, what: &'static str) {
         control(self.postgres_control.clone(), what).await;
@@ -113,6 +121,7 @@ impl Cluster {
     /// Starts all of it; `settings` are more settings of every node, `section.key = value`.
     pub(super) async fn start(n_nodes: usize, servers: Servers, faults: &str, settings: &str) -> Self {
         let place = PLACES.acquire().await.unwrap();
+        servers.start_if_stopped().await;
         let folder = tempfile::tempdir().unwrap();
         let scratch = ScratchDatabase::create(&servers.database_url).await.unwrap();
         let ports: Vec<(u16, u16)> = (0..n_nodes).map(|_| (free_port(), free_port())).collect();
