@@ -50,7 +50,7 @@ struct ListArgs {
     json: bool,
 }
 
-/// Shows one with its headers and its value, which holds personal data.
+/// Shows one with its headers and its value, which holds personal data; --raw for values that are not UTF-8.
 #[derive(Debug, Args)]
 struct ShowArgs {
     #[command(flatten)]
@@ -74,7 +74,7 @@ struct ReplayArgs {
     #[arg(long)]
     all: bool,
     /// With --all: only those with this cause.
-    #[arg(long, value_name = "CAUSE", value_parser = cause, requires = "all")]
+    #[arg(long, value_name = "CAUSE", value_parser = cause, requires = "all", conflicts_with = "ids")]
     cause: Option<DeadCause>,
 }
 
@@ -236,7 +236,7 @@ fn page(letter: &DeadLetter) -> String {
         None => "(none)".to_owned(),
         Some(bytes) => match std::str::from_utf8(bytes) {
             Ok(text) => printable(text),
-            Err(_) => format!("({} bytes that are not UTF-8: --raw writes the value)", bytes.len()),
+            Err(_) => format!("({} bytes, not UTF-8)", bytes.len()),
         },
     };
     let mut lines = vec![
@@ -297,12 +297,28 @@ mod tests {
     #[test]
     fn columns_are_aligned() {
         let long = DeadLetter { id: "0:1234567".into(), replayed: true, cause: DeadCause::ConflictingId, ..letter() };
-        insta::assert_snapshot!(table(&[letter(), long]), @"");
+        insta::assert_snapshot!(table(&[letter(), long]), @r"
+        ID         AT                    CAUSE           SOURCE                BYTES  REPLAYED
+        0:17       2026-11-23T09:00:00Z  UNREADABLE      campaign.jobs/5/4711  13     no
+        0:1234567  2026-11-23T09:00:00Z  CONFLICTING_ID  campaign.jobs/5/4711  13     yes
+        ");
     }
 
     #[test]
     fn a_page_drives_no_terminal() {
-        insta::assert_snapshot!(page(&letter()), @"");
+        insta::assert_snapshot!(page(&letter()), @r"
+        id        0:17
+        at        2026-11-23T09:00:00Z
+        cause     UNREADABLE
+        detail    expected value
+        source    campaign.jobs/5/4711
+        replayed  no
+        key       key
+        header    traceparent: (1 bytes, not UTF-8)
+        value     13 bytes
+        �[2Jpoison
+        {
+        ");
     }
 
     #[test]

@@ -14,10 +14,11 @@ mod check;
 mod database;
 mod kafka;
 
-/// Checks settings, database, clock, broker, topics, partitions, provider, secrets and addresses.
+/// Checks everything that the daemon needs, and says what to do.
 ///
-/// One line for each check: ok, warn or FAIL, what was found, and what to do. All are made even when earlier ones
-/// fail, each within 5 s; nothing is changed. Exit code 1 when any fails.
+/// Settings, database, schema, durability, clock, broker, topics, consumer group, partitions, provider, secrets and
+/// addresses. One line for each check: ok, warn or FAIL, what was found, and what to do. All are made even when
+/// earlier ones fail, each within 5 s; nothing is changed. Exit code 1 when any fails.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:

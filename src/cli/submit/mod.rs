@@ -204,7 +204,9 @@ impl SubmitArgs {
                 Err(Failure::Broken)
             }
             Ended::Failed(problem) => {
-                eprintln!("{state}");
+                if 0 < tally.n_jobs + tally.n_jobs_in_doubt {
+                    eprintln!("{state}");
+                }
                 Err(Failure::Failed(problem))
             }
         }

@@ -155,7 +155,14 @@ fn bad_lines_are_named_and_never_quoted() {
         taken.report.first_problems.iter().map(|bad| format!("{}: {}", bad.line, bad.problem)).collect();
     let said = said.join("\n");
     assert!(!said.contains("9198765"), "{said}");
-    insta::assert_snapshot!(said, @"");
+    insta::assert_snapshot!(said, @r"
+    1: The line is not a job of version 1: a field is missing, unknown or not as it should be, found at column 12.
+    2: the job has version 2, known is 1.
+    3: The line is not a job of version 1: a field is missing, unknown or not as it should be, found at column 286.
+    4: The line is not a job of version 1: a field is missing, unknown or not as it should be, found at column 283.
+    5: The line is longer than the 1048576 bytes of a job.
+    6: The line is not a job of version 1: it ends too early, at column 1.
+    ");
 }
 
 #[test]

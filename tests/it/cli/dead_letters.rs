@@ -1,4 +1,4 @@
-//! `dead-letters` against a real dead topic: listed, shown, replayed.
+//! Dead letters by `dead-letters` against a real dead topic: listed, shown, replayed.
 
 use actiwapi_dispatcher::broker::{Broker, DeadLetters, NewDeadLetter, Producer, Record};
 use actiwapi_dispatcher::domain::dead_letter::DeadCause;

@@ -1,4 +1,4 @@
-//! `doctor` with everything in order, and with a broker or a database that is not there.
+//! The report of `doctor` with everything in order, and with a broker or a database that is not there.
 
 use serde_json::Value;
 

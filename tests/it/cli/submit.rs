@@ -1,11 +1,14 @@
-//! `submit` against a real topic: what arrives there, where, and that twice is the same as once.
+//! What `submit` brings to a real topic, and where; twice is the same as once.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use actiwapi_dispatcher::domain::id::{DeliveryId, SessionId, TenantId};
 use actiwapi_dispatcher::domain::job::{Job, TrafficClass};
 use actiwapi_dispatcher::domain::partition::PartitionNo;
+use actiwapi_dispatcher::limits::SUBMIT_JOBS_MAX;
 use serde_json::Value;
 
 use super::kafka::{environment, exited, run};
@@ -36,6 +39,12 @@ async fn read_jobs(member: &mut Member, n_jobs: usize) -> Vec<Job> {
         job
     });
     jobs.collect()
+}
+
+fn job_line(id: SessionId) -> String {
+    format!(
+        r#"{{"v":1, "jobId":"{id}","tenantId":"{id}","sessionId":"{id}","campaignId":null,"message":{{"type":"text","text":"a"}},"deliveries":[{{"id":"{id}","to":"919876543210"}}]}}"#
+    )
 }
 
 fn summary(text: &str) -> Value {
@@ -138,16 +147,9 @@ async fn bad_rows_are_named_and_the_others_sent() {
 async fn lines_of_json_are_jobs() {
     with_topics(PARTITIONS, |config, broker| async move {
         let (folder, environment) = (tempfile::tempdir().unwrap(), environment(&config));
-        let job = |id: SessionId| {
-            format!(
-                r#"{{"v":1, "jobId":"{id}","tenantId":"{id}","sessionId":"{id}","campaignId":null,
-                "message":{{"type":"text","text":"a"}},"deliveries":[{{"id":"{id}","to":"919876543210"}}]}}"#
-            )
-            .replace('\n', "")
-        };
         let lines = [
-            job(SessionId::generate()),
-            job(SessionId::generate()),
+            job_line(SessionId::generate()),
+            job_line(SessionId::generate()),
             "{\"v\":9}".to_owned(),
             "poison 919876543210".to_owned(),
         ];
@@ -163,6 +165,35 @@ async fn lines_of_json_are_jobs() {
         payloads.sort_unstable();
         assert_eq!(payloads, lines[..2]);
         member.consumer.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_interrupted_run_says_what_is_durable() {
+    with_topics(PARTITIONS, |config, broker| async move {
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_dispatcher"));
+        command.args(["submit", "-", "--format", "jsonl"]).current_dir(folder.path()).env_clear();
+        command.envs(environment(&config)).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let lines: String = (0..SUBMIT_JOBS_MAX).map(|_| job_line(SessionId::generate()) + "\n").collect();
+        let mut input = child.stdin.take().unwrap();
+        let input = tokio::task::spawn_blocking(move || {
+            input.write_all(lines.as_bytes()).unwrap();
+            input
+        });
+        let input = input.await.unwrap();
+        let mut member = Member::join(&broker);
+        read_jobs(&mut member, SUBMIT_JOBS_MAX).await;
+        member.consumer.stop().await;
+        let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+        assert!(killed.success());
+        let output = tokio::task::spawn_blocking(move || child.wait_with_output().unwrap()).await.unwrap();
+        drop(input);
+        assert_eq!(exited(&output, 1), "");
+        let said = stderr_of(&output);
+        assert!(said.contains("interrupted: 64 jobs durable with 64 deliveries; the same command again"), "{said}");
     })
     .await;
 }
