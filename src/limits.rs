@@ -211,3 +211,16 @@ pub const NUDGES_MAX: usize = 4_096;
 
 /// News of the group waiting to be read: only the last counts, 16 cover a storm.
 pub const MEMBERSHIP_QUEUE_MAX: usize = 16;
+
+/// Bytes of recipients that `submit` holds before it cuts them into jobs: with 10,000 of them at most, 8 MiB
+/// are 800 bytes each.
+pub const SUBMIT_BYTES_HELD_MAX: usize = 8 * 1024 * 1024;
+
+/// Jobs that `submit` writes together: 64 × 500 deliveries are 32,000, a second of the daemon's work and more.
+pub const SUBMIT_JOBS_MAX: usize = 64;
+
+/// Bytes of jobs from which `submit` writes them, however few: 4 full jobs of 1 MiB each.
+pub const SUBMIT_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Dead letters read ahead while others are replayed: 8 × 2.4 MiB are 19 MiB at most.
+pub const REPLAY_AHEAD_MAX: usize = 8;

@@ -19,9 +19,10 @@ use crate::limits::RECORD_BYTES_MAX;
 
 pub use consumer::{JobConsumer, Membership};
 pub use control::{ControlReader, publish};
-pub use dead_letters::{DeadLetter, DeadLetters, NewDeadLetter};
+pub use dead_letters::{DeadLetter, DeadLetters, NewDeadLetter, Replay};
 pub use producer::{Outgoing, Producer};
 pub use record::{Record, RecordHeaders};
+pub use survey::{GroupSurvey, Survey, TopicSurvey};
 pub use topics::TopicProblem;
 
 mod connection;
@@ -30,6 +31,7 @@ mod control;
 mod dead_letters;
 mod producer;
 mod record;
+mod survey;
 mod topics;
 
 /// The AsyncAPI document of the four topics.

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::signals::Signals;
 use super::simulate::read_faults;
 use super::{Failure, Outcome, block_on, print};
 use crate::demo::{Finished, Plan, Promise, Report};
@@ -254,26 +254,4 @@ async fn leave(finished: Finished) -> Outcome {
 
 fn interrupted() -> Failure {
     Failure::Failed(anyhow::anyhow!("interrupted"))
-}
-
-/// Ctrl-C and SIGTERM.
-#[derive(Debug)]
-struct Signals {
-    terminated: Signal,
-    interrupted: Signal,
-}
-
-impl Signals {
-    fn listen() -> Result<Self, Failure> {
-        let listen = |kind| signal(kind).context("listen for signals");
-        Ok(Self { terminated: listen(SignalKind::terminate())?, interrupted: listen(SignalKind::interrupt())? })
-    }
-
-    /// Waits until somebody asks to stop.
-    async fn asked(&mut self) {
-        tokio::select! {
-            _ = self.terminated.recv() => (),
-            _ = self.interrupted.recv() => (),
-        }
-    }
 }

@@ -10,12 +10,17 @@ use std::process::ExitCode;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
+use crate::broker::Broker;
 use crate::config::{Config, Problems, Sources};
 
+mod dead_letters;
+mod doctor;
 mod measure;
 mod serve;
 mod settings;
+mod signals;
 mod simulate;
+mod submit;
 
 /// Dispatches WhatsApp bulk campaigns: every message paced, recorded before it leaves, and accounted for.
 ///
@@ -44,6 +49,9 @@ enum Command {
     Simulate(simulate::SimulateArgs),
     Demo(measure::DemoArgs),
     Bench(measure::BenchArgs),
+    Submit(submit::SubmitArgs),
+    DeadLetters(dead_letters::DeadLettersArgs),
+    Doctor(doctor::DoctorArgs),
     /// Brings the schema of the configured database up to date.
     Migrate(ConfigArgs),
     /// Prints the settings that come out of defaults, files and environment, or every mistake in them.
@@ -114,6 +122,9 @@ impl Cli {
             Command::Simulate(args) => args.run(),
             Command::Demo(args) => args.run(),
             Command::Bench(args) => args.run(),
+            Command::Submit(args) => args.run(),
+            Command::DeadLetters(args) => args.run(),
+            Command::Doctor(args) => args.run(),
             Command::Migrate(args) => settings::migrate(&args),
             Command::CheckConfig { file } => settings::check_config(file.as_deref()),
             Command::Openapi => settings::print_openapi(),
@@ -129,7 +140,21 @@ impl Cli {
 
 impl ConfigArgs {
     fn load(&self) -> Result<Config, Failure> {
-        Config::load(&Sources::of_process(self.config.as_deref())).map_err(|problems| wrong_settings(&problems))
+        Config::load(&self.sources()).map_err(|problems| wrong_settings(&problems))
+    }
+
+    fn sources(&self) -> Sources {
+        Sources::of_process(self.config.as_deref())
+    }
+
+    /// Makes the way to the configured cluster, for commands that are nothing without one.
+    fn kafka(&self) -> Result<Broker, Failure> {
+        let Some(kafka) = self.load()?.queue.kafka else {
+            let text =
+                "error: queue.kind is \"local\", so there are no topics: set queue.kind = \"kafka\" and queue.brokers";
+            return Err(Failure::Usage(text.to_owned()));
+        };
+        Broker::new(kafka).map_err(|problem| Failure::Usage(format!("error: {problem}")))
     }
 }
 

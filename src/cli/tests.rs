@@ -32,6 +32,9 @@ fn help_teaches() {
       demo          Runs a whole campaign on this machine and checks every promise against the
                     provider's ledger
       bench         Measures sends per second and processor time per 1,000 messages
+      submit        Brings a file of recipients or of jobs to the job topic
+      dead-letters  Lists, shows and replays records of the job topic that could not be read or admitted
+      doctor        Checks everything that the daemon needs, and says what to do
       migrate       Brings the schema of the configured database up to date
       check-config  Prints the settings that come out of defaults, files and environment, or every
                     mistake in them
@@ -157,6 +160,13 @@ fn wrong_arguments_are_refused() {
         &["demo", "--sessions", "-1"],
         &["bench", "--provider-latency", "soon"],
         &["simulate", "--listen", "localhost"],
+        &["submit", "a.csv", "--tenant", "ana"],
+        &["submit", "a.csv", "--not-before", "tomorrow"],
+        &["submit", "a.csv", "--text", "a", "--message", "b.json"],
+        &["dead-letters", "replay"],
+        &["dead-letters", "replay", "0:1", "--all"],
+        &["dead-letters", "replay", "0:1", "--cause", "EXPIRED"],
+        &["dead-letters", "list", "--cause", "BAD"],
         &["no-such-command"],
         &[],
     ] {

@@ -67,6 +67,8 @@ pub mod lanes;
 
 pub mod heads;
 
+pub mod health;
+
 pub mod open_work;
 
 pub mod journal;

@@ -4,8 +4,11 @@
 //! the original to the job topic again and then a marker to the dead topic, so that a list shows it as replayed;
 //! dying in between only means that it may be replayed once more, which changes nothing.
 
+use std::collections::HashSet;
+
 use bytes::Bytes;
 use time::OffsetDateTime;
+use tokio::sync::mpsc;
 
 use super::producer::{Outgoing, Producer};
 use super::record::{Record, RecordHeaders};
@@ -13,6 +16,7 @@ use super::{Broker, BrokerError};
 use crate::domain::dead_letter::DeadCause;
 use crate::domain::job::Job;
 use crate::domain::partition::PartitionNo;
+use crate::limits::REPLAY_AHEAD_MAX;
 
 mod form;
 mod scan;
@@ -59,6 +63,15 @@ pub struct DeadLetter {
     pub is_truncated: bool,
     /// Whether it was replayed.
     pub replayed: bool,
+}
+
+/// What came of a dead letter that was to be replayed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Replay {
+    /// It is durable on the job topic once more.
+    Done,
+    /// Only its beginning was kept, so nothing was written.
+    Truncated,
 }
 
 /// Writes and reads dead letters. Cheap to clone.
@@ -114,9 +127,37 @@ impl DeadLetters {
         if letter.is_truncated {
             return Err(BrokerError::Refused("the record was too large to be kept whole, so it can not be replayed"));
         }
-        self.producer.send_all(vec![self.original(&letter)]).await?;
-        self.producer.send_all(vec![form::marker(&letter.id, &self.broker.topics().dead)]).await?;
+        self.write_again(&letter).await?;
         Ok(Some(letter))
+    }
+
+    /// Replays many in one pass over the dead topic, in its order, and tells what came of each; ids that are not
+    /// there are passed over.
+    ///
+    /// # Errors
+    /// When the broker fails; what was told is done.
+    pub async fn replay_many(
+        &self,
+        ids: HashSet<String>,
+        mut tell: impl FnMut(&DeadLetter, Replay),
+    ) -> Result<(), BrokerError> {
+        let (to_letters, mut letters) = mpsc::channel(REPLAY_AHEAD_MAX);
+        let broker = self.broker.clone();
+        let scanned = tokio::task::spawn_blocking(move || scan::pick(&broker, &ids, &to_letters));
+        while let Some(letter) = letters.recv().await {
+            let replay = if letter.is_truncated { Replay::Truncated } else { Replay::Done };
+            if replay == Replay::Done {
+                self.write_again(&letter).await?;
+            }
+            tell(&letter, replay);
+        }
+        scanned.await.map_err(|_| BrokerError::Stopped)?
+    }
+
+    /// First the original, then the mark: dying in between only means that it may be replayed once more.
+    async fn write_again(&self, letter: &DeadLetter) -> Result<(), BrokerError> {
+        self.producer.send_all(vec![self.original(letter)]).await?;
+        self.producer.send_all(vec![form::marker(&letter.id, &self.broker.topics().dead)]).await
     }
 
     /// Makes the record of the job topic again: placed by its session if it can be read, else where it was.

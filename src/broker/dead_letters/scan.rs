@@ -6,6 +6,7 @@ use std::time::Duration;
 use rdkafka::consumer::Consumer;
 use rdkafka::error::KafkaError;
 use rdkafka::{Message, Offset, TopicPartitionList};
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::DeadLetter;
@@ -51,6 +52,19 @@ pub(super) fn find(broker: &Broker, id: &str) -> Result<Option<DeadLetter>, Brok
         _ => {}
     })?;
     Ok(found.map(|letter| DeadLetter { replayed, ..letter }))
+}
+
+/// Hands over the dead letters with these ids, whole; waits while nobody takes them.
+pub(super) fn pick(
+    broker: &Broker,
+    ids: &HashSet<String>,
+    to_letters: &mpsc::Sender<DeadLetter>,
+) -> Result<(), BrokerError> {
+    read_all(broker, |record| match form::read(record) {
+        // Nobody takes them any more after a failure; the rest is read for nothing, which is rare.
+        Kept::Letter(letter) if ids.contains(&letter.id) => drop(to_letters.blocking_send(*letter)),
+        _ => {}
+    })
 }
 
 /// Hands over every record between the beginning and the present end.

@@ -14,6 +14,6 @@ mod pressure;
 
 mod records;
 
-mod support;
+pub(crate) mod support;
 
 mod topics;

@@ -18,10 +18,10 @@ use rdkafka::client::DefaultClientContext;
 use tokio::sync::mpsc;
 
 /// Longest time until something that must happen has happened; a busy machine takes most of it.
-pub(super) const DEADLINE: Duration = Duration::from_secs(60);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Returns where the tests' Kafka is.
-pub(super) fn servers() -> Vec<String> {
+pub(crate) fn servers() -> Vec<String> {
     let text = std::env::var("KAFKA_BROKERS").unwrap_or_else(|_| {
         panic!("KAFKA_BROKERS is not set: these tests need Apache Kafka, such as KAFKA_BROKERS=127.0.0.1:9092")
     });
@@ -29,7 +29,7 @@ pub(super) fn servers() -> Vec<String> {
 }
 
 /// Makes settings with topic names that nobody else uses; nothing is created.
-pub(super) fn config(n_partitions: u16) -> KafkaConfig {
+pub(crate) fn config(n_partitions: u16) -> KafkaConfig {
     let id = uuid::Uuid::now_v7().simple();
     let topic = |name: &str| format!("test.{id}.{name}");
     KafkaConfig {
@@ -51,7 +51,7 @@ pub(super) fn config(n_partitions: u16) -> KafkaConfig {
 }
 
 /// Runs a test with topics of its own and deletes them, also when the test fails.
-pub(super) async fn with_topics<T, F>(n_partitions: u16, test: T)
+pub(crate) async fn with_topics<T, F>(n_partitions: u16, test: T)
 where
     T: FnOnce(KafkaConfig, Broker) -> F,
     F: Future<Output = ()>,
@@ -64,26 +64,26 @@ where
     outcome.unwrap_or_else(|panic| resume_unwind(panic));
 }
 
-pub(super) fn admin() -> AdminClient<DefaultClientContext> {
+pub(crate) fn admin() -> AdminClient<DefaultClientContext> {
     ClientConfig::new().set("bootstrap.servers", servers().join(",")).create().unwrap()
 }
 
-pub(super) async fn delete_topics(topics: &TopicNames) {
+pub(crate) async fn delete_topics(topics: &TopicNames) {
     let names = [&topics.jobs, &topics.control, &topics.events, &topics.dead].map(String::as_str);
     // Some of them may never have been created.
     admin().delete_topics(&names, &AdminOptions::new()).await.unwrap();
 }
 
 /// A member of the group with what it has been told.
-pub(super) struct Member {
-    pub(super) consumer: JobConsumer,
-    pub(super) records: mpsc::Receiver<Vec<Record>>,
-    pub(super) membership: mpsc::Receiver<Membership>,
-    pub(super) assigned: BTreeSet<PartitionNo>,
+pub(crate) struct Member {
+    pub(crate) consumer: JobConsumer,
+    pub(crate) records: mpsc::Receiver<Vec<Record>>,
+    pub(crate) membership: mpsc::Receiver<Membership>,
+    pub(crate) assigned: BTreeSet<PartitionNo>,
 }
 
 impl Member {
-    pub(super) fn join(broker: &Broker) -> Self {
+    pub(crate) fn join(broker: &Broker) -> Self {
         let (to_records, records) = mpsc::channel(RECORD_BATCHES_MAX);
         let (to_membership, membership) = mpsc::channel(MEMBERSHIPS_MAX);
         let consumer = JobConsumer::start(broker, to_records, to_membership).unwrap();
@@ -91,13 +91,13 @@ impl Member {
     }
 
     /// Joins with an instance id and the settings' topics.
-    pub(super) fn join_as(config: &KafkaConfig, instance_id: &str) -> Self {
+    pub(crate) fn join_as(config: &KafkaConfig, instance_id: &str) -> Self {
         let config = KafkaConfig { instance_id: Some(instance_id.to_owned()), ..config.clone() };
         Self::join(&Broker::new(config).unwrap())
     }
 
     /// Follows what the group says until as many partitions are assigned.
-    pub(super) async fn until_assigned(&mut self, n_partitions: usize) {
+    pub(crate) async fn until_assigned(&mut self, n_partitions: usize) {
         while self.assigned.len() != n_partitions {
             match self.next_membership().await {
                 Membership::Assigned(partitions) => self.assigned = partitions,
@@ -106,13 +106,13 @@ impl Member {
         }
     }
 
-    pub(super) async fn next_membership(&mut self) -> Membership {
+    pub(crate) async fn next_membership(&mut self) -> Membership {
         let next = tokio::time::timeout(DEADLINE, self.membership.recv()).await;
         next.expect("news of the group in time").expect("the consumer runs")
     }
 
     /// Reads as many records.
-    pub(super) async fn read(&mut self, n_records: usize) -> Vec<Record> {
+    pub(crate) async fn read(&mut self, n_records: usize) -> Vec<Record> {
         let mut records = Vec::new();
         while records.len() < n_records {
             records.extend(self.read_batch().await);
@@ -128,7 +128,7 @@ impl Member {
 }
 
 /// Makes a record of the job topic.
-pub(super) fn record(broker: &Broker, partition: u16, payload: impl Into<Bytes>) -> Outgoing {
+pub(crate) fn record(broker: &Broker, partition: u16, payload: impl Into<Bytes>) -> Outgoing {
     Outgoing {
         topic: broker.topics().jobs.clone(),
         partition: Some(PartitionNo(partition)),
@@ -139,7 +139,7 @@ pub(super) fn record(broker: &Broker, partition: u16, payload: impl Into<Bytes>)
 }
 
 /// Looks again and again until something is so.
-pub(super) async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+pub(crate) async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let wait = async {
         while !is_so() {
             tokio::time::sleep(Duration::from_millis(10)).await;

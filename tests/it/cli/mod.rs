@@ -3,6 +3,11 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
+mod dead_letters;
+mod doctor;
+mod kafka;
+mod submit;
+
 /// Runs the executable in an empty folder with an environment of its own.
 fn run_in(folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_dispatcher"))
@@ -76,7 +81,20 @@ fn the_openapi_document_is_printed_whole() {
 fn completions_name_every_command() {
     let folder = tempfile::tempdir().unwrap();
     let text = stdout_of(&run_in(folder.path(), &["completions", "bash"], &[]));
-    for command in ["serve", "simulate", "demo", "bench", "migrate", "check-config", "openapi", "asyncapi"] {
+    let commands = [
+        "serve",
+        "simulate",
+        "demo",
+        "bench",
+        "migrate",
+        "check-config",
+        "openapi",
+        "asyncapi",
+        "submit",
+        "dead-letters",
+        "doctor",
+    ];
+    for command in commands {
         assert!(text.contains(&format!("dispatcher,{command})")), "{command} is not in\n{text}");
     }
 }
