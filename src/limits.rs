@@ -183,6 +183,10 @@ pub const CONTROL_MESSAGES_MAX: usize = 1_024;
 /// Kilobytes that wait to be written to Kafka: 64 MiB, 30,000 jobs of 2 kB each; whoever writes more waits.
 pub const PRODUCE_QUEUE_KBYTES_MAX: u32 = 65_536;
 
+/// Bytes of a record that the outbox writes: below the 1,048,588 that a topic takes unless it is set otherwise, with
+/// 120 kB to spare for key, framing and clients that count the batch.
+pub const OUTBOX_RECORD_BYTES_MAX: usize = 900 * 1024;
+
 /// Bytes of a job's record: 500 deliveries × 2 kB of variables; a larger one becomes a dead letter.
 pub const JOB_RECORD_BYTES_MAX: usize = 1024 * 1024;
 

@@ -21,7 +21,7 @@ use crate::domain::partition::PartitionNo;
 use crate::error::chain;
 use crate::intake::Intake;
 use crate::kill_point;
-use crate::limits::{EXPAND_RECIPIENTS_MAX, JOB_RECORD_BYTES_MAX, OUTBOX_ROWS_MAX};
+use crate::limits::{EXPAND_RECIPIENTS_MAX, OUTBOX_RECORD_BYTES_MAX, OUTBOX_ROWS_MAX};
 use crate::store::outbox::OutboxRow;
 use crate::store::{Store, StoreError};
 use crate::telemetry::metrics::Metrics;
@@ -162,7 +162,7 @@ fn add_records(job: Job, topic: &str, n_partitions: std::num::NonZeroU16, out: &
             return;
         }
     };
-    if JOB_RECORD_BYTES_MAX < payload.len() && 1 < job.deliveries.len() {
+    if OUTBOX_RECORD_BYTES_MAX < payload.len() && 1 < job.deliveries.len() {
         let (first, second) = halves(job);
         add_records(first, topic, n_partitions, out);
         add_records(second, topic, n_partitions, out);
@@ -226,7 +226,7 @@ mod tests {
         assert!(1 < records.len());
         let parts: Vec<Job> =
             records.iter().map(|record| Job::decode(record.payload.as_ref().unwrap()).unwrap()).collect();
-        assert!(records.iter().all(|record| record.payload.as_ref().unwrap().len() <= JOB_RECORD_BYTES_MAX));
+        assert!(records.iter().all(|record| record.payload.as_ref().unwrap().len() <= OUTBOX_RECORD_BYTES_MAX));
         let together: Vec<JobDelivery> = parts.iter().flat_map(|part| part.deliveries.clone()).collect();
         assert_eq!(together, job.deliveries);
         let mut again = Vec::new();

@@ -76,6 +76,8 @@ pub(super) struct Assignment {
     pub(super) partitions: BTreeSet<PartitionNo>,
     /// Whether the set is to be posted.
     pub(super) is_news: bool,
+    /// Whether what is just being revoked was lost: the group has gone on without us.
+    is_lost: bool,
     /// Whether pausing or not must be said again: new partitions do not follow the others.
     pub(super) has_new: bool,
 }
@@ -128,10 +130,12 @@ impl ConsumerContext for Callbacks {
         if let Rebalance::Revoke(_) = rebalance {
             // The client commits what is stored before it gives the partitions back.
             self.store_finished(consumer);
+            // Only known now: giving the partitions back clears the mark.
+            self.assignment().is_lost = consumer.assignment_lost();
         }
     }
 
-    fn post_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+    fn post_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         let mut assignment = self.assignment();
         match rebalance {
             Rebalance::Assign(list) => {
@@ -144,7 +148,7 @@ impl ConsumerContext for Callbacks {
             }
             Rebalance::Revoke(list) => {
                 let revoked = self.partitions_of(list);
-                let is_lost = consumer.assignment_lost();
+                let is_lost = std::mem::take(&mut assignment.is_lost);
                 tracing::info!(n_partitions = revoked.len(), is_lost, "partitions revoked");
                 assignment.partitions.retain(|partition| !revoked.contains(partition));
                 // A lost assignment says nothing about ownership: the lease in the database goes on.

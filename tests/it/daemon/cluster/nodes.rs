@@ -274,8 +274,10 @@ impl Cluster {
 
     /// Writes records to the job topic as a client of its own kind; returns when all are durable.
     pub(super) async fn produce(&self, records: Vec<Foreign>) {
-        let producer: FutureProducer =
-            ClientConfig::new().set("bootstrap.servers", &self.servers.brokers).set("acks", "all").create().unwrap();
+        let mut config = ClientConfig::new();
+        // One by one: the broker's bound is on a batch.
+        config.set("bootstrap.servers", &self.servers.brokers).set("acks", "all").set("batch.num.messages", "1");
+        let producer: FutureProducer = config.create().unwrap();
         let topic = self.topic("jobs");
         let written = records.iter().map(|record| {
             let mut headers = OwnedHeaders::new();
