@@ -211,3 +211,6 @@ pub const NUDGES_MAX: usize = 4_096;
 
 /// News of the group waiting to be read: only the last counts, 16 cover a storm.
 pub const MEMBERSHIP_QUEUE_MAX: usize = 16;
+
+/// Sessions looked at together when those of one partition are listed: 10,000 × 16 bytes = 160 kB at a time.
+pub const SESSIONS_PER_LOOK_MAX: u32 = 10_000;

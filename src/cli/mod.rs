@@ -13,6 +13,7 @@ use clap_complete::Shell;
 use crate::config::{Config, Problems, Sources};
 
 mod measure;
+mod operator;
 mod serve;
 mod settings;
 mod simulate;
@@ -46,6 +47,7 @@ enum Command {
     Bench(measure::BenchArgs),
     /// Brings the schema of the configured database up to date.
     Migrate(ConfigArgs),
+    GrantOperator(operator::GrantOperatorArgs),
     /// Prints the settings that come out of defaults, files and environment, or every mistake in them.
     CheckConfig {
         /// The file that `serve --config` would be given.
@@ -115,6 +117,7 @@ impl Cli {
             Command::Demo(args) => args.run(),
             Command::Bench(args) => args.run(),
             Command::Migrate(args) => settings::migrate(&args),
+            Command::GrantOperator(args) => args.run(),
             Command::CheckConfig { file } => settings::check_config(file.as_deref()),
             Command::Openapi => settings::print_openapi(),
             Command::Asyncapi => settings::print_asyncapi(),

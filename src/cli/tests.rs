@@ -33,6 +33,7 @@ fn help_teaches() {
                     provider's ledger
       bench         Measures sends per second and processor time per 1,000 messages
       migrate       Brings the schema of the configured database up to date
+      grant-operator  Lets an account see the operations of the platform, or takes that back
       check-config  Prints the settings that come out of defaults, files and environment, or every
                     mistake in them
       openapi       Prints the OpenAPI document of the REST front

@@ -3,6 +3,12 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
+use actiwapi_dispatcher::domain::id::{TenantId, UserId};
+use actiwapi_dispatcher::domain::user::Role;
+use actiwapi_dispatcher::store::Store;
+use actiwapi_dispatcher::store::tenants::TenantRecord;
+use actiwapi_dispatcher::store::users::UserRecord;
+
 /// Runs the executable in an empty folder with an environment of its own.
 fn run_in(folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_dispatcher"))
@@ -76,7 +82,9 @@ fn the_openapi_document_is_printed_whole() {
 fn completions_name_every_command() {
     let folder = tempfile::tempdir().unwrap();
     let text = stdout_of(&run_in(folder.path(), &["completions", "bash"], &[]));
-    for command in ["serve", "simulate", "demo", "bench", "migrate", "check-config", "openapi", "asyncapi"] {
+    for command in
+        ["serve", "simulate", "demo", "bench", "migrate", "grant-operator", "check-config", "openapi", "asyncapi"]
+    {
         assert!(text.contains(&format!("dispatcher,{command})")), "{command} is not in\n{text}");
     }
 }
@@ -111,4 +119,38 @@ fn a_small_campaign_keeps_every_promise() {
     let again = run_in(folder.path(), &arguments, &[]);
     assert_eq!(again.status.code(), Some(1));
     assert!(stderr_of(&again).contains("is from an earlier run"), "{}", stderr_of(&again));
+}
+
+#[tokio::test]
+async fn an_account_becomes_an_operators_and_an_owners_again() {
+    let folder = tempfile::tempdir().unwrap();
+    assert_eq!(run_in(folder.path(), &["migrate"], &[]).status.code(), Some(0));
+    let nobody = run_in(folder.path(), &["grant-operator", "ops@example.com"], &[]);
+    assert_eq!(nobody.status.code(), Some(1));
+    assert_eq!(stderr_of(&nobody), "error: there is no such account: it must be registered first\n");
+
+    let url = format!("sqlite:{}", folder.path().join("data/dispatcher.db").display());
+    let store = Store::open(&url, 1).await.unwrap();
+    let tenant = TenantRecord { id: TenantId::generate(), name: "Platform".to_owned(), created_at_ms: 0 };
+    let owner = UserRecord {
+        id: UserId::generate(),
+        tenant_id: tenant.id,
+        tenant_name: tenant.name.clone(),
+        email: "ops@example.com".to_owned(),
+        name: "Ana Rao".to_owned(),
+        password_hash: "none".into(),
+        role: Role::Owner,
+        created_at_ms: 0,
+    };
+    assert!(store.users().insert_with_tenant(&tenant, &owner).await.unwrap());
+    let who = "Ana Rao of Platform, registered 1970-01-01T00:00:00.000Z";
+    for (arguments, role, said) in [
+        (&["grant-operator", "Ops@example.com"][..], Role::Operator, "operator"),
+        (&["grant-operator", "ops@example.com"], Role::Operator, "operator"),
+        (&["grant-operator", "--revoke", "ops@example.com"], Role::Owner, "no operator"),
+    ] {
+        let output = run_in(folder.path(), arguments, &[]);
+        assert_eq!(stdout_of(&output), format!("ops@example.com is {said} now: {who}\n"), "{}", stderr_of(&output));
+        assert_eq!(store.users().find_by_email("ops@example.com").await.unwrap().unwrap().role, role);
+    }
 }
