@@ -22,6 +22,7 @@ pub use control::{ControlReader, publish};
 pub use dead_letters::{DeadLetter, DeadLetters, NewDeadLetter};
 pub use producer::{Outgoing, Producer};
 pub use record::{Record, RecordHeaders};
+pub use scratch::ScratchTopics;
 pub use topics::TopicProblem;
 
 mod connection;
@@ -30,6 +31,7 @@ mod control;
 mod dead_letters;
 mod producer;
 mod record;
+mod scratch;
 mod topics;
 
 /// The AsyncAPI document of the four topics.

@@ -14,6 +14,7 @@ use crate::config::{Config, Problems, Sources};
 
 mod measure;
 mod operator;
+mod queue;
 mod serve;
 mod settings;
 mod simulate;

@@ -9,6 +9,8 @@ use actiwapi_dispatcher::store::Store;
 use actiwapi_dispatcher::store::tenants::TenantRecord;
 use actiwapi_dispatcher::store::users::UserRecord;
 
+use crate::broker::support as broker;
+
 /// Runs the executable in an empty folder with an environment of its own.
 fn run_in(folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_dispatcher"))
@@ -153,4 +155,62 @@ async fn an_account_becomes_an_operators_and_an_owners_again() {
         assert_eq!(stdout_of(&output), format!("ops@example.com is {said} now: {who}\n"), "{}", stderr_of(&output));
         assert_eq!(store.users().find_by_email("ops@example.com").await.unwrap().unwrap().role, role);
     }
+}
+
+#[test]
+fn a_broker_is_asked_for_when_one_is_needed() {
+    let folder = tempfile::tempdir().unwrap();
+    for (arguments, environment, expected) in [
+        (&["demo", "--queue=kafka"][..], &[][..], "--brokers HOST:PORT"),
+        (&["bench", "--queue", "kafka"], &[("KAFKA_BROKERS", "")], "--brokers HOST:PORT"),
+        (&["bench", "--intake"], &[("KAFKA_BROKERS", "127.0.0.1:1")], "add --queue kafka"),
+    ] {
+        let output = run_in(folder.path(), arguments, environment);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(stderr_of(&output).contains(expected), "{}", stderr_of(&output));
+    }
+}
+
+#[test]
+fn a_broker_that_does_not_answer_is_said_to_be_away() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = run_in(folder.path(), &["bench", "--queue=kafka"], &[("KAFKA_BROKERS", "127.0.0.1:1")]);
+    assert_eq!(output.status.code(), Some(1));
+    let text = stderr_of(&output);
+    assert!(text.starts_with("error: make topics for this run: the broker can not be reached"), "{text}");
+}
+
+#[test]
+fn a_small_campaign_over_kafka_keeps_every_promise_and_leaves_no_topic() {
+    let folder = tempfile::tempdir().unwrap();
+    let servers = broker::servers().join(",");
+    let arguments = ["--recipients=200", "--sessions=20", "--rate=20", "--data-dir=data", "--json"];
+    let queue = ["--queue=kafka", "--partitions=4", "--brokers", &servers];
+    let output = run_in(folder.path(), &[&["demo"], &arguments[..], &queue].concat(), &[]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr_of(&output));
+    let report: serde_json::Value = serde_json::from_str(&stdout_of(&output)).unwrap();
+    assert_eq!((&report["accepted"], &report["provider"]["distinct"]), (&200.into(), &200.into()), "{report}");
+
+    let settings = std::fs::read_to_string(folder.path().join("data/dispatcher.toml")).unwrap();
+    let settings: toml::Table = settings.parse().unwrap();
+    let left = broker::topic_names();
+    for key in ["jobs_topic", "control_topic", "events_topic", "dead_topic"] {
+        let name = settings["queue"][key].as_str().unwrap();
+        assert!(!left.iter().any(|topic| topic == name), "{name} is left behind");
+    }
+}
+
+#[test]
+fn intake_is_measured_until_everything_is_durable() {
+    let folder = tempfile::tempdir().unwrap();
+    let servers = broker::servers().join(",");
+    let arguments = ["bench", "--intake", "--messages=1050", "--per-job=100", "--sessions=7", "--partitions=3"];
+    let output =
+        run_in(folder.path(), &[&arguments[..], &["--queue=kafka", "--json"]].concat(), &[("KAFKA_BROKERS", &servers)]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr_of(&output));
+    let report: serde_json::Value = serde_json::from_str(&stdout_of(&output)).unwrap();
+    let number = |name: &str| report[name].as_f64().unwrap_or_else(|| panic!("{name} is not in {report}"));
+    assert_eq!(["deliveries", "jobs", "sessions", "partitions"].map(number), [1_050.0, 11.0, 7.0, 3.0]);
+    assert!(number("busySeconds") <= number("elapsedSeconds") && 0.0 < number("busySeconds"), "{report}");
+    assert!((number("deliveriesPerSecond") * number("busySeconds") / 1_050.0 - 1.0).abs() < 0.05, "{report}");
 }

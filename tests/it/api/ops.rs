@@ -186,7 +186,7 @@ async fn a_customers_owner_becomes_no_operator() {
     front.session(&token).await;
     let refused = operators::grant(&front.store, "customer@example.com").await.unwrap_err();
     assert!(refused.to_string().contains("has sessions"), "{refused}");
-    assert_eq!(front.get("/api/v1/auth/profile", &token).await.data()["role"], "owner");
+    assert_eq!(front.get("/api/v1/auth/me", &token).await.data()["role"], "owner");
     assert!(operators::grant(&front.store, "nobody@example.com").await.is_err());
 }
 

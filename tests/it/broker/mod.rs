@@ -12,6 +12,6 @@ mod pressure;
 
 mod records;
 
-mod support;
+pub(crate) mod support;
 
 mod topics;

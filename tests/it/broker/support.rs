@@ -21,7 +21,7 @@ use tokio::sync::mpsc;
 pub(super) const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Returns where the tests' Kafka is.
-pub(super) fn servers() -> Vec<String> {
+pub(crate) fn servers() -> Vec<String> {
     let text = std::env::var("KAFKA_BROKERS").unwrap_or_else(|_| {
         panic!("KAFKA_BROKERS is not set: these tests need Apache Kafka, such as KAFKA_BROKERS=127.0.0.1:9092")
     });
@@ -66,6 +66,12 @@ where
 
 pub(super) fn admin() -> AdminClient<DefaultClientContext> {
     ClientConfig::new().set("bootstrap.servers", servers().join(",")).create().unwrap()
+}
+
+/// Returns the names of all topics of the cluster.
+pub(crate) fn topic_names() -> Vec<String> {
+    let metadata = admin().inner().fetch_metadata(None, DEADLINE).unwrap();
+    metadata.topics().iter().map(|topic| topic.name().to_owned()).collect()
 }
 
 pub(super) async fn delete_topics(topics: &TopicNames) {
