@@ -228,3 +228,6 @@ pub const SUBMIT_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// Dead letters read ahead while others are replayed: 8 × 2.4 MiB are 19 MiB at most.
 pub const REPLAY_AHEAD_MAX: usize = 8;
+
+/// Sessions looked at together when those of one partition are listed: 10,000 × 16 bytes = 160 kB at a time.
+pub const SESSIONS_PER_LOOK_MAX: u32 = 10_000;

@@ -2,6 +2,7 @@
 //!
 //! Handlers take a [`CallContext`] first, so that a call without credentials is refused before its body is read.
 
+use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use secrecy::SecretString;
 use super::error::ApiError;
 use super::{Shared, auth};
 use crate::clock::Clock;
+use crate::domain::user::Role;
 use crate::error::Error;
 use crate::limits::UPLOAD_BYTES_MAX;
 use crate::receipts::ReceiptSink;
@@ -56,6 +58,8 @@ pub struct ApiSettings {
     pub upload_pause_max: Duration,
     /// Bytes of one recipient file.
     pub upload_bytes_max: usize,
+    /// Into how many partitions the sessions are divided.
+    pub n_partitions: NonZeroU16,
 }
 
 impl Default for ApiSettings {
@@ -67,6 +71,7 @@ impl Default for ApiSettings {
             timeout: Duration::from_secs(30),
             upload_pause_max: Duration::from_secs(30),
             upload_bytes_max: UPLOAD_BYTES_MAX,
+            n_partitions: NonZeroU16::MIN,
         }
     }
 }
@@ -114,5 +119,31 @@ impl FromRequestParts<Shared> for CallContext {
             return Err(Error::Forbidden.into());
         }
         Ok(Self { caller, front: Arc::clone(front) })
+    }
+}
+
+/// One call of somebody who runs the platform; what it reads may belong to any tenant.
+#[derive(Clone)]
+pub struct OperatorContext(CallContext);
+
+impl std::ops::Deref for OperatorContext {
+    type Target = ApiState;
+
+    fn deref(&self) -> &ApiState {
+        &self.0
+    }
+}
+
+impl FromRequestParts<Shared> for OperatorContext {
+    type Rejection = ApiError;
+
+    /// Asks the database for the role: the one in the token may be days old.
+    async fn from_request_parts(parts: &mut Parts, front: &Shared) -> Result<Self, ApiError> {
+        let ctx = CallContext::from_request_parts(parts, front).await?;
+        let user = ctx.store.users().find(ctx.caller.tenant_id, ctx.caller.user_id).await?;
+        if !user.is_some_and(|user| user.role == Role::Operator) {
+            return Err(Error::Forbidden.into());
+        }
+        Ok(Self(ctx))
     }
 }

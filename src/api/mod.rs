@@ -13,7 +13,7 @@ use utoipa::OpenApi as _;
 use utoipa::openapi::OpenApi;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
-pub use self::context::{ApiSettings, ApiState, CallContext, PartReadiness, Readiness};
+pub use self::context::{ApiSettings, ApiState, CallContext, OperatorContext, PartReadiness, Readiness};
 use self::error::ApiError;
 pub use self::server::serve;
 use self::throttle::Throttle;

@@ -24,6 +24,7 @@ use super::error::{Code, FailureBody};
         (name = "messages", description = "Single messages and what became of them."),
         (name = "campaigns", description = "One message to many recipients."),
         (name = "provider", description = "Calls that the provider makes."),
+        (name = "ops", description = "How the work is divided among nodes; for those who run the platform."),
         (name = "system", description = "State and description of this service."),
     ),
     components(schemas(Code, FailureBody)),

@@ -7,6 +7,8 @@ use serde::Serialize;
 use crate::demo::{self, Facts, Plan, Promise, Report};
 use crate::store::scratch::ScratchDatabase;
 
+pub mod intake;
+
 /// What was measured: the demo's fields and the processor time.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -43,22 +45,34 @@ pub struct Benched {
 /// # Errors
 /// As [`demo::carry_out`]; also when the server does not let us make a database.
 pub async fn run(mut plan: Plan, asked: impl Future<Output = ()>) -> anyhow::Result<Option<Benched>> {
-    let scratch = match plan.store_url.take() {
-        Some(url) if url.starts_with("postgres") => Some(ScratchDatabase::create(&url).await?),
-        url => {
-            plan.store_url = url;
-            None
-        }
-    };
-    if let Some(scratch) = &scratch {
-        plan.store_url = Some(scratch.url().to_owned());
-        plan.database_pid = plan.database_pid.or_else(|| demo::parent_of(scratch.backend_pid()?, "postgres"));
-    }
+    let database = Database::make(&mut plan).await?;
     let measured = Box::pin(measure(&plan, asked)).await;
-    if let Some(scratch) = scratch {
-        scratch.drop().await?;
-    }
+    database.drop().await?;
     measured
+}
+
+/// The database of one bench; none of its own with SQLite, whose file lies in the folder.
+struct Database(Option<ScratchDatabase>);
+
+impl Database {
+    /// Makes it on the server that the plan names, and names it in the plan.
+    async fn make(plan: &mut Plan) -> anyhow::Result<Self> {
+        let Some(url) = plan.store_url.as_ref().filter(|url| url.starts_with("postgres")) else {
+            return Ok(Self(None));
+        };
+        let scratch = ScratchDatabase::create(url).await?;
+        plan.store_url = Some(scratch.url().to_owned());
+        let found = scratch.backend_pid().and_then(|pid| demo::parent_of(pid, "postgres"));
+        plan.database_pid = plan.database_pid.or(found);
+        Ok(Self(Some(scratch)))
+    }
+
+    async fn drop(self) -> anyhow::Result<()> {
+        match self.0 {
+            Some(scratch) => Ok(scratch.drop().await?),
+            None => Ok(()),
+        }
+    }
 }
 
 async fn measure(plan: &Plan, asked: impl Future<Output = ()>) -> anyhow::Result<Option<Benched>> {
@@ -74,28 +88,30 @@ async fn measure(plan: &Plan, asked: impl Future<Output = ()>) -> anyhow::Result
 impl BenchReport {
     /// Puts the figures together; the share is of messages, not of attempts.
     fn new(facts: &Facts, cpu: demo::CpuTimes) -> Self {
-        let share = cpu.per_1000(facts.n_recipients);
-        let rounded = |seconds: Option<f64>| seconds.map(|seconds| (seconds * 1e6).round() / 1e6);
-        let cpu_seconds_per_1000 = CpuReport {
-            daemon: rounded(share.daemon),
-            database: rounded(share.database),
-            simulator: rounded(share.simulator),
-        };
+        let cpu_seconds_per_1000 = CpuReport::new(cpu, facts.n_recipients);
         Self { report: Report::from(facts), cpu_seconds_per_1000 }
     }
 
     /// Writes the page for people.
     #[must_use]
     pub fn to_page(&self, promises: &[Promise]) -> String {
-        let CpuReport { daemon, database, simulator } = self.cpu_seconds_per_1000;
+        self.report.to_page(promises) + &self.cpu_seconds_per_1000.to_line("messages")
+    }
+}
+
+impl CpuReport {
+    /// Shares processor time out among `n` things.
+    fn new(cpu: demo::CpuTimes, n: u64) -> Self {
+        let share = cpu.per_1000(n);
+        let rounded = |seconds: Option<f64>| seconds.map(|seconds| (seconds * 1e6).round() / 1e6);
+        Self { daemon: rounded(share.daemon), database: rounded(share.database), simulator: rounded(share.simulator) }
+    }
+
+    /// Writes the last line of a page.
+    fn to_line(self, things: &str) -> String {
         let ms = |seconds: Option<f64>| seconds.map_or("not known".to_owned(), |s| format!("{:.1} ms", s * 1_000.0));
-        let page = self.report.to_page(promises);
-        format!(
-            "{page}\nprocessor time per 1,000 messages: daemon {}, database {}, simulator {}\n",
-            ms(daemon),
-            ms(database),
-            ms(simulator),
-        )
+        let (daemon, database, simulator) = (ms(self.daemon), ms(self.database), ms(self.simulator));
+        format!("\nprocessor time per 1,000 {things}: daemon {daemon}, database {database}, simulator {simulator}\n")
     }
 }
 

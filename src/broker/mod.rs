@@ -22,6 +22,7 @@ pub use control::{ControlReader, publish};
 pub use dead_letters::{DeadLetter, DeadLetters, NewDeadLetter, Replay};
 pub use producer::{Outgoing, Producer};
 pub use record::{Record, RecordHeaders};
+pub use scratch::ScratchTopics;
 pub use survey::{GroupSurvey, Survey, TopicSurvey};
 pub use topics::TopicProblem;
 
@@ -31,6 +32,7 @@ mod control;
 mod dead_letters;
 mod producer;
 mod record;
+mod scratch;
 mod survey;
 mod topics;
 

@@ -6,9 +6,11 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::Args;
 
+use super::queue::{QueueArgs, RunTopics};
 use super::signals::Signals;
 use super::simulate::read_faults;
 use super::{Failure, Outcome, block_on, print};
+use crate::bench::intake::JobSizes;
 use crate::demo::{Finished, Plan, Promise, Report};
 use crate::{bench, demo};
 
@@ -34,6 +36,7 @@ Examples:
   dispatcher demo
   dispatcher demo --recipients 200000 --sessions 1000
   dispatcher demo --faults tests/faults/five_percent.toml --json
+  dispatcher demo --queue kafka --brokers 127.0.0.1:9092
   dispatcher demo --serve --data-dir /tmp/demo")]
 pub(super) struct DemoArgs {
     /// How many made-up recipients the campaign has.
@@ -54,6 +57,8 @@ pub(super) struct DemoArgs {
     /// Stays up afterwards and prints the addresses; Ctrl-C stops everything.
     #[arg(long)]
     serve: bool,
+    #[command(flatten)]
+    queue: QueueArgs,
     /// Prints the report as exactly one JSON object.
     #[arg(long)]
     json: bool,
@@ -68,7 +73,8 @@ pub(super) struct DemoArgs {
 #[command(after_long_help = "\
 Examples:
   dispatcher bench --store postgres://postgres@127.0.0.1/postgres --sessions 1000 --messages 200000
-  dispatcher bench --sessions 20 --messages 50000 --provider-latency 60 --json")]
+  dispatcher bench --sessions 20 --messages 50000 --provider-latency 60 --json
+  dispatcher bench --queue kafka --brokers 127.0.0.1:9092 --intake --messages 200000")]
 pub(super) struct BenchArgs {
     /// postgres://USER@HOST/DATABASE of a user who may create databases, or sqlite:PATH of a new file
     /// [default: SQLite in a temporary folder]
@@ -89,6 +95,15 @@ pub(super) struct BenchArgs {
     /// Process id of the database server [default: found out when it runs on this machine]
     #[arg(long, value_name = "PID", env = "DISPATCHER_BENCH_DATABASE_PID", hide_env = true)]
     database_pid: Option<u32>,
+    #[command(flatten)]
+    queue: QueueArgs,
+    /// Measures instead how fast jobs that lie on the topic become durable; nothing is sent. Needs --queue kafka.
+    #[arg(long, conflicts_with_all = ["rate", "provider_latency"])]
+    intake: bool,
+    /// How many deliveries each of those jobs has.
+    #[arg(long, value_name = "NUMBER", default_value_t = 400, requires = "intake",
+        value_parser = clap::value_parser!(u64).range(1..=500))]
+    per_job: u64,
     /// Prints the report as exactly one JSON object.
     #[arg(long)]
     json: bool,
@@ -105,11 +120,12 @@ impl DemoArgs {
         if let Some(path) = &self.faults {
             read_faults(path)?;
         }
+        self.queue.check()?;
         let folder = Folder::prepare(self.data_dir.as_deref())?;
         block_on(Box::pin(self.demonstrate(folder)))?
     }
 
-    fn plan(&self, folder: &Path) -> Plan {
+    fn plan(&self, folder: &Path, topics: &RunTopics) -> Plan {
         let fair_share =
             (RATE_OF_ALL_PER_SECOND / f64::from(self.sessions)).clamp(RATE_PER_SECOND_MIN, RATE_PER_SECOND_MAX);
         Plan {
@@ -121,13 +137,20 @@ impl DemoArgs {
             folder: folder.to_owned(),
             store_url: None,
             database_pid: None,
+            queue: topics.config(),
             usual_ports: self.serve,
         }
     }
 
     async fn demonstrate(self, folder: Folder) -> Outcome {
-        let mut signals = Signals::listen()?;
-        let plan = self.plan(folder.path());
+        let signals = Signals::listen()?;
+        let topics = self.queue.topics().await?;
+        let plan = self.plan(folder.path(), &topics);
+        let outcome = Box::pin(self.carry_out(plan, folder, signals)).await;
+        topics.delete_after(outcome).await
+    }
+
+    async fn carry_out(self, plan: Plan, folder: Folder, mut signals: Signals) -> Outcome {
         let finished = match demo::carry_out(&plan, signals.asked()).await {
             Ok(Some(finished)) => finished,
             Ok(None) => return Err(interrupted()),
@@ -149,37 +172,80 @@ impl DemoArgs {
 
 impl BenchArgs {
     pub(super) fn run(self) -> Outcome {
+        self.queue.check()?;
+        if self.intake && !self.queue.is_kafka() {
+            return Err(Failure::Usage("--intake measures the way from Kafka: add --queue kafka".to_owned()));
+        }
         let folder = Folder::prepare(None)?;
         block_on(Box::pin(self.measure(folder)))?
     }
 
-    async fn measure(self, folder: Folder) -> Outcome {
-        let plan = Plan {
+    fn plan(&self, folder: &Path, topics: &RunTopics) -> Plan {
+        Plan {
             n_recipients: self.messages,
             n_sessions: self.sessions,
             rate_per_second: self.rate,
             faults: None,
             provider_latency: Some(Duration::from_millis(self.provider_latency)),
-            folder: folder.path().to_owned(),
-            store_url: self.store,
+            folder: folder.to_owned(),
+            store_url: self.store.clone(),
             database_pid: self.database_pid,
+            queue: topics.config(),
             usual_ports: false,
+        }
+    }
+
+    async fn measure(self, folder: Folder) -> Outcome {
+        let signals = Signals::listen()?;
+        let topics = self.queue.topics().await?;
+        let plan = self.plan(folder.path(), &topics);
+        let measured = if self.intake {
+            Box::pin(self.measure_intake(plan, signals)).await
+        } else {
+            Box::pin(self.measure_all(plan, signals)).await
         };
-        let mut signals = Signals::listen()?;
-        let benched = match bench::run(plan, signals.asked()).await {
-            Ok(Some(benched)) => benched,
-            Ok(None) => return Err(interrupted()),
-            Err(problem) => {
-                folder.keep();
-                return Err(problem.into());
-            }
-        };
-        show(self.json, &benched.report, || benched.report.to_page(&benched.promises))?;
-        let broken = tell_broken(&benched.promises, self.json);
-        if broken.is_err() {
+        if matches!(&measured, Err(Ended::Unexplained(_))) {
             folder.keep();
         }
-        broken
+        topics.delete_after(measured.map_err(Ended::into_failure)).await
+    }
+
+    async fn measure_all(&self, plan: Plan, mut signals: Signals) -> Result<(), Ended> {
+        let benched = bench::run(plan, signals.asked()).await.map_err(Ended::failed)?.ok_or(Ended::Interrupted)?;
+        show(self.json, &benched.report, || benched.report.to_page(&benched.promises)).map_err(Ended::Told)?;
+        tell_broken(&benched.promises, self.json).map_err(Ended::Unexplained)
+    }
+
+    async fn measure_intake(&self, plan: Plan, mut signals: Signals) -> Result<(), Ended> {
+        let sizes = JobSizes { deliveries_per_job: usize::try_from(self.per_job).unwrap_or(1) };
+        let benched = bench::intake::run(plan, sizes, signals.asked()).await;
+        let benched = benched.map_err(Ended::failed)?.ok_or(Ended::Interrupted)?;
+        show(self.json, &benched.report, || benched.report.to_page(&benched.promises)).map_err(Ended::Told)?;
+        tell_broken(&benched.promises, self.json).map_err(Ended::Unexplained)
+    }
+}
+
+/// How a bench ended when it did not end well.
+#[derive(Debug)]
+enum Ended {
+    /// The folder explains it.
+    Unexplained(Failure),
+    /// There is nothing to look for.
+    Told(Failure),
+    /// Somebody asked to stop.
+    Interrupted,
+}
+
+impl Ended {
+    fn failed(problem: anyhow::Error) -> Self {
+        Self::Unexplained(problem.into())
+    }
+
+    fn into_failure(self) -> Failure {
+        match self {
+            Self::Unexplained(failure) | Self::Told(failure) => failure,
+            Self::Interrupted => interrupted(),
+        }
     }
 }
 

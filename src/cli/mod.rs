@@ -16,6 +16,8 @@ use crate::config::{Config, Problems, Sources};
 mod dead_letters;
 mod doctor;
 mod measure;
+mod operator;
+mod queue;
 mod serve;
 mod settings;
 mod signals;
@@ -54,6 +56,7 @@ enum Command {
     Doctor(doctor::DoctorArgs),
     /// Brings the schema of the configured database up to date.
     Migrate(ConfigArgs),
+    GrantOperator(operator::GrantOperatorArgs),
     /// Prints the settings that come out of defaults, files and environment, or every mistake in them.
     CheckConfig {
         /// The file that `serve --config` would be given.
@@ -126,6 +129,7 @@ impl Cli {
             Command::DeadLetters(args) => args.run(),
             Command::Doctor(args) => args.run(),
             Command::Migrate(args) => settings::migrate(&args),
+            Command::GrantOperator(args) => args.run(),
             Command::CheckConfig { file } => settings::check_config(file.as_deref()),
             Command::Openapi => settings::print_openapi(),
             Command::Asyncapi => settings::print_asyncapi(),

@@ -26,22 +26,25 @@ fn help_teaches() {
     Usage: dispatcher <COMMAND>
 
     Commands:
-      serve         Runs the daemon: REST front, intake, lanes, receipts, and the admin port
-      simulate      Runs a simulated provider that speaks Meta's Cloud API and keeps a ledger of what
-                    arrives
-      demo          Runs a whole campaign on this machine and checks every promise against the
-                    provider's ledger
-      bench         Measures sends per second and processor time per 1,000 messages
-      submit        Brings a file of recipients or of jobs to the job topic
-      dead-letters  Lists, shows and replays records of the job topic that could not be read or admitted
-      doctor        Checks everything that the daemon needs, and says what to do
-      migrate       Brings the schema of the configured database up to date
-      check-config  Prints the settings that come out of defaults, files and environment, or every
-                    mistake in them
-      openapi       Prints the OpenAPI document of the REST front
-      asyncapi      Prints the AsyncAPI document of the Kafka topics
-      completions   Prints the completions of a shell; for bash: `source <(dispatcher completions bash)`
-      help          Print this message or the help of the given subcommand(s)
+      serve           Runs the daemon: REST front, intake, lanes, receipts, and the admin port
+      simulate        Runs a simulated provider that speaks Meta's Cloud API and keeps a ledger of what
+                      arrives
+      demo            Runs a whole campaign on this machine and checks every promise against the
+                      provider's ledger
+      bench           Measures sends per second and processor time per 1,000 messages
+      submit          Brings a file of recipients or of jobs to the job topic
+      dead-letters    Lists, shows and replays records of the job topic that could not be read or
+                      admitted
+      doctor          Checks everything that the daemon needs, and says what to do
+      migrate         Brings the schema of the configured database up to date
+      grant-operator  Lets an account see the operations of the platform, or takes that back
+      check-config    Prints the settings that come out of defaults, files and environment, or every
+                      mistake in them
+      openapi         Prints the OpenAPI document of the REST front
+      asyncapi        Prints the AsyncAPI document of the Kafka topics
+      completions     Prints the completions of a shell; for bash: `source <(dispatcher completions
+                      bash)`
+      help            Print this message or the help of the given subcommand(s)
 
     Options:
       -h, --help
@@ -99,6 +102,24 @@ fn help_of_the_demo_teaches() {
           --serve
               Stays up afterwards and prints the addresses; Ctrl-C stops everything
 
+          --queue <QUEUE>
+              Which way jobs take to the lanes; with kafka through topics of the run's own, deleted
+              afterwards
+
+              Possible values:
+              - local: The outbox goes straight into intake
+              - kafka: The outbox goes to a topic, and jobs come from there
+
+              [default: local]
+
+          --brokers <BROKERS>
+              Where Kafka is, HOST:PORT and more after commas [default: what KAFKA_BROKERS names]
+
+          --partitions <NUMBER>
+              Into how many partitions the sessions are divided, with kafka
+
+              [default: 64]
+
           --json
               Prints the report as exactly one JSON object
 
@@ -109,6 +130,7 @@ fn help_of_the_demo_teaches() {
       dispatcher demo
       dispatcher demo --recipients 200000 --sessions 1000
       dispatcher demo --faults tests/faults/five_percent.toml --json
+      dispatcher demo --queue kafka --brokers 127.0.0.1:9092
       dispatcher demo --serve --data-dir /tmp/demo
     "#);
 }
@@ -159,6 +181,12 @@ fn wrong_arguments_are_refused() {
         &["demo", "--rate", "nan"],
         &["demo", "--sessions", "-1"],
         &["bench", "--provider-latency", "soon"],
+        &["bench", "--queue", "post"],
+        &["bench", "--partitions", "0"],
+        &["demo", "--partitions", "1025"],
+        &["bench", "--intake", "--per-job", "501"],
+        &["bench", "--per-job", "10"],
+        &["bench", "--intake", "--rate", "5"],
         &["simulate", "--listen", "localhost"],
         &["submit", "a.csv", "--tenant", "ana"],
         &["submit", "a.csv", "--not-before", "tomorrow"],

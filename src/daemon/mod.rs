@@ -289,7 +289,7 @@ impl Base {
             receipts: Arc::new(dispatch),
             metrics: Some(Arc::clone(&self.metrics)),
             readiness: Arc::new(ShownReadiness(self.readiness.clone())),
-            settings: settings::api_settings(&self.config),
+            settings: settings::api_settings(&self.config, self.n_partitions()),
         }
     }
 }

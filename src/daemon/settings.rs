@@ -1,5 +1,7 @@
 //! The settings of the parts, made from those of the daemon.
 
+use std::num::NonZeroU16;
+
 use secrecy::SecretString;
 
 use crate::api::ApiSettings;
@@ -45,13 +47,14 @@ pub(super) fn service_settings(config: &Config) -> ServiceSettings {
     }
 }
 
-pub(super) fn api_settings(config: &Config) -> ApiSettings {
+pub(super) fn api_settings(config: &Config, n_partitions: NonZeroU16) -> ApiSettings {
     let secret = |secret: &Secret| (!secret.is_empty()).then(|| SecretString::from(secret.expose()));
     ApiSettings {
         webhook_app_secret: secret(&config.gateway.app_secret),
         webhook_verify_token: secret(&config.gateway.verify_token),
         cors_origins: config.server.cors_origins.clone(),
         timeout: config.server.request_timeout,
+        n_partitions,
         ..ApiSettings::default()
     }
 }

@@ -11,17 +11,21 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use tokio::time::Instant;
 
+use crate::config::KafkaConfig;
 use client::Client;
 use progress::Progress;
 use stack::{Stack, StackPlan};
 
 pub use client::Stats;
-pub use observed::{CpuTimes, DaemonFigures, Ledger, parent_of};
+pub use intake::{TakenIn, watch_intake};
+pub use observed::{CpuTimes, DaemonFigures, IntakeFigures, Ledger, LedgerCount, parent_of};
 pub use promises::Promise;
+pub use recipients::phone;
 pub use report::{Facts, Report};
 
 mod child;
 mod client;
+mod intake;
 mod observed;
 mod progress;
 mod promises;
@@ -60,6 +64,8 @@ pub struct Plan {
     pub store_url: Option<String>,
     /// The database's server when it runs on this machine, to count its processor time.
     pub database_pid: Option<u32>,
+    /// The topics that jobs go through; straight into intake when there are none.
+    pub queue: Option<KafkaConfig>,
     /// Asks for the documented ports first, for people who stay.
     pub usual_ports: bool,
 }

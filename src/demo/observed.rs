@@ -50,6 +50,28 @@ pub struct DaemonFigures {
     pub peak_rss_bytes: u64,
 }
 
+/// What the daemon counted of its intake.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct IntakeFigures {
+    /// Jobs admitted.
+    pub jobs: u64,
+    /// Deliveries that became durable.
+    pub deliveries: u64,
+    /// Deliveries that were there already.
+    pub duplicates: u64,
+    /// Jobs that were refused.
+    pub dead: u64,
+}
+
+/// The daemon's own count of all rows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+pub struct LedgerCount {
+    /// Deliveries ever accepted.
+    pub accepted: i64,
+    /// How many deliveries counters and rows disagree about.
+    pub drift: i64,
+}
+
 /// Processor time of the processes, seconds since their start; none where it can not be read.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct CpuTimes {
@@ -88,11 +110,54 @@ async fn ask<T: serde::de::DeserializeOwned>(url: &str) -> anyhow::Result<T> {
     answer.json().await.context("read the provider's ledger")
 }
 
+async fn metrics_of(admin: &str) -> anyhow::Result<String> {
+    let answer = reqwest::get(format!("{admin}/metrics")).await.and_then(Response::error_for_status);
+    answer.context("ask for the daemon's metrics")?.text().await.context("read the daemon's metrics")
+}
+
+impl IntakeFigures {
+    /// Reads the metrics of the admin port.
+    pub(super) async fn read(admin: &str) -> anyhow::Result<Self> {
+        Self::find(&metrics_of(admin).await?).context("find the counters of intake in the metrics")
+    }
+
+    fn find(text: &str) -> Option<Self> {
+        let counter = |name: &str| {
+            let value = sample(text, &format!("dispatcher_intake_{name}_total"))?;
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "a whole number, written by us"
+            )]
+            Some(value as u64)
+        };
+        Some(Self {
+            jobs: counter("jobs")?,
+            deliveries: counter("deliveries")?,
+            duplicates: counter("duplicates")?,
+            dead: counter("jobs_dead")?,
+        })
+    }
+
+    /// Returns how many deliveries were taken in, those seen before among them.
+    #[must_use]
+    pub fn n_taken(&self) -> u64 {
+        self.deliveries + self.duplicates
+    }
+}
+
+impl LedgerCount {
+    /// Lets the daemon count.
+    pub(super) async fn read(admin: &str) -> anyhow::Result<Self> {
+        let answer = reqwest::get(format!("{admin}/ledger")).await.and_then(Response::error_for_status);
+        answer.context("ask for the daemon's ledger")?.json().await.context("read the daemon's ledger")
+    }
+}
+
 impl DaemonFigures {
     /// Reads the metrics of the admin port, and the memory of the process.
     pub(super) async fn read(admin: &str, pid: Option<u32>) -> anyhow::Result<Self> {
-        let answer = reqwest::get(format!("{admin}/metrics")).await.and_then(Response::error_for_status);
-        let text = answer.context("ask for the daemon's metrics")?.text().await.context("read the daemon's metrics")?;
+        let text = metrics_of(admin).await?;
         let drift = sample(&text, "dispatcher_ledger_drift").context("find the ledger's drift in the metrics")?;
         let lateness = buckets(&text, "dispatcher_dispatch_lateness_seconds");
         Ok(Self {
@@ -227,6 +292,20 @@ y 7
         assert_eq!(quantile(&[(1.0, 0.0), (f64::INFINITY, 0.0)], 0.5), 0.0);
         assert_eq!(sample(text, "y"), Some(7.0));
         assert_eq!(sample(text, "x"), None);
+    }
+
+    #[test]
+    fn counters_of_intake_are_found_by_their_whole_name() {
+        let metrics = crate::telemetry::metrics::Metrics::new().expect("names are unique");
+        metrics.intake.jobs.inc_by(3);
+        metrics.intake.jobs_dead.inc();
+        metrics.intake.deliveries.inc_by(1_200);
+        metrics.intake.duplicates.inc_by(7);
+        let text = String::from_utf8(metrics.encode().expect("consistent")).expect("text");
+        let expected = IntakeFigures { jobs: 3, deliveries: 1_200, duplicates: 7, dead: 1 };
+        assert_eq!(IntakeFigures::find(&text), Some(expected));
+        assert_eq!(expected.n_taken(), 1_207);
+        assert_eq!(IntakeFigures::find("dispatcher_intake_jobs_total 1\n"), None);
     }
 
     #[test]

@@ -38,7 +38,8 @@ pub(super) fn csv_chunks(range: Range<u64>) -> impl Iterator<Item = String> {
 }
 
 /// Returns the n-th phone number, digits with country code; 40 million of them are different.
-fn phone(n: u64) -> String {
+#[must_use]
+pub fn phone(n: u64) -> String {
     let prefix = PREFIXES[usize::try_from(n % 4).unwrap_or(0)];
     let rest = (n / 4 % NUMBERS_PER_PREFIX) * STRIDE % NUMBERS_PER_PREFIX;
     format!("{prefix}{rest:07}")

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::Plan;
 use super::child::Child;
 use super::observed::{CpuTimes, DaemonFigures, cpu_of_process, cpu_of_tree};
+use crate::config::KafkaConfig;
 
 /// How often both are started again on other ports when somebody took one in between.
 const STARTS_MAX: u32 = 3;
@@ -31,6 +32,7 @@ pub(super) struct StackPlan {
     store_url: String,
     faults: Option<PathBuf>,
     latency: Option<Duration>,
+    queue: Option<KafkaConfig>,
     usual_ports: bool,
 }
 
@@ -64,7 +66,14 @@ impl StackPlan {
             None => format!("sqlite:{}", file.display()),
         };
         let faults = plan.faults.as_ref().map(absolute).transpose()?;
-        Ok(Self { folder, store_url, faults, latency: plan.provider_latency, usual_ports: plan.usual_ports })
+        Ok(Self {
+            folder,
+            store_url,
+            faults,
+            latency: plan.provider_latency,
+            queue: plan.queue.clone(),
+            usual_ports: plan.usual_ports,
+        })
     }
 
     fn daemon_settings(&self, ports: [u16; 3], secret: &str) -> anyhow::Result<String> {
@@ -74,20 +83,32 @@ impl StackPlan {
             [store]
             [auth]
             [gateway]
+            [queue]
         };
         let mut settings = settings;
-        let mut set = |section: &str, key: &str, value: String| {
+        let mut set = |section: &str, key: &str, value: toml::Value| {
             if let Some(toml::Value::Table(section)) = settings.get_mut(section) {
-                section.insert(key.to_owned(), value.into());
+                section.insert(key.to_owned(), value);
             }
         };
-        set("server", "listen", format!("127.0.0.1:{api}"));
-        set("server", "admin_listen", format!("127.0.0.1:{admin}"));
-        set("store", "url", self.store_url.clone());
-        set("auth", "jwt_secret", format!("{secret}{secret}"));
-        set("gateway", "kind", "simulator".to_owned());
-        set("gateway", "base_url", format!("http://127.0.0.1:{simulator}"));
-        set("gateway", "app_secret", secret.to_owned());
+        set("server", "listen", format!("127.0.0.1:{api}").into());
+        set("server", "admin_listen", format!("127.0.0.1:{admin}").into());
+        set("store", "url", self.store_url.clone().into());
+        set("auth", "jwt_secret", format!("{secret}{secret}").into());
+        set("gateway", "kind", "simulator".into());
+        set("gateway", "base_url", format!("http://127.0.0.1:{simulator}").into());
+        set("gateway", "app_secret", secret.into());
+        if let Some(kafka) = &self.queue {
+            let topics = &kafka.topics;
+            set("queue", "kind", "kafka".into());
+            set("queue", "brokers", kafka.brokers.clone().into());
+            set("queue", "partitions", i64::from(kafka.partitions.get()).into());
+            set("queue", "group", kafka.group.clone().into());
+            set("queue", "jobs_topic", topics.jobs.clone().into());
+            set("queue", "control_topic", topics.control.clone().into());
+            set("queue", "events_topic", topics.events.clone().into());
+            set("queue", "dead_topic", topics.dead.clone().into());
+        }
         toml::to_string(&settings).context("write the daemon's settings")
     }
 
@@ -239,6 +260,7 @@ mod tests {
             store_url: "sqlite:x.db".into(),
             faults: Some("/f.toml".into()),
             latency: Some(Duration::from_millis(7)),
+            queue: None,
             usual_ports: true,
         }
     }
@@ -263,6 +285,37 @@ mod tests {
         assert_eq!(config.server.admin_listen.port(), 2);
         assert_eq!(config.gateway.base_url, "http://127.0.0.1:3");
         assert_eq!(config.gateway.app_secret.expose(), "0123456789abcdef");
+    }
+
+    #[test]
+    fn the_daemon_is_told_its_topics() {
+        use crate::config::{ClientSettings, TopicNames};
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("dispatcher.toml");
+        let name = |name: &str| format!("run.{name}");
+        let (jobs, control, events, dead) = (name("jobs"), name("control"), name("events"), name("dead"));
+        let queue = KafkaConfig {
+            brokers: vec!["a:1".into(), "b:2".into()],
+            topics: TopicNames { jobs, control, events, dead },
+            partitions: std::num::NonZeroU16::new(5).expect("5 is not zero"),
+            replication: std::num::NonZeroU16::MIN,
+            create_topics: true,
+            group: name("group"),
+            instance_id: None,
+            session_timeout: Duration::from_secs(45),
+            client: ClientSettings::default(),
+        };
+        let plan = StackPlan { queue: Some(queue.clone()), ..plan(folder.path()) };
+        let text = plan.daemon_settings([1, 2, 3], "0123456789abcdef").expect("settings");
+        std::fs::write(&path, text).expect("written");
+        let config = Config::load(&Sources { files: vec![path], environment: Vec::new() }).expect("no problems");
+        let read = config.queue.kafka.expect("a broker");
+        let told = |config: &KafkaConfig| {
+            (config.brokers.clone(), config.topics.clone(), config.partitions, config.group.clone())
+        };
+        assert_eq!(told(&read), told(&queue));
+        assert!(read.create_topics);
+        assert_eq!((read.session_timeout, read.replication), (queue.session_timeout, queue.replication));
     }
 
     #[test]

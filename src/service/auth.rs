@@ -208,7 +208,7 @@ fn hash_of(token: &SecretString) -> [u8; 32] {
     Sha256::digest(token.expose_secret().as_bytes()).into()
 }
 
-fn normalise_email(email: &str) -> String {
+pub(super) fn normalise_email(email: &str) -> String {
     email.trim().to_lowercase()
 }
 

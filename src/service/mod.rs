@@ -16,6 +16,8 @@ pub use sessions::{Connector, SessionService, SessionSettings};
 
 pub mod auth;
 
+pub mod operators;
+
 pub mod access_token;
 
 pub mod password;

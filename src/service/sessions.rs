@@ -92,6 +92,12 @@ impl SessionService {
         Self { tools, settings, connector }
     }
 
+    /// Returns the pacing of sessions that have none of their own.
+    #[must_use]
+    pub fn default_pacing(&self) -> Pacing {
+        self.settings.default_pacing
+    }
+
     /// Returns the pacing that a session has, its own or the default.
     #[must_use]
     pub fn pacing_of(&self, session: &SessionRecord) -> Pacing {

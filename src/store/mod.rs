@@ -65,6 +65,8 @@ pub mod outbox;
 
 pub mod lanes;
 
+pub mod lane_pages;
+
 pub mod heads;
 
 pub mod health;

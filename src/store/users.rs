@@ -12,7 +12,7 @@ use crate::store::column::RowPlace;
 use crate::store::tenants::TenantRecord;
 use crate::store::tx::with_tx;
 use crate::store::{Sql, Store, StoreError};
-use crate::with_reader;
+use crate::{with_reader, with_writer};
 
 const INSERT_TENANT: Sql = Sql::portable("INSERT INTO tenants (tenant_id, name, created_at_ms) VALUES ($1, $2, $3)");
 const INSERT_USER: Sql = Sql::portable(
@@ -27,6 +27,9 @@ const FIND_BY_EMAIL: Sql = Sql::portable(
     "SELECT u.user_id, u.tenant_id, t.name AS tenant_name, u.email, u.name, u.password_hash, u.role, u.created_at_ms \
      FROM users u JOIN tenants t ON t.tenant_id = u.tenant_id WHERE u.email = $1",
 );
+
+const CHANGE_ROLE: Sql =
+    Sql::portable("UPDATE users SET role = $4 WHERE user_id = $1 AND tenant_id = $2 AND role = $3");
 
 /// A person who may log in.
 #[derive(Debug, Clone)]
@@ -128,6 +131,24 @@ impl Users<'_> {
         });
         let row = row.map_err(StoreError::database("find a user by address"))?;
         row.map(UserRecord::try_from).transpose()
+    }
+
+    /// Gives a user of a tenant another role; `false` if the user did not have `from`.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`] when it was not written; safe to repeat.
+    pub async fn change_role(&self, tenant_id: TenantId, id: UserId, from: Role, to: Role) -> Result<bool, StoreError> {
+        let changed = with_writer!(self.store.pool(), |db| {
+            sqlx::query(CHANGE_ROLE.of(self.store.pool()))
+                .bind(id.0)
+                .bind(tenant_id.0)
+                .bind(from.as_str())
+                .bind(to.as_str())
+                .execute(db)
+                .await
+                .map(|done| done.rows_affected())
+        });
+        Ok(0 < changed.map_err(StoreError::database("change the role of a user"))?)
     }
 }
 

@@ -17,6 +17,8 @@ pub mod campaigns;
 
 pub mod provider;
 
+pub mod ops;
+
 pub mod system;
 
 /// Returns all operations, with paths relative to their mount.
@@ -28,6 +30,7 @@ pub fn routes(settings: &ApiSettings) -> OpenApiRouter<Shared> {
         .merge(messages::routes())
         .merge(campaigns::routes())
         .merge(provider::routes())
+        .merge(ops::routes())
         .merge(system::routes())
         .layer(from_fn(move |request, next| layers::end_late(timeout, request, next)))
         .layer(DefaultBodyLimit::max(SMALL_BODY_BYTES_MAX))

@@ -26,4 +26,6 @@ mod export;
 
 mod provider;
 
+mod ops;
+
 mod socket;

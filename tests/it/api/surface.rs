@@ -26,6 +26,9 @@ const PUBLIC: [&str; 9] = [
     "get_openapi",
 ];
 
+/// Operations of those who run the platform; nobody else may call them.
+const OPERATORS: [&str; 2] = ["list_partitions", "list_lanes"];
+
 /// One operation of the document.
 struct Operation {
     method: String,
@@ -146,7 +149,7 @@ async fn viewers_only_look() {
     for operation in operations().iter().filter(|operation| !PUBLIC.contains(&operation.id())) {
         let path = path_of(operation, &uuid::Uuid::now_v7().to_string());
         let answer = front.send(&operation.method, &path, &viewer, "{}").await;
-        let reads = operation.method == "GET";
+        let reads = operation.method == "GET" && !OPERATORS.contains(&operation.id());
         assert_eq!(answer.status == 403, !reads, "{} {path} {}", operation.method, answer.text());
     }
 }

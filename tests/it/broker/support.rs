@@ -68,6 +68,12 @@ pub(crate) fn admin() -> AdminClient<DefaultClientContext> {
     ClientConfig::new().set("bootstrap.servers", servers().join(",")).create().unwrap()
 }
 
+/// Returns the names of all topics of the cluster.
+pub(crate) fn topic_names() -> Vec<String> {
+    let metadata = admin().inner().fetch_metadata(None, DEADLINE).unwrap();
+    metadata.topics().iter().map(|topic| topic.name().to_owned()).collect()
+}
+
 pub(crate) async fn delete_topics(topics: &TopicNames) {
     let names = [&topics.jobs, &topics.control, &topics.events, &topics.dead].map(String::as_str);
     // Some of them may never have been created.

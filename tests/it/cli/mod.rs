@@ -3,6 +3,14 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
+use actiwapi_dispatcher::domain::id::{TenantId, UserId};
+use actiwapi_dispatcher::domain::user::Role;
+use actiwapi_dispatcher::store::Store;
+use actiwapi_dispatcher::store::tenants::TenantRecord;
+use actiwapi_dispatcher::store::users::UserRecord;
+
+use crate::broker::support as broker;
+
 mod dead_letters;
 mod doctor;
 mod kafka;
@@ -87,6 +95,7 @@ fn completions_name_every_command() {
         "demo",
         "bench",
         "migrate",
+        "grant-operator",
         "check-config",
         "openapi",
         "asyncapi",
@@ -129,4 +138,96 @@ fn a_small_campaign_keeps_every_promise() {
     let again = run_in(folder.path(), &arguments, &[]);
     assert_eq!(again.status.code(), Some(1));
     assert!(stderr_of(&again).contains("is from an earlier run"), "{}", stderr_of(&again));
+}
+
+#[tokio::test]
+async fn an_account_becomes_an_operators_and_an_owners_again() {
+    let folder = tempfile::tempdir().unwrap();
+    assert_eq!(run_in(folder.path(), &["migrate"], &[]).status.code(), Some(0));
+    let nobody = run_in(folder.path(), &["grant-operator", "ops@example.com"], &[]);
+    assert_eq!(nobody.status.code(), Some(1));
+    assert_eq!(stderr_of(&nobody), "error: there is no such account: it must be registered first\n");
+
+    let url = format!("sqlite:{}", folder.path().join("data/dispatcher.db").display());
+    let store = Store::open(&url, 1).await.unwrap();
+    let tenant = TenantRecord { id: TenantId::generate(), name: "Platform".to_owned(), created_at_ms: 0 };
+    let owner = UserRecord {
+        id: UserId::generate(),
+        tenant_id: tenant.id,
+        tenant_name: tenant.name.clone(),
+        email: "ops@example.com".to_owned(),
+        name: "Ana Rao".to_owned(),
+        password_hash: "none".into(),
+        role: Role::Owner,
+        created_at_ms: 0,
+    };
+    assert!(store.users().insert_with_tenant(&tenant, &owner).await.unwrap());
+    let who = "Ana Rao of Platform, registered 1970-01-01T00:00:00.000Z";
+    for (arguments, role, said) in [
+        (&["grant-operator", "Ops@example.com"][..], Role::Operator, "operator"),
+        (&["grant-operator", "ops@example.com"], Role::Operator, "operator"),
+        (&["grant-operator", "--revoke", "ops@example.com"], Role::Owner, "no operator"),
+    ] {
+        let output = run_in(folder.path(), arguments, &[]);
+        assert_eq!(stdout_of(&output), format!("ops@example.com is {said} now: {who}\n"), "{}", stderr_of(&output));
+        assert_eq!(store.users().find_by_email("ops@example.com").await.unwrap().unwrap().role, role);
+    }
+}
+
+#[test]
+fn a_broker_is_asked_for_when_one_is_needed() {
+    let folder = tempfile::tempdir().unwrap();
+    for (arguments, environment, expected) in [
+        (&["demo", "--queue=kafka"][..], &[][..], "--brokers HOST:PORT"),
+        (&["bench", "--queue", "kafka"], &[("KAFKA_BROKERS", "")], "--brokers HOST:PORT"),
+        (&["bench", "--intake"], &[("KAFKA_BROKERS", "127.0.0.1:1")], "add --queue kafka"),
+    ] {
+        let output = run_in(folder.path(), arguments, environment);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(stderr_of(&output).contains(expected), "{}", stderr_of(&output));
+    }
+}
+
+#[test]
+fn a_broker_that_does_not_answer_is_said_to_be_away() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = run_in(folder.path(), &["bench", "--queue=kafka"], &[("KAFKA_BROKERS", "127.0.0.1:1")]);
+    assert_eq!(output.status.code(), Some(1));
+    let text = stderr_of(&output);
+    assert!(text.starts_with("error: make topics for this run: the broker can not be reached"), "{text}");
+}
+
+#[test]
+fn a_small_campaign_over_kafka_keeps_every_promise_and_leaves_no_topic() {
+    let folder = tempfile::tempdir().unwrap();
+    let servers = broker::servers().join(",");
+    let arguments = ["--recipients=200", "--sessions=20", "--rate=20", "--data-dir=data", "--json"];
+    let queue = ["--queue=kafka", "--partitions=4", "--brokers", &servers];
+    let output = run_in(folder.path(), &[&["demo"], &arguments[..], &queue].concat(), &[]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr_of(&output));
+    let report: serde_json::Value = serde_json::from_str(&stdout_of(&output)).unwrap();
+    assert_eq!((&report["accepted"], &report["provider"]["distinct"]), (&200.into(), &200.into()), "{report}");
+
+    let settings = std::fs::read_to_string(folder.path().join("data/dispatcher.toml")).unwrap();
+    let settings: toml::Table = settings.parse().unwrap();
+    let left = broker::topic_names();
+    for key in ["jobs_topic", "control_topic", "events_topic", "dead_topic"] {
+        let name = settings["queue"][key].as_str().unwrap();
+        assert!(!left.iter().any(|topic| topic == name), "{name} is left behind");
+    }
+}
+
+#[test]
+fn intake_is_measured_until_everything_is_durable() {
+    let folder = tempfile::tempdir().unwrap();
+    let servers = broker::servers().join(",");
+    let arguments = ["bench", "--intake", "--messages=1050", "--per-job=100", "--sessions=7", "--partitions=3"];
+    let output =
+        run_in(folder.path(), &[&arguments[..], &["--queue=kafka", "--json"]].concat(), &[("KAFKA_BROKERS", &servers)]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr_of(&output));
+    let report: serde_json::Value = serde_json::from_str(&stdout_of(&output)).unwrap();
+    let number = |name: &str| report[name].as_f64().unwrap_or_else(|| panic!("{name} is not in {report}"));
+    assert_eq!(["deliveries", "jobs", "sessions", "partitions"].map(number), [1_050.0, 11.0, 7.0, 3.0]);
+    assert!(number("busySeconds") <= number("elapsedSeconds") && 0.0 < number("busySeconds"), "{report}");
+    assert!((number("deliveriesPerSecond") * number("busySeconds") / 1_050.0 - 1.0).abs() < 0.05, "{report}");
 }

@@ -6,12 +6,13 @@ use actiwapi_dispatcher::domain::job::TrafficClass;
 use actiwapi_dispatcher::domain::session::SessionState;
 use actiwapi_dispatcher::store::Store;
 use actiwapi_dispatcher::store::lanes::LaneRow;
+use actiwapi_dispatcher::store::page::PageRequest;
 
 use crate::support::db::store_contract;
 use crate::support::lanes::AllLanes;
 use crate::support::seed;
 
-store_contract!(every_session_has_a_lane, streams_with_work_are_listed);
+store_contract!(every_session_has_a_lane, streams_with_work_are_listed, lanes_are_shown_with_their_open_streams);
 
 async fn every_session_has_a_lane(store: Store) {
     assert!(store.lanes().await.unwrap().is_empty());
@@ -57,4 +58,26 @@ async fn streams_with_work_are_listed(store: Store) {
     found.sort_by_key(|(campaign_id, _)| *campaign_id);
     listed.sort_by_key(|(campaign_id, _)| *campaign_id);
     assert_eq!(found, listed);
+}
+
+async fn lanes_are_shown_with_their_open_streams(store: Store) {
+    let (older, newer) = (seed::lane(&store).await, seed::lane(&store).await);
+    let running = seed::campaign(&store, older.tenant_id, CampaignState::Running, OnUnknown::Quarantine).await;
+    let over = seed::campaign(&store, older.tenant_id, CampaignState::Cancelled, OnUnknown::Quarantine).await;
+    for campaign_id in [CampaignId::DIRECT, CampaignId::generate(), running, over] {
+        seed::admit(&store, &seed::job(older, campaign_id, 1)).await;
+    }
+    let ids = [older.session_id, SessionId::generate(), newer.session_id];
+    let shown = store.lane_summaries(&ids).await.unwrap();
+    let found: Vec<_> = shown.iter().map(|lane| (lane.session_id, lane.tenant_id, lane.n_open_streams)).collect();
+    assert_eq!(found, [(newer.session_id, newer.tenant_id, 0), (older.session_id, older.tenant_id, 3)]);
+    assert_eq!(
+        (shown[0].state, shown[0].rate_per_minute, shown[0].burst),
+        (SessionState::Connected, Some(90.5), Some(3))
+    );
+
+    let page = store.all_sessions(PageRequest::new(2, 1).unwrap()).await.unwrap();
+    assert_eq!((page.items, page.total), (vec![older.session_id], 2));
+    assert_eq!(store.sessions_below(None, 1).await.unwrap(), [newer.session_id]);
+    assert_eq!(store.sessions_below(Some(newer.session_id), 5).await.unwrap(), [older.session_id]);
 }
