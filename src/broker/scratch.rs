@@ -72,8 +72,8 @@ impl ScratchTopics {
         let results = admin.delete_topics(&[jobs, control, events, dead], &options).await?;
         // A member that was killed stays in the group for a while; the cluster forgets an empty one by itself.
         admin.delete_groups(&[&self.config.group], &options).await.ok();
-        let failed = results.into_iter().filter_map(Result::err).map(|(_, code)| code);
-        match failed.filter(|code| *code != RDKafkaErrorCode::UnknownTopicOrPartition).next_back() {
+        let mut failed = results.into_iter().filter_map(Result::err).map(|(_, code)| code);
+        match failed.rfind(|code| *code != RDKafkaErrorCode::UnknownTopicOrPartition) {
             None => Ok(()),
             Some(code) => Err(KafkaError::AdminOp(code).into()),
         }
