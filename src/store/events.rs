@@ -66,7 +66,7 @@ macro_rules! oldest {
                      AS n_bytes_before \
                  FROM (SELECT b.batch_id, b.events FROM event_batches b WHERE ",
             $condition,
-            " ORDER BY b.batch_id LIMIT $2) AS some) AS summed WHERE n_bytes_before < $3 ORDER BY batch_id"
+            " ORDER BY b.batch_id LIMIT $2) AS read) AS summed WHERE n_bytes_before < $3 ORDER BY batch_id"
         )
     };
 }
