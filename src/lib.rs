@@ -26,6 +26,8 @@ pub mod broker;
 
 pub mod intake;
 
+pub mod events;
+
 pub mod background;
 
 pub mod ownership;

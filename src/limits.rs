@@ -213,6 +213,13 @@ pub const TAKEN_TOGETHER_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// good by the next full look.
 pub const NUDGES_MAX: usize = 4_096;
 
+/// Transactions whose events are relayed together: 64, a second of commits of 16 ms each.
+pub const EVENT_BATCHES_MAX: u32 = 64;
+
+/// Bytes of events after which no further transaction is relayed with them: 4 MiB, and 2,000 events × 400 bytes
+/// of the last one; with the records made of them about 10 MB.
+pub const EVENT_BYTES_MAX: u32 = 4 * 1024 * 1024;
+
 /// News of the group waiting to be read: only the last counts, 16 cover a storm.
 pub const MEMBERSHIP_QUEUE_MAX: usize = 16;
 

@@ -70,6 +70,8 @@ struct Base {
     tasks: TaskTracker,
     /// Ends intake and background work, before the lanes drain.
     stop_intake: CancellationToken,
+    /// Ends the relay of events, after the lanes have drained.
+    stop_events: CancellationToken,
 }
 
 /// Runs the daemon until it is asked to stop and has drained.
@@ -86,6 +88,10 @@ pub async fn run(config: Config, shutdown: Shutdown, ready: ReadyFile) -> anyhow
     tokio::task::spawn_blocking(Recipient::prepare).await?;
     let instance_id = config.queue.kafka.as_ref().and_then(|kafka| kafka.instance_id.as_deref());
     let node = Arc::new(Node::of_process(instance_id));
+    let store = match config.queue.kind {
+        QueueKind::Kafka => store.recording_events(node.id),
+        QueueKind::Local => store,
+    };
     let base = Base {
         config,
         clock: Clock::starting_at(Moment::from_us(store.now_us().await?)),
@@ -96,6 +102,7 @@ pub async fn run(config: Config, shutdown: Shutdown, ready: ReadyFile) -> anyhow
         nudges: Nudges::default(),
         tasks: TaskTracker::new(),
         stop_intake: CancellationToken::new(),
+        stop_events: CancellationToken::new(),
     };
     let stop_admin = CancellationToken::new();
     let admin_routes =
@@ -129,6 +136,7 @@ pub async fn run(config: Config, shutdown: Shutdown, ready: ReadyFile) -> anyhow
     tracing::info!("draining");
     base.stop_intake.cancel();
     dispatch.drain().await;
+    base.stop_events.cancel();
     let queue_ended = match ended_early {
         Some(ended) => ended,
         None => queue.await,
@@ -275,6 +283,7 @@ impl Base {
             nudges_out,
             nudges_in,
             readiness: self.readiness.clone(),
+            stop_events: self.stop_events.clone(),
             tasks: self.tasks.clone(),
         };
         self.readiness.set_broker(false);

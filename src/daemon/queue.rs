@@ -16,6 +16,7 @@ use crate::broker::{Broker, ControlReader, DeadLetters, JobConsumer, Membership,
 use crate::domain::control::ControlMessage;
 use crate::domain::partition::PartitionNo;
 use crate::error::chain;
+use crate::events::Relay;
 use crate::intake::Intake;
 use crate::intake::outbox::{JobSink, Outbox};
 use crate::intake::topic::TopicIntake;
@@ -41,6 +42,8 @@ pub(super) struct KafkaQueue {
     pub(super) nudges_in: mpsc::Sender<ControlMessage>,
     /// Shows whether the broker is there.
     pub(super) readiness: Readiness,
+    /// Ends the relay of events, after the lanes have drained.
+    pub(super) stop_events: CancellationToken,
     /// Where tasks run.
     pub(super) tasks: TaskTracker,
 }
@@ -63,6 +66,14 @@ impl KafkaQueue {
             metrics: Arc::clone(&self.intake.metrics),
         };
         let draining = self.tasks.spawn(outbox.run(self.outbox, stop.clone()));
+        let relay = Relay {
+            store: self.intake.store.clone(),
+            producer: producer.clone(),
+            topic: self.broker.topics().events.clone(),
+            leases: self.intake.dispatch.leases().clone(),
+            metrics: Arc::clone(&self.intake.metrics),
+        };
+        let relaying = self.tasks.spawn(relay.run(self.stop_events));
         let publishing = publish_nudges(self.broker.clone(), producer.clone(), self.nudges_out);
         self.tasks.spawn(stop.clone().run_until_cancelled_owned(publishing));
         self.tasks.spawn(read_nudges(self.broker.clone(), self.nudges_in, stop.clone()));
@@ -93,7 +104,7 @@ impl KafkaQueue {
         if let Some(reason) = refused {
             bail!("the consumer group refuses this process: {reason}");
         }
-        for task in [draining, taking] {
+        for task in [draining, taking, relaying] {
             if task.await.is_err() {
                 tracing::error!("a task of the queue panicked");
             }

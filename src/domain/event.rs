@@ -1,7 +1,9 @@
 //! A delivery's change of state, as it is on the events topic: version 1.
 //!
-//! Carries ids and words only: never a recipient, never a text. At least once and in order for each
-//! delivery; a reader that must count once looks at the event's id.
+//! Carries ids and words only: never a recipient, never a text. At least once: a delivery reaches a state at
+//! most once with the same number of attempts, so delivery, attempt and state tell a repeat from a new event.
+//!
+//! What is not told: that a delivery was admitted and waits, and the moves between `pending` and `sending`.
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
@@ -20,7 +22,7 @@ pub const EVENT_VERSION: u32 = 1;
 pub struct StateChange {
     /// Version of the wire form; 1.
     pub v: u32,
-    /// Tells a repeated event from a new one.
+    /// Reserved for an id of the event; not written. See above for what tells a repeat.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub event_id: Option<Uuid>,
     /// Which delivery.
@@ -33,7 +35,7 @@ pub struct StateChange {
     pub campaign_id: Option<CampaignId>,
     /// The state after the change.
     pub state: DeliveryState,
-    /// The state before it; none when the delivery was admitted just now.
+    /// The state before it; none when the delivery was admitted just now. May be `sending`, which is not told itself.
     pub from: Option<DeliveryState>,
     /// Attempts made so far.
     pub attempt: u32,
@@ -46,7 +48,7 @@ pub struct StateChange {
     /// The provider's own code, such as `graph:131056`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider_code: Option<String>,
-    /// When it became durable.
+    /// When it happened: as the provider says in its reports, which know seconds only; else by our own clock.
     #[serde(with = "time::serde::rfc3339")]
     pub at: OffsetDateTime,
 }

@@ -230,12 +230,12 @@ impl Store {
         let mut moves = Moves::of(rows, cancelled).refusing(refused);
         moves.receive(&late);
         let begun = moves.apply_batch(batch);
-        tx.write_moves(&moves, DOING).await?;
+        tx.write_moves(&moves, self.recording(), DOING).await?;
         tx.note_left(moves.answered_early()).await.map_err(StoreError::database(DOING))?;
         tx.save_lanes(&lanes).await.map_err(StoreError::database(DOING))?;
         tx.save_streams(&streams).await.map_err(StoreError::database(DOING))?;
         let counters = tx.add_to_counters(&moves.deltas(), DOING).await?;
-        tx.commit(DOING).await?;
+        self.commit_moves(tx, DOING).await?;
         Ok(Written { begun, counters, n_receipts_applied: moves.n_receipts_applied(), stale })
     }
 }

@@ -15,6 +15,7 @@ use sqlx::sqlite::{
 };
 
 pub use error::StoreError;
+pub use events::Recording;
 pub use sql::Sql;
 
 pub mod error;
@@ -75,6 +76,8 @@ pub mod open_work;
 
 pub mod journal;
 
+pub mod events;
+
 pub mod partitions;
 
 pub mod recovery;
@@ -134,6 +137,7 @@ const NOW: Sql = Sql::per_dialect(
 #[derive(Debug, Clone)]
 pub struct Store {
     pool: Pool,
+    recording: Option<Recording>,
 }
 
 impl Store {
@@ -157,7 +161,7 @@ impl Store {
                 .connect_with(options)
                 .await
                 .map_err(StoreError::database("connect to PostgreSQL"))?;
-            return Ok(Self { pool: Pool::Postgres(pool) });
+            return Ok(Self::from_pool(Pool::Postgres(pool)));
         }
         if !url.starts_with("sqlite:") {
             return Err(StoreError::Address(None));
@@ -184,13 +188,13 @@ impl Store {
             .connect_with(options)
             .await
             .map_err(StoreError::database(doing))?;
-        Ok(Self { pool: Pool::Sqlite { writer, reader } })
+        Ok(Self::from_pool(Pool::Sqlite { writer, reader }))
     }
 
-    /// Wraps pools that somebody else opened; tests do.
+    /// Wraps pools that somebody else opened. Records no events.
     #[must_use]
     pub fn from_pool(pool: Pool) -> Self {
-        Self { pool }
+        Self { pool, recording: None }
     }
 
     /// Returns the pool.

@@ -152,9 +152,9 @@ impl Store {
         let rows = tx.lock_deliveries(pending, DOING_CANCEL).await?;
         let mut moves = Moves::of(rows, HashSet::new());
         let n_cancelled = moves.cancel_all(cancelled_at_ms);
-        tx.write_moves(&moves, DOING_CANCEL).await?;
+        tx.write_moves(&moves, self.recording(), DOING_CANCEL).await?;
         tx.add_to_counters(&moves.deltas(), DOING_CANCEL).await?;
-        tx.commit(DOING_CANCEL).await?;
+        self.commit_moves(tx, DOING_CANCEL).await?;
         Ok((n_cancelled, next))
     }
 

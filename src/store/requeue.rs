@@ -105,12 +105,12 @@ impl Store {
         let mut moves = Moves::of(rows, cancelled);
         let mut requeued = moves.requeue_all();
         requeued.sort_unstable();
-        tx.write_moves(&moves, DOING_REQUEUE).await?;
+        tx.write_moves(&moves, self.recording(), DOING_REQUEUE).await?;
         tx.move_to_end(&requeued, &given).await.map_err(StoreError::database(DOING_REQUEUE))?;
         // Those that were not put back are not to be looked at again.
         tx.forget_resends(column(&due, |row| row.delivery_id)).await.map_err(StoreError::database(DOING_REQUEUE))?;
         tx.add_to_counters(&moves.deltas(), DOING_REQUEUE).await?;
-        tx.commit(DOING_REQUEUE).await?;
+        self.commit_moves(tx, DOING_REQUEUE).await?;
         let concerned: BTreeSet<StreamKey> = requeued.iter().map(|row| (row.0, row.1)).collect();
         streams.retain(|key, _| concerned.contains(key));
         let with_place = |(key, row): (StreamKey, StreamRow)| {

@@ -45,3 +45,14 @@ impl Sql {
         self.sqlite
     }
 }
+
+/// The database's clock, UTC milliseconds, in the words of each dialect.
+macro_rules! now_ms {
+    (postgres) => {
+        "(extract(epoch FROM clock_timestamp()) * 1000)::int8"
+    };
+    (sqlite) => {
+        "CAST(unixepoch('subsec') * 1000 AS INTEGER)"
+    };
+}
+pub(crate) use now_ms;

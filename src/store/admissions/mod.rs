@@ -18,9 +18,11 @@ use uuid::Uuid;
 
 use crate::domain::campaign::Counters;
 use crate::domain::delivery::DeliveryState;
+use crate::domain::event::{EVENT_VERSION, StateChange};
 use crate::domain::id::{CampaignId, DeliveryId, JobId, SessionId, TenantId};
 use crate::domain::job::{Job, JobDelivery, TrafficClass};
 use crate::store::bind::{ms_of, written};
+use crate::store::events::event_time;
 use crate::store::fingerprint::Terms;
 use crate::store::places::{Given, StreamKey, Wanted};
 use crate::store::tx::Tries;
@@ -202,7 +204,10 @@ impl Store {
             *delta.of_mut(row.state, None) += 1;
         }
         tx.add_to_counters(&deltas, DOING).await?;
-        tx.commit(DOING).await?;
+        if let Some(recording) = self.recording() {
+            tx.record(recording, |_| batch.changes(&new, now_ms), DOING).await?;
+        }
+        self.commit_moves(tx, DOING).await?;
         Ok(Round::Admitted(batch.admitted(&n_new, &given)))
     }
 }
@@ -287,6 +292,27 @@ impl<'a> Batch<'a> {
             refused: *refused,
         });
         admitted.collect()
+    }
+
+    /// Returns the changes of new deliveries that are not to be sent.
+    fn changes(&self, new: &HashSet<Uuid>, now_ms: i64) -> Vec<StateChange> {
+        let settled = self.rows.iter().filter(|row| row.state.is_settled() && new.contains(&row.delivery.id.0));
+        let change = |row: &NewDelivery<'_>| StateChange {
+            v: EVENT_VERSION,
+            event_id: None,
+            delivery_id: row.delivery.id,
+            tenant_id: row.job.tenant_id,
+            session_id: row.job.session_id,
+            campaign_id: row.job.campaign_id.filter(|id| !id.is_direct()),
+            state: row.state,
+            from: None,
+            attempt: 0,
+            failure_class: None,
+            reason: None,
+            provider_code: None,
+            at: event_time(now_ms),
+        };
+        settled.map(change).collect()
     }
 
     /// Returns the welcome jobs of which a delivery is persisted with another content.

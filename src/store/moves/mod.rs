@@ -3,6 +3,7 @@
 //! Every move goes through [`DeliveryState::apply`]; what comes out is the rows that changed and
 //! the counters that move with them. Does no I/O: [`read`] gets the rows, [`mod@write`] puts down the result.
 
+mod changes;
 mod read;
 #[cfg(test)]
 mod tests;
@@ -14,7 +15,7 @@ use crate::domain::attempt::Outcome;
 use crate::domain::campaign::Counters;
 use crate::domain::delivery::{DeliveryEvent, DeliveryState};
 use crate::domain::failure::{Failure, FailureClass, Reason};
-use crate::domain::id::{CampaignId, DeliveryId, SessionId};
+use crate::domain::id::{CampaignId, DeliveryId, SessionId, TenantId};
 use crate::domain::receipt::{Receipt, ReceiptKind};
 use crate::store::journal::{Begin, Dismissal, End, Ended, JournalBatch};
 
@@ -22,6 +23,7 @@ use crate::store::journal::{Begin, Dismissal, End, Ended, JournalBatch};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct DeliveryRow {
     pub(crate) delivery_id: DeliveryId,
+    pub(crate) tenant_id: TenantId,
     pub(crate) session_id: SessionId,
     pub(crate) campaign_id: CampaignId,
     pub(crate) seq: i64,
@@ -37,11 +39,14 @@ pub(crate) struct DeliveryRow {
     pub(crate) delivered_at_ms: Option<i64>,
     pub(crate) read_at_ms: Option<i64>,
     pub(crate) settled_at_ms: Option<i64>,
+    /// When it moved in this transaction, where that is known; not a column.
+    pub(crate) moved_at_ms: Option<i64>,
 }
 
 impl DeliveryRow {
     fn move_to(&mut self, state: DeliveryState, at_ms: i64) {
         self.state = state;
+        self.moved_at_ms = Some(at_ms);
         if state.is_settled() {
             self.settled_at_ms.get_or_insert(at_ms);
         } else {
@@ -266,7 +271,7 @@ impl<'a> Moves<'a> {
         let mut n_cancelled = 0;
         for Moving { now: row, .. } in &mut self.rows {
             if row.cancel(at_ms.unwrap_or(0)) {
-                row.settled_at_ms = at_ms;
+                (row.settled_at_ms, row.moved_at_ms) = (at_ms, at_ms);
                 n_cancelled += 1;
             }
         }
@@ -284,7 +289,7 @@ impl<'a> Moves<'a> {
                 continue;
             };
             row.move_to(next, 0);
-            row.due_at_ms = 0;
+            (row.due_at_ms, row.moved_at_ms) = (0, None);
             requeued.push((row.session_id, row.campaign_id, row.seq, row.delivery_id));
         }
         requeued

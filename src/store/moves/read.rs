@@ -10,17 +10,17 @@ use super::DeliveryRow;
 use crate::domain::campaign::CampaignState;
 use crate::domain::delivery::DeliveryState;
 use crate::domain::failure::FailureClass;
-use crate::domain::id::{CampaignId, DeliveryId, SessionId};
+use crate::domain::id::{CampaignId, DeliveryId, SessionId, TenantId};
 use crate::store::bind::{hex_list, to_u32};
 use crate::store::tx::Tx;
 use crate::store::{Sql, StoreError};
 
 const LOCK: Sql = Sql::per_dialect(
-    "SELECT delivery_id, session_id, campaign_id, seq, state, n_attempts, due_at_ms, failure_class, reason, \
-            provider_code, provider_message_id, sent_at_ms, delivered_at_ms, read_at_ms, settled_at_ms \
+    "SELECT delivery_id, tenant_id, session_id, campaign_id, seq, state, n_attempts, due_at_ms, failure_class, \
+            reason, provider_code, provider_message_id, sent_at_ms, delivered_at_ms, read_at_ms, settled_at_ms \
      FROM deliveries WHERE delivery_id = ANY($1) ORDER BY delivery_id FOR NO KEY UPDATE",
-    "SELECT delivery_id, session_id, campaign_id, seq, state, n_attempts, due_at_ms, failure_class, reason, \
-            provider_code, provider_message_id, sent_at_ms, delivered_at_ms, read_at_ms, settled_at_ms \
+    "SELECT delivery_id, tenant_id, session_id, campaign_id, seq, state, n_attempts, due_at_ms, failure_class, \
+            reason, provider_code, provider_message_id, sent_at_ms, delivered_at_ms, read_at_ms, settled_at_ms \
      FROM deliveries WHERE delivery_id IN (SELECT unhex(value) FROM json_each($1))",
 );
 
@@ -33,6 +33,7 @@ const HOLD_CAMPAIGNS: Sql = Sql::per_dialect(
 #[derive(sqlx::FromRow)]
 struct StoredDelivery {
     delivery_id: Uuid,
+    tenant_id: Uuid,
     session_id: Uuid,
     campaign_id: Uuid,
     seq: i64,
@@ -57,6 +58,7 @@ impl TryFrom<StoredDelivery> for DeliveryRow {
         let class = row.failure_class.as_deref().map(FailureClass::parse);
         Ok(Self {
             delivery_id: DeliveryId(row.delivery_id),
+            tenant_id: TenantId(row.tenant_id),
             session_id: SessionId(row.session_id),
             campaign_id: CampaignId(row.campaign_id),
             seq: row.seq,
@@ -71,6 +73,7 @@ impl TryFrom<StoredDelivery> for DeliveryRow {
             delivered_at_ms: row.delivered_at_ms,
             read_at_ms: row.read_at_ms,
             settled_at_ms: row.settled_at_ms,
+            moved_at_ms: None,
         })
     }
 }

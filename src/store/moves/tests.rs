@@ -7,6 +7,7 @@ use super::*;
 use crate::domain::failure::{Retry, Scope};
 
 const CAMPAIGN: CampaignId = CampaignId(Uuid::from_u128(7));
+const TENANT: TenantId = TenantId(Uuid::from_u128(8));
 const SESSION: SessionId = SessionId(Uuid::from_u128(9));
 
 fn delivery(n: u8) -> DeliveryId {
@@ -16,6 +17,7 @@ fn delivery(n: u8) -> DeliveryId {
 fn row(n: u8, state: DeliveryState, n_attempts: u32) -> DeliveryRow {
     DeliveryRow {
         delivery_id: delivery(n),
+        tenant_id: TENANT,
         session_id: SESSION,
         campaign_id: CAMPAIGN,
         seq: i64::from(n),
@@ -30,6 +32,7 @@ fn row(n: u8, state: DeliveryState, n_attempts: u32) -> DeliveryRow {
         delivered_at_ms: None,
         read_at_ms: None,
         settled_at_ms: state.is_settled().then_some(1),
+        moved_at_ms: None,
     }
 }
 

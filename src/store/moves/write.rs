@@ -12,7 +12,7 @@ use crate::domain::failure::FailureClass;
 use crate::store::bind::{Hex, column, hex_list, to_i32, to_json};
 use crate::store::journal::{End, Ended};
 use crate::store::tx::Tx;
-use crate::store::{Sql, StoreError};
+use crate::store::{Recording, Sql, StoreError};
 
 /// Names the state that each row had, although it is locked: two places check what must hold.
 const UPDATE: Sql = Sql::per_dialect(
@@ -88,11 +88,16 @@ fn outcome_words(end: &End) -> OutcomeWords<'_> {
 }
 
 impl Tx {
-    /// Writes what became of the deliveries, without the counters.
+    /// Writes what became of the deliveries, and their events where these are recorded; without the counters.
     ///
     /// # Panics
     /// When a row that this transaction has locked is not as it was read: only a bug could do that.
-    pub(crate) async fn write_moves(&mut self, moves: &Moves<'_>, doing: &'static str) -> Result<(), StoreError> {
+    pub(crate) async fn write_moves(
+        &mut self,
+        moves: &Moves<'_>,
+        recording: Option<&Recording>,
+        doing: &'static str,
+    ) -> Result<(), StoreError> {
         let changed = moves.changed();
         if !changed.is_empty() {
             let n_written = self.update_deliveries(&changed).await.map_err(StoreError::database(doing))?;
@@ -108,7 +113,11 @@ impl Tx {
         let entered = changed.iter().filter(|moving| !unknown(&moving.was) && unknown(&moving.now));
         self.change_resends(INSERT_RESENDS, ids_of(entered)).await.map_err(StoreError::database(doing))?;
         let left = changed.iter().filter(|moving| unknown(&moving.was) && !unknown(&moving.now));
-        self.change_resends(DELETE_RESENDS, ids_of(left)).await.map_err(StoreError::database(doing))
+        self.change_resends(DELETE_RESENDS, ids_of(left)).await.map_err(StoreError::database(doing))?;
+        match recording {
+            Some(recording) => self.record(recording, |written_at| moves.changes(written_at), doing).await,
+            None => Ok(()),
+        }
     }
 
     async fn update_deliveries(&mut self, rows: &[&Moving]) -> Result<u64, sqlx::Error> {

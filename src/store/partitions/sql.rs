@@ -1,16 +1,7 @@
 //! The statements about leases, on either database.
 
 use crate::store::Sql;
-
-/// The database's clock, UTC milliseconds, in the words of each dialect.
-macro_rules! now_ms {
-    (postgres) => {
-        "(extract(epoch FROM clock_timestamp()) * 1000)::int8"
-    };
-    (sqlite) => {
-        "CAST(unixepoch('subsec') * 1000 AS INTEGER)"
-    };
-}
+use crate::store::sql::now_ms;
 
 pub(super) const MAKE: Sql = Sql::per_dialect(
     "INSERT INTO partitions (partition_no, n_partitions, fence, leased_until_ms, claimed_at_ms) \

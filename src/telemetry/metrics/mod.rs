@@ -11,11 +11,13 @@ use prometheus::{Encoder, Registry, TextEncoder};
 
 pub use api::ApiMetrics;
 pub use dispatch::{DispatchMetrics, OutcomeCounters, ReceiptCounters};
+pub use events::EventMetrics;
 pub use intake::IntakeMetrics;
 pub use ownership::OwnershipMetrics;
 
 mod api;
 mod dispatch;
+mod events;
 mod intake;
 mod kind;
 mod ownership;
@@ -27,6 +29,8 @@ pub struct Metrics {
     pub intake: IntakeMetrics,
     /// What dispatch, its journal and its receipts do.
     pub dispatch: DispatchMetrics,
+    /// What the relay of events does.
+    pub events: EventMetrics,
     /// What this node owns.
     pub ownership: OwnershipMetrics,
     /// What the REST front does.
@@ -45,6 +49,7 @@ impl Metrics {
         Ok(Arc::new(Self {
             intake: IntakeMetrics::register(&registry)?,
             dispatch: DispatchMetrics::register(&registry)?,
+            events: EventMetrics::register(&registry)?,
             ownership: OwnershipMetrics::register(&registry)?,
             api: ApiMetrics::register(&registry)?,
             registry,

@@ -20,7 +20,7 @@ fn document() -> Value {
 }
 
 /// Makes a validator of one of the document's schemas.
-fn schema(name: &str) -> Validator {
+pub(super) fn schema(name: &str) -> Validator {
     let whole = json!({ "$ref": format!("#/components/schemas/{name}"), "components": document()["components"] });
     jsonschema::options().with_draft(Draft::Draft7).should_validate_formats(true).build(&whole).expect("a schema")
 }
@@ -33,7 +33,7 @@ fn examples(message: &str) -> Vec<Value> {
 }
 
 #[track_caller]
-fn assert_valid(validator: &Validator, value: &Value) {
+pub(super) fn assert_valid(validator: &Validator, value: &Value) {
     let problems: Vec<String> = validator.iter_errors(value).map(|problem| problem.to_string()).collect();
     assert!(problems.is_empty(), "{problems:?} in {value}");
 }

@@ -6,6 +6,8 @@ mod control;
 
 mod dead_letters;
 
+mod events;
+
 mod group;
 
 mod poison;

@@ -2,6 +2,8 @@
 
 mod admissions;
 
+mod events;
+
 mod heads;
 
 mod journal;

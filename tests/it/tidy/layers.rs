@@ -24,6 +24,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("dispatch", &["domain", "error", "gateway", "notice", "receipts", "store"]),
     ("ownership", &["dispatch", "domain", "error", "node", "store"]),
     ("intake", &["broker", "dispatch", "domain", "error", "notice", "store"]),
+    ("events", &["broker", "dispatch", "domain", "error", "store"]),
     ("service", &["dispatch", "domain", "error", "gateway", "intake", "notice", "receipts", "store"]),
     ("background", &["dispatch", "domain", "error", "gateway", "notice", "receipts", "service", "store"]),
     ("api", &["dispatch", "domain", "error", "notice", "receipts", "service", "store"]),
