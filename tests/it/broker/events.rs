@@ -22,6 +22,7 @@ use actiwapi_dispatcher::with_writer;
 use rdkafka::admin::{AdminOptions, NewTopic, TopicReplication};
 use rdkafka::mocking::MockCluster;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use super::asyncapi::{assert_valid, schema};
@@ -104,7 +105,7 @@ async fn every_change_arrives_in_order() {
             let relay = relay(&store, &broker);
             let metrics = Arc::clone(&relay.metrics);
             let stop = CancellationToken::new();
-            let relaying = tokio::spawn(relay.run(stop.clone()));
+            let relaying = TaskTracker::new().spawn(relay.run(stop.clone()));
             let ids = record(&store, 100).await;
             until_none_is_left(&store).await;
             stop.cancel();
@@ -201,7 +202,7 @@ async fn while_the_broker_is_away_events_stay_and_then_arrive() {
         let relay = relay(&store, &Broker::new(away.config.clone()).unwrap());
         let metrics = Arc::clone(&relay.metrics);
         let stop = CancellationToken::new();
-        let relaying = tokio::spawn(relay.run(stop.clone()));
+        let relaying = TaskTracker::new().spawn(relay.run(stop.clone()));
         let ids = record(&store, 20).await;
         assert_eq!(left(&store).await, 9, "nothing is removed before the broker has it");
         super::support::until("the backlog is shown", || metrics.events.backlog.get() == 9).await;
