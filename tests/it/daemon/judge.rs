@@ -139,6 +139,11 @@ pub(super) async fn judge(world: &impl Observed, asked: &Asked, faults: Faults) 
     for status in statuses.into_values() {
         *by_status.entry(status).or_default() += 1;
     }
+    let provider_sums = provider.sums(asked.rate_per_second).await;
+    if provider_sums.pace_violations != 0 {
+        let early = provider.early(asked.rate_per_second).await;
+        eprintln!("too early: {:?}", early.iter().take(20).collect::<Vec<_>>());
+    }
     let n_asked = asked.campaigns.iter().map(|(_, n)| n).sum::<u64>() + asked.singles.len() as u64;
     Findings {
         by_status,
@@ -146,7 +151,7 @@ pub(super) async fn judge(world: &impl Observed, asked: &Asked, faults: Faults) 
         contradictions,
         stats,
         own: world.own_ledger().await,
-        provider: provider.sums(asked.rate_per_second).await,
+        provider: provider_sums,
         accepted_least: n_asked,
         accepted_most: n_asked + asked.n_unanswered,
     }

@@ -1,6 +1,7 @@
 //! The simulator's ledger as anybody may read it: the only witness of what was sent.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use serde::Deserialize;
 
@@ -87,6 +88,23 @@ impl Provider {
             next = page.next;
         }
         all
+    }
+
+    /// Returns the arrivals that came earlier than a pace with no burst allows: when, of which number, and how long
+    /// after the one before, microseconds.
+    pub(super) async fn early(&self, rate_per_second: f64) -> Vec<(u64, String, u64)> {
+        let interval_us = 1_000_000.0 / rate_per_second;
+        let (mut last, mut early) = (HashMap::new(), Vec::new());
+        for entry in self.entries().await {
+            if let Some(before) = last.insert(entry.number.clone(), entry.at_us) {
+                let gap_us = entry.at_us - before;
+                let is_early = Duration::from_micros(gap_us).as_secs_f64() * 1e6 < interval_us * 0.95;
+                if is_early {
+                    early.push((entry.at_us, entry.number, gap_us));
+                }
+            }
+        }
+        early
     }
 
     async fn get<T: serde::de::DeserializeOwned>(&self, path: &str) -> T {

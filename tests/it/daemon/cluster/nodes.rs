@@ -277,6 +277,7 @@ impl Cluster {
         let mut config = ClientConfig::new();
         // One by one: the broker's bound is on a batch.
         config.set("bootstrap.servers", &self.servers.brokers).set("acks", "all").set("batch.num.messages", "1");
+        config.set("message.max.bytes", "2000000");
         let producer: FutureProducer = config.create().unwrap();
         let topic = self.topic("jobs");
         let written = records.iter().map(|record| {
