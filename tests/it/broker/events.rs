@@ -9,14 +9,17 @@ use actiwapi_dispatcher::broker::{Broker, Producer, Record};
 use actiwapi_dispatcher::clock::Moment;
 use actiwapi_dispatcher::config::{KafkaConfig, TopicNames};
 use actiwapi_dispatcher::dispatch::lease::{Lease, Leases};
+use actiwapi_dispatcher::domain::attempt::Outcome;
 use actiwapi_dispatcher::domain::delivery::DeliveryState;
 use actiwapi_dispatcher::domain::event::StateChange;
+use actiwapi_dispatcher::domain::failure::Failure;
 use actiwapi_dispatcher::domain::id::{CampaignId, DeliveryId};
 use actiwapi_dispatcher::domain::partition::{Fence, PartitionNo};
 use actiwapi_dispatcher::domain::receipt::ReceiptKind;
 use actiwapi_dispatcher::events::Relay;
 use actiwapi_dispatcher::store::Store;
 use actiwapi_dispatcher::store::events::BatchBounds;
+use actiwapi_dispatcher::store::journal::Ended;
 use actiwapi_dispatcher::telemetry::metrics::Metrics;
 use actiwapi_dispatcher::with_writer;
 use rdkafka::admin::{AdminOptions, NewTopic, TopicReplication};
@@ -225,7 +228,9 @@ async fn a_topic_that_refuses_an_event_holds_up_no_other() {
         let ids = seed::admit(&store, &seed::job(lane, CampaignId::DIRECT, 3)).await;
         let entries = Entries { session_id: lane.session_id, campaign_id: CampaignId::DIRECT, at_ms: NOW_MS };
         journal::begin(&store, ids.iter().map(|id| entries.begin(*id, 1)).collect()).await;
-        let ended = [journal::accepted(), journal::rejected(), journal::accepted()];
+        let code = (0..32).map(|_| Uuid::new_v4().simple().to_string()).collect();
+        let large = Ended::Outcome(Outcome::Rejected(Failure { provider_code: Some(code), ..journal::limit() }));
+        let ended = [journal::accepted(), large, journal::accepted()];
         journal::end(&store, ids.iter().zip(ended).map(|(id, ended)| entries.end(*id, 1, ended)).collect()).await;
         create_narrow_topic(&config.topics.events).await;
         assert!(relay(&store, &Broker::new(config.clone()).unwrap()).pass(NODE).await.unwrap());
@@ -237,9 +242,9 @@ async fn a_topic_that_refuses_an_event_holds_up_no_other() {
     .await;
 }
 
-/// Makes a topic that takes one plain event at a time, and none that says why something failed.
+/// Makes a topic that takes one plain event at a time, about 350 bytes with its frame.
 async fn create_narrow_topic(name: &str) {
-    let new = NewTopic::new(name, 1, TopicReplication::Fixed(1)).set("max.message.bytes", "400");
+    let new = NewTopic::new(name, 1, TopicReplication::Fixed(1)).set("max.message.bytes", "500");
     let created = admin().create_topics([&new], &AdminOptions::new()).await.unwrap();
     created[0].as_ref().unwrap();
 }
