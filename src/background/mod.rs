@@ -13,11 +13,11 @@ use tokio_util::task::TaskTracker;
 
 use crate::clock::Clock;
 use crate::dispatch::DispatchHandle;
-use crate::domain::campaign::CampaignState;
 use crate::domain::partition::PartitionNo;
 use crate::error::{Result, chain};
 use crate::kill_point;
 use crate::limits::REQUEUE_ROWS_MAX;
+use crate::notice::{Notice, Notices};
 use crate::service::Services;
 use crate::store::Store;
 use crate::telemetry::metrics::Metrics;
@@ -50,6 +50,8 @@ pub struct Background {
     pub services: Services,
     /// The lanes.
     pub dispatch: DispatchHandle,
+    /// Where the nodes are told what has changed.
+    pub notices: Notices,
     /// The time.
     pub clock: Clock,
     /// What is counted.
@@ -118,7 +120,8 @@ impl Background {
             kill_point!("background: before a campaign is completed");
             if self.store.finish_if_settled(campaign_id, self.clock.now().as_ms()).await? {
                 tracing::info!(campaign.id = %campaign_id, "campaign completed");
-                self.dispatch.campaign_changed(campaign_id, CampaignState::Completed).await;
+                // To all nodes: each has lanes with a stream of it.
+                self.notices.tell(Notice::CampaignChanged(campaign_id));
                 self.nudges.finished.notify_one();
             }
         }

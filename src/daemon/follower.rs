@@ -9,14 +9,16 @@ use tokio_util::sync::CancellationToken;
 use crate::background::Nudges;
 use crate::dispatch::DispatchHandle;
 use crate::dispatch::shard::Offer;
+use crate::domain::campaign::CampaignState;
 use crate::domain::control::ControlMessage;
 use crate::domain::id::SessionId;
 use crate::error::chain;
 use crate::notice::{Notice, NoticeReader};
 use crate::store::{Store, StoreError};
 
-/// How often everything is looked at where nodes nudge each other, because a nudge may be lost.
-const FULL_LOOK_BEAT: Duration = Duration::from_secs(30);
+/// How often everything is looked at, because a nudge may be lost: between nodes, and inside one process, where only a
+/// race can lose it.
+const FULL_LOOK_BEATS: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(300));
 
 /// Carries what changed to the parts that act on it.
 pub(super) struct Follower {
@@ -40,7 +42,8 @@ impl Follower {
         mut from_nodes: mpsc::Receiver<ControlMessage>,
         stop: CancellationToken,
     ) {
-        let mut full_look = tokio::time::interval(FULL_LOOK_BEAT);
+        let beat = if self.elsewhere.is_some() { FULL_LOOK_BEATS.0 } else { FULL_LOOK_BEATS.1 };
+        let mut full_look = tokio::time::interval(beat);
         full_look.reset();
         loop {
             let notice = tokio::select! {
@@ -62,7 +65,7 @@ impl Follower {
                         continue;
                     }
                 },
-                _ = full_look.tick(), if self.elsewhere.is_some() => Notice::Everything,
+                _ = full_look.tick() => Notice::Everything,
             };
             let mut wait = Duration::from_millis(100);
             while let Err(error) = self.follow(notice).await {
@@ -93,6 +96,12 @@ impl Follower {
             Notice::CampaignChanged(campaign_id) => {
                 if let Some(state) = self.store.campaign_state(campaign_id).await? {
                     self.dispatch.campaign_changed(campaign_id, state).await;
+                    if state == CampaignState::Running {
+                        // What was admitted during a pause was offered to nobody.
+                        let mut streams = self.store.streams_of_campaign(campaign_id).await?;
+                        streams.retain(|row| self.dispatch.leases().owns(row.session_id));
+                        self.dispatch.offer_streams(streams).await;
+                    }
                 }
                 self.nudges.cancelled.notify_one();
                 self.nudges.settled.notify_one();

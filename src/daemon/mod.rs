@@ -139,15 +139,16 @@ pub async fn run(config: Config, shutdown: Shutdown, ready: ReadyFile) -> anyhow
     tracing::info!("draining");
     base.stop_intake.cancel();
     dispatch.drain().await;
+    // The lanes are empty: others may have them, whatever the queue still waits for.
+    release.cancel();
+    if owner.await.is_err() {
+        tracing::error!("the owner of the leases panicked");
+    }
     base.stop_events.cancel();
     let queue_ended = match ended_early {
         Some(ended) => ended,
         None => queue.await,
     };
-    release.cancel();
-    if owner.await.is_err() {
-        tracing::error!("the owner of the leases panicked");
-    }
     stop_admin.cancel();
     base.store.close().await;
     tracing::info!("drained");
@@ -234,12 +235,13 @@ impl Base {
 
     /// Starts the services and the reconcilers.
     fn start_services(&self, dispatch: &DispatchHandle, notices: Notices) -> Services {
-        let tools = Tools { store: self.store.clone(), clock: self.clock.clone(), notices };
+        let tools = Tools { store: self.store.clone(), clock: self.clock.clone(), notices: notices.clone() };
         let services = Services::new(tools, settings::service_settings(&self.config), Arc::new(ByNumber));
         let background = Background {
             store: self.store.clone(),
             services: services.clone(),
             dispatch: dispatch.clone(),
+            notices,
             clock: self.clock.clone(),
             metrics: Arc::clone(&self.metrics),
             unknown_grace: self.config.dispatch.unknown_grace,

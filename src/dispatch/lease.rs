@@ -101,9 +101,12 @@ impl Leases {
         self.held.contains_key(&PartitionNo::of(session_id, self.n_partitions))
     }
 
-    /// Adds a lease.
-    pub fn add(&self, lease: Arc<Lease>) {
-        self.held.insert(lease.fence.partition, lease);
+    /// Adds a lease, unless it was closed meanwhile.
+    pub fn add(&self, lease: &Arc<Lease>) {
+        self.held.insert(lease.fence.partition, Arc::clone(lease));
+        if lease.is_closed() {
+            self.remove(lease);
+        }
     }
 
     /// Takes a lease away; it opens no lanes any more.

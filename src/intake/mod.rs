@@ -93,7 +93,8 @@ impl Intake {
             metrics.jobs.inc();
             metrics.deliveries.inc_by(count(admitted.n_new));
             metrics.duplicates.inc_by(count(job.deliveries.len() - admitted.n_new));
-            if admitted.n_new != 0 {
+            // Also when nothing is new: the one who admitted it may have died before it told the lane.
+            if admitted.is_open {
                 let (session_id, campaign_id) = (admitted.session_id, admitted.campaign_id);
                 let (traffic_class, done_below_seq) = (admitted.traffic_class, admitted.done_below_seq);
                 self.dispatch.offer(Offer { session_id, campaign_id, traffic_class, done_below_seq }).await;

@@ -69,10 +69,10 @@ pub struct Outbox {
 }
 
 impl Outbox {
-    /// Drains until told to stop; finishes the window it is at.
+    /// Drains until told to stop; a window it is at then is handed on again at the next start.
     pub async fn run(self, nudge: Arc<Notify>, stop: CancellationToken) {
-        while !stop.is_cancelled() {
-            let wait = match self.drain_once().await {
+        while let Some(drained) = stop.run_until_cancelled(self.drain_once()).await {
+            let wait = match drained {
                 Ok(true) => continue,
                 Ok(false) => BEAT,
                 Err(error) => {

@@ -127,7 +127,12 @@ impl TopicIntake {
         }
         kill_point!("topic: before dead letters are kept");
         let mut wait = RETRY_WAITS.0;
-        while let Err(error) = self.dead_letters.keep(&letters).await {
+        loop {
+            let error = match stop.run_until_cancelled(self.dead_letters.keep(&letters)).await {
+                Some(Ok(())) => break,
+                Some(Err(error)) => error,
+                None => return false,
+            };
             tracing::warn!(error = chain(&error), "dead letters could not be kept, will try again");
             if stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
                 return false;

@@ -23,7 +23,7 @@ use crate::limits::PARTITIONS_MAX;
 use crate::node::{Node, process_is_gone};
 use crate::ownership::restore::Restore;
 use crate::ownership::state::Book;
-use crate::store::partitions::{ClaimRequest, Claimant, Claimed, Renewal};
+use crate::store::partitions::{ClaimRequest, ClaimTerms, Claimant, Claimed, Renewal};
 use crate::store::{Store, StoreError};
 use crate::telemetry::metrics::Metrics;
 
@@ -83,6 +83,9 @@ impl Ownership {
                 self.renew(&mut book).await;
             }
             if !stop.is_cancelled() {
+                if wanted.has_changed().unwrap_or(false) {
+                    book.insist();
+                }
                 let now_wanted = wanted.borrow_and_update().clone();
                 for lease in book.want(&now_wanted, self.clock.now()) {
                     self.close(&mut book, &lease).await;
@@ -101,9 +104,15 @@ impl Ownership {
                 () = sleep_until(beat_at) => {}
             }
         }
-        let fences: Vec<Fence> = book.leases().iter().map(|lease| lease.fence).collect();
-        if let Err(error) = self.store.release_leases(&fences).await {
-            tracing::warn!(error = chain(&error), "leases could not be given back, they run out by themselves");
+        let mut fences = Vec::new();
+        for lease in book.leases() {
+            // What still waits for a connection must not leave any more.
+            lease.deadline.set(Moment::default());
+            fences.push(lease.fence);
+        }
+        match in_time(beat, self.store.release_leases(&fences)).await {
+            Ok(()) => tracing::info!(partitions = fences.len(), "leases given back"),
+            Err(error) => tracing::warn!(error, "leases could not be given back, they run out by themselves"),
         }
     }
 
@@ -116,7 +125,8 @@ impl Ownership {
         let until = self.clock.now() + self.settings.lease;
         let renewals: Vec<Renewal> =
             leases.iter().map(|lease| Renewal { fence: lease.fence, lag: lease.lag() }).collect();
-        match self.store.renew_leases(&renewals, self.settings.lease).await {
+        let renewing = self.store.renew_leases(&renewals, self.settings.lease);
+        match in_time(self.settings.lease / RENEWALS_PER_LEASE, renewing).await {
             Ok(held) => {
                 let held: BTreeSet<Fence> = held.into_iter().collect();
                 for lease in leases {
@@ -129,7 +139,7 @@ impl Ownership {
             }
             Err(error) => {
                 self.metrics.ownership.renewal_failures.inc();
-                tracing::warn!(error = chain(&error), "leases could not be renewed, sending ends with them");
+                tracing::warn!(error, "leases could not be renewed, sending ends with them");
             }
         }
     }
@@ -144,16 +154,14 @@ impl Ownership {
             Ok((granted, gone)) if gone.is_empty() => granted,
             // Nobody can be sending for an owner whose process has ended.
             Ok((mut granted, gone)) => {
-                let by_force: Vec<_> =
-                    gone.into_iter().map(|partition| ClaimRequest { partition, by_force: true }).collect();
-                match self.try_claim(book, &by_force).await {
-                    Ok((taken, _)) => granted.extend(taken.into_iter().map(|(lease, _)| (lease, Duration::ZERO))),
-                    Err(error) => tracing::warn!(error = chain(&error), "partitions could not be claimed"),
+                match self.try_claim(book, &gone).await {
+                    Ok((taken, _)) => granted.extend(taken),
+                    Err(error) => tracing::warn!(error, "partitions could not be claimed"),
                 }
                 granted
             }
             Err(error) => {
-                tracing::warn!(error = chain(&error), "partitions could not be claimed, will try again");
+                tracing::warn!(error, "partitions could not be claimed, will try again");
                 return;
             }
         };
@@ -172,13 +180,13 @@ impl Ownership {
         }
     }
 
-    /// Claims once; returns the leases granted with the wait before each may be used, and the partitions
-    /// whose owner's process is gone.
+    /// Claims once; returns the leases granted with the wait before each may be used, and claims for those whose owner's
+    /// process is gone.
     async fn try_claim(
         &self,
         book: &mut Book,
         requests: &[ClaimRequest],
-    ) -> Result<(Vec<(Arc<Lease>, Duration)>, Vec<PartitionNo>), StoreError> {
+    ) -> Result<(Vec<(Arc<Lease>, Duration)>, Vec<ClaimRequest>), String> {
         let claimant = Claimant {
             node: &self.node,
             n_partitions: self.dispatch.leases().n_partitions().get(),
@@ -186,12 +194,13 @@ impl Ownership {
         };
         let until = self.clock.now() + self.settings.lease;
         let (mut granted, mut gone) = (Vec::new(), Vec::new());
-        for answer in self.store.claim_partitions(claimant, requests).await? {
+        let claiming = self.store.claim_partitions(claimant, requests);
+        for answer in in_time(self.settings.lease / RENEWALS_PER_LEASE, claiming).await? {
             match answer {
                 Claimed::Granted { fence, wait } => granted.push((self.granted(book, fence, until), wait)),
-                Claimed::Busy { partition, owner_name, owner_process } => {
+                Claimed::Busy { partition, fence, owner_name, owner_process } => {
                     if process_is_gone(&owner_process) {
-                        gone.push(partition);
+                        gone.push(ClaimRequest { partition, terms: ClaimTerms::OfGoneOwner(fence) });
                     } else {
                         tracing::debug!(partition = partition.0, owner = owner_name, "partition is still leased");
                     }
@@ -220,6 +229,7 @@ impl Ownership {
         lease.deadline.set(Moment::default());
         if book.is_open(fence) {
             self.metrics.ownership.lost.inc();
+            book.concede(fence.partition);
             tracing::warn!(partition = fence.partition.0, fence = fence.number, "partition lost to another node");
             self.close(book, &lease).await;
         }
@@ -240,14 +250,22 @@ impl Ownership {
         }
         // What the lanes have left in the journal was written before they were closed, but for places in
         // streams, which may be lost: they are only a shortcut.
-        match self.store.release_leases(&closed).await {
+        match in_time(self.settings.lease / RENEWALS_PER_LEASE, self.store.release_leases(&closed)).await {
             Ok(()) => {
                 for fence in closed {
                     book.given_back(fence);
                     tracing::info!(partition = fence.partition.0, fence = fence.number, "partition given back");
                 }
             }
-            Err(error) => tracing::warn!(error = chain(&error), "leases could not be given back, will try again"),
+            Err(error) => tracing::warn!(error, "leases could not be given back, will try again"),
         }
+    }
+}
+
+/// Waits for the database for at most so long: a connection that is half open must not hold up the leases.
+async fn in_time<T>(limit: Duration, asking: impl Future<Output = Result<T, StoreError>>) -> Result<T, String> {
+    match tokio::time::timeout(limit, asking).await {
+        Ok(answer) => answer.map_err(|error| chain(&error).to_string()),
+        Err(_) => Err(format!("no answer within {limit:?}")),
     }
 }

@@ -43,21 +43,15 @@ pub struct Restore {
 
 impl Restore {
     /// Restores all lanes and tells of each lease when it is done; gives up leases that were closed.
+    ///
+    /// What was under way is declared unknown once: later, attempts under way are our own.
     pub async fn run(mut self, restored: mpsc::Sender<Fence>) {
         tokio::time::sleep(self.wait).await;
-        loop {
-            self.leases.retain(|lease| !lease.is_closed());
-            if self.leases.is_empty() {
-                return;
-            }
-            match self.restore().await {
-                Ok(()) => break,
-                Err(error) => {
-                    tracing::warn!(error = chain(&error), "lanes could not be restored, will try again");
-                    tokio::time::sleep(RETRY_WAIT).await;
-                }
-            }
+        self.until_done(async |restore| restore.orphan().await).await;
+        for lease in &self.leases {
+            self.dispatch.leases().add(lease);
         }
+        self.until_done(async |restore| restore.open_lanes().await).await;
         for lease in &self.leases {
             if restored.send(lease.fence).await.is_err() {
                 return;
@@ -65,21 +59,36 @@ impl Restore {
         }
     }
 
-    async fn restore(&self) -> Result<(), StoreError> {
+    /// Tries until it is done, for the leases that are still ours.
+    async fn until_done(&mut self, step: impl AsyncFn(&Self) -> Result<(), StoreError>) {
+        loop {
+            self.leases.retain(|lease| !lease.is_closed());
+            if self.leases.is_empty() {
+                return;
+            }
+            let Err(error) = step(self).await else { return };
+            tracing::warn!(error = chain(&error), "lanes could not be restored, will try again");
+            tokio::time::sleep(RETRY_WAIT).await;
+        }
+    }
+
+    async fn lanes(&self) -> Result<Vec<LaneRow>, StoreError> {
         let n_partitions = self.dispatch.leases().n_partitions();
         let ours: BTreeSet<PartitionNo> = self.leases.iter().map(|lease| lease.fence.partition).collect();
-        let is_ours = |row: &LaneRow| ours.contains(&PartitionNo::of(row.session_id, n_partitions));
-        let before: Vec<LaneRow> = self.store.lanes().await?.into_iter().filter(is_ours).collect();
-        let sessions: Vec<SessionId> = before.iter().map(|row| row.session_id).collect();
-        self.orphan(&before, &sessions).await?;
-        // Read after what was under way: a receipt may have settled some of it meanwhile, and has then noted that
-        // its message had left.
-        let rows: Vec<LaneRow> = self.store.lanes().await?.into_iter().filter(is_ours).collect();
-        for lease in self.leases.iter().filter(|lease| !lease.is_closed()) {
-            self.dispatch.leases().add(Arc::clone(lease));
-        }
-        // Lanes first: what is admitted after their streams were read is offered to them.
+        let mut rows = self.store.lanes().await?;
+        rows.retain(|row| ours.contains(&PartitionNo::of(row.session_id, n_partitions)));
+        Ok(rows)
+    }
+
+    /// Opens the lanes, then their streams.
+    ///
+    /// Lanes are read after what was under way was settled, by us or by a receipt that has then noted that its message
+    /// had left; and after the leases are in the book, so that a session that comes meanwhile is not missed. Streams
+    /// come last: what is admitted after they were read is offered to the lanes.
+    async fn open_lanes(&self) -> Result<(), StoreError> {
         let held = self.dispatch.leases().held();
+        let rows = self.lanes().await?;
+        let sessions: Vec<SessionId> = rows.iter().map(|row| row.session_id).collect();
         for row in rows {
             self.dispatch.session_changed(row, &held).await;
         }
@@ -91,8 +100,10 @@ impl Restore {
     ///
     /// The pace of those lanes is saved before their deliveries are moved: a crash right after would find no
     /// trace of the first.
-    async fn orphan(&self, rows: &[LaneRow], sessions: &[SessionId]) -> Result<(), StoreError> {
-        let in_flight = self.store.attempts_in_flight(sessions).await?;
+    async fn orphan(&self) -> Result<(), StoreError> {
+        let rows = self.lanes().await?;
+        let sessions: Vec<SessionId> = rows.iter().map(|row| row.session_id).collect();
+        let in_flight = self.store.attempts_in_flight(&sessions).await?;
         if in_flight.is_empty() {
             return Ok(());
         }

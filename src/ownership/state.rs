@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::clock::Moment;
 use crate::dispatch::lease::Lease;
 use crate::domain::partition::{Fence, PartitionNo};
-use crate::store::partitions::ClaimRequest;
+use crate::store::partitions::{ClaimRequest, ClaimTerms};
 
 #[derive(Debug)]
 enum Phase {
@@ -28,13 +28,16 @@ enum Phase {
 pub struct Book {
     n_shards: usize,
     phases: BTreeMap<PartitionNo, Phase>,
+    /// Lost to another node since the queue's last word: not to be taken back by force, or two nodes that are both
+    /// wrong would take it from each other for ever.
+    conceded: BTreeSet<PartitionNo>,
 }
 
 impl Book {
     /// Makes an empty book for a process with so many shards.
     #[must_use]
     pub fn new(n_shards: usize) -> Self {
-        Self { n_shards, phases: BTreeMap::new() }
+        Self { n_shards, phases: BTreeMap::new(), conceded: BTreeSet::new() }
     }
 
     /// Takes note of what is wanted here; returns the leases that are to be closed.
@@ -58,7 +61,21 @@ impl Book {
             Phase::Waiting { since } => Some((*partition, *since)),
             _ => None,
         });
-        waiting.map(|(partition, since)| ClaimRequest { partition, by_force: patience <= now.since(since) }).collect()
+        let request = |(partition, since)| {
+            let by_force = patience <= now.since(since) && !self.conceded.contains(&partition);
+            ClaimRequest { partition, terms: if by_force { ClaimTerms::ByForce } else { ClaimTerms::IfFree } }
+        };
+        waiting.map(request).collect()
+    }
+
+    /// Takes note that a partition went to another node against our will.
+    pub fn concede(&mut self, partition: PartitionNo) {
+        self.conceded.insert(partition);
+    }
+
+    /// Takes note that the queue has spoken anew: what it wants here now may be insisted on.
+    pub fn insist(&mut self) {
+        self.conceded.clear();
     }
 
     /// Takes note of a lease.
@@ -156,10 +173,14 @@ mod tests {
     fn an_owner_is_waited_for_and_then_overruled() {
         let mut book = Book::new(2);
         book.want(&BTreeSet::from([P]), NOW);
-        let request = |by_force| vec![ClaimRequest { partition: P, by_force }];
-        assert_eq!(book.to_claim(NOW, PATIENCE), request(false));
+        let request = |terms| vec![ClaimRequest { partition: P, terms }];
+        assert_eq!(book.to_claim(NOW, PATIENCE), request(ClaimTerms::IfFree));
         book.want(&BTreeSet::from([P]), NOW + PATIENCE / 2);
-        assert_eq!(book.to_claim(NOW + PATIENCE, PATIENCE), request(true));
+        assert_eq!(book.to_claim(NOW + PATIENCE, PATIENCE), request(ClaimTerms::ByForce));
+        book.concede(P);
+        assert_eq!(book.to_claim(NOW + PATIENCE, PATIENCE), request(ClaimTerms::IfFree));
+        book.insist();
+        assert_eq!(book.to_claim(NOW + PATIENCE, PATIENCE), request(ClaimTerms::ByForce));
         book.want(&BTreeSet::new(), NOW);
         assert_eq!(book.to_claim(NOW + PATIENCE, PATIENCE), []);
     }

@@ -141,6 +141,9 @@ const SAVE_LANES: Sql = Sql::per_dialect(
      ON CONFLICT (session_id) DO UPDATE SET tat_us = EXCLUDED.tat_us",
 );
 
+/// PostgreSQL only: SQLite has one writer.
+const LOCK_LANES: &str = "SELECT 1 FROM lanes WHERE session_id = ANY($1) ORDER BY session_id FOR NO KEY UPDATE";
+
 /// Says that a message of each lane has left by now.
 const NOTE_LEFT: Sql = Sql::per_dialect(
     "INSERT INTO lanes (session_id, tat_us, left_by_us) \
@@ -231,6 +234,7 @@ impl Store {
         moves.receive(&late);
         let begun = moves.apply_batch(batch);
         tx.write_moves(&moves, self.recording(), DOING).await?;
+        tx.lock_lanes(&moves.answered_early(), &lanes).await.map_err(StoreError::database(DOING))?;
         tx.note_left(moves.answered_early()).await.map_err(StoreError::database(DOING))?;
         tx.save_lanes(&lanes).await.map_err(StoreError::database(DOING))?;
         tx.save_streams(&streams).await.map_err(StoreError::database(DOING))?;
@@ -253,6 +257,23 @@ fn late_receipt(end: &End, refused: &HashSet<SessionId>) -> Option<Receipt> {
 }
 
 impl Tx {
+    /// Locks the rows of lanes that two statements are about to write, in one order: journals of two nodes may have each
+    /// other's lanes in them.
+    async fn lock_lanes(&mut self, early: &BTreeSet<SessionId>, saves: &[LaneSave]) -> Result<(), sqlx::Error> {
+        if early.is_empty() {
+            return Ok(());
+        }
+        match self {
+            Self::Postgres(tx) => {
+                let all: BTreeSet<Uuid> =
+                    early.iter().copied().chain(saves.iter().map(|save| save.session_id)).map(|id| id.0).collect();
+                let ids: Vec<Uuid> = all.into_iter().collect();
+                sqlx::query(LOCK_LANES).bind(ids).execute(&mut **tx).await.map(drop)
+            }
+            Self::Sqlite(_) => Ok(()),
+        }
+    }
+
     async fn note_left(&mut self, sessions: BTreeSet<SessionId>) -> Result<(), sqlx::Error> {
         let ids: Vec<Uuid> = sessions.into_iter().map(|session_id| session_id.0).collect();
         if ids.is_empty() {

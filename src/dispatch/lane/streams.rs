@@ -59,8 +59,8 @@ pub struct Streams {
 impl Streams {
     /// Notes that a campaign has work; opens its stream when there is none.
     ///
-    /// Beyond the bound of open streams the offer is left in the database; the shard asks again
-    /// when a stream closes. Returns whether it was taken.
+    /// Beyond the bound of open streams the offer is left in the database, for the next full look. Returns whether
+    /// it was taken.
     pub fn offer(&mut self, offer: &Offer) -> bool {
         let &Offer { campaign_id, traffic_class, done_below_seq, .. } = offer;
         if let Some(stream) = self.find(campaign_id) {
@@ -70,7 +70,7 @@ impl Streams {
             stream.n_offers = stream.n_offers.wrapping_add(1);
             return true;
         }
-        if STREAMS_PER_LANE_MAX <= self.streams.len() {
+        if self.is_full() {
             return false;
         }
         // A newcomer starts level with the one that is furthest behind, not with a claim to all
@@ -100,6 +100,27 @@ impl Streams {
     #[must_use]
     pub fn is_open(&self, campaign_id: CampaignId) -> bool {
         self.streams.iter().any(|stream| stream.campaign_id == campaign_id)
+    }
+
+    /// Tells whether a stream for one more campaign would be beyond the bound.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        STREAMS_PER_LANE_MAX <= self.streams.len()
+    }
+
+    /// Closes one stream that has nothing left to do, if there is any; `is_out` tells whether the lane has a delivery
+    /// of a campaign in memory. An offer opens it again where it was.
+    pub fn make_room(&mut self, is_out: impl Fn(CampaignId) -> bool) {
+        let is_idle = |stream: &Stream| {
+            stream.exhausted
+                && !stream.loading
+                && !stream.paused
+                && stream.heads.is_empty()
+                && !is_out(stream.campaign_id)
+        };
+        if let Some(at) = self.streams.iter().position(is_idle) {
+            self.streams.swap_remove(at);
+        }
     }
 
     /// Closes the stream of a campaign that is over; returns its heads.

@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use uuid::Uuid;
 
-use crate::domain::campaign::Counters;
+use crate::domain::campaign::{CampaignState, Counters};
 use crate::domain::delivery::DeliveryState;
 use crate::domain::event::{EVENT_VERSION, StateChange};
 use crate::domain::id::{CampaignId, DeliveryId, JobId, SessionId, TenantId};
@@ -46,6 +46,9 @@ pub struct Admitted {
     pub done_below_seq: i64,
     /// Deliveries that were not there before.
     pub n_new: usize,
+    /// Whether its campaign may send: it runs, or is not in our tables. A paused one opens its streams when it is
+    /// resumed.
+    pub is_open: bool,
     /// Why nothing of it was persisted.
     pub refused: Option<Refusal>,
 }
@@ -93,7 +96,7 @@ impl<'a> Candidate<'a> {
 #[derive(Default)]
 struct Known {
     sessions: HashMap<SessionId, TenantId>,
-    campaigns: HashMap<CampaignId, (TenantId, bool)>,
+    campaigns: HashMap<CampaignId, (TenantId, String)>,
 }
 
 impl Known {
@@ -112,9 +115,14 @@ impl Known {
     }
 
     fn first_state(&self, campaign_id: CampaignId) -> DeliveryState {
-        let cancelled = self.campaigns.get(&campaign_id).is_some_and(|(_, cancelled)| *cancelled);
-        if cancelled { DeliveryState::Cancelled } else { DeliveryState::Pending }
+        let state = self.campaigns.get(&campaign_id).map(|(_, state)| state.as_str());
+        if state == Some(CampaignState::Cancelled.as_str()) { DeliveryState::Cancelled } else { DeliveryState::Pending }
     }
+}
+
+/// Tells whether a campaign may send.
+fn is_open(known: &Known, campaign_id: CampaignId) -> bool {
+    known.campaigns.get(&campaign_id).is_none_or(|(_, state)| state == CampaignState::Running.as_str())
 }
 
 /// The columns of a new delivery.
@@ -208,7 +216,7 @@ impl Store {
             tx.record(recording, |_| batch.changes(&new, now_ms), DOING).await?;
         }
         self.commit_moves(tx, DOING).await?;
-        Ok(Round::Admitted(batch.admitted(&n_new, &given)))
+        Ok(Round::Admitted(batch.admitted(&n_new, &given, &known)))
     }
 }
 
@@ -277,7 +285,7 @@ impl<'a> Batch<'a> {
         self.rows.sort_unstable_by_key(|row| row.delivery.id);
     }
 
-    fn admitted(&self, n_new: &[usize], given: &HashMap<StreamKey, Given>) -> Vec<Admitted> {
+    fn admitted(&self, n_new: &[usize], given: &HashMap<StreamKey, Given>, known: &Known) -> Vec<Admitted> {
         let all = self.candidates.iter().zip(&self.refusals).zip(n_new);
         let admitted = all.map(|((candidate, refused), n_new)| Admitted {
             job_id: candidate.job.job_id,
@@ -289,6 +297,7 @@ impl<'a> Batch<'a> {
                 Some(_) => 0,
             },
             n_new: *n_new,
+            is_open: refused.is_none() && is_open(known, candidate.job.campaign()),
             refused: *refused,
         });
         admitted.collect()

@@ -7,7 +7,6 @@ use std::collections::{HashMap, HashSet};
 use uuid::Uuid;
 
 use super::{Batch, Candidate, DOING, Known, NewDelivery};
-use crate::domain::campaign::CampaignState;
 use crate::domain::id::{CampaignId, JobId, SessionId, TenantId};
 use crate::domain::job::Job;
 use crate::store::bind::{Hex, column, hex_list, ms_of, to_json, written};
@@ -89,8 +88,7 @@ impl Tx {
             match state {
                 None => drop(known.sessions.insert(SessionId(id), tenant_id)),
                 Some(state) => {
-                    let cancelled = state == CampaignState::Cancelled.as_str();
-                    known.campaigns.insert(CampaignId(id), (tenant_id, cancelled));
+                    known.campaigns.insert(CampaignId(id), (tenant_id, state));
                 }
             }
         }

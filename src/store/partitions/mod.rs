@@ -34,8 +34,19 @@ pub struct Claimant<'a> {
 pub struct ClaimRequest {
     /// The partition.
     pub partition: PartitionNo,
-    /// Take it even from an owner whose lease still holds.
-    pub by_force: bool,
+    /// On which terms.
+    pub terms: ClaimTerms,
+}
+
+/// When a partition may be taken from its owner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClaimTerms {
+    /// When its lease has run out or was given back.
+    IfFree,
+    /// In any case; what is left of its lease is waited out.
+    ByForce,
+    /// When it still has this fence: its owner's process is gone and sends nothing any more.
+    OfGoneOwner(i64),
 }
 
 /// What came of a claim.
@@ -52,6 +63,8 @@ pub enum Claimed {
     Busy {
         /// The partition.
         partition: PartitionNo,
+        /// Its fence.
+        fence: i64,
         /// The owner, for people; empty when it could not be read just now.
         owner_name: String,
         /// The owner's process, as [`Node::process`].
@@ -104,6 +117,7 @@ struct StoredLease {
     owner_id: Option<Uuid>,
     owner_name: Option<String>,
     owner_process: Option<String>,
+    quiet_ms: i64,
     left_ms: i64,
 }
 
@@ -112,9 +126,10 @@ impl StoredLease {
         self.owner_id.is_some() && 0 < self.left_ms
     }
 
-    /// Returns how long its owner may go on sending.
-    fn left(&self) -> Duration {
-        if self.holds() { Duration::from_millis(u64::try_from(self.left_ms).unwrap_or(0)) } else { Duration::ZERO }
+    /// Returns how long its owner, or one that was overruled before, may go on sending.
+    fn quiet(&self, owner_is_gone: bool) -> Duration {
+        let left_ms = if self.holds() && !owner_is_gone { self.left_ms } else { 0 };
+        Duration::from_millis(u64::try_from(left_ms.max(self.quiet_ms)).unwrap_or(0))
     }
 }
 
@@ -160,12 +175,16 @@ impl Store {
         }
         let leases = tx.lock_partitions(wanted).await.map_err(StoreError::database(DOING_CLAIM))?;
         let answers: Vec<Claimed> = requests.iter().map(|request| answer(request, &leases)).collect();
-        let granted = answers.iter().filter_map(|answer| match answer {
-            Claimed::Granted { fence, .. } => Some(i32::from(fence.partition.0)),
-            _ => None,
-        });
-        let granted: Vec<i32> = granted.collect();
-        tx.claim(&granted, claimant).await.map_err(StoreError::database(DOING_CLAIM))?;
+        let (mut granted, mut of_gone) = (Vec::new(), Vec::new());
+        for (request, answer) in requests.iter().zip(&answers) {
+            if let Claimed::Granted { fence, .. } = answer {
+                let is_gone = matches!(request.terms, ClaimTerms::OfGoneOwner(_));
+                if is_gone { &mut of_gone } else { &mut granted }.push(i32::from(fence.partition.0));
+            }
+        }
+        tx.fence_others(claimant.n_partitions).await.map_err(StoreError::database(DOING_CLAIM))?;
+        tx.claim(&granted, claimant, false).await.map_err(StoreError::database(DOING_CLAIM))?;
+        tx.claim(&of_gone, claimant, true).await.map_err(StoreError::database(DOING_CLAIM))?;
         tx.commit(DOING_CLAIM).await?;
         Ok(answers)
     }
@@ -239,14 +258,20 @@ fn answer(request: &ClaimRequest, leases: &[StoredLease]) -> Claimed {
     let no = i32::from(request.partition.0);
     let partition = request.partition;
     let Some(lease) = leases.iter().find(|lease| lease.partition_no == no) else {
-        return Claimed::Busy { partition, owner_name: String::new(), owner_process: String::new() };
+        return Claimed::Busy { partition, fence: 0, owner_name: String::new(), owner_process: String::new() };
     };
-    if lease.holds() && !request.by_force {
+    let is_granted = match request.terms {
+        ClaimTerms::IfFree => !lease.holds(),
+        ClaimTerms::ByForce => true,
+        ClaimTerms::OfGoneOwner(fence) => lease.fence == fence,
+    };
+    if !is_granted {
         let (owner_name, owner_process) = (lease.owner_name.clone(), lease.owner_process.clone());
         let (owner_name, owner_process) = (owner_name.unwrap_or_default(), owner_process.unwrap_or_default());
-        return Claimed::Busy { partition, owner_name, owner_process };
+        return Claimed::Busy { partition, fence: lease.fence, owner_name, owner_process };
     }
-    Claimed::Granted { fence: Fence { partition: request.partition, number: lease.fence + 1 }, wait: lease.left() }
+    let wait = lease.quiet(matches!(request.terms, ClaimTerms::OfGoneOwner(_)));
+    Claimed::Granted { fence: Fence { partition, number: lease.fence + 1 }, wait }
 }
 
 fn fence_of((no, number): (i32, i64)) -> Option<Fence> {

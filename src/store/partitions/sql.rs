@@ -14,12 +14,16 @@ pub(super) const MAKE: Sql = Sql::per_dialect(
 /// transaction, and our own renewals must not wait for that.
 pub(super) const LOCK: Sql = Sql::per_dialect(
     concat!(
-        "SELECT partition_no, fence, owner_id, owner_name, owner_process, leased_until_ms - ",
+        "SELECT partition_no, fence, owner_id, owner_name, owner_process, quiet_until_ms - ",
+        now_ms!(postgres),
+        " AS quiet_ms, leased_until_ms - ",
         now_ms!(postgres),
         " AS left_ms FROM partitions WHERE partition_no = ANY($1) ORDER BY partition_no FOR UPDATE SKIP LOCKED"
     ),
     concat!(
-        "SELECT partition_no, fence, owner_id, owner_name, owner_process, leased_until_ms - ",
+        "SELECT partition_no, fence, owner_id, owner_name, owner_process, quiet_until_ms - ",
+        now_ms!(sqlite),
+        " AS quiet_ms, leased_until_ms - ",
         now_ms!(sqlite),
         " AS left_ms FROM partitions WHERE partition_no IN (SELECT value FROM json_each($1))"
     ),
@@ -43,7 +47,9 @@ pub(super) const OTHER_COUNT: Sql = Sql::per_dialect(
 pub(super) const CLAIM: Sql = Sql::per_dialect(
     concat!(
         "UPDATE partitions SET fence = fence + 1, n_partitions = $2, owner_id = $3, owner_name = $4, \
-             owner_process = $5, leased_until_ms = ",
+             owner_process = $5, quiet_until_ms = CASE WHEN owner_id IS NULL OR $7 THEN quiet_until_ms \
+                 WHEN quiet_until_ms < leased_until_ms THEN leased_until_ms ELSE quiet_until_ms END, \
+             leased_until_ms = ",
         now_ms!(postgres),
         " + $6, claimed_at_ms = ",
         now_ms!(postgres),
@@ -51,7 +57,9 @@ pub(super) const CLAIM: Sql = Sql::per_dialect(
     ),
     concat!(
         "UPDATE partitions SET fence = fence + 1, n_partitions = $2, owner_id = $3, owner_name = $4, \
-             owner_process = $5, leased_until_ms = ",
+             owner_process = $5, quiet_until_ms = CASE WHEN owner_id IS NULL OR $7 THEN quiet_until_ms \
+                 WHEN quiet_until_ms < leased_until_ms THEN leased_until_ms ELSE quiet_until_ms END, \
+             leased_until_ms = ",
         now_ms!(sqlite),
         " + $6, claimed_at_ms = ",
         now_ms!(sqlite),
@@ -102,4 +110,10 @@ pub(super) const LIST: Sql = Sql::per_dialect(
 pub(super) const HOLD: Sql = Sql::per_dialect(
     "SELECT partition_no, fence FROM partitions WHERE partition_no = ANY($1) ORDER BY partition_no FOR KEY SHARE",
     "SELECT partition_no, fence FROM partitions WHERE partition_no IN (SELECT value FROM json_each($1))",
+);
+
+/// Leases by another count of partitions have run out, or nothing would be claimed; their owners must not renew them.
+pub(super) const FENCE_OTHERS: Sql = Sql::portable(
+    "UPDATE partitions SET fence = fence + 1, n_partitions = $1, owner_id = NULL, owner_name = NULL, \
+         owner_process = NULL, leased_until_ms = 0 WHERE n_partitions <> $1",
 );

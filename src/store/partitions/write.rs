@@ -1,6 +1,6 @@
 //! What a transaction does with leases: makes rows, locks, claims, holds fences.
 
-use super::sql::{CLAIM, HOLD, LOCK, MAKE};
+use super::sql::{CLAIM, FENCE_OTHERS, HOLD, LOCK, MAKE};
 use super::{Claimant, StoredLease, fence_of, millis};
 use crate::domain::partition::Fence;
 use crate::store::StoreError;
@@ -21,6 +21,19 @@ impl Tx {
         }
     }
 
+    /// Fences the owners of leases by another count of partitions off; all of those have run out.
+    pub(super) async fn fence_others(&mut self, n_partitions: u16) -> Result<(), sqlx::Error> {
+        let n_partitions = i32::from(n_partitions);
+        match self {
+            Self::Postgres(tx) => {
+                sqlx::query(FENCE_OTHERS.postgres()).bind(n_partitions).execute(&mut **tx).await.map(drop)
+            }
+            Self::Sqlite(tx) => {
+                sqlx::query(FENCE_OTHERS.sqlite()).bind(n_partitions).execute(&mut **tx).await.map(drop)
+            }
+        }
+    }
+
     pub(super) async fn lock_partitions(&mut self, wanted: Vec<i32>) -> Result<Vec<StoredLease>, sqlx::Error> {
         match self {
             Self::Postgres(tx) => sqlx::query_as(LOCK.postgres()).bind(wanted).fetch_all(&mut **tx).await,
@@ -30,7 +43,15 @@ impl Tx {
         }
     }
 
-    pub(super) async fn claim(&mut self, granted: &[i32], claimant: Claimant<'_>) -> Result<(), sqlx::Error> {
+    pub(super) async fn claim(
+        &mut self,
+        granted: &[i32],
+        claimant: Claimant<'_>,
+        owner_is_gone: bool,
+    ) -> Result<(), sqlx::Error> {
+        if granted.is_empty() {
+            return Ok(());
+        }
         let Claimant { node, n_partitions, lease } = claimant;
         let (sql, json) = (&CLAIM, to_json(granted, |no| *no));
         match self {
@@ -41,6 +62,7 @@ impl Tx {
                 .bind(&node.name)
                 .bind(&node.process)
                 .bind(millis(lease))
+                .bind(owner_is_gone)
                 .execute(&mut **tx)
                 .await
                 .map(drop),
@@ -51,6 +73,7 @@ impl Tx {
                 .bind(&node.name)
                 .bind(&node.process)
                 .bind(millis(lease))
+                .bind(owner_is_gone)
                 .execute(&mut **tx)
                 .await
                 .map(drop),

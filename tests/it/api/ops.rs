@@ -8,7 +8,7 @@ use actiwapi_dispatcher::domain::id::SessionId;
 use actiwapi_dispatcher::domain::partition::PartitionNo;
 use actiwapi_dispatcher::node::Node;
 use actiwapi_dispatcher::service::operators;
-use actiwapi_dispatcher::store::partitions::{ClaimRequest, Claimant, Claimed, Renewal};
+use actiwapi_dispatcher::store::partitions::{ClaimRequest, ClaimTerms, Claimant, Claimed, Renewal};
 use serde_json::{Value, json};
 
 use super::support::Front;
@@ -21,7 +21,7 @@ async fn divided() -> Front {
     let front = Front::start_with(ApiSettings { n_partitions: N_PARTITIONS, ..ApiSettings::default() }).await;
     let node = Node::of_process(Some("left"));
     let claimant = Claimant { node: &node, n_partitions: N_PARTITIONS.get(), lease: LEASE };
-    let requests = [0, 1].map(|no| ClaimRequest { partition: PartitionNo(no), by_force: false });
+    let requests = [0, 1].map(|no| ClaimRequest { partition: PartitionNo(no), terms: ClaimTerms::IfFree });
     let fences = front.store.claim_partitions(claimant, &requests).await.unwrap().into_iter().map(|claimed| {
         let Claimed::Granted { fence, .. } = claimed else { panic!("{claimed:?}") };
         fence

@@ -157,7 +157,7 @@ async fn a_node_that_dies_before_it_removes_repeats_and_loses_nothing() {
             let relay = relay(&store, &broker);
             let all = left(&store).await;
             assert!(!relay.pass(heir).await.unwrap() && !relay.pass_for_others(heir).await.unwrap());
-            relay.leases.add(Lease::new(Fence { partition: PartitionNo::FIRST, number: 1 }, Moment::from_ms(0)));
+            relay.leases.add(&Lease::new(Fence { partition: PartitionNo::FIRST, number: 1 }, Moment::from_ms(0)));
             assert!(!relay.pass_for_others(heir).await.unwrap(), "they are too young");
             assert_eq!(left(&store).await, all);
             let sql = "UPDATE event_batches SET created_at_ms = created_at_ms - 30001";

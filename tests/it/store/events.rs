@@ -16,7 +16,7 @@ use actiwapi_dispatcher::node::Node;
 use actiwapi_dispatcher::store::Store;
 use actiwapi_dispatcher::store::events::BatchBounds;
 use actiwapi_dispatcher::store::journal::{Ended, JournalBatch};
-use actiwapi_dispatcher::store::partitions::{ClaimRequest, Claimant, Claimed};
+use actiwapi_dispatcher::store::partitions::{ClaimRequest, ClaimTerms, Claimant, Claimed};
 use actiwapi_dispatcher::with_writer;
 use futures::FutureExt;
 use time::OffsetDateTime;
@@ -285,7 +285,7 @@ async fn batches_of_dead_nodes_are_found(store: Store) {
     record(&dead, entries, &ids[3..]).await;
 
     let claimant = Claimant { node: &node, n_partitions: 1, lease: Duration::from_secs(60) };
-    let request = ClaimRequest { partition: PartitionNo::FIRST, by_force: false };
+    let request = ClaimRequest { partition: PartitionNo::FIRST, terms: ClaimTerms::IfFree };
     let claimed = living.claim_partitions(claimant, &[request]).await.unwrap();
     let Claimed::Granted { fence, .. } = claimed[0] else { panic!("{claimed:?}") };
     let old = dead.event_batches_of(NODE, BatchBounds { n_rows: 2, ..ALL }).await.unwrap();

@@ -11,6 +11,7 @@ mod journal;
 mod lanes;
 
 mod outbox;
+mod partitions;
 
 mod places;
 

@@ -3,7 +3,7 @@
 //! Sends nothing, writes nothing, waits for nothing. The shard asks [`Lane::step`] until the
 //! answer is to wait, carries out each step, and tells the lane what came of it.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use crate::dispatch::lane::step::{Dismissed, Grant, Hold, Lateness, Step, Verdic
 use crate::dispatch::lane::streams::{Load, Streams};
 use crate::dispatch::lane::work::{Prepared, Work};
 use crate::dispatch::pacer::Pacer;
+use crate::dispatch::shard::Offer;
 use crate::domain::attempt::Outcome;
 use crate::domain::id::{CampaignId, DeliveryId, SessionId};
 use crate::domain::job::TrafficClass;
@@ -38,8 +39,8 @@ pub struct Lane {
     /// Its campaigns.
     pub streams: Streams,
     draining: bool,
-    /// Every delivery in this lane's memory, wherever it is: none may be there twice.
-    members: HashSet<DeliveryId>,
+    /// Every delivery in this lane's memory with its campaign, wherever it is: none may be there twice.
+    members: HashMap<DeliveryId, CampaignId>,
     /// Deferred deliveries, unordered; few.
     #[expect(clippy::vec_box, reason = "they come and go as boxes")]
     retries: Vec<Box<Work>>,
@@ -74,7 +75,7 @@ impl Lane {
             pacer,
             streams: Streams::default(),
             draining: false,
-            members: HashSet::new(),
+            members: HashMap::new(),
             retries: Vec::new(),
             prepared: VecDeque::new(),
             n_preparing: 0,
@@ -120,6 +121,15 @@ impl Lane {
         self.begin(now, grant)
     }
 
+    /// Notes that a campaign has work; returns whether its stream is open now.
+    pub fn offer(&mut self, offer: &Offer) -> bool {
+        if self.streams.is_full() && !self.streams.is_open(offer.campaign_id) {
+            let members = &self.members;
+            self.streams.make_room(|campaign_id| members.values().any(|of| *of == campaign_id));
+        }
+        self.streams.offer(offer)
+    }
+
     /// Tells the lane that an attempt is durable.
     pub fn begun(&mut self, mut work: Box<Work>, content: Content) {
         self.n_preparing -= 1;
@@ -156,7 +166,7 @@ impl Lane {
         if !self.streams.is_open(load.campaign_id) {
             return;
         }
-        works.retain(|work| self.members.insert(work.delivery_id));
+        works.retain(|work| self.members.insert(work.delivery_id, work.campaign_id).is_none());
         let (due, mut later): (Vec<_>, Vec<_>) = works.into_iter().partition(|work| work.ready_at <= now);
         self.retries.append(&mut later);
         self.streams.loaded(load, n_rows, last_seq, due);

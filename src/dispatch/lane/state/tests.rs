@@ -9,6 +9,7 @@ use crate::domain::id::JobId;
 use crate::domain::message::{MessageSpec, MessageTemplate, Variables};
 use crate::domain::pacing::Pacing;
 use crate::domain::recipient::Recipient;
+use crate::limits::STREAMS_PER_LANE_MAX;
 
 const START: Moment = Moment(1_800_000_000_000_000_000);
 const GRANT: Grant = Grant { lead: Duration::from_millis(10), may_begin: true, crowded: false, leased: true };
@@ -210,4 +211,23 @@ fn a_paused_campaign_takes_its_prepared_attempts_back() {
     bench.lane.streams.find(bench.campaign_id).unwrap().paused = true;
     assert!(matches!(bench.at(1_000).step(), Step::Withdraw(_)));
     assert!(matches!(bench.step(), Step::Wait(None)));
+}
+
+/// Campaigns that have nothing left must not keep a lane from new ones, whoever completes them.
+#[test]
+fn campaigns_without_work_make_room() {
+    let mut bench = Bench::new(60.0, 1);
+    let session_id = bench.lane.session_id;
+    let offer = |campaign_id| Offer { session_id, campaign_id, traffic_class: TrafficClass::Bulk, done_below_seq: 1 };
+    for _ in 0..STREAMS_PER_LANE_MAX * 3 {
+        let campaign_id = CampaignId::generate();
+        assert!(bench.lane.offer(&offer(campaign_id)), "a campaign found no room");
+        let mut loads = Vec::new();
+        bench.lane.streams.loads(4, &mut loads);
+        for load in loads {
+            bench.lane.loaded(&load, 0, None, (Vec::new(), bench.now));
+        }
+    }
+    // The one with a head is still there.
+    assert!(bench.lane.streams.is_open(bench.campaign_id));
 }

@@ -293,7 +293,7 @@ impl Shard {
             return;
         };
         let entry = self.entry(index);
-        if !entry.closing && entry.lane.streams.offer(&offer) {
+        if !entry.closing && entry.lane.offer(&offer) {
             self.queue(index);
         }
     }

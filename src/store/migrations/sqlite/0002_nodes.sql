@@ -11,6 +11,8 @@ CREATE TABLE partitions (
     owner_name      TEXT,
     owner_process   TEXT,
     leased_until_ms INTEGER NOT NULL,
+    -- Until when an owner that was overruled may still be sending; stays when the lease is given back.
+    quiet_until_ms  INTEGER NOT NULL DEFAULT 0,
     claimed_at_ms   INTEGER NOT NULL,
     lag             INTEGER
 );
