@@ -9,6 +9,7 @@
 use std::fmt;
 use std::num::NonZeroU16;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
@@ -92,6 +93,12 @@ impl Broker {
     #[must_use]
     pub fn partitions(&self) -> NonZeroU16 {
         self.config.partitions
+    }
+
+    /// Returns how long the group waits for a sign of life of a member.
+    #[must_use]
+    pub fn session_timeout(&self) -> Duration {
+        self.config.session_timeout
     }
 
     /// Makes what all clients have in common. What each adds must be in [`crate::config::OWN_SETTINGS`].

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use tokio::sync::{Notify, mpsc, watch};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -77,40 +78,83 @@ impl KafkaQueue {
         let publishing = publish_nudges(self.broker.clone(), producer.clone(), self.nudges_out);
         self.tasks.spawn(stop.clone().run_until_cancelled_owned(publishing));
         self.tasks.spawn(read_nudges(self.broker.clone(), self.nudges_in, stop.clone()));
-        let (record_sender, records) = mpsc::channel(RECORD_BATCHES_MAX);
-        let (member_sender, mut membership) = mpsc::channel(MEMBERSHIP_QUEUE_MAX);
-        let consumer = JobConsumer::start(&self.broker, record_sender, member_sender).context("join the group")?;
-        let intake = TopicIntake {
+        let membership = Member {
             dead_letters: DeadLetters::new(self.broker.clone(), producer.clone()),
-            leases: self.intake.dispatch.leases().clone(),
+            broker: self.broker,
             intake: self.intake,
-            consumer,
+            wanted: self.wanted,
             readiness: self.readiness,
+            tasks: self.tasks,
         };
-        let taking = self.tasks.spawn(intake.run(records, stop.clone()));
-        let mut refused = None;
-        while let Some(Some(news)) = stop.run_until_cancelled(membership.recv()).await {
-            match news {
-                Membership::Assigned(partitions) => {
-                    tracing::info!(partitions = partitions.len(), "the group assigned partitions");
-                    self.wanted.send_replace(partitions);
-                }
-                Membership::Fatal(reason) => {
-                    refused = Some(reason);
-                    break;
-                }
-            }
-        }
-        if let Some(reason) = refused {
-            bail!("the consumer group refuses this process: {reason}");
-        }
-        for task in [draining, taking, relaying] {
+        membership.run(&stop).await?;
+        for task in [draining, relaying] {
             if task.await.is_err() {
                 tracing::error!("a task of the queue panicked");
             }
         }
         producer.close().await;
         Ok(())
+    }
+}
+
+/// This process as a member of the consumer group.
+struct Member {
+    broker: Broker,
+    intake: Intake,
+    dead_letters: DeadLetters,
+    wanted: watch::Sender<BTreeSet<PartitionNo>>,
+    readiness: Readiness,
+    tasks: TaskTracker,
+}
+
+impl Member {
+    /// Takes jobs until told to stop; joins again when the group refuses a member that was in it for long.
+    ///
+    /// The client may refuse itself: after an outage of the broker it joins anew, and a commit of before, under its
+    /// former number, is answered as if another process had taken its name. (Found by restarting the broker.) Where
+    /// there is such a process, both see it, and the one that came last is the one that ends.
+    ///
+    /// # Errors
+    /// When the group refuses this process soon after it joined: another one has its `queue.instance_id`.
+    async fn run(&self, stop: &CancellationToken) -> anyhow::Result<()> {
+        loop {
+            let joined_at = Instant::now();
+            let Some(reason) = self.take_jobs(stop).await? else { return Ok(()) };
+            if joined_at.elapsed() < self.broker.session_timeout() * 2 {
+                bail!("the consumer group refuses this process: {reason}");
+            }
+            tracing::warn!(reason, "the consumer group refused this process, it joins again");
+        }
+    }
+
+    /// Joins the group and takes jobs; returns why the group refused, if it did.
+    async fn take_jobs(&self, stop: &CancellationToken) -> anyhow::Result<Option<String>> {
+        let (record_sender, records) = mpsc::channel(RECORD_BATCHES_MAX);
+        let (member_sender, mut news) = mpsc::channel(MEMBERSHIP_QUEUE_MAX);
+        let consumer = JobConsumer::start(&self.broker, record_sender, member_sender).context("join the group")?;
+        let intake = TopicIntake {
+            dead_letters: self.dead_letters.clone(),
+            leases: self.intake.dispatch.leases().clone(),
+            intake: self.intake.clone(),
+            consumer,
+            readiness: self.readiness.clone(),
+        };
+        let taking = self.tasks.spawn(intake.run(records, stop.clone()));
+        let mut refused = None;
+        while let Some(Some(news)) = stop.run_until_cancelled(news.recv()).await {
+            match news {
+                Membership::Assigned(partitions) => {
+                    tracing::info!(partitions = partitions.len(), "the group assigned partitions");
+                    self.wanted.send_replace(partitions);
+                }
+                Membership::Fatal(reason) => refused = Some(reason),
+            }
+        }
+        taking.await.context("take jobs from the topic")?;
+        if refused.is_none() && !stop.is_cancelled() {
+            bail!("the consumer of jobs ended by itself");
+        }
+        Ok(refused)
     }
 }
 

@@ -25,8 +25,8 @@ pub mod outbox;
 
 pub mod topic;
 
-/// Admits jobs, one batch after the other.
-#[derive(Debug)]
+/// Admits jobs, one batch after the other; cheap to clone.
+#[derive(Debug, Clone)]
 pub struct Intake {
     /// The database.
     pub store: Store,

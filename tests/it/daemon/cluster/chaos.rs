@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use actiwapi_dispatcher::store::Store;
+use actiwapi_dispatcher::with_writer;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
@@ -87,5 +89,15 @@ async fn nothing_is_lost_repeated_or_too_fast_whatever_dies() {
         findings.by_status,
     );
     findings.assert_kept();
+    let store = Store::open(cluster.store_url(), 2).await.unwrap();
+    let (n_orphaned, n_withdrawn) = (n_ended(&store, "unknown").await, n_ended(&store, "withdrawn").await);
+    eprintln!("{n_orphaned} attempts were declared unknown and {n_withdrawn} withdrawn");
+    store.close().await;
     cluster.end().await;
+}
+
+/// Counts attempts by how they ended.
+async fn n_ended(store: &Store, outcome: &str) -> i64 {
+    let sql = "SELECT COUNT(*) FROM attempt_outcomes WHERE outcome = $1";
+    with_writer!(store.pool(), |db| sqlx::query_scalar(sql).bind(outcome).fetch_one(db).await).unwrap()
 }
