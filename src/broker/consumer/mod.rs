@@ -30,6 +30,9 @@ mod shared;
 /// How long [`JobConsumer::stop`] waits for the group to be left; the session times out by itself later.
 const STOP_MAX: Duration = Duration::from_secs(20);
 
+/// What a rebalance may take longer than the group waits for a sign of life.
+const REBALANCE_SPARE: Duration = Duration::from_secs(5);
+
 /// What the group says about this member.
 ///
 /// When an assignment is *lost* (the session timed out, the broker is away) nothing is said: ownership is a
@@ -141,6 +144,9 @@ pub(super) fn consumer_config(broker: &Broker) -> ClientConfig {
         .set("group.id", &broker.config.group)
         .set("session.timeout.ms", broker.config.session_timeout.as_millis().to_string())
         .set("heartbeat.interval.ms", (broker.config.session_timeout / 15).as_millis().max(100).to_string())
+        // Also how long the group waits in a rebalance for members that do not come: five minutes unless it is said.
+        // (Found by restarting nodes right after the broker.) The thread polls every second, whatever happens.
+        .set("max.poll.interval.ms", (broker.config.session_timeout + REBALANCE_SPARE).as_millis().to_string())
         .set("partition.assignment.strategy", "cooperative-sticky")
         .set("enable.auto.commit", "true")
         .set("auto.commit.interval.ms", "1000")

@@ -27,7 +27,7 @@ use crate::daemon::world::{Daemon, PLACES, SECRET, free_port, start_simulator};
 
 /// Time that a message may spend on its way while three nodes start, a broker and a database come back, and all of
 /// them share two processors; two owners of one session would differ by most of a second.
-const TRANSIT_MAX_MS: u64 = 200;
+const TRANSIT_MAX_MS: u64 = 300;
 
 /// Partitions of the job topic.
 const N_PARTITIONS: u16 = 12;
