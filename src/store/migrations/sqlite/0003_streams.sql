@@ -1,0 +1,55 @@
+-- Pacing settings, streams by kind of recipient, and where lanes stand.
+
+-- A session's own pacing settings as JSON, none where it follows the default; the version grows with each change.
+ALTER TABLE sessions ADD COLUMN pacing TEXT;
+ALTER TABLE sessions ADD COLUMN pacing_version INTEGER NOT NULL DEFAULT 1;
+-- Since when it is connected: a lane begins slowly after that.
+ALTER TABLE sessions ADD COLUMN connected_at_ms INTEGER;
+
+-- When a number was first linked, whoever links it again: warm-up goes by the age of the number.
+CREATE TABLE numbers (
+    number             TEXT PRIMARY KEY,
+    first_linked_at_ms INTEGER NOT NULL
+);
+
+-- The zone of a tenant's people, for recipients whose own is not known.
+ALTER TABLE tenants ADD COLUMN time_zone TEXT;
+
+-- A campaign's own pacing as JSON; it only slows down.
+ALTER TABLE campaigns ADD COLUMN pacing TEXT;
+ALTER TABLE campaign_recipients ADD COLUMN time_zone TEXT;
+
+-- What a lane remembers besides its arrival time: windows of its caps, breaks, the provider's throughput; JSON.
+ALTER TABLE lanes ADD COLUMN memory TEXT;
+-- What holds the lane, and its streams, for longer than a moment.
+ALTER TABLE lanes ADD COLUMN held_by TEXT;
+ALTER TABLE lanes ADD COLUMN held_since_ms INTEGER;
+ALTER TABLE lanes ADD COLUMN held_until_ms INTEGER;
+
+-- Deliveries of a campaign in a lane are in streams by band: the recipients' zone, and whether they ever wrote to
+-- the session. Those of one stream may be sent, or not, together.
+ALTER TABLE deliveries ADD COLUMN band INTEGER NOT NULL DEFAULT 0;
+DROP INDEX deliveries_order;
+CREATE INDEX deliveries_order ON deliveries (session_id, campaign_id, band, seq);
+
+-- SQLite changes no primary key: the table is made anew.
+CREATE TABLE new_streams (
+    session_id     BLOB NOT NULL,
+    campaign_id    BLOB NOT NULL,
+    band           INTEGER NOT NULL DEFAULT 0,
+    zone           TEXT,
+    traffic_class  TEXT NOT NULL CHECK (traffic_class IN ('transactional', 'bulk')),
+    done_below_seq INTEGER NOT NULL DEFAULT 0,
+    last_seq       INTEGER NOT NULL DEFAULT 0,
+    held_by        TEXT,
+    held_since_ms  INTEGER,
+    held_until_ms  INTEGER,
+    PRIMARY KEY (session_id, campaign_id, band)
+);
+INSERT INTO new_streams (session_id, campaign_id, traffic_class, done_below_seq, last_seq)
+    SELECT session_id, campaign_id, traffic_class, done_below_seq, last_seq FROM lane_streams;
+DROP TABLE lane_streams;
+ALTER TABLE new_streams RENAME TO lane_streams;
+
+-- By which version of the session's settings an attempt was made.
+ALTER TABLE attempts ADD COLUMN settings_version INTEGER;
