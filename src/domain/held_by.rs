@@ -3,7 +3,7 @@
 //! The same words are shown by the API and used as labels of the waiting time. Which one binds is decided
 //! where the limits are; this file only says what they mean.
 
-use crate::clock::Moment;
+use crate::domain::moment::Moment;
 
 macro_rules! constraints {
     ($($variant:ident = $word:literal, $doc:literal;)*) => {

@@ -3,6 +3,8 @@
 //! Nothing here does I/O, reads a clock, draws its own randomness or knows that async exists:
 //! time and seeds are arguments, so every rule can be tested by table and by property.
 
+pub mod moment;
+
 pub mod held_by;
 
 pub mod id;

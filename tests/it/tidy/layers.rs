@@ -8,7 +8,7 @@ use super::{File, Offence};
 /// What each part may use besides itself and what serves all; a part that is not here is refused.
 const LAYERS: &[(&str, &[&str])] = &[
     ("domain", &[]),
-    ("clock", &[]),
+    ("clock", &["domain"]),
     ("node", &[]),
     ("limits", &[]),
     ("shutdown", &[]),
