@@ -14,8 +14,9 @@ pub const HEADS_PER_LANE_MAX: usize = 64;
 /// a lane with 64 refused messages takes no new bulk until some are through.
 pub const RETRIES_PER_LANE_MAX: usize = 64;
 
-/// Campaigns of one lane served at the same time: 64 × about 120 bytes = 8 kB; more wait for a place.
-pub const STREAMS_PER_LANE_MAX: usize = 64;
+/// Streams of one lane served at the same time, of 20 campaigns in 10 zones and more: 256 × about 150 bytes = 38 kB;
+/// more wait for a place.
+pub const STREAMS_PER_LANE_MAX: usize = 256;
 
 /// Attempts of one lane durable and waiting for their moment: 32 at 1,000/s cover a commit of 32 ms.
 pub const PREPARED_PER_LANE_MAX: usize = 32;

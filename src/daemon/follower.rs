@@ -59,8 +59,15 @@ impl Follower {
                     ControlMessage::OutboxWritten {} => Notice::OutboxWritten,
                     ControlMessage::CampaignChanged { campaign_id } => Notice::CampaignChanged(campaign_id),
                     ControlMessage::SessionChanged { session_id } => Notice::SessionChanged(session_id),
-                    ControlMessage::WorkAdmitted { session_id, campaign_id, traffic_class, done_below_seq } => {
-                        let offer = Offer { session_id, campaign_id, traffic_class, done_below_seq };
+                    ControlMessage::WorkAdmitted {
+                        session_id,
+                        campaign_id,
+                        band,
+                        zone,
+                        traffic_class,
+                        done_below_seq,
+                    } => {
+                        let offer = Offer { session_id, campaign_id, band, zone, traffic_class, done_below_seq };
                         self.dispatch.offer_here(offer).await;
                         continue;
                     }

@@ -35,7 +35,7 @@ const RETRY_WAITS: (Duration, Duration) = (Duration::from_millis(100), Duration:
 #[derive(Debug)]
 pub enum Entry {
     /// An attempt, before its message leaves.
-    Begin(Begin, Reply, Box<Work>, Content),
+    Begin(Box<Beginning>),
     /// How an attempt ended.
     End(End, Reply),
     /// How an attempt ended whose delivery is pending again: withdrawn or deferred.
@@ -48,6 +48,21 @@ pub enum Entry {
     Stream(StreamSave, Fence),
     /// Reports of the provider; told when they are durable.
     Receipts(Vec<Receipt>, oneshot::Sender<()>),
+}
+
+/// An attempt to write, and what goes on when it is durable.
+#[derive(Debug)]
+pub struct Beginning {
+    /// The row.
+    pub row: Begin,
+    /// Whom to tell.
+    pub reply: Reply,
+    /// The delivery.
+    pub work: Box<Work>,
+    /// What it says.
+    pub content: Content,
+    /// Where the lane stands with this attempt counted, to be durable with it.
+    pub save: Option<LaneSave>,
 }
 
 /// Whom to tell after the commit.
@@ -65,7 +80,7 @@ impl Entry {
     /// Returns the session whose lane writes this, and by what right; receipts need none.
     fn right(&self) -> Option<(SessionId, Fence)> {
         match self {
-            Self::Begin(begin, reply, ..) => Some((begin.session_id, reply.fence)),
+            Self::Begin(begin) => Some((begin.row.session_id, begin.reply.fence)),
             Self::End(end, reply) | Self::PutBack(end, reply, _) => Some((end.session_id, reply.fence)),
             Self::Dismiss(_, session_id, fence) => Some((*session_id, *fence)),
             Self::Lane(save, fence) => Some((save.session_id, *fence)),
@@ -154,7 +169,7 @@ struct Batch {
     /// Lanes with an end, by shard.
     ended: HashMap<usize, Vec<LaneIndex>>,
     receipts: Vec<oneshot::Sender<()>>,
-    lanes: HashMap<SessionId, i64>,
+    lanes: HashMap<SessionId, LaneSave>,
     n_rows: usize,
 }
 
@@ -200,8 +215,7 @@ impl Journal {
     }
 
     async fn commit(&self, mut batch: Batch) {
-        let lanes = std::mem::take(&mut batch.lanes);
-        batch.rows.lanes = lanes.into_iter().map(|(session_id, tat_us)| LaneSave { session_id, tat_us }).collect();
+        batch.rows.lanes = std::mem::take(&mut batch.lanes).into_values().collect();
         let started_at = Instant::now();
         let (begins, ends, receipts) =
             (!batch.begins.is_empty(), !batch.rows.ends.is_empty(), !batch.rows.receipts.is_empty());
@@ -306,13 +320,22 @@ impl Batch {
         })
     }
 
+    /// Keeps the latest state of each lane: those that go with attempts overtake the others.
+    fn save(&mut self, save: LaneSave) {
+        if self.lanes.get(&save.session_id).is_none_or(|known| known.saved_at_us < save.saved_at_us) {
+            self.lanes.insert(save.session_id, save);
+        }
+    }
+
     fn add(&mut self, entry: Entry) {
         self.n_rows += 1;
         self.rows.fences.extend(entry.right());
         match entry {
-            Entry::Begin(begin, reply, work, content) => {
-                self.begins.insert(begin.delivery_id, (reply, work, content));
-                self.rows.begins.push(begin);
+            Entry::Begin(begin) => {
+                let Beginning { row, reply, work, content, save } = *begin;
+                self.begins.insert(row.delivery_id, (reply, work, content));
+                self.rows.begins.push(row);
+                save.into_iter().for_each(|save| self.save(save));
             }
             Entry::End(end, reply) => {
                 self.rows.ends.push(end);
@@ -323,9 +346,7 @@ impl Batch {
                 self.put_back.push((reply, work));
             }
             Entry::Dismiss(dismissal, ..) => self.rows.dismissals.push(dismissal),
-            Entry::Lane(LaneSave { session_id, tat_us }, _) => {
-                self.lanes.insert(session_id, tat_us);
-            }
+            Entry::Lane(save, _) => self.save(save),
             Entry::Stream(save, _) => self.rows.streams.push(save),
             Entry::Receipts(mut receipts, waiter) => {
                 self.n_rows += receipts.len();

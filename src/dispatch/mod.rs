@@ -198,8 +198,9 @@ impl DispatchHandle {
         if self.leases.owns(offer.session_id) {
             self.offer_here(offer).await;
         } else if let Some(elsewhere) = &self.elsewhere {
-            let Offer { session_id, campaign_id, traffic_class, done_below_seq } = offer;
-            let message = ControlMessage::WorkAdmitted { session_id, campaign_id, traffic_class, done_below_seq };
+            let Offer { session_id, campaign_id, band, zone, traffic_class, done_below_seq } = offer;
+            let message =
+                ControlMessage::WorkAdmitted { session_id, campaign_id, band, zone, traffic_class, done_below_seq };
             elsewhere.try_send(message).ok();
         }
     }
@@ -255,6 +256,8 @@ impl DispatchHandle {
             self.offer(Offer {
                 session_id: row.session_id,
                 campaign_id: row.campaign_id,
+                band: row.band,
+                zone: row.zone,
                 traffic_class: row.traffic_class,
                 done_below_seq: row.done_below_seq,
             })

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::id::{CampaignId, SessionId};
 use crate::domain::job::TrafficClass;
+use crate::domain::zone::{Band, Zone};
 
 /// The version of the wire form that this code writes and reads.
 pub const CONTROL_VERSION: u32 = 1;
@@ -31,6 +32,10 @@ pub enum ControlMessage {
         session_id: SessionId,
         /// Its campaign; the nil id for single messages.
         campaign_id: CampaignId,
+        /// The kind of recipients.
+        band: Band,
+        /// Their zone, where it is known.
+        zone: Option<Zone>,
         /// Kind of traffic.
         traffic_class: TrafficClass,
         /// The first place that may hold new work; everything below it was there before.
@@ -93,6 +98,8 @@ mod tests {
         ControlMessage::WorkAdmitted {
             session_id: SessionId(id),
             campaign_id: CampaignId::DIRECT,
+            band: Band(5),
+            zone: Zone::parse("Asia/Kolkata"),
             traffic_class: TrafficClass::Bulk,
             done_below_seq: -3,
         }

@@ -5,6 +5,8 @@
 
 pub mod moment;
 
+pub mod zone;
+
 pub mod held_by;
 
 pub mod id;

@@ -16,6 +16,7 @@ use crate::error::chain;
 use crate::intake::decode::Dead;
 use crate::kill_point;
 use crate::limits::ADMIT_DELIVERIES_MAX;
+use crate::store::admissions::{Admitted, AdmittedStream};
 use crate::store::{Store, StoreError};
 use crate::telemetry::metrics::Metrics;
 
@@ -95,9 +96,11 @@ impl Intake {
             metrics.duplicates.inc_by(count(job.deliveries.len() - admitted.n_new));
             // Also when nothing is new: the one who admitted it may have died before it told the lane.
             if admitted.is_open {
-                let (session_id, campaign_id) = (admitted.session_id, admitted.campaign_id);
-                let (traffic_class, done_below_seq) = (admitted.traffic_class, admitted.done_below_seq);
-                self.dispatch.offer(Offer { session_id, campaign_id, traffic_class, done_below_seq }).await;
+                let Admitted { session_id, campaign_id, traffic_class, .. } = admitted;
+                for AdmittedStream { band, zone, done_below_seq } in admitted.streams {
+                    let offer = Offer { session_id, campaign_id, band, zone, traffic_class, done_below_seq };
+                    self.dispatch.offer(offer).await;
+                }
             }
         }
         Ok(refused)

@@ -112,7 +112,12 @@ impl Restore {
         let mut saves = JournalBatch { fences: self.fences(&lanes), ..JournalBatch::default() };
         for row in rows.iter().filter(|row| lanes.contains(&row.session_id)) {
             let tat = state_after_full_burst(row.pacing(self.default_pacing), now);
-            saves.lanes.push(LaneSave { session_id: row.session_id, tat_us: tat.as_us() });
+            saves.lanes.push(LaneSave {
+                session_id: row.session_id,
+                saved_at_us: now.as_us(),
+                tat_us: tat.as_us(),
+                memory: row.memory.clone(),
+            });
         }
         self.store.write_journal(&saves).await?;
         kill_point!("start: before attempts under way are orphaned");

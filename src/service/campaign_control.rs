@@ -11,6 +11,7 @@ use crate::notice::Notice;
 use crate::service::CampaignService;
 use crate::store::campaign_moves::Move;
 use crate::store::campaigns::CampaignRecord;
+use crate::store::heads::HeadRequest;
 
 impl CampaignService {
     /// Starts a campaign; does nothing when it runs.
@@ -56,10 +57,11 @@ impl CampaignService {
     pub async fn settle_cancelled(&self) -> Result<u64> {
         let store = &self.tools.store;
         let mut n_cancelled = 0;
-        for (campaign_id, session_id) in store.campaigns().streams_to_cancel().await? {
+        for (campaign_id, session_id, band) in store.campaigns().streams_to_cancel().await? {
             let mut next = Some(-1);
             while let Some(after_seq) = next {
-                let (n, goes_on) = store.cancel_pending(campaign_id, session_id, after_seq, CANCEL_BATCH_MAX).await?;
+                let request = HeadRequest { session_id, campaign_id, band, after_seq, limit: CANCEL_BATCH_MAX };
+                let (n, goes_on) = store.cancel_pending(request).await?;
                 n_cancelled += u64::try_from(n).unwrap_or(u64::MAX);
                 // Each step goes on behind the last one, so that the loop ends with the stream.
                 next = goes_on.filter(|seq| after_seq < *seq);

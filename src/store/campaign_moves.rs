@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use crate::domain::campaign::CampaignState;
 use crate::domain::id::{CampaignId, SessionId, TenantId};
+use crate::domain::zone::Band;
 use crate::store::campaigns::Campaigns;
 use crate::store::tx::{Tx, with_tx};
 use crate::store::{Sql, StoreError};
@@ -23,10 +24,10 @@ const FILL_OUTBOX: Sql = Sql::portable(
 const CLEAR_OUTBOX: Sql = Sql::portable("DELETE FROM outbox WHERE outbox_id = $1");
 /// Across tenants, for the daemon.
 const STREAMS_TO_CANCEL: Sql = Sql::portable(
-    "SELECT cs.campaign_id, cs.session_id FROM campaign_counters k \
+    "SELECT s.campaign_id, s.session_id, s.band FROM campaign_counters k \
      JOIN campaigns c ON c.campaign_id = k.campaign_id \
-     JOIN campaign_sessions cs ON cs.campaign_id = k.campaign_id \
-     WHERE c.state = $1 AND k.pending > 0 ORDER BY cs.campaign_id, cs.ordinal",
+     JOIN lane_streams s ON s.campaign_id = k.campaign_id \
+     WHERE c.state = $1 AND k.pending > 0 ORDER BY s.campaign_id, s.session_id, s.band",
 );
 
 /// A move of a campaign's life cycle.
@@ -120,14 +121,17 @@ impl Campaigns<'_> {
     ///
     /// # Errors
     /// [`StoreError::Database`] when they could not be read.
-    pub async fn streams_to_cancel(&self) -> Result<Vec<(CampaignId, SessionId)>, StoreError> {
-        let rows: Result<Vec<(Uuid, Uuid)>, _> = with_reader!(self.store.pool(), |db| {
+    pub async fn streams_to_cancel(&self) -> Result<Vec<(CampaignId, SessionId, Band)>, StoreError> {
+        let rows: Result<Vec<(Uuid, Uuid, i32)>, _> = with_reader!(self.store.pool(), |db| {
             sqlx::query_as(STREAMS_TO_CANCEL.of(self.store.pool()))
                 .bind(CampaignState::Cancelled.as_str())
                 .fetch_all(db)
                 .await
         });
         let rows = rows.map_err(StoreError::database("find cancelled campaigns"))?;
-        Ok(rows.into_iter().map(|(campaign, session)| (CampaignId(campaign), SessionId(session))).collect())
+        Ok(rows
+            .into_iter()
+            .map(|(campaign, session, band)| (CampaignId(campaign), SessionId(session), Band(band)))
+            .collect())
     }
 }

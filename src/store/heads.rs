@@ -9,6 +9,7 @@ use crate::domain::id::{CampaignId, DeliveryId, JobId, SessionId, TenantId};
 use crate::domain::job::TrafficClass;
 use crate::domain::message::{MessageSpec, Variables};
 use crate::domain::recipient::Recipient;
+use crate::domain::zone::Band;
 use crate::store::bind::{column, hex_list, to_u32};
 use crate::store::tx::Tx;
 use crate::store::{Pool, Sql, Store, StoreError};
@@ -20,6 +21,8 @@ pub struct HeadRequest {
     pub session_id: SessionId,
     /// The campaign.
     pub campaign_id: CampaignId,
+    /// The kind of recipients.
+    pub band: Band,
     /// Only deliveries behind this place.
     pub after_seq: i64,
     /// At most so many.
@@ -35,6 +38,8 @@ pub struct Head {
     pub session_id: SessionId,
     /// The campaign.
     pub campaign_id: CampaignId,
+    /// The kind of recipient.
+    pub band: Band,
     /// The job it came with.
     pub job_id: JobId,
     /// Its place in the stream.
@@ -75,15 +80,16 @@ pub struct JobRow {
 /// Goes along the index on columns that do not change in a usual life, one stretch per request.
 const FETCH: Sql = Sql::per_dialect(
     "SELECT r.no, d.* \
-     FROM UNNEST($1::uuid[], $2::uuid[], $3::int8[], $4::int8[]) \
-          WITH ORDINALITY AS r (session_id, campaign_id, after_seq, n_max, no) \
+     FROM UNNEST($1::uuid[], $2::uuid[], $3::int4[], $4::int8[], $5::int8[]) \
+          WITH ORDINALITY AS r (session_id, campaign_id, band, after_seq, n_max, no) \
      CROSS JOIN LATERAL ( \
          SELECT delivery_id, job_id, seq, recipient, variables, n_attempts, due_at_ms FROM deliveries d \
-         WHERE d.session_id = r.session_id AND d.campaign_id = r.campaign_id AND r.after_seq < d.seq \
+         WHERE d.session_id = r.session_id AND d.campaign_id = r.campaign_id AND d.band = r.band \
+           AND r.after_seq < d.seq \
            AND d.state = 'pending' ORDER BY d.seq LIMIT r.n_max) AS d \
      ORDER BY r.no, d.seq",
     "SELECT 1 AS no, delivery_id, job_id, seq, recipient, variables, n_attempts, due_at_ms FROM deliveries \
-     WHERE session_id = $1 AND campaign_id = $2 AND $3 < seq AND state = 'pending' ORDER BY seq LIMIT $4",
+     WHERE session_id = $1 AND campaign_id = $2 AND band = $3 AND $4 < seq AND state = 'pending' ORDER BY seq LIMIT $5",
 );
 
 const FIND_JOBS: Sql = Sql::per_dialect(
@@ -115,6 +121,7 @@ impl StoredHead {
             delivery_id: DeliveryId(self.delivery_id),
             session_id: request.session_id,
             campaign_id: request.campaign_id,
+            band: request.band,
             job_id: JobId(self.job_id),
             seq: self.seq,
             recipient: Recipient::from_stored(&self.recipient).ok_or_else(|| corrupt("recipient"))?,
@@ -216,6 +223,7 @@ impl Tx {
                 sqlx::query_as(FETCH.postgres())
                     .bind(column(requests, |request| request.session_id.0))
                     .bind(column(requests, |request| request.campaign_id.0))
+                    .bind(column(requests, |request| request.band.0))
                     .bind(column(requests, |request| request.after_seq))
                     .bind(column(requests, |request| i64::from(request.limit)))
                     .fetch_all(&mut **tx)
@@ -227,6 +235,7 @@ impl Tx {
                     let query = sqlx::query_as::<_, StoredHead>(FETCH.sqlite())
                         .bind(request.session_id.0)
                         .bind(request.campaign_id.0)
+                        .bind(request.band.0)
                         .bind(request.after_seq)
                         .bind(request.limit);
                     let rows = query.fetch_all(&mut **tx).await?;

@@ -14,8 +14,10 @@ use crate::domain::failure::{FailureClass, Reason};
 use crate::domain::id::{CampaignId, DeliveryId, SessionId};
 use crate::domain::partition::Fence;
 use crate::domain::receipt::{Receipt, ReceiptKind};
+use crate::domain::zone::Band;
 use crate::store::bind::{Hex, column, hex_list, to_json};
 use crate::store::moves::Moves;
+use crate::store::places::StreamKey;
 use crate::store::tx::{Tries, Tx};
 use crate::store::{Sql, Store, StoreError};
 
@@ -32,6 +34,8 @@ pub struct Begin {
     pub attempt_no: u32,
     /// When it was begun, UTC milliseconds.
     pub started_at_ms: i64,
+    /// By which version of the session's settings.
+    pub settings_version: i64,
 }
 
 /// How an attempt came to its end.
@@ -80,12 +84,16 @@ pub struct Dismissal {
 }
 
 /// The limiter state of a lane.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LaneSave {
     /// The lane.
     pub session_id: SessionId,
+    /// When it was like this, UTC microseconds, different for each save of a lane: the latest one holds.
+    pub saved_at_us: i64,
     /// Theoretical arrival time, UTC microseconds.
     pub tat_us: i64,
+    /// What it remembers besides, as JSON, if anything.
+    pub memory: Option<String>,
 }
 
 /// How far a stream is done.
@@ -95,6 +103,8 @@ pub struct StreamSave {
     pub session_id: SessionId,
     /// The campaign.
     pub campaign_id: CampaignId,
+    /// The kind of recipients.
+    pub band: Band,
     /// Every delivery below it is settled.
     pub done_below_seq: i64,
 }
@@ -135,10 +145,14 @@ pub struct Written {
 }
 
 const SAVE_LANES: Sql = Sql::per_dialect(
-    "INSERT INTO lanes (session_id, tat_us) SELECT * FROM UNNEST($1::uuid[], $2::int8[]) \
-     ON CONFLICT (session_id) DO UPDATE SET tat_us = EXCLUDED.tat_us",
-    "INSERT INTO lanes (session_id, tat_us) SELECT unhex(value ->> 0), value ->> 1 FROM json_each($1) WHERE true \
-     ON CONFLICT (session_id) DO UPDATE SET tat_us = EXCLUDED.tat_us",
+    "INSERT INTO lanes AS l (session_id, saved_at_us, tat_us, memory) \
+     SELECT * FROM UNNEST($1::uuid[], $2::int8[], $3::int8[], $4::text[]) \
+     ON CONFLICT (session_id) DO UPDATE SET saved_at_us = EXCLUDED.saved_at_us, tat_us = EXCLUDED.tat_us, \
+         memory = EXCLUDED.memory WHERE l.saved_at_us <= EXCLUDED.saved_at_us",
+    "INSERT INTO lanes AS l (session_id, saved_at_us, tat_us, memory) \
+     SELECT unhex(value ->> 0), value ->> 1, value ->> 2, value ->> 3 FROM json_each($1) WHERE true \
+     ON CONFLICT (session_id) DO UPDATE SET saved_at_us = EXCLUDED.saved_at_us, tat_us = EXCLUDED.tat_us, \
+         memory = EXCLUDED.memory WHERE l.saved_at_us <= EXCLUDED.saved_at_us",
 );
 
 /// PostgreSQL only: SQLite has one writer.
@@ -160,16 +174,18 @@ const NOTE_LEFT: Sql = Sql::per_dialect(
 /// next news of the stream; until then a restart reads a few rows more.
 const SAVE_STREAMS: Sql = Sql::per_dialect(
     "UPDATE lane_streams AS s SET done_below_seq = u.done_below_seq \
-     FROM (SELECT h.session_id, h.campaign_id, w.done_below_seq \
-           FROM UNNEST($1::uuid[], $2::uuid[], $3::int8[]) AS w (session_id, campaign_id, done_below_seq) \
-           JOIN lane_streams h ON h.session_id = w.session_id AND h.campaign_id = w.campaign_id \
+     FROM (SELECT h.session_id, h.campaign_id, h.band, w.done_below_seq \
+           FROM UNNEST($1::uuid[], $2::uuid[], $3::int4[], $4::int8[]) AS w (session_id, campaign_id, band, done_below_seq) \
+           JOIN lane_streams h ON h.session_id = w.session_id AND h.campaign_id = w.campaign_id AND h.band = w.band \
                AND h.done_below_seq < w.done_below_seq \
            FOR NO KEY UPDATE OF h SKIP LOCKED) AS u \
-     WHERE s.session_id = u.session_id AND s.campaign_id = u.campaign_id AND s.done_below_seq < u.done_below_seq",
+     WHERE s.session_id = u.session_id AND s.campaign_id = u.campaign_id AND s.band = u.band \
+         AND s.done_below_seq < u.done_below_seq",
     "UPDATE lane_streams AS s SET done_below_seq = u.done_below_seq \
-     FROM (SELECT unhex(value ->> 0) AS session_id, unhex(value ->> 1) AS campaign_id, \
-                  value ->> 2 AS done_below_seq FROM json_each($1)) AS u \
-     WHERE s.session_id = u.session_id AND s.campaign_id = u.campaign_id AND s.done_below_seq < u.done_below_seq",
+     FROM (SELECT unhex(value ->> 0) AS session_id, unhex(value ->> 1) AS campaign_id, value ->> 2 AS band, \
+                  value ->> 3 AS done_below_seq FROM json_each($1)) AS u \
+     WHERE s.session_id = u.session_id AND s.campaign_id = u.campaign_id AND s.band = u.band \
+         AND s.done_below_seq < u.done_below_seq",
 );
 
 const DOING: &str = "write the journal";
@@ -228,7 +244,7 @@ impl Store {
         let rows = tx.lock_deliveries(batch.delivery_ids(), DOING).await?;
         let late: Vec<Receipt> = batch.ends.iter().filter_map(|end| late_receipt(end, &refused)).collect();
         let welcome = |session_id: &SessionId| !refused.contains(session_id);
-        let lanes: Vec<_> = batch.lanes.iter().filter(|lane| welcome(&lane.session_id)).copied().collect();
+        let lanes: Vec<_> = batch.lanes.iter().filter(|lane| welcome(&lane.session_id)).cloned().collect();
         let streams: Vec<_> = batch.streams.iter().filter(|stream| welcome(&stream.session_id)).copied().collect();
         let mut moves = Moves::of(rows, cancelled).refusing(refused);
         moves.receive(&late);
@@ -286,30 +302,34 @@ impl Tx {
     }
 
     async fn save_lanes(&mut self, lanes: &[LaneSave]) -> Result<(), sqlx::Error> {
-        // The last one of a lane is the one that holds, and a statement may name a row only once.
-        let last: BTreeMap<SessionId, i64> = lanes.iter().map(|lane| (lane.session_id, lane.tat_us)).collect();
-        let rows: Vec<(SessionId, i64)> = last.into_iter().collect();
+        // The latest one of a lane is the one that holds, and a statement may name a row only once.
+        let mut rows: Vec<&LaneSave> = lanes.iter().collect();
+        rows.sort_by_key(|lane| (lane.session_id, std::cmp::Reverse(lane.saved_at_us)));
+        rows.dedup_by_key(|lane| lane.session_id);
         if rows.is_empty() {
             return Ok(());
         }
         match self {
             Self::Postgres(tx) => sqlx::query(SAVE_LANES.postgres())
-                .bind(column(&rows, |(session_id, _)| session_id.0))
-                .bind(column(&rows, |(_, tat_us)| *tat_us))
+                .bind(column(&rows, |lane| lane.session_id.0))
+                .bind(column(&rows, |lane| lane.saved_at_us))
+                .bind(column(&rows, |lane| lane.tat_us))
+                .bind(column(&rows, |lane| lane.memory.as_deref()))
                 .execute(&mut **tx)
                 .await
                 .map(drop),
             Self::Sqlite(tx) => {
-                let json = to_json(&rows, |(session_id, tat_us)| (Hex(session_id.0), *tat_us));
+                let json = to_json(&rows, |lane| (Hex(lane.session_id.0), lane.saved_at_us, lane.tat_us, &lane.memory));
                 sqlx::query(SAVE_LANES.sqlite()).bind(json).execute(&mut **tx).await.map(drop)
             }
         }
     }
 
     async fn save_streams(&mut self, streams: &[StreamSave]) -> Result<(), sqlx::Error> {
-        let last: BTreeMap<(SessionId, CampaignId), i64> =
-            streams.iter().map(|stream| ((stream.session_id, stream.campaign_id), stream.done_below_seq)).collect();
-        let rows: Vec<((SessionId, CampaignId), i64)> = last.into_iter().collect();
+        let key = |stream: &StreamSave| (stream.session_id, stream.campaign_id, stream.band);
+        let last: BTreeMap<StreamKey, i64> =
+            streams.iter().map(|stream| (key(stream), stream.done_below_seq)).collect();
+        let rows: Vec<(StreamKey, i64)> = last.into_iter().collect();
         if rows.is_empty() {
             return Ok(());
         }
@@ -317,12 +337,13 @@ impl Tx {
             Self::Postgres(tx) => sqlx::query(SAVE_STREAMS.postgres())
                 .bind(column(&rows, |(key, _)| key.0.0))
                 .bind(column(&rows, |(key, _)| key.1.0))
+                .bind(column(&rows, |(key, _)| key.2.0))
                 .bind(column(&rows, |(_, seq)| *seq))
                 .execute(&mut **tx)
                 .await
                 .map(drop),
             Self::Sqlite(tx) => {
-                let json = to_json(&rows, |(key, seq)| (Hex(key.0.0), Hex(key.1.0), *seq));
+                let json = to_json(&rows, |(key, seq)| (Hex(key.0.0), Hex(key.1.0), key.2.0, *seq));
                 sqlx::query(SAVE_STREAMS.sqlite()).bind(json).execute(&mut **tx).await.map(drop)
             }
         }

@@ -9,6 +9,7 @@ use crate::domain::id::{CampaignId, SessionId, TenantId};
 use crate::domain::job::TrafficClass;
 use crate::domain::pacing::Pacing;
 use crate::domain::session::SessionState;
+use crate::domain::zone::{Band, Zone};
 use crate::store::bind::to_u32;
 use crate::store::bind::{column, hex_list};
 use crate::store::{Pool, Sql, Store, StoreError};
@@ -33,15 +34,21 @@ pub struct LaneRow {
     pub tat_us: Option<i64>,
     /// When a message had certainly left by, UTC microseconds; see the column.
     pub left_by_us: Option<i64>,
+    /// What it remembers besides, as JSON.
+    pub memory: Option<String>,
 }
 
-/// A campaign that has, or had, work in a lane.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Deliveries of one campaign to one kind of recipients, in a lane that has, or had, work of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StreamRow {
     /// The lane.
     pub session_id: SessionId,
     /// The campaign; [`CampaignId::DIRECT`] for single messages.
     pub campaign_id: CampaignId,
+    /// The kind of recipients.
+    pub band: Band,
+    /// Their zone, where it is known.
+    pub zone: Option<Zone>,
     /// Kind of traffic.
     pub traffic_class: TrafficClass,
     /// Every delivery below it is settled.
@@ -51,30 +58,30 @@ pub struct StreamRow {
 }
 
 const LANES: Sql = Sql::portable(
-    "SELECT s.session_id, s.tenant_id, s.state, s.phone_number_id, s.rate_per_minute, s.burst, l.tat_us, l.left_by_us \
+    "SELECT s.session_id, s.tenant_id, s.state, s.phone_number_id, s.rate_per_minute, s.burst, l.tat_us, l.left_by_us, l.memory \
      FROM sessions s LEFT JOIN lanes l ON l.session_id = s.session_id ORDER BY s.session_id",
 );
 
 const LANE: Sql = Sql::portable(
-    "SELECT s.session_id, s.tenant_id, s.state, s.phone_number_id, s.rate_per_minute, s.burst, l.tat_us, l.left_by_us \
+    "SELECT s.session_id, s.tenant_id, s.state, s.phone_number_id, s.rate_per_minute, s.burst, l.tat_us, l.left_by_us, l.memory \
      FROM sessions s LEFT JOIN lanes l ON l.session_id = s.session_id WHERE s.session_id = $1",
 );
 
 const STREAMS: Sql = Sql::per_dialect(
-    "SELECT s.session_id, s.campaign_id, s.traffic_class, s.done_below_seq, c.state AS campaign_state \
+    "SELECT s.session_id, s.campaign_id, s.band, s.zone, s.traffic_class, s.done_below_seq, c.state AS campaign_state \
      FROM UNNEST($1::uuid[]) AS w (session_id) JOIN lane_streams s ON s.session_id = w.session_id \
      LEFT JOIN campaigns c ON c.campaign_id = s.campaign_id \
-     WHERE c.state IS NULL OR c.state IN ('running', 'paused') ORDER BY s.session_id, s.campaign_id",
-    "SELECT s.session_id, s.campaign_id, s.traffic_class, s.done_below_seq, c.state AS campaign_state \
+     WHERE c.state IS NULL OR c.state IN ('running', 'paused') ORDER BY s.session_id, s.campaign_id, s.band",
+    "SELECT s.session_id, s.campaign_id, s.band, s.zone, s.traffic_class, s.done_below_seq, c.state AS campaign_state \
      FROM json_each($1) AS w JOIN lane_streams s ON s.session_id = unhex(w.value) \
      LEFT JOIN campaigns c ON c.campaign_id = s.campaign_id \
-     WHERE c.state IS NULL OR c.state IN ('running', 'paused') ORDER BY s.session_id, s.campaign_id",
+     WHERE c.state IS NULL OR c.state IN ('running', 'paused') ORDER BY s.session_id, s.campaign_id, s.band",
 );
 
 const STREAMS_OF_CAMPAIGN: Sql = Sql::portable(
-    "SELECT s.session_id, s.campaign_id, s.traffic_class, s.done_below_seq, c.state AS campaign_state \
+    "SELECT s.session_id, s.campaign_id, s.band, s.zone, s.traffic_class, s.done_below_seq, c.state AS campaign_state \
      FROM lane_streams s LEFT JOIN campaigns c ON c.campaign_id = s.campaign_id \
-     WHERE s.campaign_id = $1 ORDER BY s.session_id",
+     WHERE s.campaign_id = $1 ORDER BY s.session_id, s.band",
 );
 
 const DOING: &str = "read lanes";
@@ -90,6 +97,7 @@ struct StoredLane {
     burst: Option<i32>,
     tat_us: Option<i64>,
     left_by_us: Option<i64>,
+    memory: Option<String>,
 }
 
 impl TryFrom<StoredLane> for LaneRow {
@@ -106,6 +114,7 @@ impl TryFrom<StoredLane> for LaneRow {
             burst: row.burst.map(to_u32),
             tat_us: row.tat_us,
             left_by_us: row.left_by_us,
+            memory: row.memory,
         })
     }
 }
@@ -114,6 +123,8 @@ impl TryFrom<StoredLane> for LaneRow {
 struct StoredStream {
     session_id: Uuid,
     campaign_id: Uuid,
+    band: i32,
+    zone: Option<String>,
     traffic_class: String,
     done_below_seq: i64,
     campaign_state: Option<String>,
@@ -128,6 +139,8 @@ impl TryFrom<StoredStream> for StreamRow {
         Ok(Self {
             session_id: SessionId(row.session_id),
             campaign_id: CampaignId(row.campaign_id),
+            band: Band(row.band),
+            zone: row.zone.as_deref().and_then(Zone::parse),
             traffic_class: class.ok_or_else(|| {
                 StoreError::corrupt("lane_streams", "traffic_class", format_args!("{}", row.session_id))
             })?,

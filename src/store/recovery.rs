@@ -26,18 +26,18 @@ const IN_FLIGHT: Sql = Sql::per_dialect(
     "SELECT d.delivery_id, d.session_id, d.campaign_id, d.n_attempts FROM UNNEST($1::uuid[]) AS w (session_id) \
      JOIN lane_streams s ON s.session_id = w.session_id \
      JOIN campaign_counters c ON c.campaign_id = s.campaign_id AND 0 < c.sending \
-     JOIN deliveries d ON d.session_id = s.session_id AND d.campaign_id = s.campaign_id \
+     JOIN deliveries d ON d.session_id = s.session_id AND d.campaign_id = s.campaign_id AND d.band = s.band \
          AND s.done_below_seq <= d.seq AND d.state = 'sending'",
     "SELECT d.delivery_id, d.session_id, d.campaign_id, d.n_attempts FROM json_each($1) AS w \
      JOIN lane_streams s ON s.session_id = unhex(w.value) \
      JOIN campaign_counters c ON c.campaign_id = s.campaign_id AND 0 < c.sending \
-     JOIN deliveries d ON d.session_id = s.session_id AND d.campaign_id = s.campaign_id \
+     JOIN deliveries d ON d.session_id = s.session_id AND d.campaign_id = s.campaign_id AND d.band = s.band \
          AND s.done_below_seq <= d.seq AND d.state = 'sending'",
 );
 
 const WINDOW: Sql = Sql::portable(
     "SELECT delivery_id, seq, state = 'pending' FROM deliveries \
-     WHERE session_id = $1 AND campaign_id = $2 AND $3 < seq ORDER BY seq LIMIT $4",
+     WHERE session_id = $1 AND campaign_id = $2 AND band = $3 AND $4 < seq ORDER BY seq LIMIT $5",
 );
 
 const CANCELLED_AT: Sql = Sql::portable("SELECT finished_at_ms FROM campaigns WHERE campaign_id = $1");
@@ -120,20 +120,13 @@ impl Store {
         Ok(())
     }
 
-    /// Cancels pending deliveries of one stream behind a place, looking at most at `limit` rows.
+    /// Cancels pending deliveries of one stream behind a place, looking at most at its `limit` of rows.
     ///
     /// Returns how many were cancelled, and the place to go on from unless the stream has ended.
     ///
     /// # Errors
     /// [`StoreError::Database`] when nothing was written; safe to repeat.
-    pub async fn cancel_pending(
-        &self,
-        campaign_id: CampaignId,
-        session_id: SessionId,
-        after_seq: i64,
-        limit: u32,
-    ) -> Result<(usize, Option<i64>), StoreError> {
-        let request = HeadRequest { session_id, campaign_id, after_seq, limit };
+    pub async fn cancel_pending(&self, request: HeadRequest) -> Result<(usize, Option<i64>), StoreError> {
         let mut tries = Tries::default();
         loop {
             let result = self.cancel_pending_once(&request).await;
@@ -262,6 +255,7 @@ impl Tx {
             let query = sqlx::query_as::<_, (Uuid, i64, bool)>(window)
                 .bind(request.session_id.0)
                 .bind(request.campaign_id.0)
+                .bind(request.band.0)
                 .bind(request.after_seq)
                 .bind(i64::from(request.limit));
             let rows = query.fetch_all(&mut *db).await?;

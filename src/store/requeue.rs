@@ -9,6 +9,7 @@ use uuid::Uuid;
 use crate::domain::campaign::CampaignState;
 use crate::domain::id::{CampaignId, DeliveryId, SessionId};
 use crate::domain::job::TrafficClass;
+use crate::domain::zone::{Band, Zone};
 use crate::store::bind::{Hex, column, to_json};
 use crate::store::lanes::StreamRow;
 use crate::store::moves::Moves;
@@ -17,8 +18,10 @@ use crate::store::tx::{Tries, Tx, with_tx};
 use crate::store::{Sql, Store, StoreError};
 
 const DUE_RESENDS: Sql = Sql::portable(
-    "SELECT r.delivery_id, d.session_id, d.campaign_id, j.traffic_class, c.state AS campaign_state \
+    "SELECT r.delivery_id, d.session_id, d.campaign_id, d.band, s.zone, j.traffic_class, c.state AS campaign_state \
      FROM resends r JOIN deliveries d ON d.delivery_id = r.delivery_id JOIN jobs j ON j.job_id = d.job_id \
+     LEFT JOIN lane_streams s \
+         ON s.session_id = d.session_id AND s.campaign_id = d.campaign_id AND s.band = d.band \
      LEFT JOIN campaigns c ON c.campaign_id = d.campaign_id \
      WHERE r.unknown_at_ms < $1 ORDER BY r.unknown_at_ms, r.delivery_id LIMIT $2",
 );
@@ -40,6 +43,8 @@ struct DueResend {
     delivery_id: Uuid,
     session_id: Uuid,
     campaign_id: Uuid,
+    band: i32,
+    zone: Option<String>,
     traffic_class: String,
     campaign_state: Option<String>,
 }
@@ -52,6 +57,8 @@ impl DueResend {
         Ok(StreamRow {
             session_id: SessionId(self.session_id),
             campaign_id: CampaignId(self.campaign_id),
+            band: Band(self.band),
+            zone: self.zone.as_deref().and_then(Zone::parse),
             traffic_class: TrafficClass::parse(&self.traffic_class).ok_or_else(|| corrupt("traffic_class"))?,
             done_below_seq: 0,
             campaign_state: state.map(|state| state.ok_or_else(|| corrupt("state"))).transpose()?,
@@ -95,9 +102,9 @@ impl Store {
         let mut wanted: BTreeMap<StreamKey, Wanted> = BTreeMap::new();
         for row in due.iter().filter(|row| !cancelled.contains(&CampaignId(row.campaign_id))) {
             let stream = row.stream()?;
-            let key = (stream.session_id, stream.campaign_id);
-            let traffic_class = streams.entry(key).or_insert(stream).traffic_class;
-            wanted.entry(key).or_insert(Wanted { traffic_class, n: 0 }).n += 1;
+            let key = (stream.session_id, stream.campaign_id, stream.band);
+            let StreamRow { traffic_class, zone, .. } = streams.entry(key).or_insert(stream).clone();
+            wanted.entry(key).or_insert(Wanted { traffic_class, zone, n: 0 }).n += 1;
         }
         // The place behind the last one is always free; what the time adds is for new streams.
         let given = tx.give_places(&wanted, 0, DOING_REQUEUE).await?;
@@ -111,7 +118,7 @@ impl Store {
         tx.forget_resends(column(&due, |row| row.delivery_id)).await.map_err(StoreError::database(DOING_REQUEUE))?;
         tx.add_to_counters(&moves.deltas(), DOING_REQUEUE).await?;
         self.commit_moves(tx, DOING_REQUEUE).await?;
-        let concerned: BTreeSet<StreamKey> = requeued.iter().map(|row| (row.0, row.1)).collect();
+        let concerned: BTreeSet<StreamKey> = requeued.iter().map(|row| row.0).collect();
         streams.retain(|key, _| concerned.contains(key));
         let with_place = |(key, row): (StreamKey, StreamRow)| {
             let done_below_seq = given.get(&key).map_or(0, |given| given.done_below_seq);
@@ -125,13 +132,13 @@ impl Tx {
     /// Gives deliveries, in the order of their streams and places, the places that their streams gave.
     async fn move_to_end(
         &mut self,
-        requeued: &[(SessionId, CampaignId, i64, DeliveryId)],
+        requeued: &[(StreamKey, i64, DeliveryId)],
         given: &HashMap<StreamKey, Given>,
     ) -> Result<(), sqlx::Error> {
         let mut next: HashMap<StreamKey, i64> = given.iter().map(|(key, given)| (*key, given.first_seq)).collect();
         let mut places = Vec::with_capacity(requeued.len());
-        for (session_id, campaign_id, _, delivery_id) in requeued {
-            let seq = next.get_mut(&(*session_id, *campaign_id)).expect("places were asked for each of them");
+        for (stream, _, delivery_id) in requeued {
+            let seq = next.get_mut(stream).expect("places were asked for each of them");
             places.push((delivery_id.0, *seq));
             *seq += 1;
         }

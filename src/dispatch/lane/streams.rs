@@ -1,8 +1,9 @@
 //! Turns among the campaigns of one lane.
 //!
 //! Transactional messages go first, with every tenth turn kept for bulk; campaigns share the rest
-//! evenly, so that 50 rows are not buried by a million. Each stream holds a few heads and a cursor
-//! over columns that never change; loading them is the shard's.
+//! evenly, so that 50 rows are not buried by a million. A campaign has a stream for each kind of its
+//! recipients. Each stream holds a few heads and a cursor over columns that never change; loading them
+//! is the shard's.
 
 use std::collections::VecDeque;
 
@@ -10,20 +11,23 @@ use crate::dispatch::lane::work::Work;
 use crate::dispatch::shard::Offer;
 use crate::domain::id::CampaignId;
 use crate::domain::job::TrafficClass;
+use crate::domain::zone::{Band, Zone};
 use crate::limits::STREAMS_PER_LANE_MAX;
 
 /// Turns in a row that transactional messages may take while bulk waits.
 const TRANSACTIONAL_TURNS_MAX: u32 = 9;
 
-/// The deliveries of one campaign in one lane.
+/// The deliveries of one campaign to one kind of recipients in one lane.
 #[derive(Debug)]
 pub struct Stream {
     /// The campaign.
     pub campaign_id: CampaignId,
+    /// The kind of recipients.
+    pub band: Band,
+    /// Their zone, where it is known.
+    pub zone: Option<Zone>,
     /// Kind of traffic.
     pub traffic_class: TrafficClass,
-    /// Held by a person.
-    pub paused: bool,
     heads: VecDeque<Box<Work>>,
     /// Everything up to here was loaded or is settled.
     cursor: i64,
@@ -36,11 +40,22 @@ pub struct Stream {
     saved_below: i64,
 }
 
+/// A campaign that has streams here.
+#[derive(Debug)]
+struct Share {
+    campaign_id: CampaignId,
+    /// Held by a person.
+    paused: bool,
+    n_served: u64,
+}
+
 /// What a stream wants loaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Load {
     /// The campaign.
     pub campaign_id: CampaignId,
+    /// The kind of recipients.
+    pub band: Band,
     /// Load what lies behind this place.
     pub after_seq: i64,
     /// How many at most.
@@ -53,6 +68,7 @@ pub struct Load {
 #[derive(Debug, Default)]
 pub struct Streams {
     streams: Vec<Stream>,
+    shares: Vec<Share>,
     n_transactional_turns: u32,
 }
 
@@ -62,8 +78,8 @@ impl Streams {
     /// Beyond the bound of open streams the offer is left in the database, for the next full look. Returns whether
     /// it was taken.
     pub fn offer(&mut self, offer: &Offer) -> bool {
-        let &Offer { campaign_id, traffic_class, done_below_seq, .. } = offer;
-        if let Some(stream) = self.find(campaign_id) {
+        let &Offer { campaign_id, band, traffic_class, done_below_seq, .. } = offer;
+        if let Some(stream) = self.find(campaign_id, band) {
             // The news lies behind the cursor: places are committed in their order, and what is put
             // back in line gets a new one.
             stream.exhausted = false;
@@ -73,13 +89,19 @@ impl Streams {
         if self.is_full() {
             return false;
         }
-        // A newcomer starts level with the one that is furthest behind, not with a claim to all
-        // turns since the lane began.
-        let n_served = self.streams.iter().map(|stream| stream.n_served).min().unwrap_or(0);
+        if !self.shares.iter().any(|share| share.campaign_id == campaign_id) {
+            // A newcomer starts level with the one that is furthest behind, not with a claim to all
+            // turns since the lane began.
+            let n_served = self.shares.iter().map(|share| share.n_served).min().unwrap_or(0);
+            self.shares.push(Share { campaign_id, paused: false, n_served });
+        }
+        let siblings = self.streams.iter().filter(|stream| stream.campaign_id == campaign_id);
+        let n_served = siblings.map(|stream| stream.n_served).min().unwrap_or(0);
         self.streams.push(Stream {
             campaign_id,
+            band,
+            zone: offer.zone.clone(),
             traffic_class,
-            paused: false,
             heads: VecDeque::new(),
             cursor: done_below_seq - 1,
             exhausted: false,
@@ -91,48 +113,64 @@ impl Streams {
         true
     }
 
-    /// Returns the stream of a campaign.
-    pub fn find(&mut self, campaign_id: CampaignId) -> Option<&mut Stream> {
-        self.streams.iter_mut().find(|stream| stream.campaign_id == campaign_id)
+    fn find(&mut self, campaign_id: CampaignId, band: Band) -> Option<&mut Stream> {
+        self.streams.iter_mut().find(|stream| stream.campaign_id == campaign_id && stream.band == band)
     }
 
-    /// Tells whether a campaign's stream is open.
+    /// Tells whether a stream is open.
     #[must_use]
-    pub fn is_open(&self, campaign_id: CampaignId) -> bool {
-        self.streams.iter().any(|stream| stream.campaign_id == campaign_id)
+    pub fn is_open(&self, campaign_id: CampaignId, band: Band) -> bool {
+        self.streams.iter().any(|stream| stream.campaign_id == campaign_id && stream.band == band)
     }
 
-    /// Tells whether a stream for one more campaign would be beyond the bound.
+    /// Holds a campaign, or lets it go on; returns whether it has a stream here.
+    pub fn pause(&mut self, campaign_id: CampaignId, paused: bool) -> bool {
+        let share = self.shares.iter_mut().find(|share| share.campaign_id == campaign_id);
+        share.map(|share| share.paused = paused).is_some()
+    }
+
+    fn is_paused(&self, campaign_id: CampaignId) -> bool {
+        self.shares.iter().any(|share| share.campaign_id == campaign_id && share.paused)
+    }
+
+    /// Tells whether one more stream would be beyond the bound.
     #[must_use]
     pub fn is_full(&self) -> bool {
         STREAMS_PER_LANE_MAX <= self.streams.len()
     }
 
-    /// Closes one stream that has nothing left to do, if there is any; `is_out` tells whether the lane has a delivery
-    /// of a campaign in memory. An offer opens it again where it was.
+    /// Closes one stream that has nothing left, of a campaign without anything out, if there is one.
     pub fn make_room(&mut self, is_out: impl Fn(CampaignId) -> bool) {
         let is_idle = |stream: &Stream| {
             stream.exhausted
                 && !stream.loading
-                && !stream.paused
                 && stream.heads.is_empty()
+                && !self.is_paused(stream.campaign_id)
                 && !is_out(stream.campaign_id)
         };
         if let Some(at) = self.streams.iter().position(is_idle) {
             self.streams.swap_remove(at);
+            self.forget_shares();
         }
     }
 
-    /// Closes the stream of a campaign that is over; returns its heads.
-    pub fn close(&mut self, campaign_id: CampaignId) -> VecDeque<Box<Work>> {
-        let at = self.streams.iter().position(|stream| stream.campaign_id == campaign_id);
-        at.map(|at| self.streams.swap_remove(at).heads).unwrap_or_default()
+    fn forget_shares(&mut self) {
+        let streams = &self.streams;
+        self.shares.retain(|share| streams.iter().any(|stream| stream.campaign_id == share.campaign_id));
     }
 
-    /// Tells whether deliveries of a campaign may go: its stream is open and not paused.
+    /// Closes the streams of a campaign that is over; returns their heads.
+    pub fn close(&mut self, campaign_id: CampaignId) -> Vec<Box<Work>> {
+        let closed = self.streams.extract_if(.., |stream| stream.campaign_id == campaign_id);
+        let heads = closed.flat_map(|stream| stream.heads).collect();
+        self.forget_shares();
+        heads
+    }
+
+    /// Tells whether deliveries of a stream may go: it is open and its campaign is not paused.
     #[must_use]
-    pub fn may_send(&self, campaign_id: CampaignId) -> bool {
-        self.streams.iter().any(|stream| stream.campaign_id == campaign_id && !stream.paused)
+    pub fn may_send(&self, campaign_id: CampaignId, band: Band) -> bool {
+        self.is_open(campaign_id, band) && !self.is_paused(campaign_id)
     }
 
     /// Takes the head whose turn it is; `bulk` tells whether bulk may go at all.
@@ -144,12 +182,16 @@ impl Streams {
             TrafficClass::Bulk => self.n_transactional_turns = 0,
         }
         stream.n_served += 1;
+        let campaign_id = stream.campaign_id;
+        if let Some(share) = self.shares.iter_mut().find(|share| share.campaign_id == campaign_id) {
+            share.n_served += 1;
+        }
         stream.heads.pop_front()
     }
 
     /// Puts back a head that did not go after all.
     pub fn put_back(&mut self, work: Box<Work>) {
-        if let Some(stream) = self.find(work.campaign_id) {
+        if let Some(stream) = self.find(work.campaign_id, work.band) {
             stream.heads.push_front(work);
         }
     }
@@ -162,13 +204,16 @@ impl Streams {
 
     fn turn(&self, bulk: bool) -> Option<usize> {
         let first_of = |class: TrafficClass| {
-            let mut open: Vec<_> = Vec::new();
-            for (index, stream) in self.streams.iter().enumerate() {
-                if stream.traffic_class == class && !stream.paused && !stream.heads.is_empty() {
-                    open.push((stream.n_served, index));
-                }
-            }
-            open.into_iter().min().map(|(_, index)| index)
+            let of_share = |share: &Share| {
+                let ready = |(_, stream): &(usize, &Stream)| {
+                    stream.campaign_id == share.campaign_id && stream.traffic_class == class && !stream.heads.is_empty()
+                };
+                let streams = self.streams.iter().enumerate().filter(ready);
+                streams.min_by_key(|(_, stream)| stream.n_served).map(|(index, _)| index)
+            };
+            let open = self.shares.iter().filter(|share| !share.paused);
+            let turns = open.filter_map(|share| Some((share.n_served, of_share(share)?)));
+            turns.min_by_key(|(n_served, _)| *n_served).map(|(_, index)| index)
         };
         let bulk_turn = if bulk { first_of(TrafficClass::Bulk) } else { None };
         match first_of(TrafficClass::Transactional) {
@@ -180,12 +225,14 @@ impl Streams {
     /// Collects what should be loaded so that every stream holds up to `n_wanted` heads.
     pub fn loads(&mut self, n_wanted: usize, out: &mut Vec<Load>) {
         for stream in &mut self.streams {
-            if stream.paused || stream.loading || stream.exhausted || n_wanted / 2 < stream.heads.len() {
+            let paused = self.shares.iter().any(|share| share.campaign_id == stream.campaign_id && share.paused);
+            if paused || stream.loading || stream.exhausted || n_wanted / 2 < stream.heads.len() {
                 continue;
             }
             stream.loading = true;
             out.push(Load {
                 campaign_id: stream.campaign_id,
+                band: stream.band,
                 after_seq: stream.cursor,
                 limit: n_wanted - stream.heads.len(),
                 n_offers: stream.n_offers,
@@ -195,7 +242,7 @@ impl Streams {
 
     /// Takes what was loaded; heads that are not due yet are the caller's to sort out first.
     pub fn loaded(&mut self, load: &Load, n_loaded: usize, last_seq: Option<i64>, heads: Vec<Box<Work>>) {
-        let Some(stream) = self.find(load.campaign_id) else {
+        let Some(stream) = self.find(load.campaign_id, load.band) else {
             return;
         };
         stream.loading = false;
@@ -207,16 +254,9 @@ impl Streams {
         stream.heads.extend(heads);
     }
 
-    /// Gives up a load that was never made.
-    pub fn load_failed(&mut self, load: &Load) {
-        if let Some(stream) = self.find(load.campaign_id) {
-            stream.loading = false;
-        }
-    }
-
     /// Returns up to where a stream with no outstanding work is settled, if that is news.
-    pub fn settled_below(&mut self, campaign_id: CampaignId) -> Option<i64> {
-        let stream = self.find(campaign_id)?;
+    pub fn settled_below(&mut self, campaign_id: CampaignId, band: Band) -> Option<i64> {
+        let stream = self.find(campaign_id, band)?;
         let below = stream.cursor + 1;
         let news = stream.exhausted && !stream.loading && stream.heads.is_empty() && stream.saved_below < below;
         news.then(|| {
@@ -244,7 +284,8 @@ mod tests {
     use crate::domain::recipient::Recipient;
 
     fn offer(campaign_id: CampaignId, traffic_class: TrafficClass, done_below_seq: i64) -> Offer {
-        Offer { session_id: SessionId::generate(), campaign_id, traffic_class, done_below_seq }
+        let (session_id, band) = (SessionId::generate(), Band(0));
+        Offer { session_id, campaign_id, band, zone: None, traffic_class, done_below_seq }
     }
 
     fn fill(streams: &mut Streams, campaign_id: CampaignId, class: TrafficClass, n: i64) {
@@ -263,6 +304,7 @@ mod tests {
             Box::new(Work {
                 delivery_id: DeliveryId::generate(),
                 campaign_id,
+                band: Band(0),
                 seq,
                 recipient: Recipient::from_stored("919876543210").unwrap(),
                 variables: Variables::default(),
@@ -348,9 +390,9 @@ mod tests {
         let campaign_id = CampaignId::generate();
         let mut streams = Streams::default();
         fill(&mut streams, campaign_id, TrafficClass::Bulk, 2);
-        assert_eq!(streams.settled_below(campaign_id), None);
+        assert_eq!(streams.settled_below(campaign_id, Band(0)), None);
         assert_eq!(turns(&mut streams, 2).len(), 2);
-        assert_eq!(streams.settled_below(campaign_id), Some(3));
-        assert_eq!(streams.settled_below(campaign_id), None);
+        assert_eq!(streams.settled_below(campaign_id, Band(0)), Some(3));
+        assert_eq!(streams.settled_below(campaign_id, Band(0)), None);
     }
 }

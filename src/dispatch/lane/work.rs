@@ -7,6 +7,7 @@ use crate::domain::id::{CampaignId, DeliveryId, JobId};
 use crate::domain::job::TrafficClass;
 use crate::domain::message::{Content, MessageTemplate, RenderProblem, Variables};
 use crate::domain::recipient::Recipient;
+use crate::domain::zone::Band;
 
 /// What the deliveries of one job share.
 #[derive(Debug)]
@@ -30,7 +31,9 @@ pub struct Work {
     pub delivery_id: DeliveryId,
     /// Its campaign.
     pub campaign_id: CampaignId,
-    /// Its place in the campaign.
+    /// The kind of its recipient.
+    pub band: Band,
+    /// Its place in its stream.
     pub seq: i64,
     /// Who gets it.
     pub recipient: Recipient,

@@ -68,6 +68,7 @@ impl Loader {
             .map(|(_, session_id, load)| HeadRequest {
                 session_id: *session_id,
                 campaign_id: load.campaign_id,
+                band: load.band,
                 after_seq: load.after_seq,
                 limit: u32::try_from(load.limit).unwrap_or(u32::MAX),
             })
@@ -137,6 +138,7 @@ fn work(head: Head, plans: &HashMap<JobId, Arc<JobPlan>>, now: Moment) -> Option
     Some(Box::new(Work {
         delivery_id: head.delivery_id,
         campaign_id: head.campaign_id,
+        band: head.band,
         seq: head.seq,
         recipient: head.recipient,
         variables: head.variables,

@@ -14,6 +14,7 @@ use crate::domain::id::{CampaignId, DeliveryId, SessionId};
 use crate::domain::job::TrafficClass;
 use crate::domain::message::Content;
 use crate::domain::partition::{Fence, PartitionNo};
+use crate::domain::zone::{Band, Zone};
 use crate::store::lanes::LaneRow;
 
 pub mod state;
@@ -62,13 +63,17 @@ pub struct Loaded {
     pub works: Vec<Box<Work>>,
 }
 
-/// Pending deliveries of a campaign in a lane.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Pending deliveries of a campaign to one kind of recipients, in a lane.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Offer {
     /// The lane's session.
     pub session_id: SessionId,
     /// The campaign.
     pub campaign_id: CampaignId,
+    /// The kind of recipients.
+    pub band: Band,
+    /// Their zone, where it is known.
+    pub zone: Option<Zone>,
     /// Kind of traffic.
     pub traffic_class: TrafficClass,
     /// Every delivery of the stream below this place is settled: where to start when the stream is

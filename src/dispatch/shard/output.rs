@@ -12,17 +12,19 @@ use crate::domain::attempt::Outcome;
 use crate::domain::id::{CampaignId, DeliveryId, SessionId};
 use crate::domain::message::Content;
 use crate::domain::partition::{Fence, PartitionNo};
+use crate::domain::zone::Band;
+use crate::store::journal::LaneSave;
 
 /// What is to be done after a round.
 #[derive(Debug, Default)]
 pub struct Output {
     /// Attempts to write.
     pub begins: Vec<Begin>,
-    /// Limiter states of lanes that let messages go, UTC microseconds: queued for writing before these go.
+    /// Where lanes stand that let messages go: queued for writing before these go.
     ///
     /// With the outcomes would be too late: a receipt can settle a delivery before the answer comes,
     /// and after a crash in between nothing would tell that the lane has just sent.
-    pub lane_states: Vec<(SessionId, Fence, i64)>,
+    pub lane_states: Vec<(LaneSave, Fence)>,
     /// Messages to let go.
     pub releases: Vec<Release>,
     /// Attempts to take back.
@@ -59,6 +61,8 @@ pub struct SettledBelow {
     pub fence: Fence,
     /// The campaign.
     pub campaign_id: CampaignId,
+    /// The kind of recipients.
+    pub band: Band,
     /// Every delivery below it is settled.
     pub below_seq: i64,
 }
@@ -76,6 +80,10 @@ pub struct Begin {
     pub work: Box<Work>,
     /// What it says.
     pub content: Content,
+    /// By which version of the session's settings.
+    pub settings_version: i64,
+    /// Where the lane stands with this attempt counted, where that must be durable with it.
+    pub save: Option<LaneSave>,
 }
 
 /// A message to let go.

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::task::TaskTracker;
 
 use crate::clock::{Clock, Moment};
-use crate::dispatch::journal::{Entry, JournalSender, Reply};
+use crate::dispatch::journal::{Beginning, Entry, JournalSender, Reply};
 use crate::dispatch::lane::step::Dismissed;
 use crate::dispatch::lane::task::Sender;
 use crate::dispatch::lane::work::Work;
@@ -21,7 +21,7 @@ use crate::dispatch::shard::state::Shard;
 use crate::dispatch::shard::{Command, Report, Withdrawal};
 use crate::domain::delivery::DeliveryEvent;
 use crate::domain::partition::PartitionNo;
-use crate::store::journal::{self, Ended, LaneSave, StreamSave};
+use crate::store::journal::{self, Ended, StreamSave};
 use crate::telemetry::metrics::Metrics;
 
 /// Reports taken in one round, at most: rounds stay short, so timers stay exact.
@@ -108,8 +108,8 @@ impl ShardTask {
 
     /// Lets messages go first, they are due; then writes. Only where their lanes stand is queued before.
     async fn carry_out(&mut self, out: Output, now: Moment) {
-        for (session_id, fence, tat_us) in out.lane_states {
-            self.write(Entry::Lane(LaneSave { session_id, tat_us }, fence)).await;
+        for (save, fence) in out.lane_states {
+            self.write(Entry::Lane(save, fence)).await;
         }
         for release in out.releases {
             self.release(release, now);
@@ -126,8 +126,8 @@ impl ShardTask {
         for Dismissal { session_id, fence, work, why } in out.dismissals {
             self.write(Entry::Dismiss(dismissal(&work, why, now), session_id, fence)).await;
         }
-        for SettledBelow { session_id, fence, campaign_id, below_seq: done_below_seq } in out.settled_below {
-            self.write(Entry::Stream(StreamSave { session_id, campaign_id, done_below_seq }, fence)).await;
+        for SettledBelow { session_id, fence, campaign_id, band, below_seq: done_below_seq } in out.settled_below {
+            self.write(Entry::Stream(StreamSave { session_id, campaign_id, band, done_below_seq }, fence)).await;
         }
         for partition in out.closed {
             if self.closed.send(partition).await.is_err() {
@@ -143,15 +143,17 @@ impl ShardTask {
     }
 
     async fn begin(&self, begin: Begin, now: Moment) {
-        let Begin { lane, session_id, fence, work, content } = begin;
+        let Begin { lane, session_id, fence, work, content, settings_version, save } = begin;
         let row = journal::Begin {
             delivery_id: work.delivery_id,
             campaign_id: work.campaign_id,
             session_id,
             attempt_no: work.n_attempts + 1,
             started_at_ms: now.as_ms(),
+            settings_version,
         };
-        self.write(Entry::Begin(row, Reply { shard: self.index, lane, fence }, work, content)).await;
+        let reply = Reply { shard: self.index, lane, fence };
+        self.write(Entry::Begin(Box::new(Beginning { row, reply, work, content, save }))).await;
     }
 
     async fn end(&self, end: End) {

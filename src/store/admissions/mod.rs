@@ -21,6 +21,7 @@ use crate::domain::delivery::DeliveryState;
 use crate::domain::event::{EVENT_VERSION, StateChange};
 use crate::domain::id::{CampaignId, DeliveryId, JobId, SessionId, TenantId};
 use crate::domain::job::{Job, JobDelivery, TrafficClass};
+use crate::domain::zone::{Band, Temperature, Zone};
 use crate::store::bind::{ms_of, written};
 use crate::store::events::event_time;
 use crate::store::fingerprint::Terms;
@@ -31,7 +32,7 @@ use crate::store::{Store, StoreError};
 mod write;
 
 /// What became of a job.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Admitted {
     /// The job.
     pub job_id: JobId,
@@ -41,9 +42,8 @@ pub struct Admitted {
     pub campaign_id: CampaignId,
     /// Kind of traffic.
     pub traffic_class: TrafficClass,
-    /// Every delivery of its stream below this place is settled; whoever opens the stream starts
-    /// here, because jobs that others admitted may lie before this one. 0 for a refused job.
-    pub done_below_seq: i64,
+    /// The streams of its deliveries; none for a refused job.
+    pub streams: Vec<AdmittedStream>,
     /// Deliveries that were not there before.
     pub n_new: usize,
     /// Whether its campaign may send: it runs, or is not in our tables. A paused one opens its streams when it is
@@ -51,6 +51,18 @@ pub struct Admitted {
     pub is_open: bool,
     /// Why nothing of it was persisted.
     pub refused: Option<Refusal>,
+}
+
+/// A stream that has deliveries of a job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AdmittedStream {
+    /// The kind of recipients.
+    pub band: Band,
+    /// Their zone, where it is known.
+    pub zone: Option<Zone>,
+    /// Every delivery of the stream below this place is settled; whoever opens the stream starts
+    /// here, because jobs that others admitted may lie before this one.
+    pub done_below_seq: i64,
 }
 
 /// Why a job was not persisted.
@@ -81,10 +93,6 @@ impl<'a> Candidate<'a> {
         let terms = Terms::of(job);
         let prints = job.deliveries.iter().map(|delivery| terms.print_of(delivery)).collect();
         Self { job, terms: terms.print(), prints }
-    }
-
-    fn stream(&self) -> StreamKey {
-        (self.job.session_id, self.job.campaign())
     }
 
     fn deliveries(&self) -> impl Iterator<Item = (&'a JobDelivery, i64)> {
@@ -120,6 +128,11 @@ impl Known {
     }
 }
 
+/// Returns the kind of a recipient; single messages go whatever the time at the recipient's place.
+fn band_of(_job: &Job, _delivery: &JobDelivery) -> (Band, Option<Zone>) {
+    (Band::of(None, Temperature::Cold), None)
+}
+
 /// Tells whether a campaign may send.
 fn is_open(known: &Known, campaign_id: CampaignId) -> bool {
     known.campaigns.get(&campaign_id).is_none_or(|(_, state)| state == CampaignState::Running.as_str())
@@ -132,10 +145,18 @@ struct NewDelivery<'a> {
     job: &'a Job,
     delivery: &'a JobDelivery,
     fingerprint: i64,
+    band: Band,
+    zone: Option<Zone>,
     seq: i64,
     variables: String,
     state: DeliveryState,
     settled_at_ms: Option<i64>,
+}
+
+impl NewDelivery<'_> {
+    fn stream(&self) -> StreamKey {
+        (self.job.session_id, self.job.campaign(), self.band)
+    }
 }
 
 /// The jobs of one transaction: which are refused, and what the others bring.
@@ -238,8 +259,11 @@ impl<'a> Batch<'a> {
             let state = known.first_state(candidate.job.campaign());
             for (delivery, fingerprint) in candidate.deliveries() {
                 if deliveries.insert(delivery.id, fingerprint).is_none() {
+                    let (band, zone) = band_of(candidate.job, delivery);
                     batch.rows.push(NewDelivery {
                         index,
+                        band,
+                        zone,
                         job: candidate.job,
                         delivery,
                         fingerprint,
@@ -262,14 +286,9 @@ impl<'a> Batch<'a> {
 
     fn wanted(&self) -> BTreeMap<StreamKey, Wanted> {
         let mut wanted = BTreeMap::new();
-        for (_, candidate) in self.welcome() {
-            let traffic_class = candidate.job.traffic_class;
-            wanted.entry(candidate.stream()).or_insert(Wanted { traffic_class, n: 0 });
-        }
         for row in &self.rows {
-            if let Some(wanted) = wanted.get_mut(&self.candidates[row.index].stream()) {
-                wanted.n += 1;
-            }
+            let (traffic_class, zone) = (row.job.traffic_class, row.zone.clone());
+            wanted.entry(row.stream()).or_insert(Wanted { traffic_class, zone, n: 0 }).n += 1;
         }
         wanted
     }
@@ -278,7 +297,7 @@ impl<'a> Batch<'a> {
     fn take_places(&mut self, given: &HashMap<StreamKey, Given>) {
         let mut next: HashMap<StreamKey, i64> = given.iter().map(|(key, given)| (*key, given.first_seq)).collect();
         for row in &mut self.rows {
-            let seq = next.get_mut(&self.candidates[row.index].stream()).expect("places were asked for every row");
+            let seq = next.get_mut(&row.stream()).expect("places were asked for every row");
             row.seq = *seq;
             *seq += 1;
         }
@@ -286,16 +305,19 @@ impl<'a> Batch<'a> {
     }
 
     fn admitted(&self, n_new: &[usize], given: &HashMap<StreamKey, Given>, known: &Known) -> Vec<Admitted> {
-        let all = self.candidates.iter().zip(&self.refusals).zip(n_new);
-        let admitted = all.map(|((candidate, refused), n_new)| Admitted {
+        let mut streams: Vec<BTreeMap<Band, AdmittedStream>> = vec![BTreeMap::new(); self.candidates.len()];
+        for row in &self.rows {
+            let done_below_seq = given.get(&row.stream()).map_or(0, |given| given.done_below_seq);
+            let (band, zone) = (row.band, row.zone.clone());
+            streams[row.index].entry(band).or_insert(AdmittedStream { band, zone, done_below_seq });
+        }
+        let all = self.candidates.iter().zip(&self.refusals).zip(n_new).zip(streams);
+        let admitted = all.map(|(((candidate, refused), n_new), streams)| Admitted {
             job_id: candidate.job.job_id,
             session_id: candidate.job.session_id,
             campaign_id: candidate.job.campaign(),
             traffic_class: candidate.job.traffic_class,
-            done_below_seq: match refused {
-                None => given.get(&candidate.stream()).map_or(0, |given| given.done_below_seq),
-                Some(_) => 0,
-            },
+            streams: streams.into_values().collect(),
             n_new: *n_new,
             is_open: refused.is_none() && is_open(known, candidate.job.campaign()),
             refused: *refused,

@@ -17,7 +17,9 @@ use crate::domain::delivery::{DeliveryEvent, DeliveryState};
 use crate::domain::failure::{Failure, FailureClass, Reason};
 use crate::domain::id::{CampaignId, DeliveryId, SessionId, TenantId};
 use crate::domain::receipt::{Receipt, ReceiptKind};
+use crate::domain::zone::Band;
 use crate::store::journal::{Begin, Dismissal, End, Ended, JournalBatch};
+use crate::store::places::StreamKey;
 
 /// The columns of a delivery that decide or change.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +28,7 @@ pub(crate) struct DeliveryRow {
     pub(crate) tenant_id: TenantId,
     pub(crate) session_id: SessionId,
     pub(crate) campaign_id: CampaignId,
+    pub(crate) band: Band,
     pub(crate) seq: i64,
     pub(crate) state: DeliveryState,
     pub(crate) n_attempts: u32,
@@ -279,7 +282,7 @@ impl<'a> Moves<'a> {
     }
 
     /// Puts every unknown delivery back in line; returns them with their places, which are the caller's to change.
-    pub(crate) fn requeue_all(&mut self) -> Vec<(SessionId, CampaignId, i64, DeliveryId)> {
+    pub(crate) fn requeue_all(&mut self) -> Vec<(StreamKey, i64, DeliveryId)> {
         let mut requeued = Vec::new();
         for Moving { now: row, .. } in &mut self.rows {
             if self.cancelled.contains(&row.campaign_id) {
@@ -290,7 +293,7 @@ impl<'a> Moves<'a> {
             };
             row.move_to(next, 0);
             (row.due_at_ms, row.moved_at_ms) = (0, None);
-            requeued.push((row.session_id, row.campaign_id, row.seq, row.delivery_id));
+            requeued.push(((row.session_id, row.campaign_id, row.band), row.seq, row.delivery_id));
         }
         requeued
     }

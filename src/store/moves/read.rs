@@ -11,15 +11,16 @@ use crate::domain::campaign::CampaignState;
 use crate::domain::delivery::DeliveryState;
 use crate::domain::failure::FailureClass;
 use crate::domain::id::{CampaignId, DeliveryId, SessionId, TenantId};
+use crate::domain::zone::Band;
 use crate::store::bind::{hex_list, to_u32};
 use crate::store::tx::Tx;
 use crate::store::{Sql, StoreError};
 
 const LOCK: Sql = Sql::per_dialect(
-    "SELECT delivery_id, tenant_id, session_id, campaign_id, seq, state, n_attempts, due_at_ms, failure_class, \
+    "SELECT delivery_id, tenant_id, session_id, campaign_id, band, seq, state, n_attempts, due_at_ms, failure_class, \
             reason, provider_code, provider_message_id, sent_at_ms, delivered_at_ms, read_at_ms, settled_at_ms \
      FROM deliveries WHERE delivery_id = ANY($1) ORDER BY delivery_id FOR NO KEY UPDATE",
-    "SELECT delivery_id, tenant_id, session_id, campaign_id, seq, state, n_attempts, due_at_ms, failure_class, \
+    "SELECT delivery_id, tenant_id, session_id, campaign_id, band, seq, state, n_attempts, due_at_ms, failure_class, \
             reason, provider_code, provider_message_id, sent_at_ms, delivered_at_ms, read_at_ms, settled_at_ms \
      FROM deliveries WHERE delivery_id IN (SELECT unhex(value) FROM json_each($1))",
 );
@@ -36,6 +37,7 @@ struct StoredDelivery {
     tenant_id: Uuid,
     session_id: Uuid,
     campaign_id: Uuid,
+    band: i32,
     seq: i64,
     state: String,
     n_attempts: i32,
@@ -61,6 +63,7 @@ impl TryFrom<StoredDelivery> for DeliveryRow {
             tenant_id: TenantId(row.tenant_id),
             session_id: SessionId(row.session_id),
             campaign_id: CampaignId(row.campaign_id),
+            band: Band(row.band),
             seq: row.seq,
             state: DeliveryState::parse(&row.state).ok_or_else(|| corrupt("state"))?,
             n_attempts: to_u32(row.n_attempts),

@@ -1,5 +1,6 @@
 //! Batches of any content, worked out in memory.
 
+use crate::domain::zone::Band;
 use proptest::prelude::*;
 use uuid::Uuid;
 
@@ -20,6 +21,7 @@ fn row(n: u8, state: DeliveryState, n_attempts: u32) -> DeliveryRow {
         tenant_id: TENANT,
         session_id: SESSION,
         campaign_id: CAMPAIGN,
+        band: Band(0),
         seq: i64::from(n),
         state,
         n_attempts,
@@ -47,7 +49,14 @@ fn failure() -> Failure {
 }
 
 fn begin(n: u8, attempt_no: u32) -> Begin {
-    Begin { delivery_id: delivery(n), campaign_id: CAMPAIGN, session_id: SESSION, attempt_no, started_at_ms: 2 }
+    Begin {
+        delivery_id: delivery(n),
+        campaign_id: CAMPAIGN,
+        session_id: SESSION,
+        attempt_no,
+        started_at_ms: 2,
+        settings_version: 1,
+    }
 }
 
 fn end(n: u8, attempt_no: u32, ended: Ended) -> End {

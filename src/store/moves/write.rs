@@ -38,10 +38,10 @@ const UPDATE: Sql = Sql::per_dialect(
 );
 
 const INSERT_ATTEMPTS: Sql = Sql::per_dialect(
-    "INSERT INTO attempts (delivery_id, attempt_no, session_id, started_at_ms) \
-     SELECT * FROM UNNEST($1::uuid[], $2::int4[], $3::uuid[], $4::int8[]) ON CONFLICT DO NOTHING",
-    "INSERT INTO attempts (delivery_id, attempt_no, session_id, started_at_ms) \
-     SELECT unhex(value ->> 0), value ->> 1, unhex(value ->> 2), value ->> 3 FROM json_each($1) WHERE true \
+    "INSERT INTO attempts (delivery_id, attempt_no, session_id, started_at_ms, settings_version) \
+     SELECT * FROM UNNEST($1::uuid[], $2::int4[], $3::uuid[], $4::int8[], $5::int8[]) ON CONFLICT DO NOTHING",
+    "INSERT INTO attempts (delivery_id, attempt_no, session_id, started_at_ms, settings_version) \
+     SELECT unhex(value ->> 0), value ->> 1, unhex(value ->> 2), value ->> 3, value ->> 4 FROM json_each($1) WHERE true \
      ON CONFLICT DO NOTHING",
 );
 
@@ -171,12 +171,14 @@ impl Tx {
                 .bind(column(&rows, |begin| to_i32(begin.attempt_no)))
                 .bind(column(&rows, |begin| begin.session_id.0))
                 .bind(column(&rows, |begin| begin.started_at_ms))
+                .bind(column(&rows, |begin| begin.settings_version))
                 .execute(&mut **tx)
                 .await
                 .map(drop),
             Self::Sqlite(tx) => {
                 let json = to_json(&rows, |begin| {
-                    (Hex(begin.delivery_id.0), begin.attempt_no, Hex(begin.session_id.0), begin.started_at_ms)
+                    let key = (Hex(begin.delivery_id.0), begin.attempt_no);
+                    (key.0, key.1, Hex(begin.session_id.0), begin.started_at_ms, begin.settings_version)
                 });
                 sqlx::query(INSERT_ATTEMPTS.sqlite()).bind(json).execute(&mut **tx).await.map(drop)
             }

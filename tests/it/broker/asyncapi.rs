@@ -11,6 +11,7 @@ use actiwapi_dispatcher::domain::id::{CampaignId, DeliveryId, JobId, SessionId, 
 use actiwapi_dispatcher::domain::job::{DELIVERIES_PER_JOB_MAX, JOB_VERSION, Job, JobDelivery, TrafficClass};
 use actiwapi_dispatcher::domain::message::{MessageSpec, Variables};
 use actiwapi_dispatcher::domain::recipient::Recipient;
+use actiwapi_dispatcher::domain::zone::{Band, Zone};
 use jsonschema::{Draft, Validator};
 use serde_json::{Value, json};
 use time::macros::datetime;
@@ -112,6 +113,8 @@ fn what_the_code_writes_is_valid() {
         ControlMessage::WorkAdmitted {
             session_id,
             campaign_id,
+            band: Band(-7),
+            zone: Zone::parse("Asia/Kolkata"),
             traffic_class: TrafficClass::Bulk,
             done_below_seq: i64::MIN,
         },

@@ -1,5 +1,6 @@
 //! Control messages reach every reader from its start on.
 
+use actiwapi_dispatcher::domain::zone::Band;
 use std::time::Duration;
 
 use actiwapi_dispatcher::broker::{ControlReader, Outgoing, Producer, publish};
@@ -17,7 +18,14 @@ fn messages() -> Vec<ControlMessage> {
     vec![
         ControlMessage::CampaignChanged { campaign_id },
         ControlMessage::SessionChanged { session_id },
-        ControlMessage::WorkAdmitted { session_id, campaign_id, traffic_class, done_below_seq: 7 },
+        ControlMessage::WorkAdmitted {
+            session_id,
+            campaign_id,
+            band: Band(2),
+            zone: None,
+            traffic_class,
+            done_below_seq: 7,
+        },
         ControlMessage::OutboxWritten {},
     ]
 }

@@ -32,7 +32,7 @@ async fn admitted(front: &Front, tenant_id: TenantId, n: usize) -> (SessionId, V
 
 fn begin(session_id: SessionId, delivery_id: DeliveryId, attempt_no: u32, started_at_ms: i64) -> JournalBatch {
     let campaign_id = CampaignId::DIRECT;
-    let begin = Begin { delivery_id, campaign_id, session_id, attempt_no, started_at_ms };
+    let begin = Begin { delivery_id, campaign_id, session_id, attempt_no, started_at_ms, settings_version: 1 };
     JournalBatch { begins: vec![begin], ..JournalBatch::default() }
 }
 

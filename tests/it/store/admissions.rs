@@ -34,7 +34,13 @@ async fn jobs_become_pending_deliveries(store: Store) {
     assert_eq!(admitted[1].campaign_id, CampaignId::DIRECT);
     assert!(admitted.iter().all(|a| a.refused.is_none() && a.session_id == lane.session_id));
 
-    let request = HeadRequest { session_id: lane.session_id, campaign_id, after_seq: -1, limit: 10 };
+    let request = HeadRequest {
+        session_id: lane.session_id,
+        campaign_id,
+        band: seed::band_of(campaign_id),
+        after_seq: -1,
+        limit: 10,
+    };
     let heads = store.fetch_heads(&[request]).await.unwrap().remove(0);
     let expected: Vec<_> = bulk.deliveries.iter().map(|delivery| delivery.id).zip(seed::place(0)..).collect();
     assert_eq!(heads.iter().map(|head| (head.delivery_id, head.seq)).collect::<Vec<_>>(), expected);
@@ -55,7 +61,7 @@ async fn jobs_again_change_nothing(store: Store) {
     let streams = store.streams().await.unwrap();
     let again = store.admit_jobs(&jobs, NOW_US + 1_000).await.unwrap();
     assert!(again.iter().all(|a| (a.n_new, a.refused) == (0, None)), "{again:?}");
-    assert_eq!(again[0].done_below_seq, seed::place(0));
+    assert_eq!(again[0].streams[0].done_below_seq, seed::place(0));
     assert_eq!(seed::ledger(&store, campaign_id).await.accepted, 3);
     assert_eq!(seed::ledger(&store, CampaignId::DIRECT).await.accepted, 2);
     assert_eq!(store.streams().await.unwrap(), streams);

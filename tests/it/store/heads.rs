@@ -28,7 +28,13 @@ async fn heads_are_the_pending_ones_behind_the_place(store: Store) {
     let entries = Entries { session_id: lane.session_id, campaign_id, at_ms: NOW_MS };
     journal::begin(&store, vec![entries.begin(ids[0], 1), entries.begin(ids[3], 1)]).await;
     let seqs = async |after_seq, limit| {
-        let request = HeadRequest { session_id: lane.session_id, campaign_id, after_seq, limit };
+        let request = HeadRequest {
+            session_id: lane.session_id,
+            campaign_id,
+            band: seed::band_of(campaign_id),
+            after_seq,
+            limit,
+        };
         let heads = store.fetch_heads(&[request]).await.unwrap().remove(0);
         heads.iter().map(|head| head.seq - seed::place(0)).collect::<Vec<_>>()
     };
@@ -47,6 +53,7 @@ async fn requests_are_answered_in_their_order(store: Store) {
     let request = |lane: seed::Lane, campaign_id| HeadRequest {
         session_id: lane.session_id,
         campaign_id,
+        band: seed::band_of(campaign_id),
         after_seq: -1,
         limit: 2,
     };
@@ -65,7 +72,13 @@ async fn a_deferred_delivery_says_when_it_is_due(store: Store) {
     let entries = Entries { session_id: lane.session_id, campaign_id, at_ms: NOW_MS };
     journal::begin(&store, vec![entries.begin(ids[0], 1)]).await;
     journal::end(&store, vec![entries.end(ids[0], 1, journal::deferred())]).await;
-    let request = HeadRequest { session_id: lane.session_id, campaign_id, after_seq: -1, limit: 1 };
+    let request = HeadRequest {
+        session_id: lane.session_id,
+        campaign_id,
+        band: seed::band_of(campaign_id),
+        after_seq: -1,
+        limit: 1,
+    };
     let head = store.fetch_heads(&[request]).await.unwrap().remove(0).remove(0);
     assert_eq!((head.n_attempts, head.due_at_ms), (1, NOW_MS + 5_000));
 }
@@ -112,7 +125,13 @@ async fn a_row_that_can_not_be_read_is_named(store: Store) {
         sqlx::query("UPDATE deliveries SET variables = '[1]'").execute(db).await.map(drop)
     })
     .unwrap();
-    let request = HeadRequest { session_id: lane.session_id, campaign_id, after_seq: -1, limit: 1 };
+    let request = HeadRequest {
+        session_id: lane.session_id,
+        campaign_id,
+        band: seed::band_of(campaign_id),
+        after_seq: -1,
+        limit: 1,
+    };
     let error = store.fetch_heads(&[request]).await.unwrap_err();
     let StoreError::Corrupt { table, column, row } = error else { panic!("{error}") };
     assert_eq!((table, column, row), ("deliveries", "variables", ids[0].to_string()));

@@ -119,7 +119,7 @@ async fn a_batch_again_changes_nothing(store: Store) {
         begins: vec![entries.begin(ids[3], 1)],
         ends: vec![entries.end(ids[0], 1, journal::accepted()), entries.end(ids[1], 1, journal::rejected())],
         receipts: vec![entries.receipt(ids[0], ReceiptKind::Delivered), entries.receipt(ids[2], ReceiptKind::Failed)],
-        lanes: vec![LaneSave { session_id: entries.session_id, tat_us: 5 }],
+        lanes: vec![LaneSave { session_id: entries.session_id, saved_at_us: 1, tat_us: 5, memory: None }],
         ..JournalBatch::default()
     };
     let first = store.write_journal(&batch).await.unwrap();
@@ -202,16 +202,19 @@ async fn dismissals_settle_what_is_pending(store: Store) {
 async fn places_and_limiters_are_saved(store: Store) {
     let (entries, _) = admitted(&store, 1).await;
     let Entries { session_id, campaign_id, .. } = entries;
-    let batch = |tat_us: [i64; 2], done_below_seq| JournalBatch {
-        lanes: tat_us.map(|tat_us| LaneSave { session_id, tat_us }).to_vec(),
-        streams: vec![StreamSave { session_id, campaign_id, done_below_seq }],
+    let save = |(saved_at_us, tat_us)| LaneSave { session_id, saved_at_us, tat_us, memory: Some("{}".to_owned()) };
+    let batch = |saves: [(i64, i64); 2], done_below_seq| JournalBatch {
+        lanes: saves.map(save).to_vec(),
+        streams: vec![StreamSave { session_id, campaign_id, band: seed::band_of(campaign_id), done_below_seq }],
         ..JournalBatch::default()
     };
     let tat_us = 1_800_000_000_123_456;
-    journal::write(&store, batch([1, tat_us], seed::place(1))).await;
-    assert_eq!(store.lane(session_id).await.unwrap().unwrap().tat_us, Some(tat_us), "the last one holds");
+    journal::write(&store, batch([(2, tat_us), (1, 1)], seed::place(1))).await;
+    assert_eq!(store.lane(session_id).await.unwrap().unwrap().tat_us, Some(tat_us), "the latest one holds");
     assert_eq!(store.streams().await.unwrap()[0].done_below_seq, seed::place(1));
-    journal::write(&store, batch([7, 8], seed::place(0))).await;
+    journal::write(&store, batch([(0, 7), (1, 8)], seed::place(0))).await;
+    assert_eq!(store.lanes().await.unwrap()[0].tat_us, Some(tat_us), "an older one does not replace it");
+    journal::write(&store, batch([(2, 7), (3, 8)], seed::place(0))).await;
     assert_eq!(store.lanes().await.unwrap()[0].tat_us, Some(8));
     assert_eq!(store.streams().await.unwrap()[0].done_below_seq, seed::place(1), "what is settled stays settled");
 }

@@ -162,7 +162,7 @@ async fn tat_us(store: &Store, session_id: SessionId) -> Option<i64> {
 async fn stale_entries_are_refused(store: Store) {
     let (entries, ids, old, new) = taken_over(&store).await;
     let session_id = entries.session_id;
-    let lanes = vec![LaneSave { session_id, tat_us: 7 }];
+    let lanes = vec![LaneSave { session_id, saved_at_us: 1, tat_us: 7, memory: None }];
     let begins = vec![entries.begin(ids[1], 1)];
     let ends = vec![entries.end(ids[0], 1, journal::deferred())];
     let late = JournalBatch { begins: begins.clone(), ends, lanes: lanes.clone(), ..under(session_id, old) };

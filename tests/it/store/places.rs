@@ -22,7 +22,7 @@ store_contract!(
 );
 
 async fn heads(store: &Store, session_id: SessionId, campaign_id: CampaignId, after_seq: i64) -> Vec<Head> {
-    let request = HeadRequest { session_id, campaign_id, after_seq, limit: 1_000 };
+    let request = HeadRequest { session_id, campaign_id, band: seed::band_of(campaign_id), after_seq, limit: 1_000 };
     store.fetch_heads(&[request]).await.unwrap().remove(0)
 }
 
@@ -33,7 +33,7 @@ async fn places_grow_although_clocks_go_back(store: Store) {
     for (n, now_us) in [(3, NOW_US), (2, NOW_US - 5_000_000), (1, NOW_US + 2), (4, 0), (2, NOW_US + 9_000)] {
         let job = seed::job(lane, campaign_id, n);
         let admitted = store.admit_jobs(&[&job], now_us).await.unwrap();
-        assert_eq!(admitted[0].done_below_seq, seed::place(0), "the stream's, not the job's");
+        assert_eq!(admitted[0].streams[0].done_below_seq, seed::place(0), "the stream's, not the job's");
         let found = heads(&store, lane.session_id, campaign_id, cursor).await;
         let ids: Vec<_> = found.iter().map(|head| head.delivery_id).collect();
         assert_eq!(ids, job.deliveries.iter().map(|delivery| delivery.id).collect::<Vec<_>>());
@@ -64,7 +64,7 @@ async fn a_stream_begins_with_its_first_place(store: Store) {
     let lane = seed::lane(&store).await;
     let campaign_id = CampaignId::generate();
     let admitted = store.admit_jobs(&[&seed::job(lane, campaign_id, 2)], NOW_US).await.unwrap();
-    assert_eq!(admitted[0].done_below_seq, seed::place(0));
+    assert_eq!(admitted[0].streams[0].done_below_seq, seed::place(0));
     assert_eq!(store.streams().await.unwrap()[0].done_below_seq, seed::place(0));
 }
 
@@ -73,12 +73,17 @@ async fn what_is_settled_never_goes_back(store: Store) {
     let (session_id, campaign_id) = (lane.session_id, CampaignId::generate());
     seed::admit(&store, &seed::job(lane, campaign_id, 5)).await;
     for (save, expected) in [(3, 3), (1, 3), (4, 4), (0, 4)] {
-        let streams = vec![StreamSave { session_id, campaign_id, done_below_seq: seed::place(save) }];
+        let streams = vec![StreamSave {
+            session_id,
+            campaign_id,
+            band: seed::band_of(campaign_id),
+            done_below_seq: seed::place(save),
+        }];
         journal::write(&store, JournalBatch { streams, ..JournalBatch::default() }).await;
         assert_eq!(store.streams().await.unwrap()[0].done_below_seq, seed::place(expected));
     }
     let admitted = store.admit_jobs(&[&seed::job(lane, campaign_id, 1)], NOW_US - 1_000).await.unwrap();
-    assert_eq!(admitted[0].done_below_seq, seed::place(4));
+    assert_eq!(admitted[0].streams[0].done_below_seq, seed::place(4));
     assert_eq!(store.streams().await.unwrap()[0].done_below_seq, seed::place(4));
 }
 
@@ -156,7 +161,7 @@ async fn the_journal_passes_over_a_stream_that_is_held() {
             tokio::task::yield_now().await;
         }
         let done_below_seq = seed::place(2);
-        let streams = vec![StreamSave { session_id, campaign_id, done_below_seq }];
+        let streams = vec![StreamSave { session_id, campaign_id, band: seed::band_of(campaign_id), done_below_seq }];
         let save = journal::write(&store, JournalBatch { streams: streams.clone(), ..JournalBatch::default() });
         let saved = tokio::time::timeout(std::time::Duration::from_secs(30), save).await;
         assert!(saved.is_ok(), "the journal waits for a stream");

@@ -2,6 +2,7 @@
 //!
 //! `STORE_SEED=n` runs one seed alone.
 
+use actiwapi_dispatcher::store::heads::HeadRequest;
 use std::collections::{HashMap, HashSet};
 
 use actiwapi_dispatcher::domain::campaign::{CampaignState, OnUnknown};
@@ -97,7 +98,9 @@ impl World {
                     seed::set_campaign_state(store, campaign_id, CampaignState::Cancelled).await;
                 }
                 let after_seq = seed::place(self.random.random_range(-1..=100));
-                store.cancel_pending(campaign_id, session_id, after_seq, 4).await.unwrap();
+                let band = seed::band_of(campaign_id);
+                let request = HeadRequest { session_id, campaign_id, band, after_seq, limit: 4 };
+                store.cancel_pending(request).await.unwrap();
             }
             7 => {
                 let campaign_id = self.campaigns[2];
@@ -174,9 +177,11 @@ impl World {
             }
         }
         let (lanes, campaigns) = (self.lanes.clone(), self.campaigns.clone());
+        let campaign_id = self.pick(&campaigns);
         batch.streams.push(StreamSave {
             session_id: self.pick(&lanes).session_id,
-            campaign_id: self.pick(&campaigns),
+            campaign_id,
+            band: seed::band_of(campaign_id),
             done_below_seq: seed::place(self.random.random_range(-100..100)),
         });
         let written = journal::write(store, batch.clone()).await;

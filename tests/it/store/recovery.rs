@@ -78,21 +78,33 @@ async fn unknown_deliveries_go_back_by_policy(store: Store) {
     let (resent, ids) = unknown(&store, OnUnknown::Resend, 3).await;
     let Entries { session_id, campaign_id, .. } = resent;
     let done_below_seq = seed::place(3);
-    let streams = vec![StreamSave { session_id, campaign_id, done_below_seq }];
+    let streams = vec![StreamSave { session_id, campaign_id, band: seed::band_of(campaign_id), done_below_seq }];
     journal::write(&store, JournalBatch { streams, ..JournalBatch::default() }).await;
     assert!(store.requeue_unknown(NOW_MS, 100).await.unwrap().is_empty(), "not yet");
     let streams = store.requeue_unknown(NOW_MS + 1, 100).await.unwrap();
     let traffic_class = TrafficClass::Bulk;
     let campaign_state = Some(CampaignState::Running);
-    assert_eq!(streams, [StreamRow { session_id, campaign_id, traffic_class, done_below_seq, campaign_state }]);
+    assert_eq!(
+        streams,
+        [StreamRow {
+            session_id,
+            campaign_id,
+            band: seed::band_of(campaign_id),
+            zone: seed::zone_of(campaign_id),
+            traffic_class,
+            done_below_seq,
+            campaign_state
+        }]
+    );
     assert_eq!(seed::ledger(&store, campaign_id).await.pending, 3);
     assert_eq!(seed::ledger(&store, kept.campaign_id).await.unknown, 2);
-    let stream = store.streams_of_campaign(campaign_id).await.unwrap()[0];
+    let stream = store.streams_of_campaign(campaign_id).await.unwrap().remove(0);
     assert_eq!(stream.done_below_seq, done_below_seq, "what is settled stays settled");
     // Behind all that a lane has read, in the order they had, and before whatever comes later.
     let later = seed::job(seed::Lane { tenant_id: tenant_of(&store, campaign_id).await, session_id }, campaign_id, 1);
     let last = seed::admit(&store, &later).await;
-    let request = HeadRequest { session_id, campaign_id, after_seq: seed::place(2), limit: 10 };
+    let request =
+        HeadRequest { session_id, campaign_id, band: seed::band_of(campaign_id), after_seq: seed::place(2), limit: 10 };
     let heads = store.fetch_heads(&[request]).await.unwrap().remove(0);
     let found: Vec<_> = heads.iter().map(|head| (head.delivery_id, head.seq)).collect();
     let order = ids.iter().chain(&last).copied();
@@ -134,7 +146,11 @@ async fn cancelling_goes_along_the_stream(store: Store) {
     let ids = seed::admit(&store, &seed::job(lane, campaign_id, 7)).await;
     seed::admit(&store, &seed::job(lane, CampaignId::DIRECT, 1)).await;
     seed::set_campaign_state(&store, campaign_id, CampaignState::Cancelled).await;
-    let cancel = async |after_seq| store.cancel_pending(campaign_id, lane.session_id, after_seq, 3).await.unwrap();
+    let cancel = async |after_seq| {
+        let band = seed::band_of(campaign_id);
+        let request = HeadRequest { session_id: lane.session_id, campaign_id, band, after_seq, limit: 3 };
+        store.cancel_pending(request).await.unwrap()
+    };
     assert_eq!(cancel(-1).await, (3, Some(seed::place(2))));
     assert_eq!(cancel(-1).await, (0, Some(seed::place(2))), "a step taken again");
     assert_eq!(cancel(seed::place(2)).await, (3, Some(seed::place(5))));
@@ -149,7 +165,10 @@ async fn cancelling_goes_along_the_stream(store: Store) {
 async fn cancelling_leaves_what_is_under_way(store: Store) {
     let (entries, ids) = sending(&store, OnUnknown::Quarantine, 2).await;
     journal::end(&store, vec![entries.end(ids[0], 1, journal::accepted())]).await;
-    let step = store.cancel_pending(entries.campaign_id, entries.session_id, -1, 10).await.unwrap();
+    let Entries { session_id, campaign_id, .. } = entries;
+    let band = seed::band_of(campaign_id);
+    let request = HeadRequest { session_id, campaign_id, band, after_seq: -1, limit: 10 };
+    let step = store.cancel_pending(request).await.unwrap();
     assert_eq!(step, (0, None));
     let counters = seed::ledger(&store, entries.campaign_id).await;
     assert_eq!((counters.sent, counters.sending), (1, 1));

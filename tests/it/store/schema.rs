@@ -54,6 +54,7 @@ async fn no_index_of_the_message_path_has_a_column_that_changes() {
                 "session_id",
                 "campaign_id",
                 "job_id",
+                "band",
                 "seq",
                 "recipient",
                 "variables",

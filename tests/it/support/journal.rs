@@ -18,7 +18,7 @@ pub(crate) struct Entries {
 impl Entries {
     pub(crate) fn begin(&self, delivery_id: DeliveryId, attempt_no: u32) -> Begin {
         let Self { session_id, campaign_id, at_ms } = *self;
-        Begin { delivery_id, campaign_id, session_id, attempt_no, started_at_ms: at_ms }
+        Begin { delivery_id, campaign_id, session_id, attempt_no, started_at_ms: at_ms, settings_version: 1 }
     }
 
     pub(crate) fn end(&self, delivery_id: DeliveryId, attempt_no: u32, ended: Ended) -> End {

@@ -8,6 +8,7 @@ use actiwapi_dispatcher::domain::id::{CampaignId, DeliveryId, JobId, SessionId, 
 use actiwapi_dispatcher::domain::job::{JOB_VERSION, Job, JobDelivery, TrafficClass};
 use actiwapi_dispatcher::domain::message::{MessageSpec, Variables};
 use actiwapi_dispatcher::domain::recipient::Recipient;
+use actiwapi_dispatcher::domain::zone::{Band, Temperature, Zone};
 use actiwapi_dispatcher::store::Store;
 use actiwapi_dispatcher::{with_reader, with_writer};
 use uuid::Uuid;
@@ -21,6 +22,16 @@ pub(crate) const NOW_US: i64 = NOW_MS * 1_000;
 /// The place of delivery `n` of a stream whose first ones were admitted at [`NOW_US`].
 pub(crate) const fn place(n: i64) -> i64 {
     NOW_US + 1 + n
+}
+
+/// The zone that the recipients of [`job`] have in streams of a campaign.
+pub(crate) fn zone_of(_campaign_id: CampaignId) -> Option<Zone> {
+    None
+}
+
+/// The band that the recipients of [`job`] have in streams of a campaign.
+pub(crate) fn band_of(campaign_id: CampaignId) -> Band {
+    Band::of(zone_of(campaign_id).as_ref(), Temperature::Cold)
 }
 
 /// A tenant with one session, which is what most contracts need.

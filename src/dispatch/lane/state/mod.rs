@@ -17,10 +17,12 @@ use crate::domain::attempt::Outcome;
 use crate::domain::id::{CampaignId, DeliveryId, SessionId};
 use crate::domain::job::TrafficClass;
 use crate::domain::message::Content;
+use crate::domain::zone::Band;
 use crate::limits::{
     HEADS_PER_LANE_MAX, IN_FLIGHT_PER_LANE_CROWDED_MAX, IN_FLIGHT_PER_LANE_MAX, PREPARED_PER_LANE_MAX,
     RETRIES_PER_LANE_MAX,
 };
+use crate::store::journal::LaneSave;
 
 /// When a lane whose lease has ended looks again whether it was renewed.
 const LEASE_RECHECK: Duration = Duration::from_secs(1);
@@ -62,6 +64,8 @@ pub struct Lane {
     n_silences: u32,
     /// Since when nothing but pace and work kept the lane from sending.
     open_since: Moment,
+    /// When it was last saved, UTC microseconds.
+    saved_at_us: i64,
 }
 
 impl Lane {
@@ -88,6 +92,7 @@ impl Lane {
             n_out_before_hold: 0,
             n_silences: 0,
             open_since: Moment::default(),
+            saved_at_us: 0,
         }
     }
 
@@ -123,7 +128,7 @@ impl Lane {
 
     /// Notes that a campaign has work; returns whether its stream is open now.
     pub fn offer(&mut self, offer: &Offer) -> bool {
-        if self.streams.is_full() && !self.streams.is_open(offer.campaign_id) {
+        if self.streams.is_full() && !self.streams.is_open(offer.campaign_id, offer.band) {
             let members = &self.members;
             self.streams.make_room(|campaign_id| members.values().any(|of| *of == campaign_id));
         }
@@ -146,7 +151,7 @@ impl Lane {
     /// Gives back a delivery that is durably pending again: withdrawn, or deferred until later.
     pub fn put_back(&mut self, work: Box<Work>, now: Moment) {
         self.n_returning -= 1;
-        if !self.streams.is_open(work.campaign_id) {
+        if !self.streams.is_open(work.campaign_id, work.band) {
             self.members.remove(&work.delivery_id);
         } else if now < work.ready_at {
             self.retries.push(work);
@@ -163,7 +168,7 @@ impl Lane {
         last_seq: Option<i64>,
         (mut works, now): (Vec<Box<Work>>, Moment),
     ) {
-        if !self.streams.is_open(load.campaign_id) {
+        if !self.streams.is_open(load.campaign_id, load.band) {
             return;
         }
         works.retain(|work| self.members.insert(work.delivery_id, work.campaign_id).is_none());
@@ -256,11 +261,24 @@ impl Lane {
         self.hold
     }
 
-    /// Returns up to where a campaign is settled in this lane, if that is news worth saving.
-    pub fn settled_below(&mut self, campaign_id: CampaignId) -> Option<i64> {
-        let outstanding =
-            self.n_out() + self.n_returning != 0 || self.retries.iter().any(|work| work.campaign_id == campaign_id);
-        if outstanding { None } else { self.streams.settled_below(campaign_id) }
+    /// Returns up to where a stream is settled, if that is news worth saving.
+    pub fn settled_below(&mut self, campaign_id: CampaignId, band: Band) -> Option<i64> {
+        let of_stream = |work: &Box<Work>| work.campaign_id == campaign_id && work.band == band;
+        let outstanding = self.n_out() + self.n_returning != 0 || self.retries.iter().any(of_stream);
+        if outstanding { None } else { self.streams.settled_below(campaign_id, band) }
+    }
+
+    /// Returns where the lane stands, to be saved; the limiter's state is rounded up: a lane may come back a
+    /// microsecond late, never early.
+    pub fn save(&mut self, now: Moment) -> LaneSave {
+        self.saved_at_us = now.as_us().max(self.saved_at_us + 1);
+        let tat = self.pacer.saved_state().unwrap_or_default();
+        LaneSave {
+            session_id: self.session_id,
+            saved_at_us: self.saved_at_us,
+            tat_us: (tat + Duration::from_nanos(999)).as_us(),
+            memory: None,
+        }
     }
 
     /// Returns how many heads the lane holds ahead of their turn: what it sends in two seconds.
@@ -329,7 +347,8 @@ impl Lane {
     }
 
     fn next_retry(&self) -> Option<(usize, Moment)> {
-        let open = self.retries.iter().enumerate().filter(|(_, work)| self.streams.may_send(work.campaign_id));
+        let open =
+            self.retries.iter().enumerate().filter(|(_, work)| self.streams.may_send(work.campaign_id, work.band));
         open.map(|(index, work)| (index, work.ready_at)).min_by_key(|(_, at)| *at)
     }
 
@@ -343,7 +362,7 @@ impl Lane {
         self.connected
             && !self.draining
             && self.hold.is_none()
-            && self.streams.may_send(work.campaign_id)
+            && self.streams.may_send(work.campaign_id, work.band)
             && !work.is_expired(now)
     }
 

@@ -37,7 +37,14 @@ impl Bench {
 
     fn load(&mut self, n: usize, expires_at: Option<Moment>) {
         let (session_id, campaign_id) = (self.lane.session_id, self.campaign_id);
-        let offer = Offer { session_id, campaign_id, traffic_class: TrafficClass::Bulk, done_below_seq: 1 };
+        let offer = Offer {
+            session_id,
+            campaign_id,
+            band: Band(0),
+            zone: None,
+            traffic_class: TrafficClass::Bulk,
+            done_below_seq: 1,
+        };
         assert!(self.lane.streams.offer(&offer));
         let mut loads = Vec::new();
         self.lane.streams.loads(n + 1, &mut loads);
@@ -53,6 +60,7 @@ impl Bench {
             Box::new(Work {
                 delivery_id: DeliveryId::generate(),
                 campaign_id,
+                band: Band(0),
                 seq,
                 recipient: Recipient::from_stored("919876543210").unwrap(),
                 variables: Variables::default(),
@@ -208,7 +216,7 @@ fn a_paused_campaign_takes_its_prepared_attempts_back() {
     assert_eq!(bench.released().len(), 1);
     let Step::Begin(work, content) = bench.at(995).step() else { panic!("nothing was begun") };
     bench.lane.begun(work, content);
-    bench.lane.streams.find(bench.campaign_id).unwrap().paused = true;
+    assert!(bench.lane.streams.pause(bench.campaign_id, true));
     assert!(matches!(bench.at(1_000).step(), Step::Withdraw(_)));
     assert!(matches!(bench.step(), Step::Wait(None)));
 }
@@ -218,7 +226,14 @@ fn a_paused_campaign_takes_its_prepared_attempts_back() {
 fn campaigns_without_work_make_room() {
     let mut bench = Bench::new(60.0, 1);
     let session_id = bench.lane.session_id;
-    let offer = |campaign_id| Offer { session_id, campaign_id, traffic_class: TrafficClass::Bulk, done_below_seq: 1 };
+    let offer = |campaign_id| Offer {
+        session_id,
+        campaign_id,
+        band: Band(0),
+        zone: None,
+        traffic_class: TrafficClass::Bulk,
+        done_below_seq: 1,
+    };
     for _ in 0..STREAMS_PER_LANE_MAX * 3 {
         let campaign_id = CampaignId::generate();
         assert!(bench.lane.offer(&offer(campaign_id)), "a campaign found no room");
@@ -229,5 +244,5 @@ fn campaigns_without_work_make_room() {
         }
     }
     // The one with a head is still there.
-    assert!(bench.lane.streams.is_open(bench.campaign_id));
+    assert!(bench.lane.streams.is_open(bench.campaign_id, Band(0)));
 }

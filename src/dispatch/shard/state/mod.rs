@@ -22,6 +22,7 @@ use crate::domain::id::{CampaignId, SessionId};
 use crate::domain::pacing::Pacing;
 use crate::domain::partition::{Fence, PartitionNo};
 use crate::limits::{PREPARING_PER_SHARD_MAX, REFILL_LANES_MAX};
+use crate::store::journal::LaneSave;
 
 /// Settings of a shard.
 #[derive(Debug, Clone, Copy)]
@@ -252,22 +253,30 @@ impl Shard {
                 Step::Begin(work, content) => {
                     self.n_out += 1;
                     self.n_preparing += 1;
-                    out.begins.push(Begin { lane: index, session_id, fence, work, content });
+                    out.begins.push(Begin {
+                        lane: index,
+                        session_id,
+                        fence,
+                        work,
+                        content,
+                        settings_version: 1,
+                        save: None,
+                    });
                 }
                 Step::Release(prepared, lateness) => {
                     // A lane is connected only with a number; see session_changed.
                     let phone_number_id = lane.phone_number_id.clone().unwrap_or_default();
                     let lease = Arc::clone(&entry.lease);
-                    out.lane_states.extend(lane_state(entry));
+                    out.lane_states.push(lane_state(entry, now));
                     out.releases.push(Release { lane: index, lease, phone_number_id, prepared, lateness });
                 }
                 Step::Withdraw(Prepared { work, .. }) => {
                     out.withdrawals.push(Withdrawal { lane: index, session_id, fence, work });
                 }
                 Step::Dismiss(work, why) => {
-                    let campaign_id = work.campaign_id;
+                    let stream = (work.campaign_id, work.band);
                     out.dismissals.push(Dismissal { session_id, fence, work, why });
-                    self.note_settled(index, campaign_id, out);
+                    self.note_settled(index, stream, out);
                 }
                 Step::Wait(until) => {
                     if !may_begin && !self.entry(index).starved {
@@ -301,10 +310,9 @@ impl Shard {
     fn campaign_changed(&mut self, campaign_id: CampaignId, state: CampaignState) {
         for index in 0..self.lanes.len() {
             let lane = &mut self.lanes[index].lane;
-            let Some(stream) = lane.streams.find(campaign_id) else {
+            if !lane.streams.pause(campaign_id, state == CampaignState::Paused) {
                 continue;
-            };
-            stream.paused = state == CampaignState::Paused;
+            }
             if state.is_over() {
                 lane.close_campaign(campaign_id);
             }
@@ -347,10 +355,9 @@ impl Shard {
     }
 }
 
-/// The limiter state to save, rounded up: a lane may come back a microsecond late, never early.
-fn lane_state(entry: &Entry) -> Option<(SessionId, Fence, i64)> {
-    let tat = entry.lane.pacer.saved_state()?;
-    Some((entry.lane.session_id, entry.lease.fence, (tat + Duration::from_nanos(999)).as_us()))
+/// Where a lane stands, to be saved.
+fn lane_state(entry: &mut Entry, now: Moment) -> (LaneSave, Fence) {
+    (entry.lane.save(now), entry.lease.fence)
 }
 
 fn index_of(place: usize) -> LaneIndex {

@@ -7,15 +7,17 @@ use crate::dispatch::lane::task::Finished;
 use crate::dispatch::shard::output::{End, Output, SettledBelow};
 use crate::dispatch::shard::{LaneIndex, Loaded};
 use crate::domain::id::CampaignId;
+use crate::domain::zone::Band;
 
 impl Shard {
     pub(super) fn finished(&mut self, finished: Finished, now: Moment, out: &mut Output) {
         let Finished { lane: index, work, outcome, released_at, left_at, ended_at } = finished;
         let (delivery_id, campaign_id, attempt_no) = (work.delivery_id, work.campaign_id, work.n_attempts);
+        let stream = (campaign_id, work.band);
         let entry = self.entry(index);
         let (session_id, fence) = (entry.lane.session_id, entry.lease.fence);
         if left_at.is_some_and(|at| entry.lane.pacer.left(at)) {
-            out.lane_states.extend(lane_state(entry));
+            out.lane_states.push(lane_state(entry, now));
         }
         let verdict = entry.lane.finished(work, outcome, released_at, now);
         let Verdict { outcome, due_at, again } = verdict;
@@ -32,7 +34,7 @@ impl Shard {
             due_at,
             again,
         });
-        self.note_settled(index, campaign_id, out);
+        self.note_settled(index, stream, out);
         self.queue(index);
     }
 
@@ -44,11 +46,11 @@ impl Shard {
         self.queue(index);
     }
 
-    pub(super) fn note_settled(&mut self, index: LaneIndex, campaign_id: CampaignId, out: &mut Output) {
+    pub(super) fn note_settled(&mut self, index: LaneIndex, (campaign_id, band): (CampaignId, Band), out: &mut Output) {
         let entry = self.entry(index);
-        if let Some(below_seq) = entry.lane.settled_below(campaign_id) {
+        if let Some(below_seq) = entry.lane.settled_below(campaign_id, band) {
             let (session_id, fence) = (entry.lane.session_id, entry.lease.fence);
-            out.settled_below.push(SettledBelow { session_id, fence, campaign_id, below_seq });
+            out.settled_below.push(SettledBelow { session_id, fence, campaign_id, band, below_seq });
         }
     }
 }

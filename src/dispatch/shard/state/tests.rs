@@ -22,6 +22,7 @@ use crate::domain::job::TrafficClass;
 use crate::domain::message::{MessageSpec, MessageTemplate, Variables};
 use crate::domain::recipient::Recipient;
 use crate::domain::session::SessionState;
+use crate::domain::zone::Band;
 use crate::store::lanes::LaneRow;
 
 const START: Moment = Moment(1_800_000_000_000_000_000);
@@ -144,6 +145,7 @@ impl World {
             burst: None,
             tat_us: self.saved_tat.get(&session_id).copied(),
             left_by_us: None,
+            memory: None,
         };
         let lease = Arc::clone(&self.leases[session % N_PARTITIONS]);
         self.shard.command(Command::Session(Box::new(row), lease), self.now);
@@ -180,7 +182,10 @@ impl World {
         let done_below_seq = self.rows.iter().filter(open).map(|row| row.seq).min().unwrap_or(self.next_seq);
         let traffic_class = if campaign == 0 { TrafficClass::Transactional } else { TrafficClass::Bulk };
         let (session_id, campaign_id) = (self.sessions[session], self.campaigns[campaign]);
-        self.shard.command(Command::Offer(Offer { session_id, campaign_id, traffic_class, done_below_seq }), self.now);
+        self.shard.command(
+            Command::Offer(Offer { session_id, campaign_id, band: Band(0), zone: None, traffic_class, done_below_seq }),
+            self.now,
+        );
     }
 
     /// Puts what was settled without being accepted back in line, at the end.
@@ -299,8 +304,8 @@ impl World {
     fn commit(&mut self, output: Output, out: &mut Output) {
         let fences = self.fences.clone();
         let holds = |fence: Fence| fences[usize::from(fence.partition.0)] == fence.number;
-        let saves = output.lane_states.into_iter().filter(|(_, fence, _)| holds(*fence));
-        self.saved_tat.extend(saves.map(|(session_id, _, tat_us)| (session_id, tat_us)));
+        let saves = output.lane_states.into_iter().filter(|(_, fence)| holds(*fence));
+        self.saved_tat.extend(saves.map(|(save, _)| (save.session_id, save.tat_us)));
         for end in output.ends {
             let row = &mut self.rows[self.by_id[&end.delivery_id]];
             if holds(end.fence) {
@@ -348,6 +353,7 @@ impl World {
             Box::new(Work {
                 delivery_id: row.delivery_id,
                 campaign_id: load.campaign_id,
+                band: load.band,
                 seq: row.seq,
                 recipient: Recipient::from_stored("919876543210").unwrap(),
                 variables: Variables::default(),

@@ -19,12 +19,10 @@ ALTER TABLE tenants ADD COLUMN time_zone TEXT;
 ALTER TABLE campaigns ADD COLUMN pacing TEXT;
 ALTER TABLE campaign_recipients ADD COLUMN time_zone TEXT;
 
--- What a lane remembers besides its arrival time: windows of its caps, breaks, the provider's throughput; JSON.
+-- What a lane remembers besides its arrival time: windows of its caps, breaks, the provider's throughput, holds; JSON.
 ALTER TABLE lanes ADD COLUMN memory TEXT;
--- What holds the lane, and its streams, for longer than a moment.
-ALTER TABLE lanes ADD COLUMN held_by TEXT;
-ALTER TABLE lanes ADD COLUMN held_since_ms BIGINT;
-ALTER TABLE lanes ADD COLUMN held_until_ms BIGINT;
+-- When that was written down, by the lane's own count of time: an older state does not replace a newer one.
+ALTER TABLE lanes ADD COLUMN saved_at_us BIGINT NOT NULL DEFAULT 0;
 
 -- Deliveries of a campaign in a lane are in streams by band: the recipients' zone, and whether they ever wrote to
 -- the session. Those of one stream may be sent, or not, together.
@@ -34,9 +32,6 @@ CREATE INDEX deliveries_order ON deliveries (session_id, campaign_id, band, seq)
 
 ALTER TABLE lane_streams ADD COLUMN band INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE lane_streams ADD COLUMN zone TEXT;
-ALTER TABLE lane_streams ADD COLUMN held_by TEXT;
-ALTER TABLE lane_streams ADD COLUMN held_since_ms BIGINT;
-ALTER TABLE lane_streams ADD COLUMN held_until_ms BIGINT;
 ALTER TABLE lane_streams DROP CONSTRAINT lane_streams_pkey;
 ALTER TABLE lane_streams ADD PRIMARY KEY (session_id, campaign_id, band);
 

@@ -19,12 +19,10 @@ ALTER TABLE tenants ADD COLUMN time_zone TEXT;
 ALTER TABLE campaigns ADD COLUMN pacing TEXT;
 ALTER TABLE campaign_recipients ADD COLUMN time_zone TEXT;
 
--- What a lane remembers besides its arrival time: windows of its caps, breaks, the provider's throughput; JSON.
+-- What a lane remembers besides its arrival time: windows of its caps, breaks, the provider's throughput, holds; JSON.
 ALTER TABLE lanes ADD COLUMN memory TEXT;
--- What holds the lane, and its streams, for longer than a moment.
-ALTER TABLE lanes ADD COLUMN held_by TEXT;
-ALTER TABLE lanes ADD COLUMN held_since_ms INTEGER;
-ALTER TABLE lanes ADD COLUMN held_until_ms INTEGER;
+-- When that was written down, by the lane's own count of time: an older state does not replace a newer one.
+ALTER TABLE lanes ADD COLUMN saved_at_us INTEGER NOT NULL DEFAULT 0;
 
 -- Deliveries of a campaign in a lane are in streams by band: the recipients' zone, and whether they ever wrote to
 -- the session. Those of one stream may be sent, or not, together.
@@ -36,14 +34,11 @@ CREATE INDEX deliveries_order ON deliveries (session_id, campaign_id, band, seq)
 CREATE TABLE new_streams (
     session_id     BLOB NOT NULL,
     campaign_id    BLOB NOT NULL,
-    band           INTEGER NOT NULL DEFAULT 0,
-    zone           TEXT,
     traffic_class  TEXT NOT NULL CHECK (traffic_class IN ('transactional', 'bulk')),
     done_below_seq INTEGER NOT NULL DEFAULT 0,
     last_seq       INTEGER NOT NULL DEFAULT 0,
-    held_by        TEXT,
-    held_since_ms  INTEGER,
-    held_until_ms  INTEGER,
+    band           INTEGER NOT NULL DEFAULT 0,
+    zone           TEXT,
     PRIMARY KEY (session_id, campaign_id, band)
 );
 INSERT INTO new_streams (session_id, campaign_id, traffic_class, done_below_seq, last_seq)
