@@ -7,6 +7,10 @@ pub mod moment;
 
 pub mod held_by;
 
+pub mod zone;
+
+pub mod hours;
+
 pub mod id;
 
 pub mod recipient;
