@@ -53,6 +53,8 @@ pub mod lead;
 
 pub mod lease;
 
+pub mod limits;
+
 /// What dispatch needs from the rest.
 pub struct Parts {
     /// The database.

@@ -101,6 +101,13 @@ impl Pacer {
     /// that a clock that was wrong once cannot hold a lane for longer than it would have taken.
     #[must_use]
     pub fn new(pacing: Pacing, saved_tat: Option<Moment>, time: &ShardTime) -> Self {
+        Self::with_slack(pacing, saved_tat, Duration::ZERO, time)
+    }
+
+    /// Makes the pacer of a lane whose arrival time may lie `slack` further ahead than a full burst: it was put off
+    /// by [`Pacer::put_off`].
+    #[must_use]
+    pub fn with_slack(pacing: Pacing, saved_tat: Option<Moment>, slack: Duration, time: &ShardTime) -> Self {
         let quota = Quota::with_period(pacing.interval())
             .expect("a pacing's interval is never zero")
             .allow_burst(pacing.burst());
@@ -108,7 +115,7 @@ impl Pacer {
         let limiter = RateLimiter::new(quota, tat.clone(), time.clone());
         let pacer = Self { limiter, tat, start, pacing };
         if let Some(saved) = saved_tat {
-            pacer.restore(saved.min(state_after_full_burst(pacing, start)));
+            pacer.restore(saved.min(state_after_full_burst(pacing, start) + slack));
         }
         pacer
     }
@@ -134,6 +141,13 @@ impl Pacer {
             self.restore(least);
         }
         moves
+    }
+
+    /// Puts the next place off by a while.
+    pub fn put_off(&self, by: Duration) {
+        if let Some(tat) = self.saved_state() {
+            self.restore(tat + by);
+        }
     }
 
     /// Returns when the send after `n_before` others may go, if those go as early as they may.

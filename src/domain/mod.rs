@@ -9,6 +9,10 @@ pub mod zone;
 
 pub mod held_by;
 
+pub mod zone;
+
+pub mod hours;
+
 pub mod id;
 
 pub mod recipient;

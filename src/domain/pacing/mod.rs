@@ -1,9 +1,21 @@
-//! How a lane spaces its sends.
+//! How a lane spaces its sends: rate and burst, what a session sets beside them, and what follows from both.
 //!
-//! Only the setting; the arithmetic over time is `dispatch::pacer`.
+//! Only the settings; the arithmetic over time is `dispatch::pacer` and `dispatch::limits`.
+
+mod campaign;
+mod profile;
+mod rules;
+mod settings;
+#[cfg(test)]
+mod tests;
 
 use std::num::NonZeroU32;
 use std::time::Duration;
+
+pub use campaign::CampaignPacing;
+pub use profile::PacingProfile;
+pub use rules::{Breaks, ColdRules, LaneRules, Rewarm, WarmUp};
+pub use settings::{BreakSettings, ColdSettings, PacingSettings, SettingProblem, WarmUpSettings};
 
 /// Slowest pace, sends per minute: one a day.
 pub const RATE_PER_MINUTE_MIN: f64 = 1.0 / (24.0 * 60.0);
@@ -59,20 +71,5 @@ impl Pacing {
     #[must_use]
     pub fn rate_per_minute(&self) -> f64 {
         60.0 / self.interval.as_secs_f64()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ranges_are_checked() {
-        assert_eq!(Pacing::new(0.0, 1), Err(PacingProblem::Rate));
-        assert_eq!(Pacing::new(f64::NAN, 1), Err(PacingProblem::Rate));
-        assert_eq!(Pacing::new(60_001.0, 1), Err(PacingProblem::Rate));
-        assert_eq!(Pacing::new(60.0, 0), Err(PacingProblem::Burst));
-        assert_eq!(Pacing::new(60.0, 65), Err(PacingProblem::Burst));
-        assert_eq!(Pacing::new(60.0, 1).map(|p| p.interval()), Ok(Duration::from_secs(1)));
     }
 }
