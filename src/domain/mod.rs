@@ -9,7 +9,6 @@ pub mod zone;
 
 pub mod held_by;
 
-pub mod zone;
 
 pub mod hours;
 
