@@ -36,6 +36,8 @@ pub mod receipts;
 
 pub mod limits;
 
+pub mod patience;
+
 pub mod config;
 
 pub mod telemetry;

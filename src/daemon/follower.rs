@@ -14,6 +14,7 @@ use crate::domain::control::ControlMessage;
 use crate::domain::id::SessionId;
 use crate::error::chain;
 use crate::notice::{Notice, NoticeReader};
+use crate::patience::Patience;
 use crate::store::{Store, StoreError};
 
 /// How often everything is looked at, because a nudge may be lost: between nodes, and inside one process, where only a
@@ -74,13 +75,12 @@ impl Follower {
                 },
                 _ = full_look.tick() => Notice::Everything,
             };
-            let mut wait = Duration::from_millis(100);
+            let mut patience = Patience::default();
             while let Err(error) = self.follow(notice).await {
                 tracing::warn!(error = chain(&error), "notice could not be followed, will try again");
-                if stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
+                if !patience.wait_unless(&stop).await {
                     return;
                 }
-                wait = (wait * 2).min(Duration::from_secs(2));
             }
         }
     }

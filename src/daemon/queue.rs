@@ -5,7 +5,6 @@
 use std::collections::BTreeSet;
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context, bail};
 use tokio::sync::{Notify, mpsc, watch};
@@ -22,10 +21,8 @@ use crate::intake::Intake;
 use crate::intake::outbox::{JobSink, Outbox};
 use crate::intake::topic::TopicIntake;
 use crate::limits::{MEMBERSHIP_QUEUE_MAX, NUDGES_MAX, RECORD_BATCHES_MAX};
+use crate::patience::Patience;
 use crate::telemetry::admin::Readiness;
-
-/// Wait before the broker is looked for again.
-const RETRY_WAIT: Duration = Duration::from_secs(1);
 
 /// The daemon's side of Kafka.
 pub(super) struct KafkaQueue {
@@ -160,6 +157,7 @@ impl Member {
 
 /// Creates or checks the topics, however long the broker is away; `false` when told to stop before.
 async fn prepare_topics(broker: &Broker, readiness: &Readiness, stop: &CancellationToken) -> anyhow::Result<bool> {
+    let mut patience = Patience::default();
     loop {
         match broker.prepare_topics().await {
             Ok(()) => {
@@ -172,7 +170,7 @@ async fn prepare_topics(broker: &Broker, readiness: &Readiness, stop: &Cancellat
                 tracing::warn!(error = chain(&error), "the broker can not be reached, will try again");
             }
         }
-        if stop.run_until_cancelled(tokio::time::sleep(RETRY_WAIT)).await.is_none() {
+        if !patience.wait_unless(stop).await {
             return Ok(false);
         }
     }
@@ -193,6 +191,7 @@ async fn publish_nudges(broker: Broker, producer: Producer, mut nudges: mpsc::Re
 }
 
 async fn read_nudges(broker: Broker, nudges: mpsc::Sender<ControlMessage>, stop: CancellationToken) {
+    let mut patience = Patience::default();
     loop {
         match ControlReader::start(&broker, nudges.clone()).await {
             Ok(_reader) => {
@@ -201,7 +200,7 @@ async fn read_nudges(broker: Broker, nudges: mpsc::Sender<ControlMessage>, stop:
             }
             Err(error) => tracing::warn!(error = chain(&error), "control topic can not be read, will try again"),
         }
-        if stop.run_until_cancelled(tokio::time::sleep(RETRY_WAIT)).await.is_none() {
+        if !patience.wait_unless(&stop).await {
             return;
         }
     }

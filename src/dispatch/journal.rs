@@ -21,15 +21,13 @@ use crate::domain::receipt::Receipt;
 use crate::error::chain;
 use crate::kill_point;
 use crate::limits::{IN_FLIGHT_MAX, JOURNAL_BATCH_MAX, JOURNAL_QUEUE_MAX};
+use crate::patience::Patience;
 use crate::store::Store;
 use crate::store::journal::{Begin, Dismissal, End, JournalBatch, LaneSave, StreamSave, Written};
 use crate::telemetry::metrics::{DispatchMetrics, Metrics};
 
 /// Least time between two commits: on a quick disk, batches grow instead of commits.
 const COMMIT_SPACING: Duration = Duration::from_millis(3);
-
-/// Waits between tries while the database is away.
-const RETRY_WAITS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
 
 /// One thing to write.
 #[derive(Debug)]
@@ -257,7 +255,7 @@ impl Journal {
 
     /// Writes the batch, however long the database is away.
     async fn write(&self, rows: &mut JournalBatch) -> Written {
-        let mut wait = RETRY_WAITS.0;
+        let mut patience = Patience::default();
         loop {
             match self.store.write_journal(rows).await {
                 Ok(written) => return written,
@@ -265,8 +263,7 @@ impl Journal {
                     rows.repeated = true;
                     self.dispatch_metrics().journal_failures.inc();
                     tracing::error!(error = chain(&error), "journal could not be written, sending waits");
-                    tokio::time::sleep(wait).await;
-                    wait = (wait * 2).min(RETRY_WAITS.1);
+                    patience.wait().await;
                 }
             }
         }

@@ -1,6 +1,6 @@
-//! What went wrong with an attempt: class, reason, scope and retry rule.
+//! What went wrong with an attempt: class, reason, scope, retry rule and handling.
 //!
-//! Two classes face the outside; the reason drives the reaction. Turning a provider's answer into
+//! Two classes face the outside; the handling is the one value that the dispatcher branches on. Turning a provider's answer into
 //! a failure is `gateway::classify`; this file only says what the words mean.
 
 use std::time::Duration;
@@ -79,6 +79,13 @@ pub enum Retry {
         /// Attempts after which the deferral becomes a failure, for scopes that do not hold the lane.
         attempts_max: u32,
     },
+    /// By itself, after exactly these waits in turn, and then the last of them again.
+    Steps {
+        /// Wait after the first attempt, the second, and so on.
+        waits: &'static [Duration],
+        /// Attempts after which the deferral becomes a failure.
+        attempts_max: u32,
+    },
     /// Once, after this wait.
     After(Duration),
     /// When a person or an event has removed the cause; probed at this beat.
@@ -88,6 +95,51 @@ pub enum Retry {
     },
     /// Only after it is known whether the attempt went out.
     AfterReconcile,
+}
+
+macro_rules! handlings {
+    ($($variant:ident = $word:literal, $doc:literal;)*) => {
+        /// What the dispatcher does about a failure, narrowest first.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Handling {
+            $(#[doc = $doc] $variant,)*
+        }
+
+        impl Handling {
+            /// All handlings.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            /// Returns the word used in logs and golden tests.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $word,)*
+                }
+            }
+        }
+    };
+}
+
+handlings! {
+    FailMessage = "fail_message", "The message has failed; nothing else is concerned.";
+    RetryMessage = "retry_message", "The message is tried again by its retry rule; its attempts are bounded.";
+    Reconcile = "reconcile", "It may have been taken: nothing is sent again before receipts or their absence have told.";
+    HoldPair = "hold_pair", "Nothing goes from this number to this recipient for a while; everybody else is served.";
+    HoldStream = "hold_stream", "What uses the template waits; other messages of the number go on.";
+    HoldCold = "hold_cold", "No new chats from the number; recipients who have written to it are served.";
+    HoldBusinessInitiated = "hold_business_initiated", "Nothing from the number that is no answer to its recipient.";
+    Throttle = "throttle", "The number goes on, slower.";
+    HoldLane = "hold_lane", "Nothing from the number, until a probe is answered.";
+    HoldAccount = "hold_account", "Nothing from any number of the account, until the probe of one is answered.";
+    LoseSession = "lose_session", "The session is gone for good; a person must link or replace it.";
+}
+
+impl Handling {
+    /// Tells whether it concerns more than one message, pair or template: all of a lane, or a kind of its traffic.
+    #[must_use]
+    pub fn is_lane_wide(self) -> bool {
+        Self::HoldCold <= self
+    }
 }
 
 macro_rules! reasons {
@@ -115,10 +167,15 @@ macro_rules! reasons {
 
 reasons! {
     PlanMessages = "PLAN_MESSAGES", "The plan's messages are used up.";
+    PlanSessions = "PLAN_SESSIONS", "The plan's sessions are used up.";
+    PlanCampaigns = "PLAN_CAMPAIGNS", "The plan's campaigns are used up.";
+    PlanContacts = "PLAN_CONTACTS", "The plan's contacts are used up.";
+    PlanApiRequests = "PLAN_API_REQUESTS", "The plan's API requests are used up.";
     Throughput = "THROUGHPUT", "The number sends faster than the provider lets it.";
     PairRateLimit = "PAIR_RATE_LIMIT", "Too many messages from this number to this recipient.";
     AppRateLimit = "APP_RATE_LIMIT", "The app calls the provider too often.";
     AccountRateLimit = "WABA_RATE_LIMIT", "The business account calls the provider too often.";
+    MessagingTier = "MESSAGING_TIER", "The account wrote to as many different recipients as it may in 24 hours.";
     SpamRateLimit = "SPAM_RATE_LIMIT", "The number is restricted after blocks and reports.";
     UserMarketingCap = "USER_MARKETING_CAP", "The recipient got enough marketing for now.";
     ClassificationLimit = "CLASSIFICATION_LIMIT", "The account miscategorised too many templates.";
@@ -126,12 +183,21 @@ reasons! {
     TemplateCount = "TEMPLATE_COUNT", "The account has as many templates as it may.";
     RegistrationAttempts = "REGISTRATION_ATTEMPTS", "Too many registrations of the number.";
     PinAttempts = "PIN_ATTEMPTS", "Too many wrong PINs.";
+    SessionRateLimit = "SESSION_RATE_LIMIT", "The session asks the provider too often.";
+    NewChatTimelock = "NEW_CHAT_TIMELOCK", "The session may open no new chats for a while.";
     Network = "NETWORK", "The provider could not be reached; nothing was sent.";
     OutcomeUnknown = "OUTCOME_UNKNOWN", "The request may have been taken; no answer came.";
     ProviderUnavailable = "PROVIDER_UNAVAILABLE", "The provider is down or overloaded.";
     ProviderError = "PROVIDER_ERROR", "The provider failed without saying why.";
     NumberMaintenance = "NUMBER_MAINTENANCE", "The number is being moved or upgraded.";
     SessionDisconnected = "SESSION_DISCONNECTED", "The session is not connected.";
+    SessionRestarting = "SESSION_RESTARTING", "The session is being connected again, as after linking.";
+    SessionBad = "SESSION_BAD", "The session's state is broken, or its server failed.";
+    SessionLoggedOut = "SESSION_LOGGED_OUT", "The session was unlinked and must be linked again.";
+    SessionReplaced = "SESSION_REPLACED", "The session was opened elsewhere with the same keys.";
+    ClientOutdated = "CLIENT_OUTDATED", "The provider refuses this version of the client.";
+    AccountTempBanned = "ACCOUNT_TEMP_BANNED", "The account is banned for a while.";
+    AccountBanned = "ACCOUNT_BANNED", "The account is banned.";
     AccountLocked = "ACCOUNT_LOCKED", "The account is locked.";
     AccountRestricted = "ACCOUNT_RESTRICTED", "The account is restricted by policy.";
     AccountActionRequired = "ACCOUNT_ACTION_REQUIRED", "The account's owner must act first.";
@@ -151,6 +217,9 @@ reasons! {
     RecipientBlockedByUs = "RECIPIENT_BLOCKED_BY_US", "This business has blocked the recipient.";
     RecipientNotAllowed = "RECIPIENT_NOT_ALLOWED", "A test number may not write to this recipient.";
     RequestRejected = "REQUEST_REJECTED", "The provider refused the request's content.";
+    ObjectMissing = "OBJECT_MISSING", "The number, template or media that the request names does not exist.";
+    StanzaRejected = "STANZA_REJECTED", "The provider could not read the message; the recipient's devices may have changed.";
+    InboundMedia = "INBOUND_MEDIA", "Media that the recipient sent could not be loaded.";
     MediaRejected = "MEDIA_REJECTED", "The provider refused the media.";
     RenderFailed = "RENDER_FAILED", "The message could not be made from the recipient's variables.";
     AttemptsExhausted = "ATTEMPTS_EXHAUSTED", "Every allowed attempt was deferred.";
@@ -176,6 +245,8 @@ pub struct Failure {
     pub scope: Scope,
     /// Whether another attempt makes sense.
     pub retry: Retry,
+    /// What the dispatcher does about it.
+    pub handling: Handling,
     /// The provider's own code with its name space: `graph:131056`, `http:503`.
     pub provider_code: Option<String>,
 }
@@ -190,6 +261,13 @@ mod tests {
             assert_eq!(Reason::parse(reason.as_str()), Some(reason));
         }
         assert_eq!(FailureClass::parse("LIMIT_EXCEEDED"), Some(FailureClass::LimitExceeded));
+    }
+
+    #[test]
+    fn handlings_have_words_of_their_own_and_are_ordered() {
+        let words: std::collections::HashSet<_> = Handling::ALL.iter().map(|handling| handling.as_str()).collect();
+        assert_eq!(words.len(), Handling::ALL.len());
+        assert!(!Handling::HoldStream.is_lane_wide() && Handling::Throttle.is_lane_wide());
     }
 
     #[test]

@@ -19,13 +19,11 @@ use crate::intake::Intake;
 use crate::intake::decode::{Dead, decode};
 use crate::kill_point;
 use crate::limits::TAKEN_TOGETHER_BYTES_MAX;
+use crate::patience::Patience;
 use crate::telemetry::admin::Readiness;
 
 /// How often the lag is noted.
 const BEAT: Duration = Duration::from_secs(1);
-
-/// The first and the longest wait before something is tried again.
-const RETRY_WAITS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
 
 /// Takes jobs from the topic.
 pub struct TopicIntake {
@@ -86,7 +84,7 @@ impl TopicIntake {
     async fn admit(&self, decoded: &mut [Decoded], stop: &CancellationToken) -> bool {
         let places: Vec<usize> = (0..decoded.len()).filter(|place| decoded[*place].1.is_ok()).collect();
         let jobs: Vec<Job> = decoded.iter().filter_map(|(_, job)| job.as_ref().ok().cloned()).collect();
-        let mut wait = RETRY_WAITS.0;
+        let mut patience = Patience::default();
         loop {
             match self.intake.admit(&jobs).await {
                 Ok(refused) => {
@@ -100,10 +98,9 @@ impl TopicIntake {
                     tracing::warn!(error = chain(&error), "jobs could not be admitted, will try again");
                 }
             }
-            if stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
+            if !patience.wait_unless(stop).await {
                 return false;
             }
-            wait = (wait * 2).min(RETRY_WAITS.1);
         }
     }
 
@@ -126,7 +123,7 @@ impl TopicIntake {
             tracing::warn!(partition, offset, cause = letter.cause.as_str(), "record is kept as a dead letter");
         }
         kill_point!("topic: before dead letters are kept");
-        let mut wait = RETRY_WAITS.0;
+        let mut patience = Patience::default();
         loop {
             let error = match stop.run_until_cancelled(self.dead_letters.keep(&letters)).await {
                 Some(Ok(())) => break,
@@ -134,10 +131,9 @@ impl TopicIntake {
                 None => return false,
             };
             tracing::warn!(error = chain(&error), "dead letters could not be kept, will try again");
-            if stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
+            if !patience.wait_unless(stop).await {
                 return false;
             }
-            wait = (wait * 2).min(RETRY_WAITS.1);
         }
         self.intake.metrics.intake.jobs_dead.inc_by(u64::try_from(letters.len()).unwrap_or(u64::MAX));
         true

@@ -18,12 +18,10 @@ use crate::domain::pacing::Pacing;
 use crate::domain::partition::{Fence, PartitionNo};
 use crate::error::chain;
 use crate::kill_point;
+use crate::patience::Patience;
 use crate::store::journal::{JournalBatch, LaneSave};
 use crate::store::lanes::LaneRow;
 use crate::store::{Store, StoreError};
-
-/// Wait between two tries while the database is away.
-const RETRY_WAIT: Duration = Duration::from_millis(500);
 
 /// Brings lanes back.
 pub struct Restore {
@@ -61,6 +59,7 @@ impl Restore {
 
     /// Tries until it is done, for the leases that are still ours.
     async fn until_done(&mut self, step: impl AsyncFn(&Self) -> Result<(), StoreError>) {
+        let mut patience = Patience::default();
         loop {
             self.leases.retain(|lease| !lease.is_closed());
             if self.leases.is_empty() {
@@ -68,7 +67,7 @@ impl Restore {
             }
             let Err(error) = step(self).await else { return };
             tracing::warn!(error = chain(&error), "lanes could not be restored, will try again");
-            tokio::time::sleep(RETRY_WAIT).await;
+            patience.wait().await;
         }
     }
 

@@ -46,7 +46,7 @@ fn receipt(status: Status) -> Option<Receipt> {
     };
     let failure = (kind == ReceiptKind::Failed).then(|| {
         let code = status.errors.first().map_or(131_000, |error| error.code);
-        failure_of_code(code, false)
+        failure_of_code(code, None, false)
     });
     let at_s: i64 = status.timestamp.parse().unwrap_or(0);
     Some(Receipt {

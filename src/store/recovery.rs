@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::domain::attempt::Outcome;
 use crate::domain::campaign::{CampaignEvent, CampaignState, Counters, OnUnknown};
 use crate::domain::delivery::DeliveryState;
-use crate::domain::failure::{Failure, FailureClass, Reason, Retry, Scope};
+use crate::domain::failure::{Failure, FailureClass, Handling, Reason, Retry, Scope};
 use crate::domain::id::{CampaignId, DeliveryId, SessionId};
 use crate::domain::partition::Fence;
 use crate::limits::JOURNAL_BATCH_MAX;
@@ -231,6 +231,7 @@ fn lost_track(attempt: &InFlight, now_ms: i64) -> End {
         reason: Reason::OutcomeUnknown,
         scope: Scope::Message,
         retry: Retry::AfterReconcile,
+        handling: Handling::Reconcile,
         provider_code: None,
     };
     End {

@@ -4,7 +4,6 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
-use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -16,12 +15,10 @@ use crate::dispatch::shard::{LaneIndex, Loaded, Report};
 use crate::domain::id::{JobId, SessionId};
 use crate::domain::message::MessageTemplate;
 use crate::error::chain;
+use crate::patience::Patience;
 use crate::store::heads::{Head, HeadRequest, JobRow};
 use crate::store::{Store, StoreError};
 use crate::telemetry::metrics::Metrics;
-
-/// Wait between two tries while the database is away.
-const RETRY_WAIT: Duration = Duration::from_millis(500);
 
 /// Plans kept by name before those that nobody uses are forgotten.
 const PLANS_KEPT: usize = 4_096;
@@ -47,12 +44,13 @@ impl Loader {
     pub async fn run(self, mut requests: mpsc::Receiver<Loads>) {
         let mut plans: HashMap<JobId, Weak<JobPlan>> = HashMap::new();
         while let Some(loads) = requests.recv().await {
+            let mut patience = Patience::default();
             let loaded = loop {
                 match self.load(&loads, &mut plans).await {
                     Ok(loaded) => break loaded,
                     Err(error) => {
                         tracing::warn!(error = chain(&error), "heads could not be loaded");
-                        tokio::time::sleep(RETRY_WAIT).await;
+                        patience.wait().await;
                     }
                 }
             };

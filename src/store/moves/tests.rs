@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use uuid::Uuid;
 
 use super::*;
-use crate::domain::failure::{Retry, Scope};
+use crate::domain::failure::{Handling, Retry, Scope};
 
 const CAMPAIGN: CampaignId = CampaignId(Uuid::from_u128(7));
 const TENANT: TenantId = TenantId(Uuid::from_u128(8));
@@ -44,6 +44,7 @@ fn failure() -> Failure {
         reason: Reason::ProviderUnavailable,
         scope: Scope::Platform,
         retry: Retry::Never,
+        handling: Handling::HoldAccount,
         provider_code: None,
     }
 }

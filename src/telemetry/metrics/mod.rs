@@ -77,7 +77,7 @@ impl Metrics {
 mod tests {
     use super::*;
     use crate::domain::attempt::Outcome;
-    use crate::domain::failure::{Failure, FailureClass, Reason, Retry, Scope};
+    use crate::domain::failure::{Failure, FailureClass, Handling, Reason, Retry, Scope};
 
     fn text_of(metrics: &Metrics) -> String {
         String::from_utf8(metrics.encode().expect("consistent")).expect("text")
@@ -108,6 +108,7 @@ mod tests {
             reason: Reason::PairRateLimit,
             scope: Scope::Pair,
             retry: Retry::Never,
+            handling: Handling::HoldPair,
             provider_code: None,
         }));
         let text = text_of(&metrics);

@@ -2,7 +2,7 @@
 
 use actiwapi_dispatcher::domain::attempt::Outcome;
 use actiwapi_dispatcher::domain::delivery::{DeliveryEvent, DeliveryState};
-use actiwapi_dispatcher::domain::failure::{Failure, FailureClass, Reason, Retry, Scope};
+use actiwapi_dispatcher::domain::failure::{Failure, FailureClass, Handling, Reason, Retry, Scope};
 use actiwapi_dispatcher::domain::id::{CampaignId, DeliveryId, SessionId, TenantId};
 use actiwapi_dispatcher::domain::receipt::{Receipt, ReceiptKind};
 use actiwapi_dispatcher::store::Store;
@@ -60,6 +60,7 @@ fn throttled() -> Failure {
         reason: Reason::PairRateLimit,
         scope: Scope::Pair,
         retry: Retry::Never,
+        handling: Handling::HoldPair,
         provider_code: Some("graph:131056".to_owned()),
     }
 }

@@ -1,7 +1,7 @@
 //! Journal entries in short form. Writes nothing itself.
 
 use actiwapi_dispatcher::domain::attempt::Outcome;
-use actiwapi_dispatcher::domain::failure::{Failure, FailureClass, Reason, Retry, Scope};
+use actiwapi_dispatcher::domain::failure::{Failure, FailureClass, Handling, Reason, Retry, Scope};
 use actiwapi_dispatcher::domain::id::{CampaignId, DeliveryId, SessionId};
 use actiwapi_dispatcher::domain::receipt::{Receipt, ReceiptKind};
 use actiwapi_dispatcher::store::Store;
@@ -74,6 +74,7 @@ pub(crate) fn limit() -> Failure {
         reason: Reason::Throughput,
         scope: Scope::Number,
         retry: Retry::Never,
+        handling: Handling::Throttle,
         provider_code: Some("graph:130429".to_owned()),
     }
 }
@@ -84,6 +85,7 @@ fn unavailable() -> Failure {
         reason: Reason::RecipientUnreachable,
         scope: Scope::Recipient,
         retry: Retry::Never,
+        handling: Handling::FailMessage,
         provider_code: Some("graph:131026".to_owned()),
     }
 }

@@ -11,6 +11,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("clock", &["domain"]),
     ("node", &[]),
     ("limits", &[]),
+    ("patience", &[]),
     ("shutdown", &[]),
     ("kill_point", &[]),
     ("config", &["domain"]),
@@ -37,8 +38,8 @@ const LAYERS: &[(&str, &[&str])] = &[
 ];
 
 /// What serves all parts but those below it.
-const SERVING: &[&str] = &["clock", "config", "kill_point", "limits", "shutdown", "telemetry"];
-const BELOW_SERVING: &[&str] = &["domain", "clock", "kill_point", "limits", "shutdown"];
+const SERVING: &[&str] = &["clock", "config", "kill_point", "limits", "patience", "shutdown", "telemetry"];
+const BELOW_SERVING: &[&str] = &["domain", "clock", "kill_point", "limits", "patience", "shutdown"];
 const EVERYTHING: &str = "*";
 
 /// Where the gateway's trait may be named: its own part, those that hand it on, and who starts them.

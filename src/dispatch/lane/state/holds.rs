@@ -7,7 +7,7 @@ use crate::clock::Moment;
 use crate::dispatch::lane::step::Hold;
 use crate::dispatch::lane::work::Work;
 use crate::domain::attempt::Outcome;
-use crate::domain::backoff::wait_before_next;
+use crate::domain::backoff::{Next, next_attempt, wait_before_next};
 use crate::domain::failure::{Failure, Reason, Retry, Scope};
 use crate::limits::ATTEMPTS_PER_DELIVERY_MAX;
 
@@ -49,15 +49,12 @@ impl Lane {
         }
     }
 
-    /// When a delivery refused on its own account is due again; `None` when its attempts are used up.
+    /// When a delivery refused on its own account is due again; `None` when its attempts or its time are used up.
     pub(super) fn retry_after(&self, failure: &Failure, work: &Work, now: Moment) -> Option<Moment> {
-        let attempts_max = match failure.retry {
-            Retry::Backoff { attempts_max, .. } => attempts_max.min(ATTEMPTS_PER_DELIVERY_MAX),
-            _ => ATTEMPTS_PER_DELIVERY_MAX,
-        };
-        if attempts_max <= work.n_attempts {
-            return None;
+        let tried = (work.n_attempts, ATTEMPTS_PER_DELIVERY_MAX);
+        match next_attempt(failure.retry, tried, work.seed(), now, work.plan.expires_at) {
+            Next::At(at) => Some(at),
+            Next::Exhausted | Next::Expired => None,
         }
-        wait_before_next(failure.retry, work.n_attempts, work.seed()).map(|wait| now + wait)
     }
 }

@@ -4,7 +4,7 @@ use super::*;
 use crate::dispatch::lane::work::JobPlan;
 use crate::dispatch::pacer::ShardTime;
 use crate::dispatch::shard::Offer;
-use crate::domain::failure::{Failure, FailureClass, Reason, Retry, Scope};
+use crate::domain::failure::{Failure, FailureClass, Handling, Reason, Retry, Scope};
 use crate::domain::id::JobId;
 use crate::domain::message::{MessageSpec, MessageTemplate, Variables};
 use crate::domain::pacing::Pacing;
@@ -115,7 +115,8 @@ fn accepted() -> Outcome {
 }
 
 fn failure(scope: Scope, retry: Retry) -> Failure {
-    Failure { class: FailureClass::LimitExceeded, reason: Reason::Throughput, scope, retry, provider_code: None }
+    let (class, reason) = (FailureClass::LimitExceeded, Reason::Throughput);
+    Failure { class, reason, scope, retry, handling: Handling::HoldLane, provider_code: None }
 }
 
 fn throttled() -> Outcome {
@@ -151,7 +152,7 @@ fn a_throttled_lane_waits_and_then_probes_with_one() {
     let verdict = bench.finish(first, throttled(), 0);
     let until = bench.lane.hold().unwrap().until;
     assert_eq!(verdict.due_at, until);
-    assert!(bench.at(400).released().is_empty());
+    assert!(bench.at(99).released().is_empty());
     let probe = bench.at(1_001).released();
     assert_eq!(probe.len(), 1, "one probe");
     assert!(bench.at(1_500).released().is_empty(), "nothing before the probe is answered");

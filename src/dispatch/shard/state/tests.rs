@@ -16,7 +16,7 @@ use crate::dispatch::lane::work::{JobPlan, Work};
 use crate::dispatch::pacer::state_after_full_burst;
 use crate::dispatch::shard::Loaded;
 use crate::domain::attempt::Outcome;
-use crate::domain::failure::{Failure, FailureClass, Reason, Retry, Scope};
+use crate::domain::failure::{Failure, FailureClass, Handling, Reason, Retry, Scope};
 use crate::domain::id::{DeliveryId, JobId, TenantId};
 use crate::domain::job::TrafficClass;
 use crate::domain::message::{MessageSpec, MessageTemplate, Variables};
@@ -475,6 +475,7 @@ fn failure(scope: Scope, retry: Retry) -> Failure {
         reason: Reason::ProviderError,
         scope,
         retry,
+        handling: Handling::RetryMessage,
         provider_code: None,
     }
 }
