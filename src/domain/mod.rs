@@ -7,6 +7,8 @@ pub mod moment;
 
 pub mod held_by;
 
+pub mod lever;
+
 pub mod id;
 
 pub mod recipient;

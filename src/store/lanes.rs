@@ -5,12 +5,14 @@
 use uuid::Uuid;
 
 use crate::domain::campaign::CampaignState;
+use crate::domain::held_by::Held;
 use crate::domain::id::{CampaignId, SessionId, TenantId};
 use crate::domain::job::TrafficClass;
 use crate::domain::pacing::Pacing;
 use crate::domain::session::SessionState;
 use crate::store::bind::to_u32;
 use crate::store::bind::{column, hex_list};
+use crate::store::suspensions::held;
 use crate::store::{Pool, Sql, Store, StoreError};
 use crate::with_reader;
 
@@ -33,6 +35,8 @@ pub struct LaneRow {
     pub tat_us: Option<i64>,
     /// When a message had certainly left by, UTC microseconds; see the column.
     pub left_by_us: Option<i64>,
+    /// What operators hold it by.
+    pub suspension: Option<Held>,
 }
 
 /// A campaign that has, or had, work in a lane.
@@ -58,6 +62,11 @@ const LANES: Sql = Sql::portable(
 const LANE: Sql = Sql::portable(
     "SELECT s.session_id, s.tenant_id, s.state, s.phone_number_id, s.rate_per_minute, s.burst, l.tat_us, l.left_by_us \
      FROM sessions s LEFT JOIN lanes l ON l.session_id = s.session_id WHERE s.session_id = $1",
+);
+
+const LANES_OF_TENANT: Sql = Sql::portable(
+    "SELECT s.session_id, s.tenant_id, s.state, s.phone_number_id, s.rate_per_minute, s.burst, l.tat_us, l.left_by_us \
+     FROM sessions s LEFT JOIN lanes l ON l.session_id = s.session_id WHERE s.tenant_id = $1 ORDER BY s.session_id",
 );
 
 const STREAMS: Sql = Sql::per_dialect(
@@ -106,6 +115,7 @@ impl TryFrom<StoredLane> for LaneRow {
             burst: row.burst.map(to_u32),
             tat_us: row.tat_us,
             left_by_us: row.left_by_us,
+            suspension: None,
         })
     }
 }
@@ -147,7 +157,10 @@ impl Store {
     pub async fn lanes(&self) -> Result<Vec<LaneRow>, StoreError> {
         let sql = LANES.of(self.pool());
         let rows = with_reader!(self.pool(), |db| sqlx::query_as::<_, StoredLane>(sql).fetch_all(db).await);
-        rows.map_err(StoreError::database(DOING))?.into_iter().map(LaneRow::try_from).collect()
+        let rows = rows.map_err(StoreError::database(DOING))?.into_iter().map(LaneRow::try_from);
+        let mut lanes = rows.collect::<Result<Vec<_>, _>>()?;
+        self.note_suspensions(&mut lanes).await?;
+        Ok(lanes)
     }
 
     /// Returns the lane of one session, `None` when there is no such session.
@@ -159,7 +172,10 @@ impl Store {
         let row = with_reader!(self.pool(), |db| {
             sqlx::query_as::<_, StoredLane>(sql).bind(session_id.0).fetch_optional(db).await
         });
-        row.map_err(StoreError::database(DOING))?.map(LaneRow::try_from).transpose()
+        let row = row.map_err(StoreError::database(DOING))?.map(LaneRow::try_from).transpose()?;
+        let Some(mut lane) = row else { return Ok(None) };
+        lane.suspension = held(self.suspensions_of(lane.tenant_id, session_id).await?.iter());
+        Ok(Some(lane))
     }
 
     /// Returns the streams of some sessions that may still have work: of running and paused campaigns, of
@@ -176,6 +192,21 @@ impl Store {
             }
         };
         rows.map_err(StoreError::database(DOING_STREAMS))?.into_iter().map(StreamRow::try_from).collect()
+    }
+
+    /// Returns the lanes of a tenant.
+    ///
+    /// # Errors
+    /// As [`Store::lanes`].
+    pub async fn lanes_of_tenant(&self, tenant_id: TenantId) -> Result<Vec<LaneRow>, StoreError> {
+        let sql = LANES_OF_TENANT.of(self.pool());
+        let rows = with_reader!(self.pool(), |db| {
+            sqlx::query_as::<_, StoredLane>(sql).bind(tenant_id.0).fetch_all(db).await
+        });
+        let rows = rows.map_err(StoreError::database(DOING))?.into_iter().map(LaneRow::try_from);
+        let mut lanes = rows.collect::<Result<Vec<_>, _>>()?;
+        self.note_suspensions(&mut lanes).await?;
+        Ok(lanes)
     }
 
     /// Returns all streams of one campaign, whatever its state.

@@ -27,6 +27,7 @@ async fn every_session_has_a_lane(store: Store) {
         burst: Some(3),
         tat_us: None,
         left_by_us: None,
+        suspension: None,
     };
     assert_eq!(lanes, [expected(first), expected(second)]);
     assert_eq!(store.lane(second.session_id).await.unwrap(), Some(expected(second)));

@@ -144,6 +144,7 @@ impl World {
             burst: None,
             tat_us: self.saved_tat.get(&session_id).copied(),
             left_by_us: None,
+            suspension: None,
         };
         let lease = Arc::clone(&self.leases[session % N_PARTITIONS]);
         self.shard.command(Command::Session(Box::new(row), lease), self.now);
