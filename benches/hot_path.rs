@@ -121,6 +121,7 @@ impl Lanes {
                 burst: None,
                 tat_us: None,
                 left_by_us: None,
+                suspension: None,
             };
             shard.command(Command::Session(Box::new(row), Arc::clone(&lease)), now);
             let traffic_class = TrafficClass::Bulk;

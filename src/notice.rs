@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::mpsc;
 
-use crate::domain::id::{CampaignId, SessionId};
+use crate::domain::id::{CampaignId, SessionId, TenantId};
 use crate::limits::NOTICES_MAX;
 
 /// What changed.
@@ -20,6 +20,10 @@ pub enum Notice {
     CampaignChanged(CampaignId),
     /// The state or the pacing of a session changed.
     SessionChanged(SessionId),
+    /// What holds for all lanes of a tenant changed.
+    TenantChanged(TenantId),
+    /// What holds for all lanes changed.
+    LanesChanged,
     /// Notices were lost: look at everything.
     Everything,
 }

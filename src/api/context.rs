@@ -13,6 +13,7 @@ use futures::future::BoxFuture;
 use secrecy::SecretString;
 
 use super::error::ApiError;
+use super::layers::REQUEST_ID;
 use super::{Shared, auth};
 use crate::clock::Clock;
 use crate::domain::user::Role;
@@ -22,6 +23,7 @@ use crate::receipts::ReceiptSink;
 use crate::service::Services;
 use crate::service::access_token::Caller;
 use crate::store::Store;
+use crate::store::audit::Actor;
 use crate::telemetry::metrics::Metrics;
 
 /// Everything that handlers use; made by the daemon.
@@ -96,7 +98,17 @@ pub struct PartReadiness {
 pub struct CallContext {
     /// Who calls; everything is done in the caller's tenant.
     pub caller: Caller,
+    /// The name of the request.
+    request_id: Option<String>,
     front: Shared,
+}
+
+impl CallContext {
+    /// Returns who is written down as having done what this call does.
+    #[must_use]
+    pub fn actor(&self) -> Actor {
+        Actor { user_id: Some(self.caller.user_id), request_id: self.request_id.clone() }
+    }
 }
 
 impl std::ops::Deref for CallContext {
@@ -118,13 +130,28 @@ impl FromRequestParts<Shared> for CallContext {
         if !reads && !caller.role.may_write() {
             return Err(Error::Forbidden.into());
         }
-        Ok(Self { caller, front: Arc::clone(front) })
+        let request_id = parts.headers.get(REQUEST_ID).and_then(|id| id.to_str().ok()).map(str::to_owned);
+        Ok(Self { caller, request_id, front: Arc::clone(front) })
     }
 }
 
 /// One call of somebody who runs the platform; what it reads may belong to any tenant.
 #[derive(Clone)]
 pub struct OperatorContext(CallContext);
+
+impl OperatorContext {
+    /// Returns who calls.
+    #[must_use]
+    pub fn caller(&self) -> Caller {
+        self.0.caller
+    }
+
+    /// Returns who is written down as having done what this call does.
+    #[must_use]
+    pub fn actor(&self) -> Actor {
+        self.0.actor()
+    }
+}
 
 impl std::ops::Deref for OperatorContext {
     type Target = ApiState;

@@ -52,8 +52,10 @@ pub async fn end_late(limit: Duration, request: Request, next: Next) -> Response
     }
 }
 
-async fn name_and_count(metrics: Option<Arc<Metrics>>, request: Request, next: Next) -> Response {
+async fn name_and_count(metrics: Option<Arc<Metrics>>, mut request: Request, next: Next) -> Response {
     let id = request_id(request.headers());
+    // For whoever writes down what was asked.
+    request.headers_mut().insert(REQUEST_ID, id.clone());
     let (method, matched) = (method_of(&request), request.extensions().get::<MatchedPath>().cloned());
     // The pattern of the path is one of a few; the path itself is anybody's.
     let route = matched.as_ref().map_or(NO_ROUTE, MatchedPath::as_str);

@@ -69,10 +69,13 @@ impl Background {
     pub fn start(&self, tasks: &TaskTracker, stop: &CancellationToken) {
         let Nudges { cancelled, settled, finished } = self.nudges.clone();
         let nobody = Arc::new(Notify::new());
-        let reconcilers: [(&'static str, Duration, Arc<Notify>, Work); 4] = [
+        let reconcilers: [(&'static str, Duration, Arc<Notify>, Work); 5] = [
             ("settle cancelled campaigns", BEAT, cancelled, |background| Box::pin(background.settle_cancelled())),
             ("finish campaigns", BEAT, settled, |background| Box::pin(background.finish_campaigns())),
-            ("requeue unknown deliveries", BEAT, nobody, |background| Box::pin(background.requeue_unknown())),
+            ("requeue unknown deliveries", BEAT, Arc::clone(&nobody), |background| {
+                Box::pin(background.requeue_unknown())
+            }),
+            ("end suspensions", BEAT, Arc::clone(&nobody), |background| Box::pin(background.end_suspensions())),
             ("check the ledger", LEDGER_BEAT, finished, |background| Box::pin(background.check_ledger())),
         ];
         for (doing, beat, nudge, work) in reconcilers {
@@ -126,6 +129,11 @@ impl Background {
             }
         }
         Ok(())
+    }
+
+    /// Tells the lanes whose suspension has ended what else holds them.
+    async fn end_suspensions(&self) -> Result<()> {
+        self.services.levers.end_overdue().await
     }
 
     /// Puts unknown deliveries back in line where their policy is to resend.

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::background::Nudges;
 use crate::dispatch::DispatchHandle;
+use crate::dispatch::lease::HeldLeases;
 use crate::dispatch::shard::Offer;
 use crate::domain::campaign::CampaignState;
 use crate::domain::control::ControlMessage;
@@ -15,6 +16,7 @@ use crate::domain::id::SessionId;
 use crate::error::chain;
 use crate::notice::{Notice, NoticeReader};
 use crate::patience::Patience;
+use crate::store::lanes::LaneRow;
 use crate::store::{Store, StoreError};
 
 /// How often everything is looked at, because a nudge may be lost: between nodes, and inside one process, where only a
@@ -60,6 +62,8 @@ impl Follower {
                     ControlMessage::OutboxWritten {} => Notice::OutboxWritten,
                     ControlMessage::CampaignChanged { campaign_id } => Notice::CampaignChanged(campaign_id),
                     ControlMessage::SessionChanged { session_id } => Notice::SessionChanged(session_id),
+                    ControlMessage::TenantChanged { tenant_id } => Notice::TenantChanged(tenant_id),
+                    ControlMessage::LanesChanged {} => Notice::LanesChanged,
                     ControlMessage::WorkAdmitted {
                         session_id,
                         campaign_id,
@@ -92,6 +96,8 @@ impl Follower {
             Notice::OutboxWritten => ControlMessage::OutboxWritten {},
             Notice::CampaignChanged(campaign_id) => ControlMessage::CampaignChanged { campaign_id },
             Notice::SessionChanged(session_id) => ControlMessage::SessionChanged { session_id },
+            Notice::TenantChanged(tenant_id) => ControlMessage::TenantChanged { tenant_id },
+            Notice::LanesChanged => ControlMessage::LanesChanged {},
             Notice::Everything => return,
         };
         elsewhere.try_send(message).ok();
@@ -123,6 +129,11 @@ impl Follower {
                     self.dispatch.offer_streams(self.store.streams_of_sessions(&[session_id]).await?).await;
                 }
             }
+            Notice::TenantChanged(tenant_id) => {
+                let held = self.dispatch.leases().held();
+                self.look_at(self.store.lanes_of_tenant(tenant_id).await?, &held).await?;
+            }
+            Notice::LanesChanged => self.look_at_all_lanes().await?,
             Notice::Everything => {
                 self.outbox.notify_one();
                 self.nudges.cancelled.notify_one();
@@ -139,11 +150,15 @@ impl Follower {
 
     async fn look_at_all_lanes(&self) -> Result<(), StoreError> {
         let held = self.dispatch.leases().held();
-        let mut rows = self.store.lanes().await?;
+        self.look_at(self.store.lanes().await?, &held).await
+    }
+
+    /// Tells dispatch of lanes that are ours, as read after `held` was taken.
+    async fn look_at(&self, mut rows: Vec<LaneRow>, held: &HeldLeases) -> Result<(), StoreError> {
         rows.retain(|row| held.of_session(row.session_id).is_some());
         let sessions: Vec<SessionId> = rows.iter().map(|row| row.session_id).collect();
         for row in rows {
-            self.dispatch.session_changed(row, &held).await;
+            self.dispatch.session_changed(row, held).await;
         }
         self.dispatch.offer_streams(self.store.streams_of_sessions(&sessions).await?).await;
         Ok(())

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::id::{CampaignId, SessionId};
+use crate::domain::id::{CampaignId, SessionId, TenantId};
 use crate::domain::job::TrafficClass;
 use crate::domain::zone::{Band, Zone};
 
@@ -26,6 +26,13 @@ pub enum ControlMessage {
         /// Which one.
         session_id: SessionId,
     },
+    /// What holds for all lanes of a tenant changed.
+    TenantChanged {
+        /// Which one.
+        tenant_id: TenantId,
+    },
+    /// What holds for all lanes changed.
+    LanesChanged {},
     /// Deliveries were admitted for a session by a node that may not own it.
     WorkAdmitted {
         /// Whose lane has work.
@@ -112,6 +119,8 @@ mod tests {
             example(),
             ControlMessage::OutboxWritten {},
             ControlMessage::SessionChanged { session_id },
+            ControlMessage::TenantChanged { tenant_id: TenantId(uuid::Uuid::from_u128(2)) },
+            ControlMessage::LanesChanged {},
             ControlMessage::CampaignChanged { campaign_id: CampaignId::DIRECT },
         ] {
             assert_eq!(ControlMessage::decode(&message.encode()).expect("a message"), message);

@@ -9,8 +9,8 @@ pub mod zone;
 
 pub mod held_by;
 
-
 pub mod hours;
+pub mod lever;
 
 pub mod id;
 

@@ -11,6 +11,7 @@ use crate::store::Store;
 
 pub use auth::{AuthService, AuthSettings};
 pub use campaigns::CampaignService;
+pub use levers::LeverService;
 pub use messages::MessageService;
 pub use sessions::{Connector, SessionService, SessionSettings};
 
@@ -27,6 +28,8 @@ pub mod sessions;
 pub mod campaigns;
 
 pub mod campaign_control;
+
+pub mod levers;
 
 pub mod recipient_import;
 
@@ -65,6 +68,8 @@ pub struct Services {
     pub campaigns: CampaignService,
     /// Single messages.
     pub messages: MessageService,
+    /// What operators hold back.
+    pub levers: LeverService,
 }
 
 impl Services {
@@ -75,6 +80,7 @@ impl Services {
             auth: AuthService::new(tools.store.clone(), tools.clock.clone(), &settings.auth),
             sessions: SessionService::new(tools.clone(), settings.sessions, connector),
             campaigns: CampaignService::new(tools.clone()),
+            levers: LeverService::new(tools.clone()),
             messages: MessageService::new(tools),
         }
     }

@@ -5,13 +5,16 @@
 use uuid::Uuid;
 
 use crate::domain::campaign::CampaignState;
+use crate::domain::held_by::Held;
 use crate::domain::id::{CampaignId, SessionId, TenantId};
 use crate::domain::job::TrafficClass;
-use crate::domain::pacing::Pacing;
+use crate::domain::moment::Moment;
+use crate::domain::pacing::{LaneRules, Pacing, PacingSettings};
 use crate::domain::session::SessionState;
 use crate::domain::zone::{Band, Zone};
 use crate::store::bind::to_u32;
 use crate::store::bind::{column, hex_list};
+use crate::store::suspensions::held;
 use crate::store::{Pool, Sql, Store, StoreError};
 use crate::with_reader;
 
@@ -30,12 +33,22 @@ pub struct LaneRow {
     pub rate_per_minute: Option<f64>,
     /// Sends at once after a rest, when the session has its own.
     pub burst: Option<u32>,
+    /// Its own pacing settings, those that have no column of their own.
+    pub pacing: PacingSettings,
+    /// Version of its settings.
+    pub pacing_version: i64,
+    /// Since when it is connected, UTC milliseconds.
+    pub connected_at_ms: Option<i64>,
+    /// When its number was first linked, UTC milliseconds.
+    pub first_linked_at_ms: Option<i64>,
     /// Theoretical arrival time, UTC microseconds; none before the first send.
     pub tat_us: Option<i64>,
     /// When a message had certainly left by, UTC microseconds; see the column.
     pub left_by_us: Option<i64>,
     /// What it remembers besides, as JSON.
     pub memory: Option<String>,
+    /// What operators hold it by.
+    pub suspension: Option<Held>,
 }
 
 /// Deliveries of one campaign to one kind of recipients, in a lane that has, or had, work of it.
@@ -57,15 +70,23 @@ pub struct StreamRow {
     pub campaign_state: Option<CampaignState>,
 }
 
-const LANES: Sql = Sql::portable(
-    "SELECT s.session_id, s.tenant_id, s.state, s.phone_number_id, s.rate_per_minute, s.burst, l.tat_us, l.left_by_us, l.memory \
-     FROM sessions s LEFT JOIN lanes l ON l.session_id = s.session_id ORDER BY s.session_id",
-);
+macro_rules! lanes {
+    ($rest:literal) => {
+        concat!(
+            "SELECT s.session_id, s.tenant_id, s.state, s.phone_number_id, s.rate_per_minute, s.burst, s.pacing, \
+                 s.pacing_version, s.connected_at_ms, n.first_linked_at_ms, l.tat_us, l.left_by_us, l.memory \
+             FROM sessions s LEFT JOIN lanes l ON l.session_id = s.session_id \
+             LEFT JOIN numbers n ON n.number = COALESCE(s.phone_number, s.phone_number_id) ",
+            $rest
+        )
+    };
+}
 
-const LANE: Sql = Sql::portable(
-    "SELECT s.session_id, s.tenant_id, s.state, s.phone_number_id, s.rate_per_minute, s.burst, l.tat_us, l.left_by_us, l.memory \
-     FROM sessions s LEFT JOIN lanes l ON l.session_id = s.session_id WHERE s.session_id = $1",
-);
+const LANES: Sql = Sql::portable(lanes!("ORDER BY s.session_id"));
+
+const LANE: Sql = Sql::portable(lanes!("WHERE s.session_id = $1"));
+
+const LANES_OF_TENANT: Sql = Sql::portable(lanes!("WHERE s.tenant_id = $1 ORDER BY s.session_id"));
 
 const STREAMS: Sql = Sql::per_dialect(
     "SELECT s.session_id, s.campaign_id, s.band, s.zone, s.traffic_class, s.done_below_seq, c.state AS campaign_state \
@@ -95,6 +116,10 @@ struct StoredLane {
     phone_number_id: Option<String>,
     rate_per_minute: Option<f64>,
     burst: Option<i32>,
+    pacing: Option<String>,
+    pacing_version: i64,
+    connected_at_ms: Option<i64>,
+    first_linked_at_ms: Option<i64>,
     tat_us: Option<i64>,
     left_by_us: Option<i64>,
     memory: Option<String>,
@@ -112,9 +137,19 @@ impl TryFrom<StoredLane> for LaneRow {
             phone_number_id: row.phone_number_id,
             rate_per_minute: row.rate_per_minute,
             burst: row.burst.map(to_u32),
+            pacing: match &row.pacing {
+                Some(text) => {
+                    serde_json::from_str(text).map_err(|_| StoreError::corrupt("sessions", "pacing", row.session_id))?
+                }
+                None => PacingSettings::default(),
+            },
+            pacing_version: row.pacing_version,
+            connected_at_ms: row.connected_at_ms,
+            first_linked_at_ms: row.first_linked_at_ms,
             tat_us: row.tat_us,
             left_by_us: row.left_by_us,
             memory: row.memory,
+            suspension: None,
         })
     }
 }
@@ -160,7 +195,10 @@ impl Store {
     pub async fn lanes(&self) -> Result<Vec<LaneRow>, StoreError> {
         let sql = LANES.of(self.pool());
         let rows = with_reader!(self.pool(), |db| sqlx::query_as::<_, StoredLane>(sql).fetch_all(db).await);
-        rows.map_err(StoreError::database(DOING))?.into_iter().map(LaneRow::try_from).collect()
+        let rows = rows.map_err(StoreError::database(DOING))?.into_iter().map(LaneRow::try_from);
+        let mut lanes = rows.collect::<Result<Vec<_>, _>>()?;
+        self.note_suspensions(&mut lanes).await?;
+        Ok(lanes)
     }
 
     /// Returns the lane of one session, `None` when there is no such session.
@@ -172,7 +210,10 @@ impl Store {
         let row = with_reader!(self.pool(), |db| {
             sqlx::query_as::<_, StoredLane>(sql).bind(session_id.0).fetch_optional(db).await
         });
-        row.map_err(StoreError::database(DOING))?.map(LaneRow::try_from).transpose()
+        let row = row.map_err(StoreError::database(DOING))?.map(LaneRow::try_from).transpose()?;
+        let Some(mut lane) = row else { return Ok(None) };
+        lane.suspension = held(self.suspensions_of(lane.tenant_id, session_id).await?.iter());
+        Ok(Some(lane))
     }
 
     /// Returns the streams of some sessions that may still have work: of running and paused campaigns, of
@@ -191,6 +232,21 @@ impl Store {
         rows.map_err(StoreError::database(DOING_STREAMS))?.into_iter().map(StreamRow::try_from).collect()
     }
 
+    /// Returns the lanes of a tenant.
+    ///
+    /// # Errors
+    /// As [`Store::lanes`].
+    pub async fn lanes_of_tenant(&self, tenant_id: TenantId) -> Result<Vec<LaneRow>, StoreError> {
+        let sql = LANES_OF_TENANT.of(self.pool());
+        let rows = with_reader!(self.pool(), |db| {
+            sqlx::query_as::<_, StoredLane>(sql).bind(tenant_id.0).fetch_all(db).await
+        });
+        let rows = rows.map_err(StoreError::database(DOING))?.into_iter().map(LaneRow::try_from);
+        let mut lanes = rows.collect::<Result<Vec<_>, _>>()?;
+        self.note_suspensions(&mut lanes).await?;
+        Ok(lanes)
+    }
+
     /// Returns all streams of one campaign, whatever its state.
     ///
     /// # Errors
@@ -205,10 +261,19 @@ impl Store {
 }
 
 impl LaneRow {
-    /// Returns the session's own pacing, or the default where it has none.
+    /// Returns the rules that hold for the lane: the default, the profile and the session's own settings in one.
+    #[must_use]
+    pub fn rules(&self, default: Pacing) -> LaneRules {
+        let mut settings = self.pacing.clone();
+        settings.rate_per_minute = self.rate_per_minute.or(settings.rate_per_minute);
+        settings.burst = self.burst.or(settings.burst);
+        let since = self.first_linked_at_ms.map(Moment::from_ms);
+        LaneRules::resolve(&settings, default, self.pacing_version).with_age_since(since)
+    }
+
+    /// Returns the steady rate and burst that hold for the lane.
     #[must_use]
     pub fn pacing(&self, default: Pacing) -> Pacing {
-        let own = self.rate_per_minute.map(|rate| Pacing::new(rate, self.burst.unwrap_or(default.burst().get())));
-        own.and_then(Result::ok).unwrap_or(default)
+        self.rules(default).pacing
     }
 }

@@ -78,6 +78,10 @@ pub mod journal;
 
 pub mod events;
 
+pub mod audit;
+
+pub mod suspensions;
+
 pub mod partitions;
 
 pub mod recovery;

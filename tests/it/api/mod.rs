@@ -7,6 +7,7 @@ mod support;
 mod surface;
 
 mod layers;
+mod levers;
 
 mod bad_input;
 

@@ -27,7 +27,20 @@ const PUBLIC: [&str; 9] = [
 ];
 
 /// Operations of those who run the platform; nobody else may call them.
-const OPERATORS: [&str; 2] = ["list_partitions", "list_lanes"];
+const OPERATORS: [&str; 12] = [
+    "list_partitions",
+    "list_lanes",
+    "suspend_lane",
+    "resume_lane",
+    "suspend_session",
+    "resume_session",
+    "suspend_tenant",
+    "resume_tenant",
+    "stop_everything",
+    "start_everything",
+    "list_suspensions",
+    "list_audit",
+];
 
 /// One operation of the document.
 struct Operation {

@@ -110,6 +110,8 @@ fn what_the_code_writes_is_valid() {
     for message in [
         ControlMessage::CampaignChanged { campaign_id },
         ControlMessage::SessionChanged { session_id },
+        ControlMessage::TenantChanged { tenant_id: TenantId::generate() },
+        ControlMessage::LanesChanged {},
         ControlMessage::WorkAdmitted {
             session_id,
             campaign_id,

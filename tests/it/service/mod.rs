@@ -10,6 +10,8 @@ mod campaigns;
 
 mod campaign_control;
 
+mod levers;
+
 mod recipient_import;
 
 mod messages;

@@ -3,6 +3,7 @@
 use actiwapi_dispatcher::domain::campaign::{CampaignState, OnUnknown};
 use actiwapi_dispatcher::domain::id::{CampaignId, SessionId};
 use actiwapi_dispatcher::domain::job::TrafficClass;
+use actiwapi_dispatcher::domain::pacing::PacingSettings;
 use actiwapi_dispatcher::domain::session::SessionState;
 use actiwapi_dispatcher::store::Store;
 use actiwapi_dispatcher::store::lanes::LaneRow;
@@ -25,9 +26,14 @@ async fn every_session_has_a_lane(store: Store) {
         phone_number_id: Some("106540352242922".to_owned()),
         rate_per_minute: Some(90.5),
         burst: Some(3),
+        pacing: PacingSettings::default(),
+        pacing_version: 1,
+        connected_at_ms: None,
+        first_linked_at_ms: None,
         tat_us: None,
         left_by_us: None,
         memory: None,
+        suspension: None,
     };
     assert_eq!(lanes, [expected(first), expected(second)]);
     assert_eq!(store.lane(second.session_id).await.unwrap(), Some(expected(second)));

@@ -1,6 +1,6 @@
-//! How the work is divided, for those who run the platform; all from the database, so every node answers alike.
+//! For those who run the platform: how the work is divided, what is held back, and who did what.
 //!
-//! Changes nothing.
+//! All from the database, so every node answers alike.
 
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -11,6 +11,22 @@ pub mod partitions;
 
 pub mod lanes;
 
+pub mod levers;
+
+pub mod audit;
+
 pub(super) fn routes() -> OpenApiRouter<Shared> {
-    OpenApiRouter::default().routes(routes!(partitions::list_partitions)).routes(routes!(lanes::list_lanes))
+    OpenApiRouter::default()
+        .routes(routes!(partitions::list_partitions))
+        .routes(routes!(lanes::list_lanes))
+        .routes(routes!(levers::suspend_lane))
+        .routes(routes!(levers::resume_lane))
+        .routes(routes!(levers::suspend_session))
+        .routes(routes!(levers::resume_session))
+        .routes(routes!(levers::suspend_tenant))
+        .routes(routes!(levers::resume_tenant))
+        .routes(routes!(levers::stop_everything))
+        .routes(routes!(levers::start_everything))
+        .routes(routes!(levers::list_suspensions))
+        .routes(routes!(audit::list_audit))
 }

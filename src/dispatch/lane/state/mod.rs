@@ -14,6 +14,7 @@ use crate::dispatch::lane::work::{Prepared, Work};
 use crate::dispatch::pacer::Pacer;
 use crate::dispatch::shard::Offer;
 use crate::domain::attempt::Outcome;
+use crate::domain::held_by::Held;
 use crate::domain::id::{CampaignId, DeliveryId, SessionId};
 use crate::domain::job::TrafficClass;
 use crate::domain::message::Content;
@@ -36,6 +37,8 @@ pub struct Lane {
     pub phone_number_id: Option<Arc<str>>,
     /// Whether the session can send now.
     pub connected: bool,
+    /// What operators hold it by; it lifts by itself at its end.
+    pub suspension: Option<Held>,
     /// Its pace.
     pub pacer: Pacer,
     /// Its campaigns.
@@ -76,6 +79,7 @@ impl Lane {
             session_id,
             phone_number_id: None,
             connected: false,
+            suspension: None,
             pacer,
             streams: Streams::default(),
             draining: false,
@@ -291,6 +295,9 @@ impl Lane {
         if self.draining || !self.connected {
             return Step::Wait(None);
         }
+        if let Some(held) = self.suspended(now) {
+            return Step::Wait(held.until);
+        }
         if let Some(hold) = self.hold {
             return Step::Wait(Some(hold.until));
         }
@@ -317,6 +324,11 @@ impl Lane {
             },
             None => Step::Wait(earlier(wake_for_release, self.next_retry().map(|(_, at)| at))),
         }
+    }
+
+    /// What an operator holds the lane by now.
+    fn suspended(&self, now: Moment) -> Option<Held> {
+        self.suspension.filter(|held| held.until.is_none_or(|until| now < until))
     }
 
     fn dismiss(&mut self, work: Box<Work>, why: Dismissed) -> Step {
@@ -362,6 +374,7 @@ impl Lane {
         self.connected
             && !self.draining
             && self.hold.is_none()
+            && self.suspended(now).is_none()
             && self.streams.may_send(work.campaign_id, work.band)
             && !work.is_expired(now)
     }

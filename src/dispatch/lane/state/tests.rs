@@ -5,6 +5,7 @@ use crate::dispatch::lane::work::JobPlan;
 use crate::dispatch::pacer::ShardTime;
 use crate::dispatch::shard::Offer;
 use crate::domain::failure::{Failure, FailureClass, Handling, Reason, Retry, Scope};
+use crate::domain::held_by::HeldBy;
 use crate::domain::id::JobId;
 use crate::domain::message::{MessageSpec, MessageTemplate, Variables};
 use crate::domain::pacing::Pacing;
@@ -246,4 +247,19 @@ fn campaigns_without_work_make_room() {
     }
     // The one with a head is still there.
     assert!(bench.lane.streams.is_open(bench.campaign_id, Band(0)));
+}
+
+#[test]
+fn a_suspended_lane_takes_back_what_is_prepared_and_goes_on_by_itself() {
+    let mut bench = Bench::new(60_000.0, 2);
+    let Step::Begin(work, content) = bench.step() else { panic!("nothing to begin") };
+    bench.lane.begun(work, content);
+    let until = START + Duration::from_secs(5);
+    bench.lane.suspension = Some(Held { by: HeldBy::LaneSuspended, since: START, until: Some(until) });
+    let Step::Withdraw(prepared) = bench.at(100).step() else { panic!("what is prepared was kept") };
+    bench.lane.put_back(prepared.work, bench.now);
+    assert!(matches!(bench.step(), Step::Wait(Some(at)) if at == until));
+    assert!(matches!(bench.at(5_000).step(), Step::Begin(..)), "its time is over");
+    bench.lane.suspension = Some(Held { by: HeldBy::Stopped, since: START, until: None });
+    assert!(matches!(bench.at(60_000).step(), Step::Wait(None)));
 }

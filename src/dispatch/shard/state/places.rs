@@ -36,6 +36,7 @@ impl Shard {
         }
         lane.phone_number_id = row.phone_number_id.as_deref().map(Arc::from);
         lane.connected = row.state == SessionState::Connected && lane.phone_number_id.is_some();
+        lane.suspension = row.suspension;
         self.queue(index);
     }
 

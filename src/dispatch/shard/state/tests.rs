@@ -20,6 +20,7 @@ use crate::domain::failure::{Failure, FailureClass, Handling, Reason, Retry, Sco
 use crate::domain::id::{DeliveryId, JobId, TenantId};
 use crate::domain::job::TrafficClass;
 use crate::domain::message::{MessageSpec, MessageTemplate, Variables};
+use crate::domain::pacing::PacingSettings;
 use crate::domain::recipient::Recipient;
 use crate::domain::session::SessionState;
 use crate::domain::zone::Band;
@@ -143,9 +144,14 @@ impl World {
             phone_number_id: Some(format!("number-{session}")),
             rate_per_minute: None,
             burst: None,
+            pacing: PacingSettings::default(),
+            pacing_version: 1,
+            connected_at_ms: None,
+            first_linked_at_ms: None,
             tat_us: self.saved_tat.get(&session_id).copied(),
             left_by_us: None,
             memory: None,
+            suspension: None,
         };
         let lease = Arc::clone(&self.leases[session % N_PARTITIONS]);
         self.shard.command(Command::Session(Box::new(row), lease), self.now);
