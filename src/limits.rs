@@ -18,6 +18,9 @@ pub const RETRIES_PER_LANE_MAX: usize = 64;
 /// more wait for a place.
 pub const STREAMS_PER_LANE_MAX: usize = 256;
 
+/// Recipients of one lane that are remembered for a few seconds: 1,000/s × 6 s = 6,000, × 24 bytes = 150 kB.
+pub const PAIRS_PER_LANE_MAX: usize = 8_192;
+
 /// Attempts of one lane durable and waiting for their moment: 32 at 1,000/s cover a commit of 32 ms.
 pub const PREPARED_PER_LANE_MAX: usize = 32;
 

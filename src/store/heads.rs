@@ -8,6 +8,7 @@ use crate::domain::campaign::OnUnknown;
 use crate::domain::id::{CampaignId, DeliveryId, JobId, SessionId, TenantId};
 use crate::domain::job::TrafficClass;
 use crate::domain::message::{MessageSpec, Variables};
+use crate::domain::pacing::CampaignPacing;
 use crate::domain::recipient::Recipient;
 use crate::domain::zone::Band;
 use crate::store::bind::{column, hex_list, to_u32};
@@ -75,6 +76,8 @@ pub struct JobRow {
     pub expires_at_ms: Option<i64>,
     /// What is sent.
     pub message: MessageSpec,
+    /// The campaign's own pace.
+    pub campaign_pacing: Option<CampaignPacing>,
 }
 
 /// Goes along the index on columns that do not change in a usual life, one stretch per request.
@@ -93,10 +96,13 @@ const FETCH: Sql = Sql::per_dialect(
 );
 
 const FIND_JOBS: Sql = Sql::per_dialect(
-    "SELECT job_id, tenant_id, session_id, campaign_id, traffic_class, on_unknown, not_before_ms, expires_at_ms, \
-         message FROM jobs WHERE job_id = ANY($1)",
-    "SELECT job_id, tenant_id, session_id, campaign_id, traffic_class, on_unknown, not_before_ms, expires_at_ms, \
-         message FROM jobs WHERE job_id IN (SELECT unhex(value) FROM json_each($1))",
+    "SELECT j.job_id, j.tenant_id, j.session_id, j.campaign_id, j.traffic_class, j.on_unknown, j.not_before_ms, \
+         j.expires_at_ms, j.message, c.pacing \
+     FROM jobs j LEFT JOIN campaigns c ON c.campaign_id = j.campaign_id WHERE j.job_id = ANY($1)",
+    "SELECT j.job_id, j.tenant_id, j.session_id, j.campaign_id, j.traffic_class, j.on_unknown, j.not_before_ms, \
+         j.expires_at_ms, j.message, c.pacing \
+     FROM jobs j LEFT JOIN campaigns c ON c.campaign_id = j.campaign_id \
+     WHERE j.job_id IN (SELECT unhex(value) FROM json_each($1))",
 );
 
 const DOING: &str = "fetch the next deliveries";
@@ -143,6 +149,7 @@ struct StoredJob {
     not_before_ms: Option<i64>,
     expires_at_ms: Option<i64>,
     message: String,
+    pacing: Option<String>,
 }
 
 impl TryFrom<StoredJob> for JobRow {
@@ -160,6 +167,10 @@ impl TryFrom<StoredJob> for JobRow {
             not_before_ms: row.not_before_ms,
             expires_at_ms: row.expires_at_ms,
             message: serde_json::from_str(&row.message).map_err(|_| corrupt("message"))?,
+            campaign_pacing: match &row.pacing {
+                Some(text) => serde_json::from_str(text).map_err(|_| corrupt("pacing"))?,
+                None => None,
+            },
         })
     }
 }

@@ -7,6 +7,16 @@ pub mod work;
 
 pub mod streams;
 
+pub mod gate;
+
+pub mod hours;
+
+pub mod memory;
+
+pub mod pairs;
+
+pub mod share;
+
 pub mod step;
 
 pub mod state;

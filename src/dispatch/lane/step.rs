@@ -8,6 +8,7 @@ use crate::clock::Moment;
 use crate::dispatch::lane::work::{Prepared, Work};
 use crate::domain::attempt::Outcome;
 use crate::domain::failure::{FailureClass, Reason};
+use crate::domain::held_by::{Held, HeldBy};
 use crate::domain::message::Content;
 
 /// What the shard does for a lane.
@@ -60,6 +61,34 @@ pub struct Hold {
     pub since: Moment,
     /// Until when.
     pub until: Moment,
+}
+
+impl Hold {
+    /// Says it as a wait with its cause.
+    #[must_use]
+    pub fn held(self) -> Held {
+        let by = match self.reason {
+            Reason::Throughput | Reason::SessionRateLimit => HeldBy::Throughput,
+            Reason::SpamRateLimit => HeldBy::SpamLimit,
+            Reason::NewChatTimelock => HeldBy::NewChatTimelock,
+            Reason::MessagingTier => HeldBy::Tier,
+            Reason::PlanMessages => HeldBy::PlanMessages,
+            Reason::TemplatePaused | Reason::FlowThrottled => HeldBy::Template,
+            Reason::AppRateLimit
+            | Reason::AccountRateLimit
+            | Reason::ClassificationLimit
+            | Reason::Network
+            | Reason::ProviderUnavailable
+            | Reason::AccountLocked
+            | Reason::AccountRestricted
+            | Reason::AccountActionRequired
+            | Reason::AuthInvalid
+            | Reason::PermissionDenied
+            | Reason::BillingBlocked => HeldBy::Account,
+            _ => HeldBy::Number,
+        };
+        Held { by, since: self.since, until: Some(self.until) }
+    }
 }
 
 /// What becomes of a delivery after an attempt.

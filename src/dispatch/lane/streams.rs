@@ -7,8 +7,13 @@
 
 use std::collections::VecDeque;
 
+use crate::clock::Moment;
+use crate::dispatch::lane::gate::{Gate, Opening, StreamFacts};
+use crate::dispatch::lane::hours::{Hours, HoursOf, hours_of};
+use crate::dispatch::lane::share::Share;
 use crate::dispatch::lane::work::Work;
 use crate::dispatch::shard::Offer;
+use crate::domain::held_by::HeldBy;
 use crate::domain::id::CampaignId;
 use crate::domain::job::TrafficClass;
 use crate::domain::zone::{Band, Zone};
@@ -28,6 +33,8 @@ pub struct Stream {
     pub zone: Option<Zone>,
     /// Kind of traffic.
     pub traffic_class: TrafficClass,
+    /// The sending hours at their place, as far as they were looked up.
+    hours: Hours,
     heads: VecDeque<Box<Work>>,
     /// Everything up to here was loaded or is settled.
     cursor: i64,
@@ -38,15 +45,6 @@ pub struct Stream {
     n_offers: u32,
     n_served: u64,
     saved_below: i64,
-}
-
-/// A campaign that has streams here.
-#[derive(Debug)]
-struct Share {
-    campaign_id: CampaignId,
-    /// Held by a person.
-    paused: bool,
-    n_served: u64,
 }
 
 /// What a stream wants loaded.
@@ -93,7 +91,7 @@ impl Streams {
             // A newcomer starts level with the one that is furthest behind, not with a claim to all
             // turns since the lane began.
             let n_served = self.shares.iter().map(|share| share.n_served).min().unwrap_or(0);
-            self.shares.push(Share { campaign_id, paused: false, n_served });
+            self.shares.push(Share::new(campaign_id, n_served));
         }
         let siblings = self.streams.iter().filter(|stream| stream.campaign_id == campaign_id);
         let n_served = siblings.map(|stream| stream.n_served).min().unwrap_or(0);
@@ -102,6 +100,7 @@ impl Streams {
             band,
             zone: offer.zone.clone(),
             traffic_class,
+            hours: Hours { from: Some(Moment::default()), known_until: Moment::default() },
             heads: VecDeque::new(),
             cursor: done_below_seq - 1,
             exhausted: false,
@@ -130,7 +129,70 @@ impl Streams {
     }
 
     fn is_paused(&self, campaign_id: CampaignId) -> bool {
-        self.shares.iter().any(|share| share.campaign_id == campaign_id && share.paused)
+        self.share(campaign_id).is_some_and(|share| share.paused)
+    }
+
+    /// Returns a campaign's share of the lane.
+    #[must_use]
+    pub fn share(&self, campaign_id: CampaignId) -> Option<&Share> {
+        self.shares.iter().find(|share| share.campaign_id == campaign_id)
+    }
+
+    /// Returns a campaign's share of the lane, to be changed.
+    pub fn share_mut(&mut self, campaign_id: CampaignId) -> Option<&mut Share> {
+        self.shares.iter_mut().find(|share| share.campaign_id == campaign_id)
+    }
+
+    /// Returns the shares of all campaigns.
+    #[must_use]
+    pub fn shares(&self) -> &[Share] {
+        &self.shares
+    }
+
+    /// Forgets what was looked up of sending hours: the rules have changed.
+    pub fn forget_hours(&mut self) {
+        self.streams.iter_mut().for_each(|stream| stream.hours.known_until = Moment::default());
+    }
+
+    /// Looks up the sending hours of streams for which they are not known any more.
+    pub fn refresh_hours(&mut self, of: HoursOf<'_>, now: Moment) {
+        for stream in &mut self.streams {
+            if now < stream.hours.known_until {
+                continue;
+            }
+            let share = self.shares.iter().find(|share| share.campaign_id == stream.campaign_id);
+            let own = share.and_then(|share| share.pacing()).and_then(|pacing| pacing.hours.as_ref());
+            stream.hours = hours_of(&[of.session, own], stream.zone.as_ref(), of.tenant_zones, now);
+        }
+    }
+
+    /// Returns what is known of a stream, for whoever decides whether it may go.
+    fn facts(&self, stream: &Stream, now: Moment) -> StreamFacts {
+        let share = self.share(stream.campaign_id);
+        StreamFacts {
+            temperature: stream.band.temperature(),
+            traffic_class: stream.traffic_class,
+            held: share.and_then(|share| share.held(now)),
+            hours_from: stream.hours.from,
+            campaign: share.map_or((Moment::default(), HeldBy::CampaignPace), |share| share.next(now)),
+        }
+    }
+
+    fn sending(&self, (campaign_id, band): (CampaignId, Band)) -> Option<&Stream> {
+        let of = |stream: &&Stream| stream.campaign_id == campaign_id && stream.band == band;
+        self.streams.iter().find(of).filter(|_| !self.is_paused(campaign_id))
+    }
+
+    /// Says when the next message of a stream may be begun; none when there is no such stream or it is paused.
+    #[must_use]
+    pub fn opening(&self, gate: &Gate<'_>, key: (CampaignId, Band), now: Moment) -> Option<Opening> {
+        self.sending(key).map(|stream| gate.opening(&self.facts(stream, now), now))
+    }
+
+    /// Tells whether a stream may go on with what it has begun: it is there, and nothing but a pace holds it.
+    #[must_use]
+    pub fn may_go_on(&self, gate: &Gate<'_>, key: (CampaignId, Band), now: Moment) -> bool {
+        self.sending(key).is_some_and(|stream| gate.blocked(&self.facts(stream, now), now).is_none())
     }
 
     /// Tells whether one more stream would be beyond the bound.
@@ -173,9 +235,27 @@ impl Streams {
         self.is_open(campaign_id, band) && !self.is_paused(campaign_id)
     }
 
-    /// Takes the head whose turn it is; `bulk` tells whether bulk may go at all.
-    pub fn take_turn(&mut self, bulk: bool) -> Option<Box<Work>> {
-        let index = self.turn(bulk)?;
+    /// Finds the stream whose turn it is among those that may go; `bulk` tells whether bulk may go at all.
+    ///
+    /// # Errors
+    /// Where none may go: when the first one may, if any has a head.
+    pub fn choose(&self, gate: &Gate<'_>, bulk: bool, now: Moment) -> Result<usize, Option<Opening>> {
+        let mut is_open = vec![false; self.streams.len()];
+        let mut first: Option<Opening> = None;
+        for (index, stream) in self.streams.iter().enumerate() {
+            let waits = stream.heads.is_empty() || (stream.traffic_class == TrafficClass::Bulk && !bulk);
+            if waits || self.is_paused(stream.campaign_id) {
+                continue;
+            }
+            let opening = gate.opening(&self.facts(stream, now), now);
+            is_open[index] = opening.is_open(now);
+            first = Some(first.map_or(opening, |first| first.earlier(opening)));
+        }
+        self.turn(|index| is_open[index]).ok_or(first)
+    }
+
+    /// Takes the head of the stream whose turn it is.
+    pub fn take(&mut self, index: usize) -> Option<Box<Work>> {
         let stream = &mut self.streams[index];
         match stream.traffic_class {
             TrafficClass::Transactional => self.n_transactional_turns += 1,
@@ -196,17 +276,17 @@ impl Streams {
         }
     }
 
-    /// Tells whether there is a head to take.
+    /// Tells whether there is a head that no person holds back.
     #[must_use]
-    pub fn has_turn(&self, bulk: bool) -> bool {
-        self.turn(bulk).is_some()
+    pub fn has_turn(&self) -> bool {
+        self.streams.iter().any(|stream| !stream.heads.is_empty() && !self.is_paused(stream.campaign_id))
     }
 
-    fn turn(&self, bulk: bool) -> Option<usize> {
+    fn turn(&self, is_open: impl Fn(usize) -> bool) -> Option<usize> {
         let first_of = |class: TrafficClass| {
             let of_share = |share: &Share| {
-                let ready = |(_, stream): &(usize, &Stream)| {
-                    stream.campaign_id == share.campaign_id && stream.traffic_class == class && !stream.heads.is_empty()
+                let ready = |(index, stream): &(usize, &Stream)| {
+                    stream.campaign_id == share.campaign_id && stream.traffic_class == class && is_open(*index)
                 };
                 let streams = self.streams.iter().enumerate().filter(ready);
                 streams.min_by_key(|(_, stream)| stream.n_served).map(|(index, _)| index)
@@ -215,7 +295,7 @@ impl Streams {
             let turns = open.filter_map(|share| Some((share.n_served, of_share(share)?)));
             turns.min_by_key(|(n_served, _)| *n_served).map(|(_, index)| index)
         };
-        let bulk_turn = if bulk { first_of(TrafficClass::Bulk) } else { None };
+        let bulk_turn = first_of(TrafficClass::Bulk);
         match first_of(TrafficClass::Transactional) {
             Some(index) if bulk_turn.is_none() || self.n_transactional_turns < TRANSACTIONAL_TURNS_MAX => Some(index),
             _ => bulk_turn,
@@ -275,12 +355,15 @@ impl Streams {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+    use std::time::Duration;
 
     use super::*;
-    use crate::clock::Moment;
     use crate::dispatch::lane::work::JobPlan;
+    use crate::dispatch::limits::LaneLimits;
+    use crate::dispatch::pacer::ShardTime;
     use crate::domain::id::{DeliveryId, JobId, SessionId};
     use crate::domain::message::Variables;
+    use crate::domain::pacing::{LaneRules, Pacing};
     use crate::domain::recipient::Recipient;
 
     fn offer(campaign_id: CampaignId, traffic_class: TrafficClass, done_below_seq: i64) -> Offer {
@@ -298,6 +381,7 @@ mod tests {
             traffic_class: class,
             not_before: None,
             expires_at: None,
+            campaign_pacing: None,
             template: None,
         });
         let heads = (1..=n).map(|seq| {
@@ -317,8 +401,20 @@ mod tests {
         streams.loaded(&load, heads.len(), Some(n), heads);
     }
 
+    fn pacing() -> Pacing {
+        Pacing::new(60.0, 1).unwrap()
+    }
+
     fn turns(streams: &mut Streams, n: usize) -> Vec<CampaignId> {
-        (0..n).map_while(|_| streams.take_turn(true)).map(|work| work.campaign_id).collect()
+        let limits = LaneLimits::new(Arc::new(LaneRules::plain(pacing())), None, None, 1, &ShardTime::default());
+        let gate = Gate { limits: &limits, n_before: 0, lead: Duration::ZERO, cold: None, business: None };
+        let mut taken = Vec::new();
+        while taken.len() < n
+            && let Ok(index) = streams.choose(&gate, true, Moment::default())
+        {
+            taken.extend(streams.take(index).map(|work| work.campaign_id));
+        }
+        taken
     }
 
     #[test]

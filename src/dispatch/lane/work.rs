@@ -6,6 +6,7 @@ use crate::clock::Moment;
 use crate::domain::id::{CampaignId, DeliveryId, JobId};
 use crate::domain::job::TrafficClass;
 use crate::domain::message::{Content, MessageTemplate, RenderProblem, Variables};
+use crate::domain::pacing::CampaignPacing;
 use crate::domain::recipient::Recipient;
 use crate::domain::zone::Band;
 
@@ -20,6 +21,8 @@ pub struct JobPlan {
     pub not_before: Option<Moment>,
     /// Not to be sent from then on.
     pub expires_at: Option<Moment>,
+    /// The campaign's own pace, as it was when the job was read.
+    pub campaign_pacing: Option<Arc<CampaignPacing>>,
     /// What is sent; `None` when the stored message can not be read, and every delivery fails.
     pub template: Option<MessageTemplate>,
 }

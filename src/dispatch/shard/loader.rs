@@ -126,6 +126,7 @@ fn plan(row: &JobRow) -> JobPlan {
         traffic_class: row.traffic_class,
         not_before: row.not_before_ms.map(Moment::from_ms),
         expires_at: row.expires_at_ms.map(Moment::from_ms),
+        campaign_pacing: row.campaign_pacing.clone().map(Arc::new),
         template: MessageTemplate::compile(&row.message).ok(),
     }
 }

@@ -129,8 +129,10 @@ impl Known {
 }
 
 /// Returns the kind of a recipient; single messages go whatever the time at the recipient's place.
-fn band_of(_job: &Job, _delivery: &JobDelivery) -> (Band, Option<Zone>) {
-    (Band::of(None, Temperature::Cold), None)
+fn band_of(job: &Job, delivery: &JobDelivery) -> (Band, Option<Zone>) {
+    let is_bulk = job.traffic_class == TrafficClass::Bulk;
+    let zone = if is_bulk { Zone::of_recipient(&delivery.to) } else { None };
+    (Band::of(zone.as_ref(), Temperature::Cold), zone)
 }
 
 /// Tells whether a campaign may send.

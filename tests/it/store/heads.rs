@@ -111,6 +111,7 @@ async fn jobs_read_back_as_they_were_admitted(store: Store) {
         not_before_ms: Some(NOW_MS + 1),
         expires_at_ms: Some(NOW_MS + 2),
         message: job.message.clone(),
+        campaign_pacing: None,
     };
     assert_eq!(found, [expected]);
     assert_eq!(store.find_jobs(&[other.job_id, job.job_id]).await.unwrap().len(), 2);

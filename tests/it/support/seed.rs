@@ -26,7 +26,7 @@ pub(crate) const fn place(n: i64) -> i64 {
 
 /// The zone that the recipients of [`job`] have in streams of a campaign.
 pub(crate) fn zone_of(_campaign_id: CampaignId) -> Option<Zone> {
-    None
+    Some(Zone::of_country("IN").expect("India has a zone"))
 }
 
 /// The band that the recipients of [`job`] have in streams of a campaign.

@@ -5,11 +5,9 @@ use std::time::Duration;
 use super::Lane;
 use crate::clock::Moment;
 use crate::dispatch::lane::step::Hold;
-use crate::dispatch::lane::work::Work;
 use crate::domain::attempt::Outcome;
-use crate::domain::backoff::{Next, next_attempt, wait_before_next};
+use crate::domain::backoff::wait_before_next;
 use crate::domain::failure::{Failure, Reason, Retry, Scope};
-use crate::limits::ATTEMPTS_PER_DELIVERY_MAX;
 
 /// Sends in a row without an answer after which a lane is held and probed. One in twenty may
 /// hang without that three in a row are likely.
@@ -17,6 +15,9 @@ const SILENCES_MAX: u32 = 3;
 
 /// The first and the longest hold of a lane that gets no answers.
 const SILENCE_HOLD: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+
+/// How long a failure holds whose rule names no time.
+pub(super) const WITHOUT_RULE: Duration = Duration::from_secs(60);
 
 impl Lane {
     /// Holds the lane after a failure of number scope or wider; returns until when.
@@ -26,9 +27,10 @@ impl Lane {
             return self.hold.map_or(now, |hold| hold.until);
         }
         self.n_strikes = self.n_strikes.saturating_add(1);
-        let wait = wait_before_next(failure.retry, self.n_strikes, seed).unwrap_or(Duration::from_secs(60));
+        let wait = wait_before_next(failure.retry, self.n_strikes, seed).unwrap_or(WITHOUT_RULE);
         let hold = Hold { reason: failure.reason, since: now, until: now + wait };
         self.hold = Some(hold);
+        self.unsaved = true;
         (self.held_at, self.n_out_before_hold) = (now, self.n_in_flight);
         hold.until
     }
@@ -49,12 +51,13 @@ impl Lane {
         }
     }
 
-    /// When a delivery refused on its own account is due again; `None` when its attempts or its time are used up.
-    pub(super) fn retry_after(&self, failure: &Failure, work: &Work, now: Moment) -> Option<Moment> {
-        let tried = (work.n_attempts, ATTEMPTS_PER_DELIVERY_MAX);
-        match next_attempt(failure.retry, tried, work.seed(), now, work.plan.expires_at) {
-            Next::At(at) => Some(at),
-            Next::Exhausted | Next::Expired => None,
+    /// Ends holds whose time is over.
+    pub(super) fn lift_holds(&mut self, now: Moment) {
+        if self.hold.is_some_and(|hold| hold.until <= now) {
+            self.hold = None;
+            self.open_since = now;
         }
+        self.cold_hold = self.cold_hold.filter(|hold| now < hold.until);
+        self.business_hold = self.business_hold.filter(|hold| now < hold.until);
     }
 }

@@ -7,26 +7,28 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::tz::TimeZone;
+
 use crate::clock::Moment;
-use crate::dispatch::lane::step::{Dismissed, Grant, Hold, Lateness, Step, Verdict, proves_open};
+use crate::dispatch::lane::memory::LaneState;
+use crate::dispatch::lane::pairs::Pairs;
+use crate::dispatch::lane::step::{Grant, Hold, Lateness, Step};
 use crate::dispatch::lane::streams::{Load, Streams};
 use crate::dispatch::lane::work::{Prepared, Work};
-use crate::dispatch::pacer::Pacer;
+use crate::dispatch::limits::LaneLimits;
 use crate::dispatch::shard::Offer;
-use crate::domain::attempt::Outcome;
-use crate::domain::held_by::Held;
+use crate::domain::held_by::{Held, HeldBy};
 use crate::domain::id::{CampaignId, DeliveryId, SessionId};
 use crate::domain::job::TrafficClass;
 use crate::domain::message::Content;
-use crate::domain::zone::Band;
-use crate::limits::{
-    HEADS_PER_LANE_MAX, IN_FLIGHT_PER_LANE_CROWDED_MAX, IN_FLIGHT_PER_LANE_MAX, PREPARED_PER_LANE_MAX,
-    RETRIES_PER_LANE_MAX,
-};
-use crate::store::journal::LaneSave;
+use crate::domain::pacing::LaneRules;
+use crate::domain::zone::{Band, Temperature};
 
 /// When a lane whose lease has ended looks again whether it was renewed.
 const LEASE_RECHECK: Duration = Duration::from_secs(1);
+
+/// How long a durable attempt may wait for its moment; one whose moment has moved further away is taken back.
+const PREPARED_WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// The state of one lane.
 #[derive(Debug)]
@@ -37,18 +39,25 @@ pub struct Lane {
     pub phone_number_id: Option<Arc<str>>,
     /// Whether the session can send now.
     pub connected: bool,
+    /// Whether the session is gone for good: logged out or banned.
+    pub lost: bool,
     /// What operators hold it by; it lifts by itself at its end.
     pub suspension: Option<Held>,
-    /// Its pace.
-    pub pacer: Pacer,
+    /// Whether the tenant's subscription lets it send.
+    pub subscription_active: bool,
+    /// The zones of the tenant, for recipients whose own is not known.
+    pub tenant_zones: Vec<TimeZone>,
+    /// Its limits and where they stand.
+    pub limits: LaneLimits,
     /// Its campaigns.
     pub streams: Streams,
     draining: bool,
     /// Every delivery in this lane's memory with its campaign, wherever it is: none may be there twice.
-    members: HashMap<DeliveryId, CampaignId>,
+    members: HashMap<DeliveryId, (CampaignId, Temperature)>,
     /// Deferred deliveries, unordered; few.
     #[expect(clippy::vec_box, reason = "they come and go as boxes")]
     retries: Vec<Box<Work>>,
+    pairs: Pairs,
     /// Durable attempts waiting for their moment, in order.
     prepared: VecDeque<Prepared>,
     n_preparing: usize,
@@ -58,6 +67,9 @@ pub struct Lane {
     /// Ends that are not durable yet.
     n_unwritten: usize,
     hold: Option<Hold>,
+    /// What holds back messages to recipients who never wrote, and all that is no answer.
+    cold_hold: Option<Hold>,
+    business_hold: Option<Hold>,
     /// Holds in a row without a success between them; while there are any, the lane probes.
     n_strikes: u32,
     /// When the last hold began, and how many of the sends that were out then still are.
@@ -67,6 +79,12 @@ pub struct Lane {
     n_silences: u32,
     /// Since when nothing but pace and work kept the lane from sending.
     open_since: Moment,
+    /// What it waits for, as found at the last step.
+    binding: Option<Held>,
+    /// Campaigns as they were saved, until they are offered again.
+    saved: LaneState,
+    /// Whether something changed that no attempt carries into the database.
+    unsaved: bool,
     /// When it was last saved, UTC microseconds.
     saved_at_us: i64,
 }
@@ -74,28 +92,37 @@ pub struct Lane {
 impl Lane {
     /// Makes an idle lane.
     #[must_use]
-    pub fn new(session_id: SessionId, pacer: Pacer) -> Self {
+    pub fn new(session_id: SessionId, limits: LaneLimits) -> Self {
         Self {
             session_id,
             phone_number_id: None,
             connected: false,
+            lost: false,
             suspension: None,
-            pacer,
+            subscription_active: true,
+            tenant_zones: Vec::new(),
+            limits,
             streams: Streams::default(),
             draining: false,
             members: HashMap::new(),
             retries: Vec::new(),
+            pairs: Pairs::default(),
             prepared: VecDeque::new(),
             n_preparing: 0,
             n_in_flight: 0,
             n_returning: 0,
             n_unwritten: 0,
             hold: None,
+            cold_hold: None,
+            business_hold: None,
             n_strikes: 0,
             held_at: Moment::default(),
             n_out_before_hold: 0,
             n_silences: 0,
             open_since: Moment::default(),
+            binding: None,
+            saved: LaneState::default(),
+            unsaved: false,
             saved_at_us: 0,
         }
     }
@@ -104,39 +131,83 @@ impl Lane {
     pub fn step(&mut self, now: Moment, grant: Grant) -> Step {
         if !grant.leased && !self.draining {
             // Not renewed yet, or never again: then the lane is closed soon.
-            let has_work = !self.prepared.is_empty() || self.streams.has_turn(true) || !self.retries.is_empty();
-            return Step::Wait(has_work.then(|| now + LEASE_RECHECK));
+            let has_work = !self.prepared.is_empty() || self.streams.has_turn() || !self.retries.is_empty();
+            return self.wait_for(has_work.then_some((HeldBy::NoOwner, Some(now + LEASE_RECHECK))), now);
         }
-        if self.hold.is_some_and(|hold| hold.until <= now) {
-            self.hold = None;
-            self.open_since = now;
-        }
-        if let Some(index) = self.next_prepared() {
-            if !self.may_go(&self.prepared[index].work, now) {
-                self.n_returning += 1;
-                return self.prepared.remove(index).map_or(Step::Wait(None), Step::Withdraw);
+        self.lift_holds(now);
+        for index in self.next_prepared() {
+            if !self.may_go(index, now) {
+                return self.withdraw(index);
             }
-            if self.n_in_flight < self.in_flight_max(grant) {
-                let work = &self.prepared[index].work;
-                let due = self.pacer.due().unwrap_or_default().max(work.ready_at).max(self.open_since);
-                if self.pacer.take()
-                    && let Some(prepared) = self.prepared.remove(index)
-                {
-                    self.n_in_flight += 1;
-                    return Step::Release(prepared, Lateness(now.since(due)));
-                }
+            if self.in_flight_max(grant) <= self.n_in_flight {
+                break;
+            }
+            let Prepared { work, .. } = &self.prepared[index];
+            let (temperature, ready_at) = (work.band.temperature(), work.ready_at);
+            let share_allows = self.streams.share(work.campaign_id).is_none_or(|share| share.may_leave(now));
+            let due = self.limits.free_since(temperature).max(ready_at).max(self.open_since);
+            if share_allows && self.limits.take(now, temperature) {
+                return self.release(index, Lateness(now.since(due)), now);
+            }
+            if now + PREPARED_WAIT_MAX < self.limits.next(now, 0, temperature).at {
+                return self.withdraw(index);
             }
         }
         self.begin(now, grant)
     }
 
+    fn release(&mut self, index: usize, lateness: Lateness, now: Moment) -> Step {
+        let Some(prepared) = self.prepared.remove(index) else { return Step::Wait(None) };
+        self.n_in_flight += 1;
+        if let Some(share) = self.streams.share_mut(prepared.work.campaign_id) {
+            share.left(now);
+        }
+        let pair_interval = self.limits.rules().pair_interval;
+        if !pair_interval.is_zero() {
+            self.pairs.hold(&prepared.work.recipient, now + pair_interval, now);
+        }
+        Step::Release(prepared, lateness)
+    }
+
+    fn withdraw(&mut self, index: usize) -> Step {
+        let Some(prepared) = self.prepared.remove(index) else { return Step::Wait(None) };
+        self.n_returning += 1;
+        self.give_back(prepared.work.campaign_id, prepared.work.band.temperature());
+        Step::Withdraw(prepared)
+    }
+
+    /// Gives back the places of an attempt that will not go.
+    fn give_back(&mut self, campaign_id: CampaignId, temperature: Temperature) {
+        self.limits.withdraw(temperature);
+        if let Some(share) = self.streams.share_mut(campaign_id) {
+            share.withdrawn();
+        }
+    }
+
     /// Notes that a campaign has work; returns whether its stream is open now.
-    pub fn offer(&mut self, offer: &Offer) -> bool {
+    pub fn offer(&mut self, offer: &Offer, now: Moment) -> bool {
         if self.streams.is_full() && !self.streams.is_open(offer.campaign_id, offer.band) {
             let members = &self.members;
-            self.streams.make_room(|campaign_id| members.values().any(|of| *of == campaign_id));
+            self.streams.make_room(|campaign_id| members.values().any(|(of, _)| *of == campaign_id));
         }
-        self.streams.offer(offer)
+        let taken = self.streams.offer(offer);
+        if let Some(share) = self.streams.share_mut(offer.campaign_id) {
+            for (_, hold) in self.saved.campaigns.extract_if(.., |(of, _)| *of == offer.campaign_id) {
+                share.set_hold(hold.hold(now));
+            }
+            for saved in self.saved.shares.extract_if(.., |saved| saved.campaign_id == offer.campaign_id) {
+                share.restore(&saved, now);
+            }
+        }
+        taken
+    }
+
+    /// Follows other rules from now on.
+    pub fn set_rules(&mut self, rules: Arc<LaneRules>) {
+        if **self.limits.rules() != *rules {
+            self.limits.set_rules(rules);
+            self.streams.forget_hours();
+        }
     }
 
     /// Tells the lane that an attempt is durable.
@@ -149,7 +220,9 @@ impl Lane {
     /// Tells the lane that a delivery was not pending any more.
     pub fn begin_refused(&mut self, delivery_id: DeliveryId) {
         self.n_preparing -= 1;
-        self.members.remove(&delivery_id);
+        if let Some((campaign_id, temperature)) = self.members.remove(&delivery_id) {
+            self.give_back(campaign_id, temperature);
+        }
     }
 
     /// Gives back a delivery that is durably pending again: withdrawn, or deferred until later.
@@ -175,42 +248,19 @@ impl Lane {
         if !self.streams.is_open(load.campaign_id, load.band) {
             return;
         }
-        works.retain(|work| self.members.insert(work.delivery_id, work.campaign_id).is_none());
+        if let Some((work, share)) = works.first().zip(self.streams.share_mut(load.campaign_id))
+            && !share.is_told()
+        {
+            share.set_pacing(work.plan.campaign_pacing.clone(), now);
+            self.streams.forget_hours();
+        }
+        works.retain(|work| {
+            let is_of = (work.campaign_id, work.band.temperature());
+            self.members.insert(work.delivery_id, is_of).is_none()
+        });
         let (due, mut later): (Vec<_>, Vec<_>) = works.into_iter().partition(|work| work.ready_at <= now);
         self.retries.append(&mut later);
         self.streams.loaded(load, n_rows, last_seq, due);
-    }
-
-    /// Tells the lane how a send ended; returns what to write.
-    pub fn finished(&mut self, mut work: Box<Work>, outcome: Outcome, released_at: Moment, now: Moment) -> Verdict {
-        self.n_in_flight -= 1;
-        if released_at <= self.held_at {
-            self.n_out_before_hold = self.n_out_before_hold.saturating_sub(1);
-        } else if self.n_strikes != 0 && proves_open(&outcome) {
-            self.n_strikes = 0;
-            self.open_since = now;
-        }
-        self.note_silence(&outcome, work.seed(), released_at, now);
-        let Outcome::Deferred(failure) = outcome else {
-            self.members.remove(&work.delivery_id);
-            self.n_unwritten += 1;
-            return Verdict { outcome, due_at: now, again: None };
-        };
-        let due_at = if failure.scope.holds_lane() {
-            self.hold_after(&failure, work.seed(), released_at, now)
-        } else {
-            match self.retry_after(&failure, &work, now) {
-                Some(due_at) => due_at,
-                None => {
-                    self.members.remove(&work.delivery_id);
-                    self.n_unwritten += 1;
-                    return Verdict { outcome: Outcome::Rejected(failure), due_at: now, again: None };
-                }
-            }
-        };
-        work.ready_at = due_at;
-        self.n_returning += 1;
-        Verdict { outcome: Outcome::Deferred(failure), due_at, again: Some(work) }
     }
 
     /// Tells the lane that a released message did not leave, because the lease had ended.
@@ -265,145 +315,46 @@ impl Lane {
         self.hold
     }
 
-    /// Returns up to where a stream is settled, if that is news worth saving.
+    /// Returns what the lane waits for, if it has work and does not send; as found at the last step.
+    #[must_use]
+    pub fn binding(&self) -> Option<Held> {
+        self.binding
+    }
+
+    /// Returns up to where a stream is settled in this lane, if that is news worth saving.
     pub fn settled_below(&mut self, campaign_id: CampaignId, band: Band) -> Option<i64> {
         let of_stream = |work: &Box<Work>| work.campaign_id == campaign_id && work.band == band;
         let outstanding = self.n_out() + self.n_returning != 0 || self.retries.iter().any(of_stream);
         if outstanding { None } else { self.streams.settled_below(campaign_id, band) }
     }
 
-    /// Returns where the lane stands, to be saved; the limiter's state is rounded up: a lane may come back a
-    /// microsecond late, never early.
-    pub fn save(&mut self, now: Moment) -> LaneSave {
-        self.saved_at_us = now.as_us().max(self.saved_at_us + 1);
-        let tat = self.pacer.saved_state().unwrap_or_default();
-        LaneSave {
-            session_id: self.session_id,
-            saved_at_us: self.saved_at_us,
-            tat_us: (tat + Duration::from_nanos(999)).as_us(),
-            memory: None,
+    /// Those of the prepared deliveries that may go next: transactional before bulk, else in order, the first cold
+    /// and the first warm one of each.
+    fn next_prepared(&self) -> Vec<usize> {
+        let mut next = Vec::new();
+        for class in [TrafficClass::Transactional, TrafficClass::Bulk] {
+            for temperature in [Temperature::Warm, Temperature::Cold] {
+                let is_next = |prepared: &Prepared| {
+                    prepared.work.plan.traffic_class == class && prepared.work.band.temperature() == temperature
+                };
+                next.extend(self.prepared.iter().position(is_next));
+            }
         }
-    }
-
-    /// Returns how many heads the lane holds ahead of their turn: what it sends in two seconds.
-    #[must_use]
-    pub fn n_heads_wanted(&self) -> usize {
-        self.n_in(Duration::from_secs(2)).clamp(4, HEADS_PER_LANE_MAX)
-    }
-
-    fn begin(&mut self, now: Moment, grant: Grant) -> Step {
-        if self.draining || !self.connected {
-            return Step::Wait(None);
+        let bulk_from = next.iter().position(|i| self.prepared[*i].work.plan.traffic_class == TrafficClass::Bulk);
+        if let Some(from) = bulk_from {
+            next[from..].sort_unstable();
         }
-        if let Some(held) = self.suspended(now) {
-            return Step::Wait(held.until);
-        }
-        if let Some(hold) = self.hold {
-            return Step::Wait(Some(hold.until));
-        }
-        let n_waiting = self.n_preparing + self.prepared.len();
-        let n_ahead_max = if self.n_strikes == 0 { PREPARED_PER_LANE_MAX } else { 1 };
-        let has_place = self.n_in_flight < self.in_flight_max(grant);
-        let wake_for_release = (has_place && !self.prepared.is_empty()).then(|| self.pacer.earliest(now, 0));
-        let probing = self.n_strikes != 0 && self.n_out_before_hold < self.n_out();
-        if !has_place || probing || n_ahead_max <= n_waiting || !grant.may_begin {
-            return Step::Wait(wake_for_release);
-        }
-        let begin_at = self.pacer.earliest(now, n_waiting) - grant.lead;
-        if now < begin_at {
-            return Step::Wait(earlier(wake_for_release, self.wake_for_work(begin_at)));
-        }
-        match self.take_work(now) {
-            Some(work) if work.is_expired(now) => self.dismiss(work, Dismissed::Expired),
-            Some(work) => match work.render() {
-                Ok(content) => {
-                    self.n_preparing += 1;
-                    Step::Begin(work, content)
-                }
-                Err(_) => self.dismiss(work, Dismissed::Unrenderable),
-            },
-            None => Step::Wait(earlier(wake_for_release, self.next_retry().map(|(_, at)| at))),
-        }
-    }
-
-    /// What an operator holds the lane by now.
-    fn suspended(&self, now: Moment) -> Option<Held> {
-        self.suspension.filter(|held| held.until.is_none_or(|until| now < until))
-    }
-
-    fn dismiss(&mut self, work: Box<Work>, why: Dismissed) -> Step {
-        self.members.remove(&work.delivery_id);
-        Step::Dismiss(work, why)
-    }
-
-    /// When there will be something to begin, given that nothing may begin before `begin_at`.
-    fn wake_for_work(&self, begin_at: Moment) -> Option<Moment> {
-        if self.streams.has_turn(self.takes_bulk()) {
-            return Some(begin_at);
-        }
-        self.next_retry().map(|(_, at)| at.max(begin_at))
-    }
-
-    fn take_work(&mut self, now: Moment) -> Option<Box<Work>> {
-        if let Some((index, at)) = self.next_retry()
-            && at <= now
-        {
-            return Some(self.retries.swap_remove(index));
-        }
-        self.streams.take_turn(self.takes_bulk())
-    }
-
-    /// A lane full of refused messages takes no new bulk.
-    fn takes_bulk(&self) -> bool {
-        self.retries.len() < RETRIES_PER_LANE_MAX
-    }
-
-    fn next_retry(&self) -> Option<(usize, Moment)> {
-        let open =
-            self.retries.iter().enumerate().filter(|(_, work)| self.streams.may_send(work.campaign_id, work.band));
-        open.map(|(index, work)| (index, work.ready_at)).min_by_key(|(_, at)| *at)
-    }
-
-    /// The prepared delivery that goes next: transactional before bulk, else in order.
-    fn next_prepared(&self) -> Option<usize> {
-        let transactional = |prepared: &Prepared| prepared.work.plan.traffic_class == TrafficClass::Transactional;
-        self.prepared.iter().position(transactional).or((!self.prepared.is_empty()).then_some(0))
-    }
-
-    fn may_go(&self, work: &Work, now: Moment) -> bool {
-        self.connected
-            && !self.draining
-            && self.hold.is_none()
-            && self.suspended(now).is_none()
-            && self.streams.may_send(work.campaign_id, work.band)
-            && !work.is_expired(now)
-    }
-
-    /// Places on the wire for this lane: what it sends in a second, so that a slow answer does
-    /// not slow the pace; few when the shard is crowded; one while it probes.
-    fn in_flight_max(&self, grant: Grant) -> usize {
-        if self.n_strikes != 0 {
-            return self.n_out_before_hold + 1;
-        }
-        let own = self.n_in(Duration::from_secs(1)).clamp(2, IN_FLIGHT_PER_LANE_MAX);
-        if grant.crowded { own.min(IN_FLIGHT_PER_LANE_CROWDED_MAX) } else { own }
-    }
-
-    /// How many sends fit into a time, rounded up.
-    fn n_in(&self, time: Duration) -> usize {
-        let n = time.as_nanos().div_ceil(self.pacer.pacing().interval().as_nanos().max(1));
-        usize::try_from(n).unwrap_or(usize::MAX)
+        next
     }
 }
 
-fn earlier(a: Option<Moment>, b: Option<Moment>) -> Option<Moment> {
-    match (a, b) {
-        (Some(a), Some(b)) => Some(a.min(b)),
-        (a, b) => a.or(b),
-    }
-}
+mod begin;
 
 mod holds;
+
+mod results;
+
+mod saving;
 
 #[cfg(test)]
 mod tests;

@@ -1,9 +1,11 @@
 //! One lane, step by step: pace, holds, probes and what a lane never does.
 
 use super::*;
+use crate::dispatch::lane::step::{Dismissed, Verdict};
 use crate::dispatch::lane::work::JobPlan;
 use crate::dispatch::pacer::ShardTime;
 use crate::dispatch::shard::Offer;
+use crate::domain::attempt::Outcome;
 use crate::domain::failure::{Failure, FailureClass, Handling, Reason, Retry, Scope};
 use crate::domain::held_by::HeldBy;
 use crate::domain::id::JobId;
@@ -28,7 +30,8 @@ impl Bench {
         let time = ShardTime::default();
         time.set(START);
         let pacing = Pacing::new(rate_per_minute, 1).unwrap();
-        let mut lane = Lane::new(SessionId::generate(), Pacer::new(pacing, None, &time));
+        let rules = Arc::new(LaneRules::plain(pacing));
+        let mut lane = Lane::new(SessionId::generate(), LaneLimits::new(rules, None, None, 7, &time));
         lane.connected = true;
         let campaign_id = CampaignId::generate();
         let mut bench = Self { lane, time, now: START, campaign_id };
@@ -55,6 +58,7 @@ impl Bench {
             traffic_class: TrafficClass::Bulk,
             not_before: None,
             expires_at,
+            campaign_pacing: None,
             template: Some(MessageTemplate::compile(&spec).unwrap()),
         });
         let work = |seq| {
@@ -116,8 +120,13 @@ fn accepted() -> Outcome {
 }
 
 fn failure(scope: Scope, retry: Retry) -> Failure {
-    let (class, reason) = (FailureClass::LimitExceeded, Reason::Throughput);
-    Failure { class, reason, scope, retry, handling: Handling::HoldLane, provider_code: None }
+    let (class, reason) = (FailureClass::LimitExceeded, Reason::SessionRateLimit);
+    let handling = match scope {
+        Scope::Pair => Handling::HoldPair,
+        Scope::Message => Handling::RetryMessage,
+        _ => Handling::HoldLane,
+    };
+    Failure { class, reason, scope, retry, handling, provider_code: None }
 }
 
 fn throttled() -> Outcome {
@@ -185,8 +194,11 @@ fn silence_holds_a_lane_after_three() {
         let silence = Outcome::Unknown(failure(Scope::Message, Retry::AfterReconcile));
         bench.finish(sent, silence, n * 10);
     }
-    assert_eq!(bench.lane.hold().map(|hold| hold.reason), Some(Reason::ProviderUnavailable));
-    assert!(bench.at(500).released().is_empty());
+    let hold = bench.lane.hold().unwrap();
+    assert_eq!(hold.reason, Reason::ProviderUnavailable);
+    bench.now = hold.until - Duration::from_millis(1);
+    bench.time.set(bench.now);
+    assert!(bench.released().is_empty());
 }
 
 #[test]
@@ -238,7 +250,7 @@ fn campaigns_without_work_make_room() {
     };
     for _ in 0..STREAMS_PER_LANE_MAX * 3 {
         let campaign_id = CampaignId::generate();
-        assert!(bench.lane.offer(&offer(campaign_id)), "a campaign found no room");
+        assert!(bench.lane.offer(&offer(campaign_id), START), "a campaign found no room");
         let mut loads = Vec::new();
         bench.lane.streams.loads(4, &mut loads);
         for load in loads {

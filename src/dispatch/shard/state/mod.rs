@@ -97,7 +97,7 @@ impl Shard {
     pub fn command(&mut self, command: Command, now: Moment) {
         self.time.set(now);
         match command {
-            Command::Offer(offer) => self.offer(offer),
+            Command::Offer(offer) => self.offer(&offer, now),
             Command::Campaign(campaign_id, state) => self.campaign_changed(campaign_id, state),
             Command::Session(row, lease) => self.session_changed(&row, lease),
             Command::Close(partition) => self.close(partition),
@@ -251,17 +251,12 @@ impl Shard {
             let may_begin = if idle { !full } else { !busy };
             match lane.step(now, Grant { lead, may_begin, crowded, leased }) {
                 Step::Begin(work, content) => {
+                    let settings_version = lane.limits.rules().version;
+                    // What the attempt uses up must be durable with it, where anything is kept.
+                    let save = Some(lane.save(now)).filter(|save| save.memory.is_some());
                     self.n_out += 1;
                     self.n_preparing += 1;
-                    out.begins.push(Begin {
-                        lane: index,
-                        session_id,
-                        fence,
-                        work,
-                        content,
-                        settings_version: 1,
-                        save: None,
-                    });
+                    out.begins.push(Begin { lane: index, session_id, fence, work, content, settings_version, save });
                 }
                 Step::Release(prepared, lateness) => {
                     // A lane is connected only with a number; see session_changed.
@@ -296,13 +291,13 @@ impl Shard {
         }
     }
 
-    fn offer(&mut self, offer: Offer) {
+    fn offer(&mut self, offer: &Offer, now: Moment) {
         // A session that is not known yet is restored with its streams when it appears.
         let Some(&index) = self.by_session.get(&offer.session_id) else {
             return;
         };
         let entry = self.entry(index);
-        if !entry.closing && entry.lane.offer(&offer) {
+        if !entry.closing && entry.lane.offer(&offer, now) {
             self.queue(index);
         }
     }

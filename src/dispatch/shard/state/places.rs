@@ -6,10 +6,13 @@ use std::sync::Arc;
 
 use super::{Entry, Shard, index_of};
 use crate::clock::Moment;
+use crate::dispatch::lane::memory::LaneState;
 use crate::dispatch::lane::state::Lane;
 use crate::dispatch::lease::Lease;
-use crate::dispatch::pacer::{Pacer, state_after_full_burst};
+use crate::dispatch::limits::LaneLimits;
+use crate::dispatch::pacer::state_after_full_burst;
 use crate::dispatch::shard::LaneIndex;
+use crate::domain::backoff::splitmix;
 use crate::domain::partition::PartitionNo;
 use crate::domain::session::SessionState;
 use crate::store::lanes::LaneRow;
@@ -19,21 +22,28 @@ impl Shard {
         if lease.is_closed() {
             return;
         }
-        let pacing = row.pacing(self.settings.default_pacing);
+        let rules = Arc::new(row.rules(self.settings.default_pacing));
+        let (pacing, now) = (rules.pacing, self.time.now());
         let index = match self.by_session.get(&row.session_id) {
             Some(&index) => index,
             None => {
                 // A message that nobody saved the pace of has left by then at the latest.
                 let left_by = row.left_by_us.map(|us| state_after_full_burst(pacing, Moment::from_us(us)));
-                let pacer = Pacer::new(pacing, row.tat_us.map(Moment::from_us).max(left_by), &self.time);
-                self.open(Lane::new(row.session_id, pacer), lease)
+                let tat = row.tat_us.map(Moment::from_us).max(left_by);
+                let saved = row.memory.as_deref().map(LaneState::read).unwrap_or_default();
+                let seed = splitmix(row.session_id.0.as_u64_pair().1);
+                let limits = LaneLimits::new(Arc::clone(&rules), saved.limits.as_ref(), tat, seed, &self.time);
+                let mut lane = Lane::new(row.session_id, limits);
+                lane.restore(saved, now);
+                self.open(lane, lease)
             }
         };
-        let time = self.time.clone();
         let lane = self.lane(index);
-        if lane.pacer.pacing() != pacing {
-            lane.pacer = lane.pacer.with_pacing(pacing, &time);
+        lane.set_rules(rules);
+        if let Some(at_ms) = row.connected_at_ms {
+            lane.limits.connected(Moment::from_ms(at_ms));
         }
+        lane.lost = matches!(row.state, SessionState::LoggedOut | SessionState::Banned);
         lane.phone_number_id = row.phone_number_id.as_deref().map(Arc::from);
         lane.connected = row.state == SessionState::Connected && lane.phone_number_id.is_some();
         lane.suspension = row.suspension;

@@ -16,10 +16,14 @@ impl Shard {
         let stream = (campaign_id, work.band);
         let entry = self.entry(index);
         let (session_id, fence) = (entry.lane.session_id, entry.lease.fence);
-        if left_at.is_some_and(|at| entry.lane.pacer.left(at)) {
+        let temperature = work.band.temperature();
+        if left_at.is_some_and(|at| entry.lane.limits.left(released_at, at, temperature)) {
             out.lane_states.push(lane_state(entry, now));
         }
         let verdict = entry.lane.finished(work, outcome, released_at, now);
+        if entry.lane.is_unsaved() {
+            out.lane_states.push(lane_state(entry, now));
+        }
         let Verdict { outcome, due_at, again } = verdict;
         out.ends.push(End {
             lane: index,

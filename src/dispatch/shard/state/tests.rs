@@ -112,6 +112,7 @@ impl World {
                 traffic_class: TrafficClass::Bulk,
                 not_before: None,
                 expires_at: None,
+                campaign_pacing: None,
                 template: Some(MessageTemplate::compile(&spec).unwrap()),
             }),
             queue: BTreeMap::new(),

@@ -1,0 +1,84 @@
+//! What a lane keeps in the database besides its arrival time: where its limits stand, what holds it, and the own pace
+//! of its campaigns.
+//!
+//! A form only. What an older build does not know it leaves out.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Moment;
+use crate::dispatch::lane::share::SavedShare;
+use crate::dispatch::lane::step::Hold;
+use crate::dispatch::limits::LaneMemory;
+use crate::domain::failure::Reason;
+use crate::domain::id::CampaignId;
+
+/// What is kept of a lane.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct LaneState {
+    /// Where its limits stand.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limits: Option<LaneMemory>,
+    /// What holds all of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub number: Option<SavedHold>,
+    /// Holds in a row without a success between them.
+    pub n_strikes: u32,
+    /// What holds back messages to recipients who never wrote.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cold: Option<SavedHold>,
+    /// What holds back all that is no answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub business: Option<SavedHold>,
+    /// What holds campaigns, such as a paused template.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub campaigns: Vec<(CampaignId, SavedHold)>,
+    /// The own pace of campaigns.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub shares: Vec<SavedShare>,
+}
+
+/// A hold as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SavedHold {
+    /// The word of its reason.
+    pub reason: String,
+    /// Since when, UTC milliseconds.
+    pub since_ms: i64,
+    /// Until when, UTC milliseconds, rounded up.
+    pub until_ms: i64,
+}
+
+impl LaneState {
+    /// Reads what was kept; what can not be read is as if it had not been.
+    #[must_use]
+    pub fn read(text: &str) -> Self {
+        serde_json::from_str(text).unwrap_or_default()
+    }
+
+    /// Writes it, unless there is nothing to keep.
+    #[must_use]
+    pub fn write(&self) -> Option<String> {
+        (*self != Self::default()).then(|| serde_json::to_string(self).expect("numbers and words have a JSON form"))
+    }
+}
+
+impl SavedHold {
+    /// Returns the hold; none when its reason is not known or it is over.
+    #[must_use]
+    pub fn hold(&self, now: Moment) -> Option<Hold> {
+        let (since, until) = (Moment::from_ms(self.since_ms), Moment::from_ms(self.until_ms));
+        let reason = Reason::parse(&self.reason)?;
+        (now < until).then_some(Hold { reason, since, until })
+    }
+}
+
+impl From<Hold> for SavedHold {
+    fn from(hold: Hold) -> Self {
+        let until_ms = (hold.until + Duration::from_nanos(999_999)).as_ms();
+        Self { reason: hold.reason.as_str().to_owned(), since_ms: hold.since.as_ms(), until_ms }
+    }
+}

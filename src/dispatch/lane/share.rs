@@ -1,0 +1,189 @@
+//! A campaign's part of one lane: whose turn it is, and the pace that the campaign sets for itself.
+//!
+//! Knows nothing of the campaign's messages.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Moment;
+use crate::dispatch::lane::step::Hold;
+use crate::dispatch::limits::count::{MovingCount, SavedCount};
+use crate::domain::held_by::{Held, HeldBy};
+use crate::domain::id::CampaignId;
+use crate::domain::pacing::{CampaignPacing, Pacing};
+
+/// A campaign that has streams in the lane.
+#[derive(Debug)]
+pub struct Share {
+    /// The campaign.
+    pub campaign_id: CampaignId,
+    /// Held by a person.
+    pub paused: bool,
+    /// Turns it had.
+    pub n_served: u64,
+    /// What holds the campaign here, such as a paused template.
+    hold: Option<Hold>,
+    pacing: Option<Arc<CampaignPacing>>,
+    /// When its own rate allows the next message.
+    next: Moment,
+    /// Messages of the last day, where they are capped.
+    day: Option<MovingCount>,
+    /// Begun and not let go.
+    n_prepared: u32,
+    /// Begun before a restart: they may have left, which is counted as soon as the campaign's pace is known.
+    n_unsure: u32,
+    is_told: bool,
+}
+
+/// What is kept of a campaign's own pace.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SavedShare {
+    /// The campaign.
+    pub campaign_id: CampaignId,
+    /// When its own rate allows the next message, nanoseconds.
+    pub next_ns: u64,
+    /// Messages of the last day.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub day: Option<SavedCount>,
+    /// Begun and not let go when this was saved.
+    #[serde(default)]
+    pub n_prepared: u32,
+}
+
+impl Share {
+    /// Makes the share of a campaign that begins level with the one that is furthest behind.
+    #[must_use]
+    pub fn new(campaign_id: CampaignId, n_served: u64) -> Self {
+        Self {
+            campaign_id,
+            paused: false,
+            n_served,
+            hold: None,
+            pacing: None,
+            next: Moment::default(),
+            day: None,
+            n_prepared: 0,
+            n_unsure: 0,
+            is_told: false,
+        }
+    }
+
+    /// Takes up what was saved; what was begun then may have left just now.
+    pub fn restore(&mut self, saved: &SavedShare, now: Moment) {
+        self.next = Moment(saved.next_ns);
+        self.day = saved.day.as_ref().map(|day| MovingCount::day().restored(day, now));
+        self.n_unsure = saved.n_prepared;
+    }
+
+    /// Follows the campaign's own pace from now on.
+    pub fn set_pacing(&mut self, pacing: Option<Arc<CampaignPacing>>, now: Moment) {
+        let is_capped = pacing.as_ref().is_some_and(|pacing| pacing.daily_cap.is_some());
+        if is_capped {
+            self.day.get_or_insert_with(MovingCount::day);
+        } else {
+            self.day = None;
+        }
+        if rate_of(pacing.as_deref()).is_none() {
+            self.next = Moment::default();
+        }
+        self.pacing = pacing;
+        self.is_told = true;
+        for _ in 0..std::mem::take(&mut self.n_unsure) {
+            self.left(now);
+        }
+    }
+
+    /// Tells whether the campaign's own pace is known, none included.
+    #[must_use]
+    pub fn is_told(&self) -> bool {
+        self.is_told
+    }
+
+    /// Holds the campaign in this lane.
+    pub fn set_hold(&mut self, hold: Option<Hold>) {
+        self.hold = hold;
+    }
+
+    /// Returns what holds the campaign, to be kept.
+    #[must_use]
+    pub fn hold(&self) -> Option<Hold> {
+        self.hold
+    }
+
+    /// Returns what holds the campaign now.
+    #[must_use]
+    pub fn held(&self, now: Moment) -> Option<Held> {
+        self.hold.filter(|hold| now < hold.until).map(Hold::held)
+    }
+
+    /// Returns the campaign's own pace, if it is known.
+    #[must_use]
+    pub fn pacing(&self) -> Option<&CampaignPacing> {
+        self.pacing.as_deref()
+    }
+
+    /// Returns when the campaign's own pace allows one more, and which part of it that is.
+    #[must_use]
+    pub fn next(&self, now: Moment) -> (Moment, HeldBy) {
+        let Some(pacing) = &self.pacing else { return (Moment::default(), HeldBy::CampaignPace) };
+        let paced = match rate_of(Some(pacing)) {
+            Some(_) if self.n_prepared == 0 => self.next,
+            Some(rate) => self.next.max(now) + rate.interval() * self.n_prepared,
+            None => Moment::default(),
+        };
+        let capped = self.day.as_ref().zip(pacing.daily_cap).map(|(day, cap)| day.earliest(now, self.n_prepared, cap));
+        (paced.max(capped.unwrap_or_default()), HeldBy::CampaignPace)
+    }
+
+    /// Counts a message whose attempt is being made.
+    pub fn begun(&mut self) {
+        self.n_prepared += 1;
+    }
+
+    /// Gives back one that will not go.
+    pub fn withdrawn(&mut self) {
+        self.n_prepared = self.n_prepared.saturating_sub(1);
+    }
+
+    /// Returns when the campaign's own rate lets one go that was begun.
+    #[must_use]
+    pub fn leaves(&self) -> Moment {
+        self.next
+    }
+
+    /// Tells whether one that was begun may go now.
+    #[must_use]
+    pub fn may_leave(&self, now: Moment) -> bool {
+        let capped = self.day.as_ref().zip(self.pacing.as_ref().and_then(|pacing| pacing.daily_cap));
+        self.next <= now && capped.is_none_or(|(day, cap)| day.earliest(now, 0, cap) <= now)
+    }
+
+    /// Takes note of one that goes.
+    pub fn left(&mut self, now: Moment) {
+        self.n_prepared = self.n_prepared.saturating_sub(1);
+        if let Some(rate) = rate_of(self.pacing.as_deref()) {
+            self.next = self.next.max(now) + rate.interval();
+        }
+        if let Some(day) = &mut self.day {
+            day.add(now);
+        }
+    }
+
+    /// Returns what to keep, if the campaign has a pace of its own.
+    #[must_use]
+    pub fn saved(&self) -> Option<SavedShare> {
+        let pacing = self.pacing.as_ref()?;
+        (pacing.rate_per_minute.is_some() || pacing.daily_cap.is_some()).then(|| SavedShare {
+            campaign_id: self.campaign_id,
+            next_ns: self.next.0,
+            day: self.day.as_ref().map(MovingCount::saved),
+            n_prepared: self.n_prepared,
+        })
+    }
+}
+
+fn rate_of(pacing: Option<&CampaignPacing>) -> Option<Pacing> {
+    pacing?.rate_per_minute.and_then(|rate| Pacing::new(rate, 1).ok())
+}

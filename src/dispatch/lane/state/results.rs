@@ -1,0 +1,129 @@
+//! How sends ended, and what follows for their lane: by the handling that the failure table names.
+
+use super::Lane;
+use crate::clock::Moment;
+use crate::dispatch::lane::step::{Hold, Verdict, proves_open};
+use crate::dispatch::lane::work::Work;
+use crate::domain::attempt::Outcome;
+use crate::domain::backoff::{Next, next_attempt};
+use crate::domain::failure::{Failure, Handling, Retry};
+use crate::limits::ATTEMPTS_PER_DELIVERY_MAX;
+
+/// When a delivery is due again, in the database and in this lane's memory.
+struct Again {
+    due_at: Moment,
+    ready_at: Moment,
+}
+
+impl Lane {
+    /// Tells the lane how a send ended; returns what to write.
+    pub fn finished(&mut self, mut work: Box<Work>, outcome: Outcome, released_at: Moment, now: Moment) -> Verdict {
+        self.n_in_flight -= 1;
+        if released_at <= self.held_at {
+            self.n_out_before_hold = self.n_out_before_hold.saturating_sub(1);
+        } else if self.n_strikes != 0 && proves_open(&outcome) {
+            self.n_strikes = 0;
+            self.open_since = now;
+            self.unsaved = true;
+        }
+        if matches!(outcome, Outcome::Accepted { .. }) {
+            self.limits.accepted(now);
+        }
+        self.note_silence(&outcome, work.seed(), released_at, now);
+        let Outcome::Deferred(failure) = outcome else {
+            self.members.remove(&work.delivery_id);
+            self.n_unwritten += 1;
+            return Verdict { outcome, due_at: now, again: None };
+        };
+        let Some(Again { due_at, ready_at }) = self.handle(&failure, &work, released_at, now) else {
+            self.members.remove(&work.delivery_id);
+            self.n_unwritten += 1;
+            return Verdict { outcome: Outcome::Rejected(failure), due_at: now, again: None };
+        };
+        work.ready_at = ready_at;
+        self.n_returning += 1;
+        Verdict { outcome: Outcome::Deferred(failure), due_at, again: Some(work) }
+    }
+
+    /// Does what the failure asks for; returns when the delivery is due again, none when it is not.
+    fn handle(&mut self, failure: &Failure, work: &Work, released_at: Moment, now: Moment) -> Option<Again> {
+        let both = |at| Again { due_at: at, ready_at: at };
+        match failure.handling {
+            Handling::Throttle => {
+                self.unsaved |= self.limits.throttled(released_at, now);
+                // The provider itself may say how long.
+                if let Retry::After(_) = failure.retry {
+                    let until = self.until(failure, work, now);
+                    let hold = Hold { reason: failure.reason, since: now, until };
+                    self.hold = self.hold.max_by_end(hold);
+                }
+                Some(both(now))
+            }
+            // What holds a kind of message lets the delivery go back to its stream, where it waits with the others.
+            Handling::HoldCold => {
+                let hold = Hold { reason: failure.reason, since: now, until: self.until(failure, work, now) };
+                self.cold_hold = self.cold_hold.max_by_end(hold);
+                self.unsaved = true;
+                Some(Again { due_at: hold.until, ready_at: now })
+            }
+            Handling::HoldBusinessInitiated => {
+                let hold = Hold { reason: failure.reason, since: now, until: self.until(failure, work, now) };
+                self.business_hold = self.business_hold.max_by_end(hold);
+                self.unsaved = true;
+                Some(Again { due_at: hold.until, ready_at: now })
+            }
+            Handling::HoldStream => {
+                let due_at = self.retry_after(failure, work, now)?;
+                let hold = Hold { reason: failure.reason, since: now, until: due_at };
+                if let Some(share) = self.streams.share_mut(work.campaign_id) {
+                    share.set_hold(share.hold().max_by_end(hold));
+                }
+                self.unsaved = true;
+                Some(Again { due_at, ready_at: now })
+            }
+            Handling::HoldPair => {
+                let due_at = self.retry_after(failure, work, now)?;
+                self.pairs.hold(&work.recipient, due_at, now);
+                Some(both(due_at))
+            }
+            Handling::HoldLane | Handling::HoldAccount | Handling::LoseSession => {
+                Some(both(self.hold_after(failure, work.seed(), released_at, now)))
+            }
+            Handling::FailMessage | Handling::RetryMessage | Handling::Reconcile => {
+                self.retry_after(failure, work, now).map(both)
+            }
+        }
+    }
+
+    /// Until when a kind of message is held.
+    fn until(&self, failure: &Failure, work: &Work, now: Moment) -> Moment {
+        match next_attempt(failure.retry, (1, u32::MAX), work.seed(), now, None) {
+            Next::At(at) => at,
+            Next::Exhausted | Next::Expired => now + super::holds::WITHOUT_RULE,
+        }
+    }
+
+    /// When a delivery refused on its own account is due again; `None` when its attempts or its time are used up.
+    fn retry_after(&self, failure: &Failure, work: &Work, now: Moment) -> Option<Moment> {
+        let tried = (work.n_attempts, ATTEMPTS_PER_DELIVERY_MAX);
+        match next_attempt(failure.retry, tried, work.seed(), now, work.plan.expires_at) {
+            Next::At(at) => Some(at),
+            Next::Exhausted | Next::Expired => None,
+        }
+    }
+}
+
+/// Of two holds the one that ends later; what holds already keeps its beginning.
+trait MaxByEnd {
+    fn max_by_end(self, other: Hold) -> Option<Hold>;
+}
+
+impl MaxByEnd for Option<Hold> {
+    fn max_by_end(self, other: Hold) -> Option<Hold> {
+        Some(match self {
+            Some(own) if own.reason == other.reason => Hold { until: own.until.max(other.until), ..own },
+            Some(own) if other.until < own.until => own,
+            _ => other,
+        })
+    }
+}

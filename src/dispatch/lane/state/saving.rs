@@ -1,0 +1,55 @@
+//! What a lane keeps in the database, and how it goes on from there.
+
+use std::time::Duration;
+
+use super::Lane;
+use crate::clock::Moment;
+use crate::dispatch::lane::memory::LaneState;
+use crate::store::journal::LaneSave;
+
+impl Lane {
+    /// Returns where the lane stands, to be saved; the limiter's state is rounded up: a lane may come back a
+    /// microsecond late, never early.
+    pub fn save(&mut self, now: Moment) -> LaneSave {
+        self.unsaved = false;
+        self.saved_at_us = now.as_us().max(self.saved_at_us + 1);
+        let tat = self.limits.saved_tat().unwrap_or_default();
+        LaneSave {
+            session_id: self.session_id,
+            saved_at_us: self.saved_at_us,
+            tat_us: (tat + Duration::from_nanos(999)).as_us(),
+            memory: self.state().write(),
+        }
+    }
+
+    /// Tells whether something has changed that no attempt carries into the database.
+    #[must_use]
+    pub fn is_unsaved(&self) -> bool {
+        self.unsaved
+    }
+
+    /// Goes on from what was saved; the limits were made from it already.
+    pub fn restore(&mut self, saved: LaneState, now: Moment) {
+        self.hold = saved.number.as_ref().and_then(|hold| hold.hold(now));
+        self.cold_hold = saved.cold.as_ref().and_then(|hold| hold.hold(now));
+        self.business_hold = saved.business.as_ref().and_then(|hold| hold.hold(now));
+        self.n_strikes = saved.n_strikes;
+        self.saved = LaneState { campaigns: saved.campaigns, shares: saved.shares, ..LaneState::default() };
+    }
+
+    fn state(&self) -> LaneState {
+        let shares = self.streams.shares();
+        let mut state = LaneState {
+            limits: self.limits.memory(),
+            number: self.hold.map(Into::into),
+            n_strikes: self.n_strikes,
+            cold: self.cold_hold.map(Into::into),
+            business: self.business_hold.map(Into::into),
+            campaigns: self.saved.campaigns.clone(),
+            shares: self.saved.shares.clone(),
+        };
+        state.campaigns.extend(shares.iter().filter_map(|share| Some((share.campaign_id, share.hold()?.into()))));
+        state.shares.extend(shares.iter().filter_map(|share| share.saved()));
+        state
+    }
+}
