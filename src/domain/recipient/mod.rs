@@ -182,6 +182,16 @@ impl Recipient {
         }
     }
 
+    /// Returns the ISO 3166 code of the country; none where the address does not tell it.
+    #[must_use]
+    pub fn country(&self) -> Option<&str> {
+        match &self.0 {
+            Address::Phone(digits) => numbering::country(digits.as_str().as_bytes()),
+            Address::Named(text) if text.contains('@') => None,
+            Address::Named(text) => text.split_once('.').map(|(country, _)| country),
+        }
+    }
+
     fn parse_at_server(user: &str, server: &str) -> Result<Self, RecipientProblem> {
         if server.eq_ignore_ascii_case(LID_SERVER) {
             if !is_lid_user(user) {

@@ -28,12 +28,20 @@ struct CallingCode {
 }
 
 struct Region {
+    /// ISO 3166 code of the country, or a number for what belongs to none.
+    id: &'static str,
     /// Bit n: numbers of n digits are in use.
     lengths: u32,
     /// Numbers are dialled with a leading 0 inside the country, and never from outside.
     has_trunk_zero: bool,
     source: &'static str,
     pattern: OnceLock<Option<Regex>>,
+    /// How numbers begin that are surely of this region and not of another with the same code.
+    beginning: Option<&'static str>,
+    beginning_pattern: OnceLock<Option<Regex>>,
+    /// Mobile and fixed numbers, finer than the general pattern.
+    kinds: [Option<&'static str>; 2],
+    kinds_pattern: OnceLock<Option<Regex>>,
 }
 
 /// Loads the plans, once.
@@ -65,6 +73,19 @@ pub(super) fn check(digits: &[u8]) -> Result<(&[u8], &[u8]), RecipientProblem> {
         return Ok((code, national));
     }
     Err(country.problem(national.len()))
+}
+
+/// Returns the ISO 3166 code of a number's country; none for numbers of no country.
+pub(super) fn country(digits: &[u8]) -> Option<&'static str> {
+    let (code, at) = find(digits)?;
+    let national = &digits[at..];
+    // A number that is in none of the finer patterns is by an old form: the main region's, in all likelihood.
+    let first = code.regions.first()?;
+    let region = match code.regions.len() {
+        1 => first,
+        _ => code.regions.iter().find(|region| region.surely_has(national)).unwrap_or(first),
+    };
+    region.id.bytes().all(|b| b.is_ascii_uppercase()).then_some(region.id)
 }
 
 fn find(digits: &[u8]) -> Option<(&'static CallingCode, usize)> {
@@ -130,6 +151,11 @@ impl Region {
             has_trunk_zero: region.national_prefix() == Some("0"),
             source: plan.general().national_number().as_str(),
             pattern: OnceLock::new(),
+            id: region.id(),
+            beginning: region.leading_digits().map(|pattern| pattern.as_str()),
+            beginning_pattern: OnceLock::new(),
+            kinds: [plan.mobile(), plan.fixed_line()].map(|kind| Some(kind?.national_number().as_str())),
+            kinds_pattern: OnceLock::new(),
         }
     }
 
@@ -138,11 +164,25 @@ impl Region {
             && self.pattern().is_some_and(|pattern| pattern.is_match(national))
     }
 
-    fn pattern(&self) -> Option<&Regex> {
-        let compile =
-            || RegexBuilder::new(&format!("^(?:{})$", self.source)).ignore_whitespace(true).unicode(false).build().ok();
-        self.pattern.get_or_init(compile).as_ref()
+    /// Tells whether a number is of this region, among all that share its code.
+    fn surely_has(&self, national: &[u8]) -> bool {
+        let pattern = match self.beginning {
+            Some(beginning) => self.beginning_pattern.get_or_init(|| compiled(&format!("^(?:{beginning})"))),
+            None => self.kinds_pattern.get_or_init(|| {
+                let kinds: Vec<_> = self.kinds.iter().flatten().copied().collect();
+                compiled(&format!("^(?:{})$", kinds.join("|")))
+            }),
+        };
+        pattern.as_ref().is_some_and(|pattern| pattern.is_match(national))
     }
+
+    fn pattern(&self) -> Option<&Regex> {
+        self.pattern.get_or_init(|| compiled(&format!("^(?:{})$", self.source))).as_ref()
+    }
+}
+
+fn compiled(pattern: &str) -> Option<Regex> {
+    RegexBuilder::new(pattern).ignore_whitespace(true).unicode(false).build().ok()
 }
 
 /// Returns the bit that stands for a length; none for lengths that no number has.
