@@ -80,6 +80,7 @@ impl MovingCount {
         if let Some(count) = self.counts.get_mut(index).filter(|count| **count != 0) {
             *count -= 1;
             self.add_in(to, 1);
+            self.forget(Moment::default());
         }
     }
 

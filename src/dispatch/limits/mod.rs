@@ -112,9 +112,8 @@ impl LaneLimits {
             // Of the burst as much is used as before, or a change of rules would give another one.
             let used_ns = self.pacer.saved_state().map_or(Duration::ZERO, |tat| tat.since(now)).as_nanos();
             let n_used = used_ns.div_ceil(self.rules.pacing.interval().as_nanos().max(1));
-            let n_used = u32::try_from(n_used).unwrap_or(u32::MAX).min(rules.pacing.burst().get());
-            let tat = self.pacer.saved_state().max(Some(now + rules.pacing.interval() * n_used));
-            self.pacer = Pacer::with_slack(rules.pacing, tat, slack(&rules), &self.time);
+            let used = rules.pacing.interval().saturating_mul(u32::try_from(n_used).unwrap_or(u32::MAX));
+            self.pacer = Pacer::with_slack(rules.pacing, Some(now + used), used, &self.time);
             if let Some(last) = self.caps.last_send() {
                 self.pacer.left(last);
             }

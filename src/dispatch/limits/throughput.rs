@@ -15,6 +15,9 @@ const KEPT: f64 = 0.92;
 const CYCLE_MESSAGES: f64 = 1_000.0;
 /// The same in seconds at least, for fast numbers.
 const CYCLE_SECONDS: f64 = 15.0;
+/// The same in seconds at most, for slow numbers, but for so many acceptances in any case.
+const CYCLE_SECONDS_MAX: f64 = 60.0;
+const CYCLE_MESSAGES_MIN: f64 = 300.0;
 /// How much slower the rate grows where it was never accepted before.
 const PROBE_SHARE: f64 = 0.125;
 /// Quiet time after which the provider's limit may have changed: the growth doubles, and again every minute.
@@ -119,7 +122,9 @@ impl Throughput {
         if self.recent.rate(now) < found.rate / 2.0 {
             return;
         }
-        let cycle = CYCLE_MESSAGES.max(CYCLE_SECONDS * found.ceiling);
+        let cycle = (CYCLE_SECONDS_MAX * found.ceiling)
+            .clamp(CYCLE_MESSAGES_MIN, CYCLE_MESSAGES)
+            .max(CYCLE_SECONDS * found.ceiling);
         let mut step = found.ceiling * (1.0 - KEPT) / cycle;
         if found.ceiling <= found.rate {
             step *= PROBE_SHARE;
