@@ -52,11 +52,8 @@ impl MovingCount {
     #[must_use]
     pub fn restored(mut self, saved: &SavedCount, now: Moment) -> Self {
         let present = self.grain_of(now);
-        let oldest = self.grain_of(now - self.span).saturating_sub(1);
-        for (number, count) in (saved.first..).zip(&saved.counts) {
-            if oldest <= number && *count != 0 {
-                self.add_in(number.min(present), *count);
-            }
+        for (number, count) in (saved.first..).zip(&saved.counts).filter(|(_, count)| **count != 0) {
+            self.add_in(number.min(present), *count);
         }
         self
     }
@@ -83,6 +80,7 @@ impl MovingCount {
         if let Some(count) = self.counts.get_mut(index).filter(|count| **count != 0) {
             *count -= 1;
             self.add_in(to, 1);
+            self.forget(Moment::default());
         }
     }
 

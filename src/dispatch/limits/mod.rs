@@ -91,17 +91,17 @@ impl LaneLimits {
             rest: memory.rest,
             cold: memory.cold,
             slow: memory.slow,
-            throughput: Throughput::restored(memory.throughput, now, per_second(rules.pacing)),
+            throughput: Throughput::restored(memory.throughput, per_second(rules.pacing)),
             caps: Caps::new(&rules, &memory, now),
             prepared: 0,
             prepared_cold: 0,
             rules,
         };
-        limits.cut_waits(now);
         for n in 0..memory.prepared {
             let is_cold = n < memory.prepared_cold;
             limits.count(now, if is_cold { Temperature::Cold } else { Temperature::Warm });
         }
+        limits.cut_waits(now);
         limits
     }
 
@@ -109,7 +109,11 @@ impl LaneLimits {
     pub fn set_rules(&mut self, rules: Arc<LaneRules>) {
         let now = self.time.now();
         if rules.pacing != self.rules.pacing {
-            self.pacer = Pacer::with_slack(rules.pacing, self.pacer.saved_state(), slack(&rules), &self.time);
+            // Of the burst as much is used as before, or a change of rules would give another one.
+            let used_ns = self.pacer.saved_state().map_or(Duration::ZERO, |tat| tat.since(now)).as_nanos();
+            let n_used = used_ns.div_ceil(self.rules.pacing.interval().as_nanos().max(1));
+            let used = rules.pacing.interval().saturating_mul(u32::try_from(n_used).unwrap_or(u32::MAX));
+            self.pacer = Pacer::with_slack(rules.pacing, Some(now + used), used, &self.time);
             if let Some(last) = self.caps.last_send() {
                 self.pacer.left(last);
             }
@@ -132,7 +136,8 @@ impl LaneLimits {
     #[must_use]
     pub fn next(&self, now: Moment, n_before: usize, temperature: Temperature) -> Due {
         let mut due = Due { at: now, by: HeldBy::Pace };
-        if temperature == Temperature::Cold {
+        let cold = &self.rules.cold;
+        if temperature == Temperature::Cold && (cold.pacing.is_some() || cold.breaks.is_some()) {
             due = due.or_later(self.cold_place(now, n_before));
         }
         due = due.or_later(self.place(now, n_before));
@@ -169,6 +174,9 @@ impl LaneLimits {
         }
         if now < due.at || !self.pacer.take() {
             return false;
+        }
+        if self.rules.jitter != 0.0 {
+            self.pacer.put_off(jitter(&self.rules, self.draws, self.n));
         }
         self.withdraw(temperature);
         self.count(now, temperature);
@@ -255,11 +263,11 @@ impl LaneLimits {
     /// The place in the row of all sends.
     fn place(&self, now: Moment, n_before: usize) -> (Moment, HeldBy) {
         let rules = &self.rules;
-        let (found, slow) = (self.throughput.found(), self.slow.filter(|_| !rules.slow_start.is_zero()));
-        if rules.jitter == 0.0 && rules.breaks.is_none() && found.is_none() && slow.is_none() {
+        let is_slow = self.slow.is_some() && !rules.slow_start.is_zero();
+        if rules.jitter == 0.0 && rules.breaks.is_none() && self.throughput.found().is_none() && !is_slow {
             return (self.pacer.earliest(now, n_before), HeldBy::Pace);
         }
-        let mut row = Row { tat: self.pacer.saved_state(), n: self.n, rest: self.rest, slow, found };
+        let mut row = self.row();
         let mut at = now;
         for _ in 0..n_before {
             at = at.max(row.due(rules).0);
@@ -268,18 +276,28 @@ impl LaneLimits {
         row.due(rules)
     }
 
-    /// The place in the row of cold sends.
+    /// The place in the row of cold sends, of which some of those before may be.
     fn cold_place(&self, now: Moment, n_before: usize) -> (Moment, HeldBy) {
+        let rules = &self.rules;
         let n_cold = n_before.min(usize::try_from(self.prepared_cold).unwrap_or(usize::MAX));
-        self.cold.after(now, n_cold, &self.rules.cold, self.draws)
+        let (mut cold, mut row, mut at) = (self.cold, self.row(), now);
+        for _ in 0..n_cold {
+            at = at.max(cold.due().0).max(row.due(rules).0);
+            cold.sent(at, &rules.cold, self.draws);
+            row.sent(at, rules, self.draws);
+        }
+        let due = Due { at: Moment::default(), by: HeldBy::Pace }.or_later(cold.due()).or_later(row.due(rules));
+        (due.at, due.by)
     }
 
-    /// Counts a send that goes now, but for the pacer's place, which is taken before.
+    fn row(&self) -> Row {
+        let slow = self.slow.filter(|_| !self.rules.slow_start.is_zero());
+        Row { tat: self.pacer.saved_state(), n: self.n, rest: self.rest, slow, found: self.throughput.found() }
+    }
+
+    /// Counts a send that goes now, but for the pacer's place and its jitter, which are taken before.
     fn count(&mut self, now: Moment, temperature: Temperature) {
         let rules = &self.rules;
-        if rules.jitter != 0.0 {
-            self.pacer.put_off(jitter(rules, self.draws, self.n));
-        }
         if let Some(breaks) = &rules.breaks {
             self.rest.sent(now, self.n, breaks, (self.draws, OF_ALL));
         }
@@ -297,6 +315,7 @@ impl LaneLimits {
     fn cut_waits(&mut self, now: Moment) {
         self.rest.cut(now, self.rules.breaks.as_ref());
         self.cold.cut(now, &self.rules.cold);
+        self.throughput.cut(now);
         self.slow =
             self.slow.map(|slow| SlowStart { since: slow.since.min(now), last: slow.last.map(|last| last.min(now)) });
     }

@@ -79,16 +79,6 @@ impl ColdRow {
         self.n += 1;
     }
 
-    /// When the one after `n_before` others may go, if those go as early as they may.
-    pub(super) fn after(mut self, now: Moment, n_before: usize, rules: &ColdRules, draws: Draws) -> (Moment, HeldBy) {
-        let mut at = now;
-        for _ in 0..n_before {
-            at = at.max(self.due().0);
-            self.sent(at, rules, draws);
-        }
-        self.due()
-    }
-
     /// Cuts waits to the longest that the rules can make.
     pub(super) fn cut(&mut self, now: Moment, rules: &ColdRules) {
         let longest = rules.pacing.map_or(Duration::ZERO, |pacing| pacing.interval().mul_f64(1.0 + rules.jitter));

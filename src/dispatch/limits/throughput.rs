@@ -15,13 +15,16 @@ const KEPT: f64 = 0.92;
 const CYCLE_MESSAGES: f64 = 1_000.0;
 /// The same in seconds at least, for fast numbers.
 const CYCLE_SECONDS: f64 = 15.0;
+/// The same in seconds at most, for slow numbers, but for so many acceptances in any case.
+const CYCLE_SECONDS_MAX: f64 = 60.0;
+const CYCLE_MESSAGES_MIN: f64 = 300.0;
 /// How much slower the rate grows where it was never accepted before.
 const PROBE_SHARE: f64 = 0.125;
 /// Quiet time after which the provider's limit may have changed: the growth doubles, and again every minute.
 const QUIET: Duration = Duration::from_secs(300);
 /// Doublings at most.
 const DOUBLINGS_MAX: f64 = 10.0;
-/// Lowest rate that throttles lead to, per second, unless the configured one is lower still.
+/// Lowest rate that throttles lead to, per second, unless half of the configured one is lower still.
 const RATE_MIN: f64 = 0.1;
 /// Sends that may go at once because the machine was late, as time.
 const LATE_S: f64 = 0.02;
@@ -62,15 +65,21 @@ struct Recent {
 }
 
 impl Throughput {
-    pub(super) fn restored(found: Option<Found>, now: Moment, configured: f64) -> Self {
-        let sane = found.filter(|found| found.rate.is_finite() && 0.0 < found.rate && found.ceiling.is_finite());
+    /// Goes on from what was saved, if it can be.
+    pub(super) fn restored(found: Option<Found>, configured: f64) -> Self {
+        let sane =
+            found.filter(|found| (f64::MIN_POSITIVE..=f64::MAX).contains(&found.rate) && found.ceiling.is_finite());
         let mut throughput = Self { found: sane, recent: Recent::default() };
-        if let Some(found) = &mut throughput.found {
+        throughput.forget_at(configured);
+        throughput
+    }
+
+    /// Cuts waits to the longest that there can be.
+    pub(super) fn cut(&mut self, now: Moment) {
+        if let Some(found) = &mut self.found {
             found.lowered_at = found.lowered_at.min(now);
             found.tat = found.tat.min(now + found.interval() * 2);
         }
-        throughput.forget_at(configured);
-        throughput
     }
 
     pub(super) fn found(&self) -> Option<Found> {
@@ -95,10 +104,11 @@ impl Throughput {
             return false;
         }
         let rate = self.found.map_or(configured, |found| found.rate);
-        let ceiling = self.recent.rate(now).min(rate);
-        let lowered = (ceiling * KEPT).max(RATE_MIN.min(configured / 2.0));
+        let accepted = self.recent.rate(now).min(rate);
+        // Acceptances may be under way still, so what is known of them tells the rate only where it is not far below.
+        let lowered = (accepted * KEPT).max(rate / 2.0).max(RATE_MIN.min(configured / 2.0)).min(rate);
         let tat = self.found.map_or(now, |found| found.tat);
-        let mut found = Found { rate: lowered.min(rate), ceiling, lowered_at: now, tat };
+        let mut found = Found { rate: lowered, ceiling: accepted.max(lowered), lowered_at: now, tat };
         found.tat = tat.max(now + found.interval());
         self.found = Some(found);
         true
@@ -112,7 +122,9 @@ impl Throughput {
         if self.recent.rate(now) < found.rate / 2.0 {
             return;
         }
-        let cycle = CYCLE_MESSAGES.max(CYCLE_SECONDS * found.ceiling);
+        let cycle = (CYCLE_SECONDS_MAX * found.ceiling)
+            .clamp(CYCLE_MESSAGES_MIN, CYCLE_MESSAGES)
+            .max(CYCLE_SECONDS * found.ceiling);
         let mut step = found.ceiling * (1.0 - KEPT) / cycle;
         if found.ceiling <= found.rate {
             step *= PROBE_SHARE;

@@ -57,16 +57,14 @@ impl Zone {
         recipient.country().and_then(Self::of_country)
     }
 
-    /// Reads an IANA name in any case, or a country's code in capitals.
-    ///
-    /// # Errors
-    /// [`ZoneProblem`] if it is neither.
-    pub fn parse(text: &str) -> Result<Self, ZoneProblem> {
+    /// Reads an IANA name in any case, or a country's code in capitals; none if it is neither.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
         if let Some(country) = Self::of_country(text) {
-            return Ok(country);
+            return Some(country);
         }
-        let zone = BUNDLED.get(text).ok().filter(|zone| !zone.is_unknown()).ok_or(ZoneProblem)?;
-        zone.iana_name().map(|name| Self(Cow::Owned(name.to_owned()))).ok_or(ZoneProblem)
+        let zone = BUNDLED.get(text).ok().filter(|zone| !zone.is_unknown())?;
+        zone.iana_name().map(|name| Self(Cow::Owned(name.to_owned())))
     }
 
     /// Returns the name, as kept in the database.
@@ -90,7 +88,7 @@ impl TryFrom<String> for Zone {
     type Error = ZoneProblem;
 
     fn try_from(text: String) -> Result<Self, ZoneProblem> {
-        Self::parse(&text)
+        Self::parse(&text).ok_or(ZoneProblem)
     }
 }
 

@@ -49,7 +49,7 @@ fn names_are_read_in_any_case_and_countries_in_capitals() {
     assert_eq!(Zone::parse("asia/kolkata").unwrap().as_str(), "Asia/Kolkata");
     assert_eq!(Zone::parse("GB").unwrap(), Zone::of_country("GB").unwrap());
     for text in ["", "XX", "de", "Mars/Base", "Etc/Unknown", "../etc/passwd", "+05:30"] {
-        assert_eq!(Zone::parse(text), Err(ZoneProblem), "{text}");
+        assert_eq!(Zone::parse(text), None, "{text}");
     }
     let zones = Zone::of_country("US").unwrap().zones();
     let names: Vec<_> = zones.iter().filter_map(TimeZone::iana_name).collect();

@@ -3,6 +3,9 @@
 //! Knows no recipient and waits for nothing. A window is open while the clock on the wall shows a time within it, so
 //! an hour that a clock skips is skipped, and one that it repeats is open twice.
 
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -13,8 +16,8 @@ use crate::domain::moment::Moment;
 
 /// Windows of one setting, at most: three on each day of the week, and some.
 const WINDOWS_MAX: usize = 32;
-/// How far ahead an opening is searched: a week, and a day for the changes of clocks.
-const SEARCH: Duration = Duration::from_secs(8 * 86_400);
+/// How far ahead an opening is searched: two weeks and a day, as a change of clocks may take the window of a week.
+const SEARCH: Duration = Duration::from_secs(15 * 86_400);
 const DAY_S: i64 = 86_400;
 const WEEK_S: i64 = 7 * DAY_S;
 /// 1970-01-01 was a Thursday: seconds from the Monday before.
@@ -143,7 +146,7 @@ impl SendingHours {
         zones.iter().all(|zone| self.opens_in(zone, now, now) == Some(now))
     }
 
-    /// Returns when it is open in all `zones` next, `now` if it is; none if not within eight days.
+    /// Returns when it is open in all `zones` next, `now` if it is; none if not within two weeks.
     #[must_use]
     pub fn next_open(&self, zones: &[TimeZone], now: Moment) -> Option<Moment> {
         let until = now + SEARCH;
@@ -159,7 +162,7 @@ impl SendingHours {
         }
     }
 
-    /// Returns when it closes in the first of `zones`, `now` if it is closed; none if not within eight days.
+    /// Returns when it closes in the first of `zones`, `now` if it is closed; none if not within two weeks.
     #[must_use]
     pub fn closes_at(&self, zones: &[TimeZone], now: Moment) -> Option<Moment> {
         zones.iter().filter_map(|zone| self.closes_in(zone, now)).min()
