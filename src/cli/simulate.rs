@@ -15,7 +15,8 @@ use crate::simulator::{self, Faults, Options};
 ///
 /// Accepts POST /vNN.N/{phone-number-id}/messages as Meta's Cloud API does, reports what became of each
 /// message to --callback-url, and shows in GET /ledger every request that arrived, duplicates, and
-/// violations of a given pace (?ratePerSecond=2&burst=1). Keeps nothing on disk.
+/// violations of a given pace (?ratePerSecond=2&burst=1); GET /ledger/numbers counts by number and account.
+/// POST /inbound lets a recipient write. Keeps nothing on disk.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Example:
@@ -31,7 +32,7 @@ pub(super) struct SimulateArgs {
     /// Signs the receipts; must be gateway.app_secret of the daemon.
     #[arg(long, value_name = "TEXT", default_value = "simulator")]
     app_secret: String,
-    /// What goes wrong, as TOML: latency, throttling, errors, outages, resets, hangs, bad receipts.
+    /// What goes wrong, as TOML: latency, limits, errors, outages, resets, hangs, bad receipts.
     #[arg(long, value_name = "FILE")]
     faults: Option<PathBuf>,
     /// Milliseconds that every answer takes, whatever the fault file says.

@@ -47,6 +47,8 @@ pub mod lane;
 
 pub mod pacer;
 
+pub mod breaker;
+
 pub mod journal;
 
 pub mod lead;

@@ -16,6 +16,8 @@ pub mod id;
 
 pub mod recipient;
 
+pub mod inbound;
+
 pub mod recipient_csv;
 
 pub mod message;

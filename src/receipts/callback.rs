@@ -1,14 +1,16 @@
-//! Reads the provider's callback (Meta: webhooks/reference/messages/status).
+//! Reads the provider's callback (Meta: webhooks/reference/messages/status, webhooks/overview).
 //!
-//! Takes what concerns our deliveries and leaves the rest: inbound messages and account events
-//! have no place yet, statuses without our token are not ours. Checks no signature.
+//! Takes what concerns our deliveries, and who wrote to a number when; leaves the rest: account events have no place yet,
+//! statuses without our token are not ours. Checks no signature.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::domain::id::DeliveryId;
+use crate::domain::inbound::InboundMessage;
 use crate::domain::receipt::{Receipt, ReceiptKind};
+use crate::domain::recipient::Recipient;
 use crate::gateway::classify::failure_of_code;
 
 /// Why a callback can not be read.
@@ -19,19 +21,45 @@ pub enum CallbackProblem {
     Unreadable(#[source] serde_json::Error),
 }
 
-/// Returns the receipts in a callback, in their order.
+/// What a callback tells.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Callback {
+    /// Reports about our deliveries, in their order.
+    pub receipts: Vec<Receipt>,
+    /// What recipients wrote, in its order.
+    pub inbound: Vec<InboundMessage>,
+}
+
+/// Reads a callback.
 ///
 /// # Errors
-/// [`CallbackProblem::Unreadable`] when the envelope is not of the documented form. A single status
+/// [`CallbackProblem::Unreadable`] when the envelope is not of the documented form. A single status or message
 /// that can not be read is left out: the others must not be lost with it.
-pub fn parse_callback(body: &[u8]) -> Result<Vec<Receipt>, CallbackProblem> {
-    let callback: Callback = serde_json::from_slice(body).map_err(CallbackProblem::Unreadable)?;
-    let changes = callback.entry.into_iter().flat_map(|entry| entry.changes);
-    let statuses = changes.filter(|change| change.field == "messages").flat_map(|change| {
-        let value: Option<Value> = serde_json::from_str(change.value.get()).ok();
-        value.map(|value| value.statuses).unwrap_or_default()
-    });
-    Ok(statuses.filter_map(|status| receipt(serde_json::from_str(status.get()).ok()?)).collect())
+pub fn parse_callback(body: &[u8]) -> Result<Callback, CallbackProblem> {
+    let envelope: Envelope = serde_json::from_slice(body).map_err(CallbackProblem::Unreadable)?;
+    let mut callback = Callback::default();
+    let changes = envelope.entry.into_iter().flat_map(|entry| entry.changes);
+    for change in changes.filter(|change| change.field == "messages") {
+        let Ok(value) = serde_json::from_str::<Value>(change.value.get()) else { continue };
+        let statuses = value.statuses.iter().filter_map(|status| receipt(serde_json::from_str(status.get()).ok()?));
+        callback.receipts.extend(statuses);
+        let Some(phone_number_id) = value.metadata.and_then(|metadata| metadata.phone_number_id) else { continue };
+        let messages = value.messages.iter();
+        let messages = messages.filter_map(|text| inbound(serde_json::from_str(text.get()).ok()?, &phone_number_id));
+        callback.inbound.extend(messages);
+    }
+    Ok(callback)
+}
+
+/// Reads who wrote when; what the system says in a chat, and what is said in a group, opens no conversation.
+fn inbound(message: Message, phone_number_id: &str) -> Option<InboundMessage> {
+    if message.kind == "system" || message.group_id.is_some() {
+        return None;
+    }
+    // The provider may know numbers that our numbering plans do not.
+    let from = Recipient::parse(&message.from).ok().or_else(|| Recipient::from_stored(&message.from))?;
+    let at_s: i64 = message.timestamp.parse().ok()?;
+    Some(InboundMessage { phone_number_id: phone_number_id.to_owned(), from, at_ms: at_s.saturating_mul(1_000) })
 }
 
 fn receipt(status: Status) -> Option<Receipt> {
@@ -59,7 +87,7 @@ fn receipt(status: Status) -> Option<Receipt> {
 }
 
 #[derive(Deserialize)]
-struct Callback {
+struct Envelope {
     entry: Vec<Entry>,
 }
 
@@ -76,8 +104,25 @@ struct Change {
 
 #[derive(Deserialize)]
 struct Value {
+    metadata: Option<Metadata>,
     #[serde(default)]
     statuses: Vec<Box<RawValue>>,
+    #[serde(default)]
+    messages: Vec<Box<RawValue>>,
+}
+
+#[derive(Deserialize)]
+struct Metadata {
+    phone_number_id: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Message {
+    from: String,
+    timestamp: String,
+    #[serde(rename = "type")]
+    kind: String,
+    group_id: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -121,14 +166,15 @@ mod tests {
     #[test]
     fn reads_all_kinds_in_order() {
         let body = ["sent", "delivered", "read", "played"].map(|word| status(word, "")).join(",");
-        let kinds: Vec<_> = parse_callback(&callback(&body)).unwrap().into_iter().map(|r| r.kind.as_str()).collect();
+        let kinds: Vec<_> =
+            parse_callback(&callback(&body)).unwrap().receipts.into_iter().map(|r| r.kind.as_str()).collect();
         assert_eq!(kinds, ["sent", "delivered", "read", "read"]);
     }
 
     #[test]
     fn a_failure_is_classified_by_its_code() {
         let body = status("failed", r#","errors":[{"code":131026,"title":"x"}]"#);
-        let receipts = parse_callback(&callback(&body)).unwrap();
+        let receipts = parse_callback(&callback(&body)).unwrap().receipts;
         let failure = receipts[0].failure.as_ref().unwrap();
         assert_eq!((failure.reason, receipts[0].at_ms), (Reason::RecipientUnreachable, 1_800_000_000_000));
         assert_eq!(receipts[0].delivery_id.to_string(), TOKEN);
@@ -138,7 +184,36 @@ mod tests {
     fn one_odd_status_does_not_lose_the_others() {
         let foreign = r#"{"id":"wamid.2","status":"sent","timestamp":"1","biz_opaque_callback_data":"not ours"}"#;
         let body = format!(r#"{foreign},{{"id":7}},{},{}"#, status("deleted", ""), status("read", ""));
-        assert_eq!(parse_callback(&callback(&body)).unwrap().len(), 1);
+        assert_eq!(parse_callback(&callback(&body)).unwrap().receipts.len(), 1);
+    }
+
+    #[test]
+    fn messages_of_recipients_are_read_beside_receipts() {
+        let written =
+            |from: &str, rest: &str| format!(r#"{{"from":"{from}","id":"wamid.9","timestamp":"1800000007"{rest}}}"#);
+        let messages = [
+            written("919876543210", r#","type":"text","text":{"body":"STOP"}"#),
+            written("919876543210", r#","type":"system","system":{"wa_id":"1"}"#),
+            written("919876543210", r#","type":"text","group_id":"g""#),
+            written("", r#","type":"text""#),
+            r#"{"from":7}"#.to_owned(),
+            // In use at the provider, not in the plan of its country.
+            written("123456789", r#","type":"reaction""#),
+        ];
+        let value = |rest: &str| {
+            let (statuses, messages) = (status("read", ""), messages.join(","));
+            format!(
+                r#"{{"entry":[{{"changes":[{{"field":"messages","value":{{{rest}"statuses":[{statuses}],
+                    "messages":[{messages}]}}}}]}}]}}"#
+            )
+        };
+        let callback = parse_callback(value(r#""metadata":{"phone_number_id":"5551"},"#).as_bytes()).unwrap();
+        let from: Vec<_> = callback.inbound.iter().map(|message| message.from.as_str()).collect();
+        assert_eq!((from, callback.receipts.len()), (vec!["919876543210", "123456789"], 1));
+        let first = &callback.inbound[0];
+        assert_eq!((first.phone_number_id.as_str(), first.at_ms), ("5551", 1_800_000_007_000));
+        // Nobody can say to whom these were written.
+        assert_eq!(parse_callback(value("").as_bytes()).unwrap().inbound, []);
     }
 
     #[test]
@@ -146,6 +221,6 @@ mod tests {
         for body in ["", "{}", "[]", r#"{"entry":{}}"#, "\u{0}"] {
             assert!(parse_callback(body.as_bytes()).is_err(), "{body:?}");
         }
-        assert_eq!(parse_callback(br#"{"entry":[]}"#).unwrap(), []);
+        assert_eq!(parse_callback(br#"{"entry":[]}"#).unwrap(), Callback::default());
     }
 }

@@ -6,7 +6,7 @@ use futures::future::BoxFuture;
 
 use crate::domain::receipt::Receipt;
 
-pub use callback::{CallbackProblem, parse_callback};
+pub use callback::{Callback, CallbackProblem, parse_callback};
 
 mod callback;
 

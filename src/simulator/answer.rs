@@ -49,6 +49,11 @@ pub(crate) fn unavailable() -> Answer {
     answer
 }
 
+/// Answers that something was done.
+pub(crate) fn done() -> Answer {
+    json(StatusCode::OK, r#"{"success":true}"#.to_owned())
+}
+
 /// Answers with a JSON text.
 pub(crate) fn json(status: StatusCode, text: String) -> Answer {
     let mut answer = Response::new(Full::new(Bytes::from(text)));

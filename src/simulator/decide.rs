@@ -1,7 +1,8 @@
 //! Says what becomes of one request: the only place that knows the order of the faults.
 //!
-//! Reads no clock and sends nothing. The order: outage, form, hanging and cutting before acceptance, refusal by recipient,
-//! refusal by chance, throughput, pair limit, acceptance, and what happens after it.
+//! Reads no clock and sends nothing. The order: outage, form, downtime of the number, hanging and cutting before acceptance,
+//! refusal by recipient, refusal by chance, throughput, pair limit, what is forbidden otherwise, acceptance, and what
+//! happens after it.
 
 use std::borrow::Cow;
 use std::sync::PoisonError;
@@ -9,9 +10,10 @@ use std::time::Duration;
 
 use crate::simulator::codes;
 use crate::simulator::dice::{Dice, Roll, stable_hash};
-use crate::simulator::faults::{Faults, Latency, OutageKind, Rules};
+use crate::simulator::faults::{Breach, Faults, Latency, OutageKind, Rules};
 use crate::simulator::ledger::Verdict;
 use crate::simulator::numbers::{Number, Pairs};
+use crate::simulator::policy::{self, Contacts};
 use crate::simulator::request::Malformed;
 
 /// Longest latency of an answer; the long tail of a distribution is cut there.
@@ -23,11 +25,19 @@ pub(crate) struct Case<'a> {
     pub(crate) number: &'a Number,
     /// The recipient, as digits if it is a phone number.
     pub(crate) recipient: &'a str,
+    pub(crate) is_template: bool,
     /// Whether its form is right.
     pub(crate) form: Result<(), Malformed>,
     pub(crate) arrived_us: u64,
     /// Time since the start of the simulator.
     pub(crate) since_start: Duration,
+}
+
+/// What is remembered of earlier requests, beside what the numbers have used.
+#[derive(Debug)]
+pub(crate) struct Memory {
+    pub(crate) pairs: Pairs,
+    pub(crate) contacts: Contacts,
 }
 
 /// What becomes of a request.
@@ -38,7 +48,7 @@ pub(crate) struct Decision {
     pub(crate) latency: Duration,
     /// Status and words of a refusal.
     pub(crate) refusal: Option<Refusal>,
-    /// The code of a failure after acceptance by the rule of a recipient.
+    /// The code of a failure after acceptance, by the rule of a recipient or because it was forbidden.
     pub(crate) fails_later: Option<u32>,
     /// The rolls of this request, for what comes after.
     pub(crate) dice: Dice,
@@ -60,10 +70,10 @@ impl Refusal {
 }
 
 /// Says what becomes of a request.
-pub(crate) fn decide(seed: u64, faults: &Faults, pairs: &Pairs, case: Case<'_>) -> Decision {
+pub(crate) fn decide(seed: u64, faults: &Faults, memory: &Memory, case: Case<'_>) -> Decision {
     let recipient_hash = stable_hash(case.recipient.as_bytes());
     let rules = &case.number.rules;
-    let nth = if rules.needs_dice() { pairs.count(case.number.index, recipient_hash) } else { 0 };
+    let nth = if rules.needs_dice() { memory.pairs.count(case.number.index, recipient_hash) } else { 0 };
     let dice = Dice::new(seed, case.number.hash, recipient_hash, nth);
     let mut decision = Decision {
         verdict: Verdict::Accepted,
@@ -72,7 +82,7 @@ pub(crate) fn decide(seed: u64, faults: &Faults, pairs: &Pairs, case: Case<'_>) 
         fails_later: None,
         dice,
     };
-    match before_acceptance(faults, pairs, case, dice) {
+    match before_acceptance(faults, memory, case, dice) {
         Err(Stopped::Refused(refusal)) => {
             decision.verdict = Verdict::Refused(refusal.code);
             decision.refusal = Some(refusal);
@@ -96,16 +106,20 @@ struct Accepted {
     fails_later: Option<u32>,
 }
 
-fn before_acceptance(faults: &Faults, pairs: &Pairs, case: Case<'_>, dice: Dice) -> Result<Accepted, Stopped> {
+fn before_acceptance(faults: &Faults, memory: &Memory, mut case: Case<'_>, dice: Dice) -> Result<Accepted, Stopped> {
     match faults.outage_at(case.since_start) {
         Some(OutageKind::Unavailable) => return Err(Stopped::Silent(Verdict::Unavailable)),
         Some(OutageKind::Reset) => return Err(Stopped::Silent(Verdict::ResetBeforeAcceptance)),
         None => {}
     }
     let rules = &*case.number.rules;
-    if let Err(malformed) = case.form {
+    if let Err(malformed) = std::mem::replace(&mut case.form, Ok(())) {
         let http = codes::find(malformed.code).http;
         return Err(Stopped::Refused(Refusal { code: malformed.code, http, details: malformed.details }));
+    }
+    if let Some(downtime) = rules.downtime_at(case.since_start) {
+        let Breach { code, http, .. } = downtime.breach;
+        return Err(Stopped::Refused(Refusal::of(code, Some(http), "The number can not send for now")));
     }
     if dice.happens(Roll::Hang, 0, rules.hang.before_acceptance) {
         return Err(Stopped::Silent(Verdict::HungBeforeAcceptance));
@@ -118,9 +132,16 @@ fn before_acceptance(faults: &Faults, pairs: &Pairs, case: Case<'_>, dice: Dice)
         let refusal = Refusal::of(rule.code, Some(rule.http), "Refused by a recipient rule of the simulator");
         return Err(Stopped::Refused(refusal));
     }
-    if let Some(refusal) = by_chance(rules, dice).or_else(|| over_limits(pairs, &case)) {
+    if let Some(refusal) = by_chance(rules, dice).or_else(|| over_limits(&memory.pairs, &case)) {
         return Err(Stopped::Refused(refusal));
     }
+    let forbidden = match policy::check(&memory.contacts, &case) {
+        Ok(()) => None,
+        Err((breach, _)) if breach.asynchronous => Some(breach.code),
+        Err((breach, details)) => {
+            return Err(Stopped::Refused(Refusal::of(breach.code, Some(breach.http), details)));
+        }
+    };
     let verdict = if dice.happens(Roll::ResetAfter, 0, rules.reset.after_acceptance) {
         Verdict::AcceptedThenReset
     } else if dice.happens(Roll::HangAfter, 0, rules.hang.after_acceptance) {
@@ -128,7 +149,7 @@ fn before_acceptance(faults: &Faults, pairs: &Pairs, case: Case<'_>, dice: Dice)
     } else {
         Verdict::Accepted
     };
-    Ok(Accepted { verdict, fails_later: by_recipient.map(|rule| rule.code) })
+    Ok(Accepted { verdict, fails_later: by_recipient.map(|rule| rule.code).or(forbidden) })
 }
 
 fn by_chance(rules: &Rules, dice: Dice) -> Option<Refusal> {

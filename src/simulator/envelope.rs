@@ -1,6 +1,6 @@
-//! Writes a post to the receiver: Meta's webhook envelope with `statuses`, and the signature over its bytes.
+//! Writes a post to the receiver: Meta's webhook envelope with `statuses` or `messages`, and the signature over its bytes.
 //!
-//! From Meta, "webhooks, messages, status"; conversations are left out, as Meta does from version 24 on.
+//! From Meta, "webhooks, messages, status" and "webhooks, messages, text"; conversations are left out, as Meta does from version 24 on.
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
@@ -47,12 +47,13 @@ impl Signer {
 
 /// Writes the envelope of some receipts: one change per number, the receipts of a number in their order.
 pub(crate) fn write(receipts: &mut [Receipt]) -> String {
-    receipts.sort_by_key(|receipt| receipt.message.number.index);
+    let change_of = |receipt: &Receipt| (receipt.message.number.index, receipt.kind == ReceiptKind::Inbound);
+    receipts.sort_by_key(change_of);
     let mut text = String::with_capacity(256 + 420 * receipts.len());
     text.push_str(r#"{"object":"whatsapp_business_account","entry":[{"id":""#);
     text.push_str(BUSINESS_ID);
     text.push_str(r#"","changes":["#);
-    let of_numbers = receipts.chunk_by(|one, next| one.message.number.index == next.message.number.index);
+    let of_numbers = receipts.chunk_by(|one, next| change_of(one) == change_of(next));
     for (at, of_number) in of_numbers.enumerate() {
         text.push_str(if at > 0 { "," } else { "" });
         write_change(&mut text, of_number);
@@ -67,12 +68,37 @@ fn write_change(text: &mut String, of_number: &[Receipt]) {
     push_json(text, id);
     text.push_str(r#","phone_number_id":"#);
     push_json(text, id);
-    text.push_str(r#"},"statuses":["#);
+    let is_inbound = of_number.first().is_some_and(|receipt| receipt.kind == ReceiptKind::Inbound);
+    if is_inbound {
+        text.push_str(r#"},"contacts":["#);
+        for (at, receipt) in of_number.iter().enumerate() {
+            text.push_str(if at > 0 { "," } else { "" });
+            text.push_str(r#"{"profile":{"name":"Somebody"},"wa_id":"#);
+            push_json(text, &receipt.message.recipient);
+            text.push('}');
+        }
+        text.push_str(r#"],"messages":["#);
+    } else {
+        text.push_str(r#"},"statuses":["#);
+    }
     for (at, receipt) in of_number.iter().enumerate() {
         text.push_str(if at > 0 { "," } else { "" });
-        write_status(text, receipt);
+        if is_inbound { write_inbound(text, receipt) } else { write_status(text, receipt) }
     }
     text.push_str(r#"]},"field":"messages"}"#);
+}
+
+fn write_inbound(text: &mut String, receipt: &Receipt) {
+    let message = &*receipt.message;
+    text.push_str(r#"{"from":"#);
+    push_json(text, &message.recipient);
+    text.push_str(r#","id":"#);
+    push_json(text, &message.id);
+    text.push_str(r#","timestamp":""#);
+    text.push_str(&(receipt.due_us / 1_000_000).to_string());
+    text.push_str(r#"","text":{"body":"#);
+    push_json(text, message.text.as_deref().unwrap_or_default());
+    text.push_str(r#"},"type":"text"}"#);
 }
 
 fn write_status(text: &mut String, receipt: &Receipt) {
@@ -85,6 +111,7 @@ fn write_status(text: &mut String, receipt: &Receipt) {
         ReceiptKind::Delivered => "delivered",
         ReceiptKind::Read => "read",
         ReceiptKind::Failed(_) => "failed",
+        ReceiptKind::Inbound => "",
     });
     text.push_str(r#"","timestamp":""#);
     text.push_str(&(receipt.due_us / 1_000_000).to_string());
@@ -101,7 +128,7 @@ fn write_status(text: &mut String, receipt: &Receipt) {
             text.push_str(r#""}"#);
         }
         ReceiptKind::Failed(code) => write_failure(text, code),
-        ReceiptKind::Read => {}
+        ReceiptKind::Read | ReceiptKind::Inbound => {}
     }
     text.push('}');
 }
@@ -140,9 +167,10 @@ mod tests {
         let mut post = post.clone();
         let mut lines = Vec::new();
         for change in post["entry"][0]["changes"].as_array_mut().unwrap() {
-            let statuses = change["value"]["statuses"].take();
+            let key = if change["value"]["statuses"].is_array() { "statuses" } else { "messages" };
+            let items = change["value"][key].take();
             lines.push(change.to_string());
-            lines.extend(statuses.as_array().unwrap().iter().map(ToString::to_string));
+            lines.extend(items.as_array().unwrap().iter().map(ToString::to_string));
         }
         post["entry"][0]["changes"].take();
         [vec![post.to_string()], lines].concat().join("\n")
@@ -154,13 +182,15 @@ mod tests {
         let receipt = |number: &str, token: Option<&str>, kind| {
             let number = numbers.intern(number, &Faults::default(), 9).unwrap();
             let (id, token) = ("wamid.X".into(), token.map(Into::into));
-            let message = Message { number, recipient: "919876543210".into(), token, id, is_template: true };
+            let recipient = "919876543210".into();
+            let message = Message { number, recipient, token, id, is_template: true, text: Some("STOP".into()) };
             Receipt { due_us: 1_750_000_000_999_999, kind, message: Arc::new(message) }
         };
         let mut receipts = [
             receipt("55501", Some("té"), ReceiptKind::Sent),
             receipt("55502", None, ReceiptKind::Read),
             receipt("55501", Some("b"), ReceiptKind::Failed(131_026)),
+            receipt("55502", None, ReceiptKind::Inbound),
         ];
         let text = write(&mut receipts);
         assert!(text.is_ascii());
@@ -172,6 +202,8 @@ mod tests {
         {"biz_opaque_callback_data":"b","errors":[{"code":131026,"error_data":{"details":"Message undeliverable"},"href":"https://developers.facebook.com/docs/whatsapp/cloud-api/support/error-codes/","message":"Message undeliverable","title":"Message undeliverable"}],"id":"wamid.X","recipient_id":"919876543210","status":"failed","timestamp":"1750000000"}
         {"field":"messages","value":{"messaging_product":"whatsapp","metadata":{"display_phone_number":"55502","phone_number_id":"55502"},"statuses":null}}
         {"id":"wamid.X","recipient_id":"919876543210","status":"read","timestamp":"1750000000"}
+        {"field":"messages","value":{"contacts":[{"profile":{"name":"Somebody"},"wa_id":"919876543210"}],"messages":null,"messaging_product":"whatsapp","metadata":{"display_phone_number":"55502","phone_number_id":"55502"}}}
+        {"from":"919876543210","id":"wamid.X","text":{"body":"STOP"},"timestamp":"1750000000","type":"text"}
         "#);
     }
 }

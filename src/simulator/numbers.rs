@@ -3,10 +3,12 @@
 //! A number is known from its first request on; there is no registration.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use crate::simulator::dice::{mix, stable_hash};
 use crate::simulator::faults::{Faults, Rules};
+use crate::simulator::policy::Recipients;
 use crate::simulator::throttle::{Bucket, Pair, PairLimit};
 
 /// Slices of the memory of pairs, so that requests seldom wait for each other and no table grows large at once.
@@ -28,12 +30,26 @@ pub(crate) struct Number {
     pub(crate) rules: Arc<Rules>,
     /// What it used of its throughput.
     pub(crate) bucket: Mutex<Bucket>,
+    /// The account that it belongs to.
+    pub(crate) account: Arc<Account>,
+    /// Messages that it sent to recipients who had not just written to it; counted where that matters.
+    pub(crate) n_opened: AtomicU32,
+}
+
+/// An account with some numbers.
+#[derive(Debug)]
+pub(crate) struct Account {
+    /// Its name; empty for the one of all numbers that are given none.
+    pub(crate) name: Box<str>,
+    /// Whom its numbers wrote to.
+    pub(crate) recipients: Mutex<Recipients>,
 }
 
 /// All numbers by their id.
 #[derive(Debug, Default)]
 pub(crate) struct Numbers {
     by_id: RwLock<HashMap<Box<str>, Arc<Number>>>,
+    accounts: Mutex<Vec<Arc<Account>>>,
 }
 
 impl Numbers {
@@ -47,31 +63,51 @@ impl Numbers {
             return Some(Arc::clone(number));
         }
         let index = u32::try_from(by_id.len()).ok().filter(|_| by_id.len() < max)?;
+        let rules = faults.rules_of(id);
+        let account = self.account(&rules.account);
         let number = Arc::new(Number {
             index,
             id: id.into(),
             hash: stable_hash(id.as_bytes()),
-            rules: faults.rules_of(id),
+            rules,
             bucket: Mutex::default(),
+            account,
+            n_opened: AtomicU32::new(0),
         });
         by_id.insert(id.into(), Arc::clone(&number));
         Some(number)
     }
 
-    /// Returns the ids in the order of their indexes.
-    pub(crate) fn ids(&self) -> Vec<Box<str>> {
-        let by_id = self.by_id.read().unwrap_or_else(PoisonError::into_inner);
-        let mut ids = vec![Box::default(); by_id.len()];
-        for number in by_id.values() {
-            ids[number.index as usize] = number.id.clone();
+    /// Returns the account of this name, new if it was not seen before; there are few.
+    fn account(&self, name: &str) -> Arc<Account> {
+        let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(account) = accounts.iter().find(|account| &*account.name == name) {
+            return Arc::clone(account);
         }
-        ids
+        let account = Arc::new(Account { name: name.into(), recipients: Mutex::default() });
+        accounts.push(Arc::clone(&account));
+        account
     }
 
-    /// Fills all buckets.
+    /// Returns all numbers in the order of their indexes.
+    pub(crate) fn all(&self) -> Vec<Arc<Number>> {
+        let mut all: Vec<_> =
+            self.by_id.read().unwrap_or_else(PoisonError::into_inner).values().map(Arc::clone).collect();
+        all.sort_unstable_by_key(|number| number.index);
+        all
+    }
+
+    /// Returns the ids in the order of their indexes.
+    pub(crate) fn ids(&self) -> Vec<Box<str>> {
+        self.all().iter().map(|number| number.id.clone()).collect()
+    }
+
+    /// Fills all buckets, and forgets what was counted.
     pub(crate) fn rest(&self) {
-        for number in self.by_id.read().unwrap_or_else(PoisonError::into_inner).values() {
+        for number in self.all() {
             *number.bucket.lock().unwrap_or_else(PoisonError::into_inner) = Bucket::default();
+            *number.account.recipients.lock().unwrap_or_else(PoisonError::into_inner) = Recipients::default();
+            number.n_opened.store(0, Ordering::Relaxed);
         }
     }
 }

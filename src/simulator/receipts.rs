@@ -23,6 +23,8 @@ pub(crate) enum ReceiptKind {
     Read,
     /// With the code of the failure.
     Failed(u32),
+    /// No receipt: a message that the recipient wrote.
+    Inbound,
 }
 
 impl ReceiptKind {
@@ -32,11 +34,12 @@ impl ReceiptKind {
             Self::Delivered => 1,
             Self::Read => 2,
             Self::Failed(_) => 3,
+            Self::Inbound => 4,
         }
     }
 }
 
-/// An accepted message, as far as receipts tell of it.
+/// An accepted message, as far as receipts tell of it; or one that a recipient wrote.
 #[derive(Debug)]
 pub(crate) struct Message {
     pub(crate) number: Arc<Number>,
@@ -46,6 +49,8 @@ pub(crate) struct Message {
     /// Meta's own name of the message.
     pub(crate) id: Box<str>,
     pub(crate) is_template: bool,
+    /// What a recipient wrote; none for messages to recipients.
+    pub(crate) text: Option<Box<str>>,
 }
 
 /// A receipt that waits for its time.
@@ -241,8 +246,14 @@ mod tests {
     fn full_backlog_drops_and_counts() {
         let faults = crate::simulator::Faults::default();
         let number = crate::simulator::numbers::Numbers::default().intern("1", &faults, 1).unwrap();
-        let message =
-            Arc::new(Message { number, recipient: "2".into(), token: None, id: "w".into(), is_template: false });
+        let message = Arc::new(Message {
+            number,
+            recipient: "2".into(),
+            token: None,
+            id: "w".into(),
+            is_template: false,
+            text: None,
+        });
         let backlog = Backlog::new(4);
         let planned = plan(&rules(), Dice::new(1, 2, 3, 0), None, 0);
         backlog.add(&message, &planned);

@@ -1,6 +1,7 @@
 //! The HTTP side: connections, paths, and the handling of one send request from its head to its answer.
 //!
-//! Plain hyper, because it shares two cores with what it measures. What becomes of a request is decided in [`super::decide`].
+//! Plain hyper, because it shares two cores with what it measures. What becomes of a request is decided in [`super::decide`];
+//! requests that are no sends go to [`super::desk`].
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use hyper::body::Incoming;
 use hyper::header::AUTHORIZATION;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{HeaderMap, Method, Request, StatusCode};
+use hyper::{HeaderMap, Method, Request};
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -21,12 +22,13 @@ use tokio_util::task::TaskTracker;
 
 use crate::clock::{Clock, Moment};
 use crate::simulator::answer::{self, Answer};
-use crate::simulator::decide::{Case, Decision, Refusal, decide};
+use crate::simulator::decide::{Case, Decision, Memory, Refusal, decide};
+use crate::simulator::desk;
 use crate::simulator::dice::mix;
 use crate::simulator::faults::{Faults, OutageKind};
-use crate::simulator::ledger::view::{Beside, Question};
 use crate::simulator::ledger::{Arrival, Ledger, Verdict};
 use crate::simulator::numbers::{Number, Numbers, Pairs};
+use crate::simulator::policy::Contacts;
 use crate::simulator::receipts::{self, Backlog, Message};
 use crate::simulator::request::{self, Asked, Malformed, Order};
 use crate::simulator::wire::Wire;
@@ -41,18 +43,18 @@ const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(10);
 /// Everything that requests share.
 #[derive(Debug)]
 pub(crate) struct Provider {
-    clock: Clock,
+    pub(super) clock: Clock,
     started_at: Moment,
     seed: u64,
-    faults: Faults,
-    numbers: Numbers,
-    pairs: Pairs,
-    ledger: Arc<Ledger>,
-    backlog: Option<Arc<Backlog>>,
+    pub(super) faults: Faults,
+    pub(super) numbers: Numbers,
+    pub(super) memory: Memory,
+    pub(super) ledger: Arc<Ledger>,
+    pub(super) backlog: Option<Arc<Backlog>>,
     /// Makes message ids of this run differ from those of another one with the same seed.
     run: u64,
     n_messages: AtomicU64,
-    n_incomplete: AtomicU64,
+    pub(super) n_incomplete: AtomicU64,
 }
 
 /// Ends a connection without an answer.
@@ -70,7 +72,7 @@ impl Provider {
             seed,
             faults,
             numbers: Numbers::default(),
-            pairs: Pairs::new(),
+            memory: Memory { pairs: Pairs::new(), contacts: Contacts::new() },
             ledger: Arc::new(Ledger::new(LEDGER_ENTRIES_MAX)),
             backlog,
             run: mix(seed ^ started_at.0),
@@ -145,17 +147,7 @@ async fn handle(provider: &Provider, cut: &AtomicBool, request: Request<Incoming
         let send = Send { id, headers: &head.headers, arrived_at };
         return provider.take_send(cut, send, body).await;
     }
-    match (&head.method, head.uri.path()) {
-        (&Method::GET, "/ledger") => Ok(provider.show_ledger(head.uri.query().unwrap_or_default()).await),
-        (&Method::POST, "/ledger/reset") => {
-            provider.ledger.reset();
-            provider.pairs.rest();
-            provider.numbers.rest();
-            Ok(done())
-        }
-        (&Method::GET, "/health") => Ok(answer::json(StatusCode::OK, r#"{"status":"ok"}"#.to_owned())),
-        _ => Ok(answer::refused(&Refusal::of(2_500, Some(404), "Unknown path components"), arrived_at.0)),
-    }
+    Ok(desk::serve(provider, &head, body, arrived_at).await)
 }
 
 /// Returns the number of `/vNN.N/{number}/messages`.
@@ -191,7 +183,7 @@ impl Provider {
         };
         let is_authorised = is_authorised(headers);
         let (order, form) = match body.as_deref().map(request::read) {
-            Some(Asked::MarkRead) if is_authorised => return Ok(done()),
+            Some(Asked::MarkRead) if is_authorised => return Ok(answer::done()),
             Some(Asked::MarkRead) => (Order::default(), Err(no_token())),
             Some(Asked::Send(order, _)) if !is_authorised => (order, Err(no_token())),
             Some(Asked::Send(order, form)) => (order, form),
@@ -201,8 +193,9 @@ impl Provider {
         };
         let recipient = request::normalise(&order.to).unwrap_or(Cow::Borrowed(&order.to));
         let since_start = arrived_at.since(self.started_at);
-        let case = Case { number: &number, recipient: &recipient, form, arrived_us: micros(arrived_at), since_start };
-        let decision = decide(self.seed, &self.faults, &self.pairs, case);
+        let (is_template, arrived_us) = (order.is_template, micros(arrived_at));
+        let case = Case { number: &number, recipient: &recipient, is_template, form, arrived_us, since_start };
+        let decision = decide(self.seed, &self.faults, &self.memory, case);
         let arrival = Arrival {
             number: number.index,
             recipient: &recipient,
@@ -228,48 +221,26 @@ impl Provider {
         }
     }
 
+    /// Makes a name for a message, as Meta does.
+    pub(super) fn message_id(&self) -> Box<str> {
+        let nth = self.n_messages.fetch_add(1, Ordering::Relaxed);
+        format!("wamid.HBgM{:016X}{:016X}", self.run, mix(nth)).into()
+    }
+
     /// Takes responsibility for a message: names it and plans its receipts, which may come before the answer.
     fn take_on(&self, number: Arc<Number>, recipient: &str, order: &Order<'_>, decision: &Decision) -> Box<str> {
-        let nth = self.n_messages.fetch_add(1, Ordering::Relaxed);
-        let id: Box<str> = format!("wamid.HBgM{:016X}{:016X}", self.run, mix(nth)).into();
+        let id = self.message_id();
         if let Some(backlog) = &self.backlog {
             let accepted_us = micros(self.clock.now());
             let planned = receipts::plan(&number.rules.receipts, decision.dice, decision.fails_later, accepted_us);
             let token = order.token.as_deref().map(Into::into);
             let (recipient, is_template) = (recipient.into(), order.is_template);
-            backlog.add(&Arc::new(Message { number, recipient, token, id: id.clone(), is_template }), &planned);
+            backlog.add(
+                &Arc::new(Message { number, recipient, token, id: id.clone(), is_template, text: None }),
+                &planned,
+            );
         }
         id
-    }
-
-    async fn show_ledger(&self, query: &str) -> Answer {
-        let wrong = |problem: &str| {
-            let mut text = String::from(r#"{"error":"#);
-            answer::push_json(&mut text, problem);
-            text.push('}');
-            answer::json(StatusCode::BAD_REQUEST, text)
-        };
-        let numbers = self.numbers.ids();
-        let (receipts_waiting, receipts_dropped) = self.backlog.as_deref().map_or((0, 0), Backlog::counts);
-        let incomplete = self.n_incomplete.load(Ordering::Relaxed);
-        let beside = Beside { numbers: numbers.len(), incomplete, receipts_dropped, receipts_waiting };
-        let written = match Question::read(query) {
-            Err(problem) => return wrong(&problem),
-            Ok(Question::Entries { after, limit }) => self.ledger.page(after, limit, &numbers),
-            Ok(Question::Sums(schedule)) => {
-                // Sorting millions of arrivals would hold up the answers of others.
-                let ledger = Arc::clone(&self.ledger);
-                let sums = tokio::task::spawn_blocking(move || ledger.sums(schedule.as_ref(), beside)).await;
-                let Ok(sums) = sums else {
-                    return wrong("the ledger could not be added up");
-                };
-                serde_json::value::to_raw_value(&sums)
-            }
-        };
-        match written {
-            Ok(text) => answer::json(StatusCode::OK, text.get().to_owned()),
-            Err(error) => wrong(&error.to_string()),
-        }
     }
 }
 
@@ -308,8 +279,4 @@ fn no_token() -> Malformed {
 /// Answers when a bound of the simulator itself is reached.
 fn full(details: &'static str) -> Answer {
     answer::refused(&Refusal::of(131_016, None, details), 0)
-}
-
-fn done() -> Answer {
-    answer::json(StatusCode::OK, r#"{"success":true}"#.to_owned())
 }

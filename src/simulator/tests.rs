@@ -129,10 +129,18 @@ impl Receiver {
             let post: Value = serde_json::from_slice(body).unwrap();
             for change in post["entry"][0]["changes"].as_array().unwrap() {
                 assert_eq!(change["field"], "messages");
-                statuses.extend(change["value"]["statuses"].as_array().unwrap().iter().cloned());
+                statuses.extend(change["value"]["statuses"].as_array().into_iter().flatten().cloned());
             }
         }
         statuses
+    }
+
+    /// Returns the values of all changes in which recipients write, in order.
+    fn inbound(&self) -> Vec<Value> {
+        let posts = self.posts.lock().unwrap();
+        let posts = posts.iter().map(|(_, body)| serde_json::from_slice::<Value>(body).unwrap());
+        let changes = posts.flat_map(|post| post["entry"][0]["changes"].as_array().unwrap().clone());
+        changes.map(|change| change["value"].clone()).filter(|value| value["messages"].is_array()).collect()
     }
 
     /// Waits until so many statuses came.
@@ -330,6 +338,71 @@ async fn verdicts_repeat_in_another_order() {
     let forwards = verdicts(false).await;
     assert_eq!(forwards, verdicts(true).await);
     assert_eq!(forwards.iter().map(|(_, verdict)| verdict).collect::<HashSet<_>>().len(), 4);
+}
+
+#[tokio::test]
+async fn downtime_of_a_number_leaves_the_others_alone() {
+    let faults = "numbers = [{ id = '1', downtimes = [{ end_seconds = 9000 }] }]";
+    let simulated = Simulated::start(faults, None).await;
+    let (status, answer) = simulated.send("1", "49", "a").await.unwrap();
+    assert_eq!((status, &answer["error"]["code"]), (400, &133_010.into()));
+    assert_eq!(simulated.send("2", "49", "b").await.unwrap().0, 200);
+    simulated.stop().await;
+}
+
+#[tokio::test]
+async fn recipients_write_and_may_then_be_written_to() {
+    let (receiver, url) = Receiver::start(any_port(), &[]).await;
+    let faults = "window = { asynchronous = false }
+        timelock = { code = 131048 }
+        receipts = { read_probability = 0 }";
+    let simulated = Simulated::start(faults, Some(url)).await;
+    let code = |answer: (u16, Value)| (answer.0, answer.1["error"]["code"].as_u64());
+    assert_eq!(code(simulated.send("5551", "4911", "a").await.unwrap()), (400, Some(131_047)));
+    let inbound = r#"{"number": "5551", "from": "+49 11", "text": "Ja, bitte"}"#;
+    let (status, told) = simulated.request(Method::POST, "/inbound", false, inbound.to_owned()).await.unwrap();
+    assert_eq!(status, 200);
+    assert_eq!(code(simulated.send("5551", "4911", "b").await.unwrap()), (200, None));
+    assert_eq!(code(simulated.send("5552", "4911", "c").await.unwrap()), (400, Some(131_047)));
+    soon(receiver.wait_for(2)).await;
+    let value = receiver.inbound().remove(0);
+    assert_eq!(value["metadata"]["phone_number_id"], "5551");
+    assert_eq!(value["contacts"][0]["wa_id"], "4911");
+    let message = &value["messages"][0];
+    assert_eq!((&message["from"], &message["id"], &message["type"]), (&"4911".into(), &told["id"], &"text".into()));
+    assert_eq!(message["text"]["body"], "Ja, bitte");
+    let signer = envelope::Signer::new(SECRET);
+    let posts = receiver.posts.lock().unwrap().clone();
+    assert!(posts.iter().all(|(signature, body)| *signature == Some(signer.sign(body))));
+    for wrong in ["{", r#"{"number": "1", "from": "nobody"}"#, r#"{"number": "1", "from": "1", "at": 1}"#] {
+        assert_eq!(
+            simulated.request(Method::POST, "/inbound", false, wrong.to_owned()).await.unwrap().0,
+            400,
+            "{wrong}"
+        );
+    }
+    simulated.stop().await;
+}
+
+#[tokio::test]
+async fn a_full_tier_fails_later_as_no_document_says_otherwise() {
+    let (receiver, url) = Receiver::start(any_port(), &[]).await;
+    let faults = "tier = { unique_recipients = 1 }
+        receipts = { read_probability = 0 }";
+    let simulated = Simulated::start(faults, Some(url)).await;
+    for (number, to, token) in [("1", "4911", "first"), ("2", "4912", "second"), ("2", "4911", "again")] {
+        assert_eq!(simulated.send(number, to, token).await.unwrap().0, 200, "{token}");
+    }
+    let statuses = soon(receiver.wait_for(5)).await;
+    let failed: Vec<_> = statuses.iter().filter(|status| status["status"] == "failed").collect();
+    assert_eq!((failed.len(), &failed[0]["biz_opaque_callback_data"]), (1, &"second".into()));
+    assert_eq!(failed[0]["errors"][0]["code"], 131_048);
+    let view = simulated.ledger("/numbers?sliceSeconds=3600").await;
+    assert_eq!((&view["numbers"][1]["received"], &view["accounts"][0]["recipients"]), (&2.into(), &2.into()));
+    let paces = r#"{"toleranceMs": 0, "paces": [{"number": "2", "ratePerSecond": 0.0001, "burst": 1}]}"#;
+    let judged = simulated.request(Method::POST, "/ledger/violations", false, paces.to_owned()).await.unwrap();
+    assert_eq!((&judged.1["violations"], &judged.1["worst"][0]["number"]), (&1.into(), &"2".into()));
+    simulated.stop().await;
 }
 
 #[tokio::test]

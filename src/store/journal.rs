@@ -253,6 +253,7 @@ impl Store {
         tx.lock_lanes(&moves.answered_early(), &lanes).await.map_err(StoreError::database(DOING))?;
         tx.note_left(moves.answered_early()).await.map_err(StoreError::database(DOING))?;
         tx.save_lanes(&lanes).await.map_err(StoreError::database(DOING))?;
+        tx.cap_marketing(batch).await.map_err(StoreError::database(DOING))?;
         tx.save_streams(&streams).await.map_err(StoreError::database(DOING))?;
         let counters = tx.add_to_counters(&moves.deltas(), DOING).await?;
         self.commit_moves(tx, DOING).await?;

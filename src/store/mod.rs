@@ -46,6 +46,8 @@ pub mod campaign_recipients;
 
 pub mod messages;
 
+pub mod conversations;
+
 pub mod timeline;
 
 mod bind;

@@ -1,6 +1,6 @@
-//! The calls of the provider: verification of the callback's address, and signed receipts.
+//! The calls of the provider: verification of the callback's address, and signed receipts and messages.
 //!
-//! Both are open to everybody who knows the secret. A callback is answered only after its receipts are durable; until
+//! Both are open to everybody who knows the secret. A callback is answered only after what it tells is durable; until
 //! then the answer makes the provider send it again.
 
 use axum::extract::{DefaultBodyLimit, Query, State};
@@ -18,7 +18,7 @@ use crate::api::error::{ApiError, Failures, Guarded, OfBody};
 use crate::api::extract::WholeBody;
 use crate::error::Error;
 use crate::limits::CALLBACK_BYTES_MAX;
-use crate::receipts::parse_callback;
+use crate::receipts::{Callback, parse_callback};
 
 pub(super) fn routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::default()
@@ -41,12 +41,15 @@ pub struct Verification {
     challenge: String,
 }
 
-/// How many receipts a callback carried.
+/// What a callback carried.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct TakenView {
     /// Receipts that are durable now.
     #[schema(example = 1)]
     receipts: usize,
+    /// Messages of recipients that are durable now.
+    #[schema(example = 0)]
+    inbound: usize,
 }
 
 /// Answers the provider's question whether the callback's address is ours.
@@ -66,16 +69,20 @@ async fn verify_callback_address(
     Ok((StatusCode::OK, [(header::CONTENT_TYPE, "text/plain; charset=utf-8")], asked.challenge).into_response())
 }
 
-/// Takes receipts; answers 200 when they are durable, and 503 when the provider has to send them again.
+/// Takes receipts, and notes who wrote; answers 200 when that is durable, and 503 when the provider has to send them again.
 #[utoipa::path(post, path = "/provider/cloud/webhook", tag = "provider",
     params(("X-Hub-Signature-256" = String, Header, description = "HMAC-SHA256 of the body with the app secret.")),
     request_body(content = serde_json::Value, description = "A callback of the Cloud API."),
     responses((status = 200, body = Envelope<TakenView>), Failures, Guarded, OfBody))]
 async fn take_receipts(State(state): State<Shared>, callback: SignedCallback) -> ApiResult<TakenView> {
-    let receipts = parse_callback(&callback.0.bytes).map_err(|_| ApiError::Malformed("The body is not a callback."))?;
-    let taken = receipts.len();
-    state.receipts.submit(receipts).await.map_err(|_| Error::Unavailable("the journal of receipts"))?;
-    ok(TakenView { receipts: taken })
+    let Callback { receipts, inbound } =
+        parse_callback(&callback.0.bytes).map_err(|_| ApiError::Malformed("The body is not a callback."))?;
+    let taken = TakenView { receipts: receipts.len(), inbound: inbound.len() };
+    if !receipts.is_empty() {
+        state.receipts.submit(receipts).await.map_err(|_| Error::Unavailable("the journal of receipts"))?;
+    }
+    state.store.note_inbound(&inbound).await.map_err(Error::Store)?;
+    ok(taken)
 }
 
 /// A body whose signature was checked over its raw bytes.

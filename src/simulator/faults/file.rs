@@ -10,8 +10,8 @@ use toml::Table;
 
 use super::section::Section;
 use super::{
-    ErrorRule, Faults, Latency, Mishap, Outage, OutageKind, ReceiptRules, RecipientPart, RecipientRule, Rules,
-    Throughput,
+    Breach, DAY, Downtime, ErrorRule, Faults, Latency, MarketingCap, Mishap, Outage, OutageKind, ReceiptRules,
+    RecipientPart, RecipientRule, Rules, ServiceWindow, SpamLimit, Span, Throughput, Tier, Timelock,
 };
 use crate::simulator::codes;
 use crate::simulator::throttle::{PairLimit, PairModel};
@@ -44,7 +44,9 @@ fn read_number(section: &mut Section<'_>, base: &Rules) -> (String, Rules) {
         section.problem("id", "is missing");
         String::new()
     });
-    (id, read_rules(section, base))
+    let mut rules = read_rules(section, base);
+    rules.account = section.text("account").unwrap_or_default().into();
+    (id, rules)
 }
 
 /// Reads the sections that may stand for all numbers or for one; what is not given is as in `base`.
@@ -56,6 +58,14 @@ fn read_rules(section: &mut Section<'_>, base: &Rules) -> Rules {
     section.part("reset", |part| rules.reset = read_mishap(part));
     section.part("hang", |part| rules.hang = read_mishap(part));
     section.part("receipts", |part| rules.receipts = read_receipts(part));
+    section.part("tier", |part| rules.tier = Some(read_tier(part)));
+    section.part("marketing", |part| rules.marketing = Some(read_marketing(part)));
+    section.part("window", |part| rules.window = Some(read_window(part)));
+    section.part("spam", |part| rules.spam = Some(read_spam(part)));
+    section.part("timelock", |part| rules.timelock = Some(read_timelock(part)));
+    if section.has("downtimes") {
+        rules.downtimes = section.list("downtimes", read_downtime);
+    }
     if section.has("errors") {
         rules.errors = section.list("errors", read_error);
         let sum = rules.errors.iter().map(|error| error.probability).sum();
@@ -134,6 +144,57 @@ fn read_receipts(part: &mut Section<'_>) -> ReceiptRules {
     };
     part.at_most_one("failed", rules.failed.iter().map(|(_, probability)| probability).sum());
     rules
+}
+
+/// Reads how a message fails that breaks a rule; code and manner have defaults.
+fn read_breach(part: &mut Section<'_>, code: u32, asynchronous: bool) -> Breach {
+    let code = part.code_or(code);
+    let http = part.status().unwrap_or(codes::find(code).http);
+    Breach { code, http, asynchronous: part.flag("asynchronous").unwrap_or(asynchronous) }
+}
+
+/// Reads a time that begins at once and never ends unless it says so.
+fn read_span(part: &mut Section<'_>) -> Span {
+    let start = part.seconds("start_seconds").unwrap_or_default();
+    let end = part.seconds("end_seconds").unwrap_or(Duration::MAX);
+    if end <= start {
+        part.problem("end_seconds", "must be above start_seconds");
+    }
+    Span { start, end }
+}
+
+fn read_tier(part: &mut Section<'_>) -> Tier {
+    Tier {
+        unique_recipients: part.required_count("unique_recipients"),
+        within: part.seconds("within_seconds").unwrap_or(DAY),
+        breach: read_breach(part, 131_048, true),
+    }
+}
+
+fn read_marketing(part: &mut Section<'_>) -> MarketingCap {
+    MarketingCap {
+        per_recipient: part.required_count("per_recipient"),
+        within: part.seconds("within_seconds").unwrap_or(DAY),
+        breach: read_breach(part, 131_049, true),
+    }
+}
+
+fn read_window(part: &mut Section<'_>) -> ServiceWindow {
+    let open_for = part.seconds("open_seconds").unwrap_or(DAY);
+    ServiceWindow { open_for, breach: read_breach(part, 131_047, true) }
+}
+
+fn read_spam(part: &mut Section<'_>) -> SpamLimit {
+    let after_messages = part.count("after_messages").unwrap_or(0);
+    SpamLimit { after_messages, span: read_span(part), breach: read_breach(part, 131_048, false) }
+}
+
+fn read_timelock(part: &mut Section<'_>) -> Timelock {
+    Timelock { span: read_span(part), breach: read_breach(part, 131_048, false) }
+}
+
+fn read_downtime(item: &mut Section<'_>) -> Downtime {
+    Downtime { span: read_span(item), breach: Breach { asynchronous: false, ..read_breach(item, 133_010, false) } }
 }
 
 fn read_error(item: &mut Section<'_>) -> ErrorRule {

@@ -2,7 +2,8 @@
 //!
 //! # The file
 //!
-//! TOML; every section may be left out. Probabilities are from 0 to 1. `tests/faults/five_percent.toml` shows all of it.
+//! TOML; every section may be left out. Probabilities are from 0 to 1. `tests/faults/five_percent.toml` shows all that goes by
+//! chance, `tests/faults/limits.toml` what the provider forbids.
 //!
 //! ```toml
 //! [latency]                    # of every answer
@@ -55,8 +56,33 @@
 //! code = 131026
 //! probability = 0.05
 //!
+//! [tier]                       # per account, all its numbers together: different recipients outside their service windows
+//! unique_recipients = 250
+//! within_seconds = 86400.0     # moving; also of marketing, and open_seconds of window
+//! code = 131048                # no document names it; also http, as everywhere
+//! asynchronous = true          # a failed receipt instead of a refusal; this is the default
+//!
+//! [marketing]                  # templates to one recipient, from all numbers together: 131049, asynchronous
+//! per_recipient = 2
+//!
+//! [window]                     # free text to whom has not written for so long: 131047, asynchronous
+//! open_seconds = 86400.0
+//!
+//! [spam]                       # the number may only answer, once it has opened so many chats or from a time on: 131048
+//! after_messages = 100         # default 0
+//! start_seconds = 10.0         # default 0; end_seconds: default never
+//!
+//! [timelock]                   # who never wrote to the number is refused: code 131048; start_seconds, end_seconds
+//! code = 131048
+//!
+//! [[downtimes]]                # the number can not send: 133010
+//! start_seconds = 10.0
+//! end_seconds = 20.0
+//! code = 133010
+//!
 //! [[numbers]]                  # overrides, by phone number id: each section given replaces the one above
 //! id = "106540352242922"
+//! account = "other"            # default: all numbers are of one account
 //! hang = { before_acceptance = 1.0 }
 //! ```
 //!
@@ -70,6 +96,12 @@
 //! | `throughput` | Meta: throughput ("up to 80 messages per second", above it 130429; how it is averaged is not said) |
 //! | `pair` | Meta: about the platform, pair rate limits (one message every 6 s, bursts of 45 that borrow, 131056) |
 //! | `errors`, `recipients` | Meta: support, error codes |
+//! | `tier` | Meta: messaging limits (unique users outside service windows in a moving 24 h, of all numbers together); no code is named |
+//! | `marketing` | Meta: support, error codes (131049, "not delivered to maintain healthy ecosystem engagement"; thresholds are not published) |
+//! | `window` | Meta: send messages (outside the 24 h window that a message of the user opens, only templates; 131047) |
+//! | `spam` | Meta: support, error codes (131048, "too many previous messages were blocked or flagged") |
+//! | `timelock` | no document of Meta: linked devices refuse new chats (463) and let those that are there go on |
+//! | `downtimes` | Meta: support, error codes (131057, 133010) |
 //! | `asynchronous`, `receipts.failed` | Meta: support, error codes ("in the response, in a webhook, or both") |
 //! | `receipts` late, doubled, reordered | Meta: webhooks, overview (at least once, repeated for days, no order promised) |
 //! | `outages`, `reset`, `hang`, `latency` | no document: what networks and load balancers do |
@@ -85,6 +117,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::simulator::throttle::PairLimit;
+
+/// What the provider's moving windows last: 24 hours.
+pub(crate) const DAY: Duration = Duration::from_secs(86_400);
 
 /// Everything that is to go wrong.
 #[derive(Debug, Clone, Default)]
@@ -140,6 +175,14 @@ pub(crate) struct Rules {
     pub(crate) reset: Mishap,
     pub(crate) hang: Mishap,
     pub(crate) receipts: ReceiptRules,
+    /// The account of the number; the empty name is that of all numbers which are given none.
+    pub(crate) account: Box<str>,
+    pub(crate) downtimes: Vec<Downtime>,
+    pub(crate) tier: Option<Tier>,
+    pub(crate) marketing: Option<MarketingCap>,
+    pub(crate) window: Option<ServiceWindow>,
+    pub(crate) spam: Option<SpamLimit>,
+    pub(crate) timelock: Option<Timelock>,
 }
 
 /// How long an answer takes.
@@ -166,6 +209,90 @@ pub(crate) struct Throughput {
     pub(crate) burst: u32,
     /// Status of the refusal: Meta's older tables name 429 and 400 for the same code.
     pub(crate) http: u16,
+}
+
+impl Rules {
+    /// Tells whether it matters who wrote to whom.
+    pub(crate) fn has_policy(&self) -> bool {
+        self.tier.is_some()
+            || self.marketing.is_some()
+            || self.window.is_some()
+            || self.spam.is_some()
+            || self.timelock.is_some()
+    }
+
+    /// Returns the downtime that a number is in.
+    pub(crate) fn downtime_at(&self, since_start: Duration) -> Option<&Downtime> {
+        self.downtimes.iter().find(|downtime| downtime.span.contains(since_start))
+    }
+}
+
+/// How a message that breaks a rule fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Breach {
+    pub(crate) code: u32,
+    pub(crate) http: u16,
+    /// Whether it comes as a failed receipt after an acceptance.
+    pub(crate) asynchronous: bool,
+}
+
+/// A time since the start of the simulator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Span {
+    pub(crate) start: Duration,
+    pub(crate) end: Duration,
+}
+
+impl Span {
+    pub(crate) fn contains(self, since_start: Duration) -> bool {
+        (self.start..self.end).contains(&since_start)
+    }
+}
+
+/// A time in which a number can not send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Downtime {
+    pub(crate) span: Span,
+    pub(crate) breach: Breach,
+}
+
+/// Different recipients of an account outside their service windows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Tier {
+    pub(crate) unique_recipients: u32,
+    pub(crate) within: Duration,
+    pub(crate) breach: Breach,
+}
+
+/// Templates to one recipient, whoever sends them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct MarketingCap {
+    pub(crate) per_recipient: u32,
+    pub(crate) within: Duration,
+    pub(crate) breach: Breach,
+}
+
+/// How long after a recipient's message free text may be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ServiceWindow {
+    pub(crate) open_for: Duration,
+    pub(crate) breach: Breach,
+}
+
+/// A number that may only answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SpamLimit {
+    /// Messages outside service windows that it may send before.
+    pub(crate) after_messages: u32,
+    pub(crate) span: Span,
+    pub(crate) breach: Breach,
+}
+
+/// A number that may write only to those who have written to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Timelock {
+    pub(crate) span: Span,
+    pub(crate) breach: Breach,
 }
 
 /// A refusal by chance.

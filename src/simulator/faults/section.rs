@@ -118,6 +118,18 @@ impl<'a> Section<'a> {
         self.take("code", "a whole number from 0 to 9999999", code).unwrap_or(0)
     }
 
+    /// Takes a code that may be left out.
+    pub(super) fn code_or(&mut self, usual: u32) -> u32 {
+        if self.has("code") { self.required_code() } else { usual }
+    }
+
+    pub(super) fn required_count(&mut self, key: &str) -> u32 {
+        if !self.has(key) {
+            self.problem(key, "is missing");
+        }
+        self.count(key).unwrap_or(1)
+    }
+
     pub(super) fn status(&mut self) -> Option<u16> {
         let status =
             |value: Value| value.as_integer().and_then(|n| u16::try_from(n).ok()).filter(|n| (400..600).contains(n));

@@ -21,6 +21,28 @@ fn example_has_five_percent_of_every_kind() {
 }
 
 #[test]
+fn limits_are_read_with_their_defaults() {
+    let limits = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/faults/limits.toml"));
+    let faults = Faults::from_toml(limits).expect("the example is right");
+    let bare = "tier = { unique_recipients = 250 }\nmarketing = { per_recipient = 2 }\nwindow = {}";
+    let bare = Faults::from_toml(bare).expect("defaults are right");
+    let written_out = |faults: &Faults| (faults.rules.tier, faults.rules.marketing, faults.rules.window);
+    assert_eq!(written_out(&faults), written_out(&bare));
+    assert!(faults.rules.tier.is_some_and(|tier| tier.breach.asynchronous && tier.breach.code == 131_048));
+    assert_eq!(faults.rules_of("restricted").spam.map(|spam| spam.after_messages), Some(100));
+    assert!(faults.rules_of("locked").timelock.is_some_and(|lock| !lock.breach.asynchronous));
+    let elsewhere = faults.rules_of("elsewhere");
+    assert_eq!((&*elsewhere.account, elsewhere.tier), ("other", faults.rules.tier));
+    let down = |seconds| elsewhere.downtime_at(Duration::from_secs(seconds)).map(|downtime| downtime.breach.code);
+    assert_eq!([down(4), down(5), down(9), down(10)], [None, Some(133_010), Some(133_010), None]);
+    let problems = Faults::from_toml("tier = { within_seconds = 1 }\nspam = { start_seconds = 2, end_seconds = 1 }");
+    assert_eq!(
+        problems.unwrap_err(),
+        ["tier.unique_recipients: is missing", "spam.end_seconds: must be above start_seconds",]
+    );
+}
+
+#[test]
 fn empty_file_is_no_fault() {
     let faults = Faults::from_toml("").expect("nothing is wrong with nothing");
     assert_eq!(*faults.rules, Rules::default());

@@ -2,8 +2,10 @@
 //!
 //! Every send request is an entry, in the order of deciding, with its time of arrival; nothing is ever changed. A message is
 //! told from another by its token, or by number, recipient and body when it has none. An entry takes 48 bytes and an
-//! identity about 50, because runs of millions are kept. Judging the pace is in [`pace`], the HTTP view in [`view`].
+//! identity about 50, because runs of millions are kept. Judging the pace is in [`pace`], counting by number in [`counts`],
+//! the HTTP view in [`view`].
 
+pub(crate) mod counts;
 pub mod pace;
 pub(crate) mod view;
 
@@ -212,14 +214,19 @@ impl Ledger {
     /// Returns number and time of all arrivals, in order of number and time.
     #[must_use]
     pub fn arrivals(&self) -> Vec<(u32, u64)> {
-        let (pages, page) = {
-            let book = self.lock();
-            (book.full_pages.clone(), book.page.clone())
-        };
-        let entries = pages.iter().flat_map(|page| page.iter()).chain(&page);
+        let pages = self.pages();
+        let entries = pages.iter().flat_map(|page| page.iter());
         let mut arrivals: Vec<_> = entries.map(|entry| (entry.number, entry.at_us)).collect();
         arrivals.sort_unstable();
         arrivals
+    }
+
+    /// Returns all entries as of now, in pages.
+    fn pages(&self) -> Vec<Arc<Vec<Entry>>> {
+        let book = self.lock();
+        let mut pages = book.full_pages.clone();
+        pages.push(Arc::new(book.page.clone()));
+        pages
     }
 
     /// Empties it.

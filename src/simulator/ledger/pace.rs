@@ -1,7 +1,8 @@
 //! Judges the pace of arrivals: which of them came earlier than a given rate allows.
 //!
 //! A virtual schedule as in GCRA, run over the times of arrival of one number; an arrival that came too early is counted and
-//! does not move the schedule, so that one extra message is one violation. Knows nothing of the ledger.
+//! does not move the schedule, so that one extra message is one violation. There is none exactly when no window of any length
+//! holds more than the burst and what the rate allows in its length. Knows nothing of the ledger.
 
 use std::time::Duration;
 
@@ -32,6 +33,21 @@ pub struct Findings {
     pub violations: u64,
     /// Shortest time between two arrivals of one number, microseconds.
     pub tightest_gap_us: Option<u64>,
+    /// The window that goes furthest beyond its schedule, or comes closest to it.
+    pub fullest: Option<Window>,
+}
+
+/// The arrivals of one number from one to another, of all such windows the one with the least room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Window {
+    /// The number.
+    pub number: u32,
+    /// Its arrivals.
+    pub messages: u64,
+    /// First and last arrival, microseconds.
+    pub span_us: (u64, u64),
+    /// How much earlier than the schedule the last one came, without any tolerance, nanoseconds; negative when later.
+    pub early_ns: i128,
 }
 
 /// Judges arrivals of many numbers, which must be in order of number and time; without a schedule it only finds the gap.
@@ -48,6 +64,8 @@ pub fn judge(arrivals: &[(u32, u64)], schedule: Option<&Schedule>) -> Findings {
         }
         if let Some(schedule) = schedule {
             findings.violations += violations(of_number, schedule);
+            findings.fullest =
+                findings.fullest.into_iter().chain(fullest(of_number, schedule)).max_by_key(|window| window.early_ns);
         }
     }
     findings
@@ -68,6 +86,26 @@ fn violations(of_number: &[(u32, u64)], schedule: &Schedule) -> u64 {
         }
     }
     violations
+}
+
+/// Looks at all windows in one pass: of those that end at an arrival, the fullest begins where its rank lies lowest above
+/// the line of the rate.
+fn fullest(of_number: &[(u32, u64)], schedule: &Schedule) -> Option<Window> {
+    let interval_ns = i128::try_from(schedule.interval.as_nanos()).ok()?;
+    let height = |rank: i128, at_us: u64| rank * interval_ns - i128::from(at_us) * 1_000;
+    let mut lowest: Option<(i128, i128, u64)> = None;
+    let mut fullest: Option<Window> = None;
+    for ((number, at_us), rank) in of_number.iter().zip(0_i128..) {
+        let own = height(rank, *at_us);
+        let (low, first, from_us) = lowest.filter(|(low, ..)| *low <= own).unwrap_or((own, rank, *at_us));
+        lowest = Some((low, first, from_us));
+        let early_ns = own - low + interval_ns * (1 - i128::from(schedule.burst));
+        if fullest.is_none_or(|window| window.early_ns < early_ns) {
+            let messages = u64::try_from(rank - first + 1).unwrap_or(u64::MAX);
+            fullest = Some(Window { number: *number, messages, span_us: (from_us, *at_us), early_ns });
+        }
+    }
+    fullest
 }
 
 #[cfg(test)]
@@ -101,7 +139,7 @@ mod tests {
     fn numbers_are_judged_apart() {
         let arrivals = [(0, 0), (0, 1_000_000), (1, 5), (1, 400_005)];
         let findings = judge(&arrivals, Some(&schedule(1_000, 1, 20)));
-        assert_eq!(findings, Findings { violations: 1, tightest_gap_us: Some(400_000) });
+        assert_eq!((findings.violations, findings.tightest_gap_us), (1, Some(400_000)));
         assert_eq!(judge(&arrivals[..1], None), Findings::default());
     }
 
@@ -112,6 +150,29 @@ mod tests {
     }
 
     proptest! {
+        /// No violation means that no window of any length is too full, and the fullest is the one that looking at all finds.
+        #[test]
+        fn every_window_is_judged(
+            interval_ms in 1_u64..50, burst in 1_u32..5, tolerance_ms in 0_u64..20,
+            gaps_ms in prop::collection::vec(0_u64..60, 1..40),
+        ) {
+            let schedule = schedule(interval_ms, burst, tolerance_ms);
+            let mut arrivals = Vec::new();
+            for gap_ms in gaps_ms {
+                arrivals.push((0, arrivals.last().map_or(0, |(_, at_us)| *at_us) + gap_ms * 1_000));
+            }
+            let ns = |time: Duration| i128::try_from(time.as_nanos()).unwrap();
+            let early_ns = |from: usize, to: usize| {
+                let length_ns = i128::from(arrivals[to].1 - arrivals[from].1) * 1_000;
+                ns(schedule.interval) * (i128::try_from(to - from).unwrap() + 1 - i128::from(burst)) - length_ns
+            };
+            let all = (0..arrivals.len()).flat_map(|to| (0..=to).map(move |from| (from, to)));
+            let worst = all.map(|(from, to)| early_ns(from, to)).max().unwrap();
+            let findings = judge(&arrivals, Some(&schedule));
+            prop_assert_eq!(findings.fullest.unwrap().early_ns, worst);
+            prop_assert_eq!(findings.violations == 0, worst <= ns(schedule.tolerance));
+        }
+
         /// A sender that keeps the schedule is never blamed for a network that delays each message by up to the tolerance.
         #[test]
         fn conformant_arrivals_are_never_flagged(

@@ -156,6 +156,12 @@ fn sums_have_the_documented_form() {
       "lastAtMs": 3,
       "paceViolations": 1,
       "tightestGapMs": 2.5,
+      "fullestWindow": {
+        "messages": 2,
+        "firstAtMs": 1,
+        "lengthMs": 2.5,
+        "earlyMs": 997.5
+      },
       "byVerdict": {
         "accepted": 1,
         "acceptedThenHung": 0,

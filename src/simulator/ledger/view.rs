@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::pace::{Schedule, judge};
+use super::pace::{Schedule, Window, judge};
 use super::{Book, Entry, Kind, Ledger, TEXT_RECIPIENT, Totals, Verdict};
 use crate::simulator::LEDGER_PAGE_MAX;
 
@@ -36,9 +36,33 @@ pub(crate) struct Sums {
     last_at_ms: Option<u64>,
     pace_violations: u64,
     tightest_gap_ms: Option<f64>,
+    fullest_window: Option<WindowView>,
     by_verdict: std::collections::BTreeMap<&'static str, u64>,
     by_code: std::collections::BTreeMap<u32, u64>,
     numbers: usize,
+}
+
+/// A window of arrivals of one number.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct WindowView {
+    messages: u64,
+    first_at_ms: u64,
+    length_ms: f64,
+    /// How much earlier than the pace allows its last message came; negative when later.
+    early_ms: f64,
+}
+
+impl From<Window> for WindowView {
+    fn from(window: Window) -> Self {
+        let (first_us, last_us) = window.span_us;
+        Self {
+            messages: window.messages,
+            first_at_ms: first_us / 1_000,
+            length_ms: (last_us - first_us) as f64 / 1_000.0,
+            early_ms: window.early_ns as f64 / 1_000_000.0,
+        }
+    }
 }
 
 /// Counts that others keep.
@@ -106,7 +130,7 @@ impl Question {
     }
 }
 
-fn parse<T: std::str::FromStr>(key: &str, value: &str, right: impl FnOnce(&T) -> bool) -> Result<T, String> {
+pub(crate) fn parse<T: std::str::FromStr>(key: &str, value: &str, right: impl FnOnce(&T) -> bool) -> Result<T, String> {
     value.parse().ok().filter(right).ok_or_else(|| format!("{key}: `{value}` is not a value it can take"))
 }
 
@@ -129,6 +153,7 @@ impl Ledger {
             last_at_ms: totals.span_us.map(|(_, last)| last / 1_000),
             pace_violations: findings.violations,
             tightest_gap_ms: findings.tightest_gap_us.map(|gap_us| gap_us as f64 / 1_000.0),
+            fullest_window: findings.fullest.map(WindowView::from),
             by_verdict: words(&totals),
             by_code: totals.by_code,
             numbers: beside.numbers,

@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 use std::sync::atomic::Ordering;
 
 use actiwapi_dispatcher::api::ApiSettings;
+use actiwapi_dispatcher::domain::id::SessionId;
+use actiwapi_dispatcher::domain::recipient::Recipient;
 use actiwapi_dispatcher::limits::CALLBACK_BYTES_MAX;
 use axum::body::Body;
 use hmac::{Hmac, KeyInit, Mac};
@@ -63,6 +65,7 @@ async fn signed_receipts_are_taken() {
     200
     {
       "data": {
+        "inbound": 0,
         "receipts": 1
       },
       "success": true
@@ -70,6 +73,36 @@ async fn signed_receipts_are_taken() {
     "#);
     let taken = front.sink.taken.lock().unwrap();
     assert_eq!((taken.len(), taken[0].delivery_id.0, taken[0].at_ms), (1, id, 1_769_846_400_000));
+}
+
+#[tokio::test]
+async fn who_writes_is_durable_before_the_answer() {
+    let front = Front::start().await;
+    let token = front.register("ana@example.com").await;
+    let session = json!({"name": "Sales", "phoneNumberId": "106540352242922"});
+    let made = front.post("/api/v1/whatsapp", &token, session).await;
+    let session_id = SessionId(made.data()["id"].as_str().unwrap().parse().unwrap());
+    let written = |number: &str| {
+        let message = json!({"from": "919876543210", "id": "wamid.9", "timestamp": "1769846400", "type": "text",
+            "text": {"body": "yes"}});
+        json!({"entry": [{"id": "1", "changes": [{"field": "messages", "value": {"messaging_product": "whatsapp",
+            "metadata": {"phone_number_id": number}, "messages": [message]}}]}]})
+        .to_string()
+    };
+    // The journal is not needed for it.
+    front.sink.closed.store(true, Ordering::Relaxed);
+    for body in [written("106540352242922"), written("of nobody"), written("106540352242922")] {
+        let answer = post(&front, &body, &signature(body.as_bytes(), APP_SECRET)).await;
+        assert_eq!((answer.status.as_u16(), answer.data()["inbound"].as_u64()), (200, Some(1)), "{answer:?}");
+    }
+    let pair = (session_id, Recipient::from_stored("919876543210").unwrap());
+    let known = front.store.conversations_of(std::slice::from_ref(&pair)).await.unwrap();
+    assert_eq!(known.len(), 1);
+    assert_eq!(known[0].last_inbound_at_ms, Some(1_769_846_400_000));
+    // What could not be kept has to come again.
+    front.store.close().await;
+    let body = written("106540352242922");
+    assert!(!post(&front, &body, &signature(body.as_bytes(), APP_SECRET)).await.status.is_success());
 }
 
 #[tokio::test]

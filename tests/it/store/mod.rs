@@ -2,6 +2,8 @@
 
 mod admissions;
 
+mod conversations;
+
 mod events;
 
 mod heads;

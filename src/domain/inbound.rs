@@ -1,0 +1,16 @@
+//! What a recipient wrote to a number of ours, as far as it matters for sending.
+//!
+//! Only the value; reading it from the wire is `receipts`. The text is not kept.
+
+use crate::domain::recipient::Recipient;
+
+/// A message from a recipient.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InboundMessage {
+    /// The provider's name of the number that it was written to.
+    pub phone_number_id: String,
+    /// Who wrote it.
+    pub from: Recipient,
+    /// When, by the provider's clock, UTC milliseconds.
+    pub at_ms: i64,
+}
