@@ -106,7 +106,7 @@ mod tests {
             session_id: SessionId(id),
             campaign_id: CampaignId::DIRECT,
             band: Band(5),
-            zone: Zone::parse("Asia/Kolkata").ok(),
+            zone: Zone::parse("Asia/Kolkata"),
             traffic_class: TrafficClass::Bulk,
             done_below_seq: -3,
         }

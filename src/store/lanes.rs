@@ -175,7 +175,7 @@ impl TryFrom<StoredStream> for StreamRow {
             session_id: SessionId(row.session_id),
             campaign_id: CampaignId(row.campaign_id),
             band: Band(row.band),
-            zone: row.zone.as_deref().and_then(|zone| Zone::parse(zone).ok()),
+            zone: row.zone.as_deref().and_then(Zone::parse),
             traffic_class: class.ok_or_else(|| {
                 StoreError::corrupt("lane_streams", "traffic_class", format_args!("{}", row.session_id))
             })?,

@@ -58,7 +58,7 @@ impl DueResend {
             session_id: SessionId(self.session_id),
             campaign_id: CampaignId(self.campaign_id),
             band: Band(self.band),
-            zone: self.zone.as_deref().and_then(|zone| Zone::parse(zone).ok()),
+            zone: self.zone.as_deref().and_then(Zone::parse),
             traffic_class: TrafficClass::parse(&self.traffic_class).ok_or_else(|| corrupt("traffic_class"))?,
             done_below_seq: 0,
             campaign_state: state.map(|state| state.ok_or_else(|| corrupt("state"))).transpose()?,

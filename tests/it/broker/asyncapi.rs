@@ -116,7 +116,7 @@ fn what_the_code_writes_is_valid() {
             session_id,
             campaign_id,
             band: Band(-7),
-            zone: Zone::parse("Asia/Kolkata").ok(),
+            zone: Zone::parse("Asia/Kolkata"),
             traffic_class: TrafficClass::Bulk,
             done_below_seq: i64::MIN,
         },
