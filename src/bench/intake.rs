@@ -18,6 +18,7 @@ use crate::domain::campaign::OnUnknown;
 use crate::domain::id::{CampaignId, DeliveryId, JobId, SessionId, TenantId, UserId};
 use crate::domain::job::{JOB_VERSION, Job, JobDelivery, TrafficClass};
 use crate::domain::message::{MessageSpec, Variables};
+use crate::domain::plan::OnLimit;
 use crate::domain::partition::PartitionNo;
 use crate::domain::recipient::Recipient;
 use crate::domain::session::SessionState;
@@ -178,6 +179,7 @@ fn jobs(
         campaign_id,
         traffic_class: TrafficClass::Bulk,
         on_unknown: OnUnknown::Quarantine,
+        on_limit: OnLimit::Hold,
         not_before: None,
         expires_at: None,
         message: MessageSpec::Text { text: TEXT.to_owned() },

@@ -88,6 +88,10 @@ pub mod recovery;
 
 mod requeue;
 
+pub mod usage;
+
+mod tiers;
+
 /// A pool of either database.
 #[derive(Debug, Clone)]
 pub enum Pool {
