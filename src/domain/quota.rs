@@ -210,7 +210,17 @@ mod tests {
             table += format!("{:9} {a:9} {b:9} {c:9} {d}", state.as_str()).trim_end();
             table += "\n";
         }
-        insta::assert_snapshot!(table, @"");
+        insta::assert_snapshot!(table, @"
+        pending   ·         waiting   reserved  reserved
+        sending   ·         sending   sending   sending
+        sent      ·         used 0    used 50   used 100
+        delivered ·         used 0    used 50   used 100
+        read      ·         used 0    used 50   used 100
+        failed    ·         ·         ·         ·
+        skipped   ·         ·         ·         ·
+        cancelled ·         ·         ·         ·
+        unknown   ·         used 0    used 50   used 100
+        ");
     }
 
     /// One row per state before, with a message kept since an earlier period; one column per state after.
@@ -227,7 +237,17 @@ mod tests {
             }
             table = table.trim_end().to_owned() + "\n";
         }
-        insta::assert_snapshot!(table, @"");
+        insta::assert_snapshot!(table, @"
+        pending    waiting   sending   used 100  used 100  used 100  ·         ·         ·         used 100
+        sending    reserved  sending   used 100  used 100  used 100  ·         ·         ·         used 100
+        sent       waiting   sending   used 50   used 50   used 50   ·         ·         ·         used 50
+        delivered  waiting   sending   used 50   used 50   used 50   ·         ·         ·         used 50
+        read       waiting   sending   used 50   used 50   used 50   ·         ·         ·         used 50
+        failed     waiting   sending   used 100  used 100  used 100  ·         ·         ·         used 100
+        skipped    waiting   sending   used 100  used 100  used 100  ·         ·         ·         used 100
+        cancelled  waiting   sending   used 100  used 100  used 100  ·         ·         ·         used 100
+        unknown    waiting   sending   used 50   used 50   used 50   ·         ·         ·         used 50
+        ");
     }
 
     #[test]

@@ -92,6 +92,8 @@ pub mod usage;
 
 mod tiers;
 
+pub mod plans;
+
 /// A pool of either database.
 #[derive(Debug, Clone)]
 pub enum Pool {

@@ -12,10 +12,10 @@ use crate::domain::delivery::DeliveryState;
 use crate::domain::failure::{FailureClass, Reason};
 use crate::domain::id::TenantId;
 use crate::domain::quota::TAKES_NOTHING;
+use crate::store::Sql;
 use crate::store::bind::{Hex, column, to_json};
 use crate::store::tx::Tx;
 use crate::store::usage::Budgets;
-use crate::store::Sql;
 
 const CORRECT: Sql = Sql::per_dialect(
     "UPDATE deliveries AS d SET state = u.state, quota_period_ms = u.quota_period_ms, \

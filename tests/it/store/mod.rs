@@ -16,6 +16,7 @@ mod partitions;
 mod places;
 
 mod property;
+mod quota;
 
 mod receipts;
 

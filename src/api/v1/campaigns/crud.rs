@@ -14,8 +14,8 @@ use crate::api::extract::{Fields, FromFields, Json, Path};
 use crate::api::page::{Page, PageQuery};
 use crate::api::timestamp::Timestamp;
 use crate::domain::campaign::{CampaignState, OnUnknown};
-use crate::domain::plan::OnLimit;
 use crate::domain::id::{CampaignId, SessionId};
+use crate::domain::plan::OnLimit;
 use crate::error::Error;
 use crate::service::campaigns::NewCampaign;
 
