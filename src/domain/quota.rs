@@ -148,12 +148,15 @@ impl Allowance {
         if !self.is_active(now_ms) {
             return Err(Refused::Inactive);
         }
-        let has_message = match claim {
+        if self.has_message_for(claim) { Ok(()) } else { Err(Refused::UsedUp) }
+    }
+
+    fn has_message_for(&self, claim: Claim) -> bool {
+        match claim {
             // The limit may have been lowered since.
             Claim::Reserved => self.limit.is_none_or(|limit| self.usage.used + self.usage.sending < limit),
             _ => self.has_room(),
-        };
-        if has_message { Ok(()) } else { Err(Refused::UsedUp) }
+        }
     }
 
     /// Counts the move of a delivery and returns the new column of its period.
@@ -177,10 +180,10 @@ impl Allowance {
             (S::Pending | S::Failed | S::Skipped | S::Cancelled, Some(_)) => Some(TAKES_NOTHING),
             (S::Sent | S::Delivered | S::Read | S::Unknown, Some(kept)) => match claim(from, Some(kept)) {
                 Claim::Used(in_period_ms) => Some(in_period_ms),
-                Claim::Reserved | Claim::Sending => Some(now_ms),
+                Claim::Sending => Some(now_ms),
                 // The provider says that it was sent after all. Nobody can be kept from that any more, so it costs a
                 // message only where one is left.
-                Claim::Waiting | Claim::Nothing => self.has_room().then_some(now_ms),
+                before => self.has_message_for(before).then_some(now_ms),
             },
         }
     }

@@ -41,15 +41,13 @@ const INSERT_JOBS: Sql = Sql::per_dialect(
 
 const INSERT_DELIVERIES: Sql = Sql::per_dialect(
     "INSERT INTO deliveries (created_at_ms, delivery_id, tenant_id, session_id, campaign_id, job_id, band, seq, \
-         recipient, variables, state, settled_at_ms, fingerprint, \
-         quota_period_ms) \
+         recipient, variables, state, settled_at_ms, fingerprint, quota_period_ms) \
      SELECT $1, u.* FROM UNNEST($2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::uuid[], $7::int4[], \
                                 $8::int8[], $9::text[], $10::text[], $11::text[], $12::int8[], $13::int8[], \
                                 $14::int8[]) AS u \
      ON CONFLICT DO NOTHING RETURNING delivery_id",
     "INSERT INTO deliveries (created_at_ms, delivery_id, tenant_id, session_id, campaign_id, job_id, band, seq, \
-         recipient, variables, state, settled_at_ms, fingerprint, \
-         quota_period_ms) \
+         recipient, variables, state, settled_at_ms, fingerprint, quota_period_ms) \
      SELECT $1, unhex(value ->> 0), unhex(value ->> 1), unhex(value ->> 2), unhex(value ->> 3), unhex(value ->> 4), \
             value ->> 5, value ->> 6, value ->> 7, value ->> 8, value ->> 9, value ->> 10, value ->> 11, value ->> 12 \
      FROM json_each($2) WHERE true ON CONFLICT DO NOTHING RETURNING delivery_id",

@@ -25,3 +25,5 @@ mod recovery;
 mod refusals;
 
 mod schema;
+
+mod tiers;

@@ -12,6 +12,7 @@ use actiwapi_dispatcher::domain::job::Job;
 use actiwapi_dispatcher::domain::plan::{OnLimit, PlanLimits, SubscriptionState};
 use actiwapi_dispatcher::domain::quota::Usage;
 use actiwapi_dispatcher::domain::receipt::ReceiptKind;
+use actiwapi_dispatcher::store::heads::HeadRequest;
 use actiwapi_dispatcher::store::journal::{BeginRefusal, Dismissal, Ended, JournalBatch};
 use actiwapi_dispatcher::store::plans::{NewSubscription, PlanRecord};
 use actiwapi_dispatcher::store::{Pool, Store};
@@ -34,12 +35,12 @@ store_contract!(
     without_a_subscription_nothing_is_counted,
 );
 
-const SEEDS: u64 = 10;
+const SEEDS: u64 = 8;
 const STEPS: usize = 60;
 const MONTH_MS: i64 = 32 * 24 * 60 * 60 * 1_000;
 
 /// Gives a tenant a plan of its own.
-async fn subscribe(store: &Store, tenant_id: TenantId, messages: Option<i64>, at_ms: i64) {
+pub(super) async fn subscribe(store: &Store, tenant_id: TenantId, messages: Option<i64>, at_ms: i64) {
     set(store, tenant_id, messages, (SubscriptionState::Active, at_ms)).await;
 }
 
@@ -131,7 +132,9 @@ impl World {
             7 => {
                 let (campaigns, lanes) = (self.campaigns.clone(), self.lanes.clone());
                 let (campaign_id, session_id) = (self.pick(&campaigns), self.pick(&lanes).session_id);
-                store.cancel_pending(campaign_id, session_id, 0, 4).await.unwrap();
+                let band = seed::band_of(campaign_id);
+                let request = HeadRequest { session_id, campaign_id, band, after_seq: 0, limit: 4 };
+                store.cancel_pending(request).await.unwrap();
             }
             8 => {
                 let tenants: Vec<TenantId> = self.limits.keys().copied().collect();
