@@ -7,8 +7,10 @@
 
 use std::collections::VecDeque;
 
+use crate::clock::Moment;
 use crate::dispatch::lane::work::Work;
 use crate::dispatch::shard::Offer;
+use crate::domain::held_by::Held;
 use crate::domain::id::CampaignId;
 use crate::domain::job::TrafficClass;
 use crate::domain::zone::{Band, Zone};
@@ -28,6 +30,8 @@ pub struct Stream {
     pub zone: Option<Zone>,
     /// Kind of traffic.
     pub traffic_class: TrafficClass,
+    /// What holds its next delivery, for longer than a moment.
+    held: Option<Held>,
     heads: VecDeque<Box<Work>>,
     /// Everything up to here was loaded or is settled.
     cursor: i64,
@@ -102,6 +106,7 @@ impl Streams {
             band,
             zone: offer.zone.clone(),
             traffic_class,
+            held: None,
             heads: VecDeque::new(),
             cursor: done_below_seq - 1,
             exhausted: false,
@@ -196,6 +201,34 @@ impl Streams {
         }
     }
 
+    /// Holds the heads of a stream, since the first time that the same held it.
+    pub fn hold(&mut self, campaign_id: CampaignId, band: Band, held: Held) {
+        if let Some(stream) = self.find(campaign_id, band) {
+            let since = stream.held.filter(|before| before.by == held.by).map_or(held.since, |before| before.since);
+            stream.held = Some(Held { since, ..held });
+        }
+    }
+
+    /// Lets all streams try again.
+    pub fn let_go(&mut self) {
+        for stream in &mut self.streams {
+            stream.held = None;
+        }
+    }
+
+    /// Lets the streams try again whose time has come.
+    pub fn let_go_due(&mut self, now: Moment) {
+        for stream in &mut self.streams {
+            stream.held = stream.held.filter(|held| held.until.is_none_or(|until| now < until));
+        }
+    }
+
+    /// Returns when the next stream may try again.
+    #[must_use]
+    pub fn next_let_go(&self) -> Option<Moment> {
+        self.streams.iter().filter_map(|stream| stream.held?.until).min()
+    }
+
     /// Tells whether there is a head to take.
     #[must_use]
     pub fn has_turn(&self, bulk: bool) -> bool {
@@ -206,7 +239,10 @@ impl Streams {
         let first_of = |class: TrafficClass| {
             let of_share = |share: &Share| {
                 let ready = |(_, stream): &(usize, &Stream)| {
-                    stream.campaign_id == share.campaign_id && stream.traffic_class == class && !stream.heads.is_empty()
+                    stream.campaign_id == share.campaign_id
+                        && stream.traffic_class == class
+                        && stream.held.is_none()
+                        && !stream.heads.is_empty()
                 };
                 let streams = self.streams.iter().enumerate().filter(ready);
                 streams.min_by_key(|(_, stream)| stream.n_served).map(|(index, _)| index)
@@ -277,10 +313,10 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::clock::Moment;
     use crate::dispatch::lane::work::JobPlan;
     use crate::domain::id::{DeliveryId, JobId, SessionId};
     use crate::domain::message::Variables;
+    use crate::domain::plan::OnLimit;
     use crate::domain::recipient::Recipient;
 
     fn offer(campaign_id: CampaignId, traffic_class: TrafficClass, done_below_seq: i64) -> Offer {
@@ -296,6 +332,7 @@ mod tests {
         let plan = Arc::new(JobPlan {
             job_id: JobId::generate(),
             traffic_class: class,
+            on_limit: OnLimit::Hold,
             not_before: None,
             expires_at: None,
             template: None,

@@ -39,6 +39,8 @@ pub struct Lane {
     pub connected: bool,
     /// What operators hold it by; it lifts by itself at its end.
     pub suspension: Option<Held>,
+    /// From then on the tenant's subscription is not active; none where that is not known.
+    pub active_until: Option<Moment>,
     /// Its pace.
     pub pacer: Pacer,
     /// Its campaigns.
@@ -80,6 +82,7 @@ impl Lane {
             phone_number_id: None,
             connected: false,
             suspension: None,
+            active_until: None,
             pacer,
             streams: Streams::default(),
             draining: false,
@@ -111,6 +114,7 @@ impl Lane {
             self.hold = None;
             self.open_since = now;
         }
+        self.streams.let_go_due(now);
         if let Some(index) = self.next_prepared() {
             if !self.may_go(&self.prepared[index].work, now) {
                 self.n_returning += 1;
@@ -144,12 +148,6 @@ impl Lane {
         self.n_preparing -= 1;
         work.n_attempts += 1;
         self.prepared.push_back(Prepared { work, content });
-    }
-
-    /// Tells the lane that a delivery was not pending any more.
-    pub fn begin_refused(&mut self, delivery_id: DeliveryId) {
-        self.n_preparing -= 1;
-        self.members.remove(&delivery_id);
     }
 
     /// Gives back a delivery that is durably pending again: withdrawn, or deferred until later.
@@ -295,6 +293,9 @@ impl Lane {
         if self.draining || !self.connected {
             return Step::Wait(None);
         }
+        if !self.is_active(now) {
+            return Step::Wait(None);
+        }
         if let Some(held) = self.suspended(now) {
             return Step::Wait(held.until);
         }
@@ -322,7 +323,10 @@ impl Lane {
                 }
                 Err(_) => self.dismiss(work, Dismissed::Unrenderable),
             },
-            None => Step::Wait(earlier(wake_for_release, self.next_retry().map(|(_, at)| at))),
+            None => {
+                let wake_for_work = earlier(self.next_retry().map(|(_, at)| at), self.streams.next_let_go());
+                Step::Wait(earlier(wake_for_release, wake_for_work))
+            }
         }
     }
 
@@ -341,7 +345,7 @@ impl Lane {
         if self.streams.has_turn(self.takes_bulk()) {
             return Some(begin_at);
         }
-        self.next_retry().map(|(_, at)| at.max(begin_at))
+        earlier(self.next_retry().map(|(_, at)| at), self.streams.next_let_go()).map(|at| at.max(begin_at))
     }
 
     fn take_work(&mut self, now: Moment) -> Option<Box<Work>> {
@@ -374,6 +378,7 @@ impl Lane {
         self.connected
             && !self.draining
             && self.hold.is_none()
+            && self.is_active(now)
             && self.suspended(now).is_none()
             && self.streams.may_send(work.campaign_id, work.band)
             && !work.is_expired(now)
@@ -404,6 +409,8 @@ fn earlier(a: Option<Moment>, b: Option<Moment>) -> Option<Moment> {
 }
 
 mod holds;
+
+mod refusals;
 
 #[cfg(test)]
 mod tests;
