@@ -242,3 +242,7 @@ pub const REPLAY_AHEAD_MAX: usize = 8;
 
 /// Sessions looked at together when those of one partition are listed: 10,000 × 16 bytes = 160 kB at a time.
 pub const SESSIONS_PER_LOOK_MAX: u32 = 10_000;
+
+/// Rows of a provider's tier that no longer count, removed by one transaction of the journal: twice as many as the
+/// 1,000 that it may add, so that they never heap up.
+pub const TIER_ROWS_REMOVED_MAX: i64 = 2_000;

@@ -19,6 +19,7 @@ use crate::domain::id::{CampaignId, DeliveryId, JobId, SessionId, TenantId, User
 use crate::domain::job::{JOB_VERSION, Job, JobDelivery, TrafficClass};
 use crate::domain::message::{MessageSpec, Variables};
 use crate::domain::partition::PartitionNo;
+use crate::domain::plan::OnLimit;
 use crate::domain::recipient::Recipient;
 use crate::domain::session::SessionState;
 use crate::domain::user::Role;
@@ -178,6 +179,7 @@ fn jobs(
         campaign_id,
         traffic_class: TrafficClass::Bulk,
         on_unknown: OnUnknown::Quarantine,
+        on_limit: OnLimit::Hold,
         not_before: None,
         expires_at: None,
         message: MessageSpec::Text { text: TEXT.to_owned() },

@@ -275,8 +275,11 @@ impl Journal {
                 self.report(reply.shard, Report::Begun(reply.lane, work, content)).await;
             }
         }
-        for (delivery_id, (reply, ..)) in batch.begins {
-            self.report(reply.shard, Report::BeginRefused(reply.lane, delivery_id)).await;
+        // The last one first: each goes back to the head of its stream.
+        for (delivery_id, why) in written.refused.iter().rev() {
+            if let Some((reply, work, _)) = batch.begins.remove(delivery_id) {
+                self.report(reply.shard, Report::BeginRefused(reply.lane, work, *why)).await;
+            }
         }
         for (reply, work) in batch.put_back {
             self.report(reply.shard, Report::PutBack(reply.lane, work)).await;

@@ -10,6 +10,7 @@ use time::OffsetDateTime;
 use crate::domain::campaign::OnUnknown;
 use crate::domain::id::{CampaignId, DeliveryId, JobId, SessionId, TenantId};
 use crate::domain::message::{MessageSpec, Variables};
+use crate::domain::plan::OnLimit;
 use crate::domain::recipient::Recipient;
 
 /// Deliveries in one job, at most; keeps a record under a megabyte with full variables.
@@ -66,6 +67,9 @@ pub struct Job {
     /// What becomes of deliveries without an answer.
     #[serde(default)]
     pub on_unknown: OnUnknown,
+    /// What becomes of deliveries for which the plan has no message left.
+    #[serde(default)]
+    pub on_limit: OnLimit,
     /// Not to be sent before this time.
     #[serde(default, with = "time::serde::rfc3339::option")]
     pub not_before: Option<OffsetDateTime>,

@@ -46,6 +46,10 @@ pub mod session;
 
 pub mod pacing;
 
+pub mod plan;
+
+pub mod quota;
+
 pub mod backoff;
 
 pub mod user;

@@ -195,6 +195,7 @@ mod tests {
     use crate::domain::id::{DeliveryId, SessionId, TenantId};
     use crate::domain::job::{JOB_VERSION, JobDelivery, TrafficClass};
     use crate::domain::message::{MessageSpec, Variables};
+    use crate::domain::plan::OnLimit;
     use crate::domain::recipient::Recipient;
 
     #[test]
@@ -216,6 +217,7 @@ mod tests {
             campaign_id: None,
             traffic_class: TrafficClass::Bulk,
             on_unknown: OnUnknown::Quarantine,
+            on_limit: OnLimit::Hold,
             not_before: None,
             expires_at: None,
             message: MessageSpec::Text { text: "Hello {{value1}}".to_owned() },

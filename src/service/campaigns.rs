@@ -8,6 +8,7 @@ use crate::clock::Moment;
 use crate::domain::campaign::{CampaignState, Counters, OnUnknown};
 use crate::domain::id::{CampaignId, SessionId, TenantId};
 use crate::domain::message::{MessageSpec, MessageTemplate, Variables};
+use crate::domain::plan::OnLimit;
 use crate::domain::recipient::Recipient;
 use crate::error::{Error, Problems, Result};
 use crate::limits::{RECIPIENTS_PER_BODY_MAX, SESSIONS_PER_CAMPAIGN_MAX};
@@ -31,6 +32,8 @@ pub struct NewCampaign {
     pub message: MessageSpec,
     /// What becomes of deliveries without an answer.
     pub on_unknown: OnUnknown,
+    /// What becomes of deliveries for which the plan has no message left.
+    pub on_limit: OnLimit,
     /// Deliveries not sent by then are skipped.
     pub expires_at: Option<Moment>,
     /// Its first recipients.
@@ -93,6 +96,7 @@ impl CampaignService {
             state: CampaignState::Draft,
             message: new.message,
             on_unknown: new.on_unknown,
+            on_limit: new.on_limit,
             n_recipients: 0,
             expires_at_ms: new.expires_at.map(Moment::as_ms),
             created_at_ms: now.as_ms(),

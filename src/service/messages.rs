@@ -7,6 +7,7 @@ use crate::domain::id::{DeliveryId, JobId, SessionId, TenantId};
 use crate::domain::job::{JOB_VERSION, Job, JobDelivery, TrafficClass};
 use crate::domain::lever::Lever;
 use crate::domain::message::{MessageSpec, MessageTemplate, Variables};
+use crate::domain::plan::OnLimit;
 use crate::domain::recipient::Recipient;
 use crate::error::{Error, Problems, Result};
 use crate::notice::Notice;
@@ -76,6 +77,7 @@ impl MessageService {
             campaign_id: None,
             traffic_class: TrafficClass::Transactional,
             on_unknown: OnUnknown::Quarantine,
+            on_limit: OnLimit::Hold,
             not_before: None,
             expires_at: None,
             message,

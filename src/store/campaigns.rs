@@ -9,6 +9,7 @@ use uuid::Uuid;
 use crate::domain::campaign::{CampaignState, Counters, OnUnknown};
 use crate::domain::id::{CampaignId, SessionId, TenantId};
 use crate::domain::message::MessageSpec;
+use crate::domain::plan::OnLimit;
 use crate::domain::session::SessionState;
 use crate::store::bind::hex_list;
 use crate::store::campaign_recipients::{Appended, NewRecipient, as_count, insert_all};
@@ -22,7 +23,7 @@ use crate::with_reader;
 macro_rules! select {
     ($rest:literal) => {
         Sql::portable(concat!(
-            "SELECT c.campaign_id, c.tenant_id, c.name, c.state, c.message, c.on_unknown, c.n_recipients, ",
+            "SELECT c.campaign_id, c.tenant_id, c.name, c.state, c.message, c.on_unknown, c.on_limit, c.n_recipients, ",
             "c.expires_at_ms, c.created_at_ms, c.started_at_ms, c.finished_at_ms, ",
             "COALESCE(k.accepted, 0) AS accepted, COALESCE(k.pending, 0) AS pending, ",
             "COALESCE(k.sending, 0) AS sending, COALESCE(k.sent, 0) AS sent, ",
@@ -52,8 +53,8 @@ const SESSION_STATES: Sql = Sql::portable(
      WHERE cs.campaign_id = $1 AND s.tenant_id = $2",
 );
 const INSERT: Sql = Sql::portable(
-    "INSERT INTO campaigns (campaign_id, tenant_id, name, state, message, on_unknown, n_recipients, expires_at_ms, \
-     created_at_ms) VALUES ($1, $2, $3, $4, $5, $6, 0, $7, $8)",
+    "INSERT INTO campaigns (campaign_id, tenant_id, name, state, message, on_unknown, on_limit, n_recipients, \
+     expires_at_ms, created_at_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, 0, $8, $9)",
 );
 const SET_COUNT: Sql =
     Sql::portable("UPDATE campaigns SET n_recipients = $3 WHERE campaign_id = $1 AND tenant_id = $2");
@@ -79,6 +80,8 @@ pub struct CampaignRecord {
     pub message: MessageSpec,
     /// What becomes of deliveries without an answer.
     pub on_unknown: OnUnknown,
+    /// What becomes of deliveries for which the plan has no message left.
+    pub on_limit: OnLimit,
     /// Recipients in its snapshot.
     pub n_recipients: i64,
     /// Deliveries not sent by then are skipped, UTC milliseconds.
@@ -259,6 +262,7 @@ impl Campaigns<'_> {
                 .bind(campaign.state.as_str())
                 .bind(&message)
                 .bind(campaign.on_unknown.as_str())
+                .bind(campaign.on_limit.as_str())
                 .bind(campaign.expires_at_ms)
                 .bind(campaign.created_at_ms)
                 .execute(db)
@@ -300,6 +304,7 @@ struct CampaignRow {
     state: String,
     message: String,
     on_unknown: String,
+    on_limit: String,
     n_recipients: i64,
     expires_at_ms: Option<i64>,
     created_at_ms: i64,
@@ -320,6 +325,7 @@ impl TryFrom<CampaignRow> for CampaignRecord {
             state: place.known("state", CampaignState::parse(&row.state))?,
             message: place.json("message", &row.message)?,
             on_unknown: place.known("on_unknown", OnUnknown::parse(&row.on_unknown))?,
+            on_limit: place.known("on_limit", OnLimit::parse(&row.on_limit))?,
             name: row.name,
             n_recipients: row.n_recipients,
             expires_at_ms: row.expires_at_ms,

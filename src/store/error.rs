@@ -12,6 +12,12 @@ pub enum StoreError {
         #[source]
         source: sqlx::Error,
     },
+    /// Another transaction changed what this one relied on; nothing was written, and repeating helps.
+    #[error("could not {doing}, others were faster")]
+    Overtaken {
+        /// What was being done.
+        doing: &'static str,
+    },
     /// A row does not hold what the code wrote; names the place.
     #[error("{table}.{column} of {row} does not hold a known value")]
     Corrupt {
@@ -40,6 +46,7 @@ impl StoreError {
     #[must_use]
     pub fn is_conflict(&self) -> bool {
         match self {
+            Self::Overtaken { .. } => true,
             // PostgreSQL: serialisation failure, deadlock. SQLite: busy, and busy with a stale snapshot.
             Self::Database { source: sqlx::Error::Database(error), .. } => {
                 matches!(error.code().as_deref(), Some("40001" | "40P01" | "5" | "517"))

@@ -6,9 +6,11 @@
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 
+use crate::domain::campaign::OnUnknown;
 use crate::domain::id::{CampaignId, SessionId, TenantId};
-use crate::domain::job::{Job, JobDelivery};
+use crate::domain::job::{Job, JobDelivery, TrafficClass};
 use crate::domain::message::MessageSpec;
+use crate::domain::plan::OnLimit;
 use crate::store::bind::ms_of;
 use crate::store::heads::JobRow;
 
@@ -53,21 +55,21 @@ impl Fields {
 impl Terms {
     /// Reads the terms of a job.
     pub(crate) fn of(job: &Job) -> Self {
-        let words = [job.traffic_class.as_str(), job.on_unknown.as_str()];
+        let words = words_of(job.traffic_class, job.on_unknown, job.on_limit);
         let times = [job.not_before, job.expires_at].map(|at: Option<OffsetDateTime>| at.map(ms_of));
-        Self::new((job.tenant_id, job.session_id, job.campaign()), words, times, &job.message)
+        Self::new((job.tenant_id, job.session_id, job.campaign()), &words, times, &job.message)
     }
 
     /// Reads the terms of a job that was persisted.
     pub(crate) fn of_row(row: &JobRow) -> Self {
-        let words = [row.traffic_class.as_str(), row.on_unknown.as_str()];
+        let words = words_of(row.traffic_class, row.on_unknown, row.on_limit);
         let times = [row.not_before_ms, row.expires_at_ms];
-        Self::new((row.tenant_id, row.session_id, row.campaign_id), words, times, &row.message)
+        Self::new((row.tenant_id, row.session_id, row.campaign_id), &words, times, &row.message)
     }
 
     fn new(
         (tenant_id, session_id, campaign_id): (TenantId, SessionId, CampaignId),
-        words: [&str; 2],
+        words: &[&str],
         times_ms: [Option<i64>; 2],
         message: &MessageSpec,
     ) -> Self {
@@ -98,6 +100,13 @@ impl Terms {
     }
 }
 
+/// Returns the policies in words; one that is younger than the encoding counts only where it is not the default.
+fn words_of(traffic_class: TrafficClass, on_unknown: OnUnknown, on_limit: OnLimit) -> Vec<&'static str> {
+    let mut words = vec![traffic_class.as_str(), on_unknown.as_str()];
+    words.extend((on_limit != OnLimit::default()).then_some(on_limit.as_str()));
+    words
+}
+
 /// Takes the first eight bytes: 2^64 values for a comparison of two contents under one id.
 fn number_of(hash: Sha256) -> i64 {
     let hash = hash.finalize();
@@ -109,9 +118,8 @@ fn number_of(hash: Sha256) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::campaign::OnUnknown;
     use crate::domain::id::{DeliveryId, JobId};
-    use crate::domain::job::{JOB_VERSION, TrafficClass};
+    use crate::domain::job::JOB_VERSION;
     use crate::domain::message::Variables;
     use crate::domain::recipient::Recipient;
 
@@ -127,6 +135,7 @@ mod tests {
             campaign_id: None,
             traffic_class: TrafficClass::Bulk,
             on_unknown: OnUnknown::Quarantine,
+            on_limit: OnLimit::Hold,
             not_before: None,
             expires_at: None,
             message: MessageSpec::Text { text: "Hello {{name}}".to_owned() },
@@ -156,13 +165,14 @@ mod tests {
 
     #[test]
     fn every_part_of_the_content_counts() {
-        let changes: [fn(&mut Job); 16] = [
+        let changes: [fn(&mut Job); 17] = [
             |_| {},
             |job| job.tenant_id = TenantId::generate(),
             |job| job.session_id = SessionId::generate(),
             |job| job.campaign_id = Some(CampaignId::generate()),
             |job| job.traffic_class = TrafficClass::Transactional,
             |job| job.on_unknown = OnUnknown::Resend,
+            |job| job.on_limit = OnLimit::Fail,
             |job| job.not_before = Some(OffsetDateTime::UNIX_EPOCH),
             |job| job.expires_at = Some(OffsetDateTime::UNIX_EPOCH),
             |job| job.message = MessageSpec::Text { text: "Hello {{name}} ".to_owned() },

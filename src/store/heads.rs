@@ -9,6 +9,7 @@ use crate::domain::id::{CampaignId, DeliveryId, JobId, SessionId, TenantId};
 use crate::domain::job::TrafficClass;
 use crate::domain::message::{MessageSpec, Variables};
 use crate::domain::pacing::CampaignPacing;
+use crate::domain::plan::OnLimit;
 use crate::domain::recipient::Recipient;
 use crate::domain::zone::Band;
 use crate::store::bind::{column, hex_list, to_u32};
@@ -70,6 +71,8 @@ pub struct JobRow {
     pub traffic_class: TrafficClass,
     /// What becomes of deliveries without an answer.
     pub on_unknown: OnUnknown,
+    /// What becomes of deliveries for which the plan has no message left.
+    pub on_limit: OnLimit,
     /// Not to be sent before, UTC milliseconds.
     pub not_before_ms: Option<i64>,
     /// To be skipped from then on, UTC milliseconds.
@@ -96,10 +99,10 @@ const FETCH: Sql = Sql::per_dialect(
 );
 
 const FIND_JOBS: Sql = Sql::per_dialect(
-    "SELECT j.job_id, j.tenant_id, j.session_id, j.campaign_id, j.traffic_class, j.on_unknown, j.not_before_ms, \
+    "SELECT j.job_id, j.tenant_id, j.session_id, j.campaign_id, j.traffic_class, j.on_unknown, j.on_limit, j.not_before_ms, \
          j.expires_at_ms, j.message, c.pacing \
      FROM jobs j LEFT JOIN campaigns c ON c.campaign_id = j.campaign_id WHERE j.job_id = ANY($1)",
-    "SELECT j.job_id, j.tenant_id, j.session_id, j.campaign_id, j.traffic_class, j.on_unknown, j.not_before_ms, \
+    "SELECT j.job_id, j.tenant_id, j.session_id, j.campaign_id, j.traffic_class, j.on_unknown, j.on_limit, j.not_before_ms, \
          j.expires_at_ms, j.message, c.pacing \
      FROM jobs j LEFT JOIN campaigns c ON c.campaign_id = j.campaign_id \
      WHERE j.job_id IN (SELECT unhex(value) FROM json_each($1))",
@@ -146,6 +149,7 @@ struct StoredJob {
     campaign_id: Uuid,
     traffic_class: String,
     on_unknown: String,
+    on_limit: String,
     not_before_ms: Option<i64>,
     expires_at_ms: Option<i64>,
     message: String,
@@ -164,6 +168,7 @@ impl TryFrom<StoredJob> for JobRow {
             campaign_id: CampaignId(row.campaign_id),
             traffic_class: TrafficClass::parse(&row.traffic_class).ok_or_else(|| corrupt("traffic_class"))?,
             on_unknown: OnUnknown::parse(&row.on_unknown).ok_or_else(|| corrupt("on_unknown"))?,
+            on_limit: OnLimit::parse(&row.on_limit).ok_or_else(|| corrupt("on_limit"))?,
             not_before_ms: row.not_before_ms,
             expires_at_ms: row.expires_at_ms,
             message: serde_json::from_str(&row.message).map_err(|_| corrupt("message"))?,

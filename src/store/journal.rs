@@ -16,7 +16,7 @@ use crate::domain::partition::Fence;
 use crate::domain::receipt::{Receipt, ReceiptKind};
 use crate::domain::zone::Band;
 use crate::store::bind::{Hex, column, hex_list, to_json};
-use crate::store::moves::Moves;
+use crate::store::moves::{Begins, Moves, spenders};
 use crate::store::places::StreamKey;
 use crate::store::tx::{Tries, Tx};
 use crate::store::{Sql, Store, StoreError};
@@ -131,11 +131,32 @@ pub struct JournalBatch {
     pub streams: Vec<StreamSave>,
 }
 
+/// Why an attempt may not be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BeginRefusal {
+    /// The delivery is not pending any more, or another node owns its session.
+    NotPending,
+    /// The messages of the tenant's plan are used up, or kept for deliveries that came before.
+    Plan {
+        /// When the next period begins, UTC milliseconds.
+        until_ms: i64,
+    },
+    /// The tenant's subscription is not active.
+    Inactive,
+    /// The account wrote to as many different recipients as the provider lets it.
+    Tier {
+        /// When it may write to another one, UTC milliseconds.
+        until_ms: i64,
+    },
+}
+
 /// What a written batch did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Written {
-    /// The begins that hold now; the others were refused because the delivery was not pending any more.
+    /// The begins that hold now.
     pub begun: Vec<DeliveryId>,
+    /// The others, and why they do not.
+    pub refused: Vec<(DeliveryId, BeginRefusal)>,
     /// The counters after the write, of every campaign whose deliveries moved.
     pub counters: Vec<(CampaignId, Counters)>,
     /// Receipts that moved their delivery.
@@ -246,10 +267,15 @@ impl Store {
         let welcome = |session_id: &SessionId| !refused.contains(session_id);
         let lanes: Vec<_> = batch.lanes.iter().filter(|lane| welcome(&lane.session_id)).cloned().collect();
         let streams: Vec<_> = batch.streams.iter().filter(|stream| welcome(&stream.session_id)).copied().collect();
-        let mut moves = Moves::of(rows, cancelled).refusing(refused);
+        let now_ms = batch.begins.iter().map(|begin| begin.started_at_ms).max().unwrap_or(i64::MIN);
+        let budgets = tx.hold_usage(&spenders(&rows, batch), now_ms, DOING).await?;
+        let tiers = tx.hold_tiers(&batch.begins, DOING).await?;
+        let mut moves = Moves::of(rows, cancelled).refusing(refused).spending(budgets).counting(tiers);
         moves.receive(&late);
-        let begun = moves.apply_batch(batch);
+        let Begins { begun, refused } = moves.apply_batch(batch);
         tx.write_moves(&moves, self.recording(), DOING).await?;
+        tx.save_usage(moves.budgets(), DOING).await?;
+        tx.save_tiers(moves.tiers(), DOING).await?;
         tx.lock_lanes(&moves.answered_early(), &lanes).await.map_err(StoreError::database(DOING))?;
         tx.note_left(moves.answered_early()).await.map_err(StoreError::database(DOING))?;
         tx.save_lanes(&lanes).await.map_err(StoreError::database(DOING))?;
@@ -257,7 +283,7 @@ impl Store {
         tx.save_streams(&streams).await.map_err(StoreError::database(DOING))?;
         let counters = tx.add_to_counters(&moves.deltas(), DOING).await?;
         self.commit_moves(tx, DOING).await?;
-        Ok(Written { begun, counters, n_receipts_applied: moves.n_receipts_applied(), stale })
+        Ok(Written { begun, refused, counters, n_receipts_applied: moves.n_receipts_applied(), stale })
     }
 }
 

@@ -49,6 +49,8 @@ pub struct LaneRow {
     pub memory: Option<String>,
     /// What operators hold it by.
     pub suspension: Option<Held>,
+    /// From then on the tenant's subscription is not active; none while it renews itself, and where there is none.
+    pub active_until: Option<Moment>,
 }
 
 /// Deliveries of one campaign to one kind of recipients, in a lane that has, or had, work of it.
@@ -74,8 +76,9 @@ macro_rules! lanes {
     ($rest:literal) => {
         concat!(
             "SELECT s.session_id, s.tenant_id, s.state, s.phone_number_id, s.rate_per_minute, s.burst, s.pacing, \
-                 s.pacing_version, s.connected_at_ms, n.first_linked_at_ms, l.tat_us, l.left_by_us, l.memory \
+                 s.pacing_version, s.connected_at_ms, n.first_linked_at_ms, l.tat_us, l.left_by_us, l.memory, u.active_until_ms \
              FROM sessions s LEFT JOIN lanes l ON l.session_id = s.session_id \
+             LEFT JOIN usage u ON u.tenant_id = s.tenant_id \
              LEFT JOIN numbers n ON n.number = COALESCE(s.phone_number, s.phone_number_id) ",
             $rest
         )
@@ -123,6 +126,7 @@ struct StoredLane {
     tat_us: Option<i64>,
     left_by_us: Option<i64>,
     memory: Option<String>,
+    active_until_ms: Option<i64>,
 }
 
 impl TryFrom<StoredLane> for LaneRow {
@@ -150,6 +154,7 @@ impl TryFrom<StoredLane> for LaneRow {
             left_by_us: row.left_by_us,
             memory: row.memory,
             suspension: None,
+            active_until: row.active_until_ms.map(Moment::from_ms),
         })
     }
 }

@@ -90,6 +90,12 @@ pub mod recovery;
 
 mod requeue;
 
+pub mod usage;
+
+mod tiers;
+
+pub mod plans;
+
 /// A pool of either database.
 #[derive(Debug, Clone)]
 pub enum Pool {

@@ -10,6 +10,7 @@ use crate::domain::campaign::OnUnknown;
 use crate::domain::id::{CampaignId, DeliveryId, JobId, SessionId, TenantId};
 use crate::domain::job::{DELIVERIES_PER_JOB_MAX, JOB_VERSION, Job, JobDelivery, TrafficClass};
 use crate::domain::message::MessageSpec;
+use crate::domain::plan::OnLimit;
 use crate::domain::recipient::Recipient;
 use crate::store::bind::{hex_list, time_of};
 use crate::store::tx::{Tx, with_tx};
@@ -61,8 +62,9 @@ const REMOVE: Sql = Sql::per_dialect(
 
 const ADVANCE: Sql = Sql::portable("UPDATE outbox SET next_seq = $2 WHERE outbox_id = $1 AND next_seq < $2");
 
-const CAMPAIGN: Sql =
-    Sql::portable("SELECT tenant_id, message, on_unknown, expires_at_ms FROM campaigns WHERE campaign_id = $1");
+const CAMPAIGN: Sql = Sql::portable(
+    "SELECT tenant_id, message, on_unknown, on_limit, expires_at_ms FROM campaigns WHERE campaign_id = $1",
+);
 
 const SESSIONS: Sql = Sql::portable("SELECT session_id FROM campaign_sessions WHERE campaign_id = $1 ORDER BY ordinal");
 
@@ -104,6 +106,7 @@ struct StoredCampaign {
     tenant_id: Uuid,
     message: String,
     on_unknown: String,
+    on_limit: String,
     expires_at_ms: Option<i64>,
 }
 
@@ -240,6 +243,7 @@ fn make_jobs(
     let corrupt = |column| StoreError::corrupt("campaigns", column, campaign_id);
     let message: MessageSpec = serde_json::from_str(&campaign.message).map_err(|_| corrupt("message"))?;
     let on_unknown = OnUnknown::parse(&campaign.on_unknown).ok_or_else(|| corrupt("on_unknown"))?;
+    let on_limit = OnLimit::parse(&campaign.on_limit).ok_or_else(|| corrupt("on_limit"))?;
     let expires_at =
         campaign.expires_at_ms.map(|ms| time_of(ms).ok_or_else(|| corrupt("expires_at_ms"))).transpose()?;
     let mut shares: Vec<Vec<&StoredRecipient>> = sessions.iter().map(|_| Vec::new()).collect();
@@ -259,6 +263,7 @@ fn make_jobs(
                 campaign_id: Some(campaign_id),
                 traffic_class: TrafficClass::Bulk,
                 on_unknown,
+                on_limit,
                 not_before: None,
                 expires_at,
                 message: message.clone(),

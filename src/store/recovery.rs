@@ -16,7 +16,7 @@ use crate::limits::JOURNAL_BATCH_MAX;
 use crate::store::bind::{column, hex_list, to_u32};
 use crate::store::heads::HeadRequest;
 use crate::store::journal::{End, Ended, JournalBatch};
-use crate::store::moves::Moves;
+use crate::store::moves::{Moves, counted_tenants};
 use crate::store::tx::{Tries, Tx, with_tx};
 use crate::store::{Sql, Store, StoreError};
 
@@ -143,9 +143,11 @@ impl Store {
         let next = window.last().map(|row| row.1).filter(|_| is_full);
         let pending = window.iter().filter(|row| row.2).map(|row| row.0).collect();
         let rows = tx.lock_deliveries(pending, DOING_CANCEL).await?;
-        let mut moves = Moves::of(rows, HashSet::new());
+        let budgets = tx.hold_usage(&counted_tenants(&rows), i64::MIN, DOING_CANCEL).await?;
+        let mut moves = Moves::of(rows, HashSet::new()).spending(budgets);
         let n_cancelled = moves.cancel_all(cancelled_at_ms);
         tx.write_moves(&moves, self.recording(), DOING_CANCEL).await?;
+        tx.save_usage(moves.budgets(), DOING_CANCEL).await?;
         tx.add_to_counters(&moves.deltas(), DOING_CANCEL).await?;
         self.commit_moves(tx, DOING_CANCEL).await?;
         Ok((n_cancelled, next))

@@ -12,7 +12,7 @@ use crate::domain::job::TrafficClass;
 use crate::domain::zone::{Band, Zone};
 use crate::store::bind::{Hex, column, to_json};
 use crate::store::lanes::StreamRow;
-use crate::store::moves::Moves;
+use crate::store::moves::{Moves, counted_tenants};
 use crate::store::places::{Given, StreamKey, Wanted};
 use crate::store::tx::{Tries, Tx, with_tx};
 use crate::store::{Sql, Store, StoreError};
@@ -109,10 +109,12 @@ impl Store {
         // The place behind the last one is always free; what the time adds is for new streams.
         let given = tx.give_places(&wanted, 0, DOING_REQUEUE).await?;
         let rows = tx.lock_deliveries(column(&due, |row| row.delivery_id), DOING_REQUEUE).await?;
-        let mut moves = Moves::of(rows, cancelled);
+        let budgets = tx.hold_usage(&counted_tenants(&rows), i64::MIN, DOING_REQUEUE).await?;
+        let mut moves = Moves::of(rows, cancelled).spending(budgets);
         let mut requeued = moves.requeue_all();
         requeued.sort_unstable();
         tx.write_moves(&moves, self.recording(), DOING_REQUEUE).await?;
+        tx.save_usage(moves.budgets(), DOING_REQUEUE).await?;
         tx.move_to_end(&requeued, &given).await.map_err(StoreError::database(DOING_REQUEUE))?;
         // Those that were not put back are not to be looked at again.
         tx.forget_resends(column(&due, |row| row.delivery_id)).await.map_err(StoreError::database(DOING_REQUEUE))?;

@@ -1,7 +1,7 @@
 //! A transaction that writes, on either database.
 //!
 //! Every write of the message path waits for its rows in the same order — fences, campaigns, streams,
-//! jobs, deliveries, attempts, lanes, conversations, outbox, counters, and by id within each — so two of them never
+//! jobs, deliveries, usage, tiers, attempts, lanes, conversations, outbox, counters, and by id within each — so two of them never
 //! wait for each other in a circle. The journal alone comes to streams late, and passes over those
 //! that are held instead of waiting. Knows no tables.
 

@@ -12,6 +12,7 @@ use crate::domain::campaign::OnUnknown;
 use crate::domain::id::{CampaignId, DeliveryId, JobId, SessionId, TenantId};
 use crate::domain::job::{DELIVERIES_PER_JOB_MAX, JOB_VERSION, Job, JobDelivery, TrafficClass};
 use crate::domain::message::{MessageProblem, MessageSpec, MessageTemplate, Variables};
+use crate::domain::plan::OnLimit;
 use crate::domain::recipient::Recipient;
 use crate::domain::recipient_csv::{ImportReport, Row};
 use crate::limits::{EXPAND_RECIPIENTS_MAX, JOB_RECORD_BYTES_MAX, SUBMIT_BYTES_HELD_MAX};
@@ -162,6 +163,7 @@ fn job(terms: &Terms, namespace: Uuid, session_id: SessionId, deliveries: Vec<Jo
         campaign_id: terms.campaign_id,
         traffic_class: terms.traffic_class,
         on_unknown: terms.on_unknown,
+        on_limit: OnLimit::default(),
         not_before: terms.not_before,
         expires_at: terms.expires_at,
         message: terms.message.clone(),

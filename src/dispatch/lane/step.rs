@@ -33,6 +33,8 @@ pub enum Dismissed {
     Expired,
     /// Its message can not be made.
     Unrenderable,
+    /// The messages of the plan are used up, and its job does not wait for more.
+    PlanUsedUp,
 }
 
 /// How long after its moment a message was released.
@@ -109,6 +111,7 @@ impl Dismissed {
         match self {
             Self::Expired => Reason::Expired,
             Self::Unrenderable => Reason::RenderFailed,
+            Self::PlanUsedUp => Reason::PlanMessages,
         }
     }
 
@@ -118,6 +121,7 @@ impl Dismissed {
         match self {
             Self::Expired => None,
             Self::Unrenderable => Some(FailureClass::WhatsappUnavailable),
+            Self::PlanUsedUp => Some(FailureClass::LimitExceeded),
         }
     }
 }

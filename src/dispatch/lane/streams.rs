@@ -13,7 +13,7 @@ use crate::dispatch::lane::hours::{Hours, HoursOf, hours_of};
 use crate::dispatch::lane::share::Share;
 use crate::dispatch::lane::work::Work;
 use crate::dispatch::shard::Offer;
-use crate::domain::held_by::HeldBy;
+use crate::domain::held_by::{Held, HeldBy};
 use crate::domain::id::CampaignId;
 use crate::domain::job::TrafficClass;
 use crate::domain::zone::{Band, Zone};
@@ -35,6 +35,8 @@ pub struct Stream {
     pub traffic_class: TrafficClass,
     /// The sending hours at their place, as far as they were looked up.
     hours: Hours,
+    /// What holds its next delivery, for longer than a moment.
+    held: Option<Held>,
     heads: VecDeque<Box<Work>>,
     /// Everything up to here was loaded or is settled.
     cursor: i64,
@@ -101,6 +103,7 @@ impl Streams {
             zone: offer.zone.clone(),
             traffic_class,
             hours: Hours { from: Some(Moment::default()), known_until: Moment::default() },
+            held: None,
             heads: VecDeque::new(),
             cursor: done_below_seq - 1,
             exhausted: false,
@@ -172,7 +175,7 @@ impl Streams {
         StreamFacts {
             temperature: stream.band.temperature(),
             traffic_class: stream.traffic_class,
-            held: share.and_then(|share| share.held(now)),
+            held: later(stream.held, share.and_then(|share| share.held(now))),
             hours_from: stream.hours.from,
             campaign: share.map_or((Moment::default(), HeldBy::CampaignPace), |share| share.next(now)),
         }
@@ -276,6 +279,28 @@ impl Streams {
         }
     }
 
+    /// Holds the heads of a stream, since the first time that the same held it.
+    pub fn hold(&mut self, campaign_id: CampaignId, band: Band, held: Held) {
+        if let Some(stream) = self.find(campaign_id, band) {
+            let since = stream.held.filter(|before| before.by == held.by).map_or(held.since, |before| before.since);
+            stream.held = Some(Held { since, ..held });
+        }
+    }
+
+    /// Lets all streams try again.
+    pub fn let_go(&mut self) {
+        for stream in &mut self.streams {
+            stream.held = None;
+        }
+    }
+
+    /// Lets the streams try again whose time has come.
+    pub fn let_go_due(&mut self, now: Moment) {
+        for stream in &mut self.streams {
+            stream.held = stream.held.filter(|held| held.until.is_none_or(|until| now < until));
+        }
+    }
+
     /// Tells whether there is a head that no person holds back.
     #[must_use]
     pub fn has_turn(&self) -> bool {
@@ -352,6 +377,12 @@ impl Streams {
     }
 }
 
+/// Returns what holds longer; what has no end holds longest.
+fn later(a: Option<Held>, b: Option<Held>) -> Option<Held> {
+    let ends = |held: &Held| held.until.unwrap_or(Moment(u64::MAX));
+    [a, b].into_iter().flatten().max_by_key(ends)
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -364,6 +395,7 @@ mod tests {
     use crate::domain::id::{DeliveryId, JobId, SessionId};
     use crate::domain::message::Variables;
     use crate::domain::pacing::{LaneRules, Pacing};
+    use crate::domain::plan::OnLimit;
     use crate::domain::recipient::Recipient;
 
     fn offer(campaign_id: CampaignId, traffic_class: TrafficClass, done_below_seq: i64) -> Offer {
@@ -379,6 +411,7 @@ mod tests {
         let plan = Arc::new(JobPlan {
             job_id: JobId::generate(),
             traffic_class: class,
+            on_limit: OnLimit::Hold,
             not_before: None,
             expires_at: None,
             campaign_pacing: None,

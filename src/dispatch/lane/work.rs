@@ -7,6 +7,7 @@ use crate::domain::id::{CampaignId, DeliveryId, JobId};
 use crate::domain::job::TrafficClass;
 use crate::domain::message::{Content, MessageTemplate, RenderProblem, Variables};
 use crate::domain::pacing::CampaignPacing;
+use crate::domain::plan::OnLimit;
 use crate::domain::recipient::Recipient;
 use crate::domain::zone::Band;
 
@@ -17,6 +18,8 @@ pub struct JobPlan {
     pub job_id: JobId,
     /// Kind of traffic.
     pub traffic_class: TrafficClass,
+    /// What becomes of it when the plan has no message left.
+    pub on_limit: OnLimit,
     /// Not to be sent earlier.
     pub not_before: Option<Moment>,
     /// Not to be sent from then on.

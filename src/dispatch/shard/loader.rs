@@ -124,6 +124,7 @@ fn plan(row: &JobRow) -> JobPlan {
     JobPlan {
         job_id: row.job_id,
         traffic_class: row.traffic_class,
+        on_limit: row.on_limit,
         not_before: row.not_before_ms.map(Moment::from_ms),
         expires_at: row.expires_at_ms.map(Moment::from_ms),
         campaign_pacing: row.campaign_pacing.clone().map(Arc::new),

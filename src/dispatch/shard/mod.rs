@@ -10,11 +10,12 @@ use crate::dispatch::lane::task::Finished;
 use crate::dispatch::lane::work::Work;
 use crate::dispatch::lease::Lease;
 use crate::domain::campaign::CampaignState;
-use crate::domain::id::{CampaignId, DeliveryId, SessionId};
+use crate::domain::id::{CampaignId, SessionId};
 use crate::domain::job::TrafficClass;
 use crate::domain::message::Content;
 use crate::domain::partition::{Fence, PartitionNo};
 use crate::domain::zone::{Band, Zone};
+use crate::store::journal::BeginRefusal;
 use crate::store::lanes::LaneRow;
 
 pub mod state;
@@ -34,8 +35,8 @@ pub struct LaneIndex(pub u32);
 pub enum Report {
     /// The attempt is durable.
     Begun(LaneIndex, Box<Work>, Content),
-    /// The delivery was not pending any more.
-    BeginRefused(LaneIndex, DeliveryId),
+    /// The attempt may not be made.
+    BeginRefused(LaneIndex, Box<Work>, BeginRefusal),
     /// The delivery is durably pending again: its attempt was withdrawn or deferred.
     PutBack(LaneIndex, Box<Work>),
     /// An end of each of these lanes is durable.

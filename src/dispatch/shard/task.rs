@@ -220,7 +220,7 @@ fn dismissal(work: &Work, why: Dismissed, now: Moment) -> journal::Dismissal {
         campaign_id: work.campaign_id,
         event: match why {
             Dismissed::Expired => DeliveryEvent::Skipped,
-            Dismissed::Unrenderable => DeliveryEvent::Rejected,
+            Dismissed::Unrenderable | Dismissed::PlanUsedUp => DeliveryEvent::Rejected,
         },
         reason: why.reason(),
         class: why.class(),

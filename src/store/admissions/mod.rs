@@ -4,7 +4,7 @@
 //! has the statements.
 //!
 //! A transaction that admits holds its streams before it inserts, and whatever it can wait for
-//! comes in one order: campaigns, streams, jobs, deliveries, outbox, counters, and by id within
+//! comes in one order: campaigns, streams, jobs, deliveries, usage, outbox, counters, and by id within
 //! each. So two of them never wait in a circle, not even with the same ids for different streams:
 //! an insert with `ON CONFLICT` waits for whoever inserted the id and has not committed, and both
 //! come to that id in the same order. Such an insert also waits where the journal has written to
@@ -29,6 +29,7 @@ use crate::store::places::{Given, StreamKey, Wanted};
 use crate::store::tx::Tries;
 use crate::store::{Store, StoreError};
 
+mod spend;
 mod write;
 
 /// What became of a job.
@@ -153,6 +154,8 @@ struct NewDelivery<'a> {
     variables: String,
     state: DeliveryState,
     settled_at_ms: Option<i64>,
+    /// What it takes of its plan; see [`crate::domain::quota`].
+    quota_period_ms: Option<i64>,
 }
 
 impl NewDelivery<'_> {
@@ -218,6 +221,9 @@ impl Store {
         let mut batch = Batch::of(candidates, &known, conflicting, now_ms);
         let given = tx.give_places(&batch.wanted(), now_us, DOING).await?;
         batch.take_places(&given);
+        let expected = tx.read_usage(&batch.tenants(), now_ms, DOING).await?;
+        let subscribers = expected.tenants();
+        batch.expect_room(expected);
         let new_jobs = tx.insert_jobs(&batch, now_ms).await.map_err(StoreError::database(DOING))?;
         let new = tx.insert_deliveries(&batch.rows, now_ms).await.map_err(StoreError::database(DOING))?;
         let more = tx.contradictions(&batch, &new_jobs, &new).await?;
@@ -225,6 +231,10 @@ impl Store {
             tx.rollback(DOING).await?;
             return Ok(Round::Conflicting(more));
         }
+        let mut budgets = tx.hold_usage(&subscribers, now_ms, DOING).await?;
+        let changed = batch.take_messages(&new, &mut budgets, now_ms);
+        tx.correct_deliveries(&batch, &changed).await.map_err(StoreError::database(DOING))?;
+        tx.save_usage(&budgets, DOING).await?;
         tx.remove_admitted_messages(&batch).await?;
         let mut n_new = vec![0; candidates.len()];
         let mut deltas: BTreeMap<CampaignId, Counters> = BTreeMap::new();
@@ -232,7 +242,7 @@ impl Store {
             n_new[row.index] += 1;
             let delta = deltas.entry(row.job.campaign()).or_default();
             delta.accepted += 1;
-            *delta.of_mut(row.state, None) += 1;
+            *delta.of_mut(row.state, row.failure_class()) += 1;
         }
         tx.add_to_counters(&deltas, DOING).await?;
         if let Some(recording) = self.recording() {
@@ -273,6 +283,7 @@ impl<'a> Batch<'a> {
                         variables: written(&delivery.variables),
                         state,
                         settled_at_ms: state.is_settled().then_some(now_ms),
+                        quota_period_ms: None,
                     });
                 }
             }
@@ -340,8 +351,8 @@ impl<'a> Batch<'a> {
             state: row.state,
             from: None,
             attempt: 0,
-            failure_class: None,
-            reason: None,
+            failure_class: row.failure_class(),
+            reason: row.reason().map(str::to_owned),
             provider_code: None,
             at: event_time(now_ms),
         };

@@ -28,27 +28,28 @@ const KNOWN: Sql = Sql::per_dialect(
 
 const INSERT_JOBS: Sql = Sql::per_dialect(
     "INSERT INTO jobs (created_at_ms, job_id, tenant_id, session_id, campaign_id, traffic_class, on_unknown, \
-         not_before_ms, expires_at_ms, message) \
+         on_limit, not_before_ms, expires_at_ms, message) \
      SELECT $1, u.* FROM UNNEST($2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::text[], $7::text[], \
-                                $8::int8[], $9::int8[], $10::text[]) AS u \
+                                $8::text[], $9::int8[], $10::int8[], $11::text[]) AS u \
      ON CONFLICT DO NOTHING RETURNING job_id",
     "INSERT INTO jobs (created_at_ms, job_id, tenant_id, session_id, campaign_id, traffic_class, on_unknown, \
-         not_before_ms, expires_at_ms, message) \
+         on_limit, not_before_ms, expires_at_ms, message) \
      SELECT $1, unhex(value ->> 0), unhex(value ->> 1), unhex(value ->> 2), unhex(value ->> 3), value ->> 4, \
-            value ->> 5, value ->> 6, value ->> 7, value ->> 8 FROM json_each($2) WHERE true \
+            value ->> 5, value ->> 6, value ->> 7, value ->> 8, value ->> 9 FROM json_each($2) WHERE true \
      ON CONFLICT DO NOTHING RETURNING job_id",
 );
 
 const INSERT_DELIVERIES: Sql = Sql::per_dialect(
     "INSERT INTO deliveries (created_at_ms, delivery_id, tenant_id, session_id, campaign_id, job_id, band, seq, \
-         recipient, variables, state, settled_at_ms, fingerprint) \
+         recipient, variables, state, settled_at_ms, fingerprint, quota_period_ms) \
      SELECT $1, u.* FROM UNNEST($2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::uuid[], $7::int4[], \
-                                $8::int8[], $9::text[], $10::text[], $11::text[], $12::int8[], $13::int8[]) AS u \
+                                $8::int8[], $9::text[], $10::text[], $11::text[], $12::int8[], $13::int8[], \
+                                $14::int8[]) AS u \
      ON CONFLICT DO NOTHING RETURNING delivery_id",
     "INSERT INTO deliveries (created_at_ms, delivery_id, tenant_id, session_id, campaign_id, job_id, band, seq, \
-         recipient, variables, state, settled_at_ms, fingerprint) \
+         recipient, variables, state, settled_at_ms, fingerprint, quota_period_ms) \
      SELECT $1, unhex(value ->> 0), unhex(value ->> 1), unhex(value ->> 2), unhex(value ->> 3), unhex(value ->> 4), \
-            value ->> 5, value ->> 6, value ->> 7, value ->> 8, value ->> 9, value ->> 10, value ->> 11 \
+            value ->> 5, value ->> 6, value ->> 7, value ->> 8, value ->> 9, value ->> 10, value ->> 11, value ->> 12 \
      FROM json_each($2) WHERE true ON CONFLICT DO NOTHING RETURNING delivery_id",
 );
 
@@ -112,6 +113,7 @@ impl Tx {
                     .bind(column(&jobs, |job| job.campaign().0))
                     .bind(column(&jobs, |job| job.traffic_class.as_str()))
                     .bind(column(&jobs, |job| job.on_unknown.as_str()))
+                    .bind(column(&jobs, |job| job.on_limit.as_str()))
                     .bind(column(&jobs, |job| job.not_before.map(ms_of)))
                     .bind(column(&jobs, |job| job.expires_at.map(ms_of)))
                     .bind(column(&jobs, |job| written(&job.message)))
@@ -127,6 +129,7 @@ impl Tx {
                         Hex(job.campaign().0),
                         job.traffic_class.as_str(),
                         job.on_unknown.as_str(),
+                        job.on_limit.as_str(),
                         job.not_before.map(ms_of),
                         job.expires_at.map(ms_of),
                         written(&job.message),
@@ -163,6 +166,7 @@ impl Tx {
                     .bind(column(rows, |row| row.state.as_str()))
                     .bind(column(rows, |row| row.settled_at_ms))
                     .bind(column(rows, |row| row.fingerprint))
+                    .bind(column(rows, |row| row.quota_period_ms))
                     .fetch_all(&mut **tx)
                     .await?
             }
@@ -181,6 +185,7 @@ impl Tx {
                         row.state.as_str(),
                         row.settled_at_ms,
                         row.fingerprint,
+                        row.quota_period_ms,
                     )
                 });
                 sqlx::query_scalar(INSERT_DELIVERIES.sqlite()).bind(now_ms).bind(json).fetch_all(&mut **tx).await?

@@ -5,9 +5,12 @@
 
 mod changes;
 mod read;
+mod spend;
 #[cfg(test)]
 mod tests;
 mod write;
+
+pub(crate) use spend::{counted_tenants, spenders};
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -18,8 +21,10 @@ use crate::domain::failure::{Failure, FailureClass, Reason};
 use crate::domain::id::{CampaignId, DeliveryId, SessionId, TenantId};
 use crate::domain::receipt::{Receipt, ReceiptKind};
 use crate::domain::zone::Band;
-use crate::store::journal::{Begin, Dismissal, End, Ended, JournalBatch};
+use crate::store::journal::{Begin, BeginRefusal, Dismissal, End, Ended, JournalBatch};
 use crate::store::places::StreamKey;
+use crate::store::tiers::Tiers;
+use crate::store::usage::Budgets;
 
 /// The columns of a delivery that decide or change.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +47,8 @@ pub(crate) struct DeliveryRow {
     pub(crate) delivered_at_ms: Option<i64>,
     pub(crate) read_at_ms: Option<i64>,
     pub(crate) settled_at_ms: Option<i64>,
+    /// What it takes of its plan; see [`crate::domain::quota`].
+    pub(crate) quota_period_ms: Option<i64>,
     /// When it moved in this transaction, where that is known; not a column.
     pub(crate) moved_at_ms: Option<i64>,
 }
@@ -127,6 +134,19 @@ pub(crate) struct Moves<'a> {
     attempts: Vec<&'a Begin>,
     outcomes: Vec<&'a End>,
     n_receipts_applied: usize,
+    /// What the tenants may send; of those whose deliveries may take or give back anything.
+    budgets: Budgets,
+    /// Whom the sessions may write to.
+    tiers: Tiers,
+}
+
+/// What became of the begins of a batch.
+#[derive(Debug, Default)]
+pub(crate) struct Begins {
+    /// Those that hold.
+    pub(crate) begun: Vec<DeliveryId>,
+    /// The others.
+    pub(crate) refused: Vec<(DeliveryId, BeginRefusal)>,
 }
 
 fn find(rows: &mut [Moving], delivery_id: DeliveryId) -> Option<&mut DeliveryRow> {
@@ -148,11 +168,11 @@ impl<'a> Moves<'a> {
         self
     }
 
-    /// Takes in all of a batch; returns the begins that hold.
+    /// Takes in all of a batch; returns which begins hold.
     ///
     /// Receipts come first: what the provider says it did must keep us from doing it again. Then
     /// attempts, each delivery's in their order.
-    pub(crate) fn apply_batch(&mut self, batch: &'a JournalBatch) -> Vec<DeliveryId> {
+    pub(crate) fn apply_batch(&mut self, batch: &'a JournalBatch) -> Begins {
         self.receive(&batch.receipts);
         for dismissal in &batch.dismissals {
             self.dismiss(dismissal);
@@ -161,15 +181,17 @@ impl<'a> Moves<'a> {
         let ends = batch.ends.iter().map(|end| (end.attempt_no, Err(end)));
         let mut in_order: Vec<(u32, Result<&Begin, &End>)> = begins.chain(ends).collect();
         in_order.sort_by_key(|(attempt_no, entry)| (*attempt_no, entry.is_err()));
-        let mut begun = Vec::with_capacity(batch.begins.len());
+        let mut begins = Begins::default();
         for (_, entry) in in_order {
             match entry {
-                Ok(begin) if self.begin(begin, batch.repeated) => begun.push(begin.delivery_id),
-                Ok(_) => {}
+                Ok(begin) => match self.begin(begin, batch.repeated) {
+                    Ok(()) => begins.begun.push(begin.delivery_id),
+                    Err(why) => begins.refused.push((begin.delivery_id, why)),
+                },
                 Err(end) => self.end(end),
             }
         }
-        begun
+        begins
     }
 
     /// Takes in reports of the provider: any order, any number per delivery.
@@ -187,7 +209,9 @@ impl<'a> Moves<'a> {
             if row.state == DeliveryState::Sending {
                 self.answered_early.insert(row.session_id);
             }
+            let from = row.state;
             row.move_to(next, receipt.at_ms);
+            row.spend(from, &mut self.budgets);
             if next == DeliveryState::Failed {
                 row.blame_receipt(receipt);
             }
@@ -207,32 +231,37 @@ impl<'a> Moves<'a> {
             return;
         };
         row.move_to(next, dismissal.at_ms);
+        row.spend(DeliveryState::Pending, &mut self.budgets);
         row.class = dismissal.class;
         row.reason = Some(dismissal.reason.as_str().to_owned());
         row.provider_code = None;
     }
 
-    /// Begins an attempt; `true` when it may be made, also when a repeated batch began it before.
-    fn begin(&mut self, begin: &'a Begin, repeated: bool) -> bool {
+    /// Begins an attempt, also when a repeated batch began it before.
+    fn begin(&mut self, begin: &'a Begin, repeated: bool) -> Result<(), BeginRefusal> {
         let Some(row) = find(&mut self.rows, begin.delivery_id) else {
-            return false;
+            return Err(BeginRefusal::NotPending);
         };
         if self.refused.contains(&row.session_id) {
-            return false;
+            return Err(BeginRefusal::NotPending);
         }
         if row.state == DeliveryState::Sending && row.n_attempts == begin.attempt_no {
-            return repeated;
+            return if repeated { Ok(()) } else { Err(BeginRefusal::NotPending) };
         }
         if row.n_attempts.checked_add(1) != Some(begin.attempt_no) {
-            return false;
+            return Err(BeginRefusal::NotPending);
         }
         let Some(next) = row.state.apply(DeliveryEvent::AttemptStarted) else {
-            return false;
+            return Err(BeginRefusal::NotPending);
         };
+        self.budgets.may_begin(row.tenant_id, row.quota_period_ms)?;
+        self.tiers.may_begin(begin).map_err(|until_ms| BeginRefusal::Tier { until_ms })?;
         row.n_attempts = begin.attempt_no;
         row.move_to(next, begin.started_at_ms);
+        row.spend(DeliveryState::Pending, &mut self.budgets);
+        self.tiers.begun(begin);
         self.attempts.push(begin);
-        true
+        Ok(())
     }
 
     /// Ends an attempt. The outcome is kept even where a receipt was faster.
@@ -255,6 +284,7 @@ impl<'a> Moves<'a> {
         let Some(next) = row.state.apply(event).filter(|_| row.n_attempts == end.attempt_no) else {
             return;
         };
+        let from = row.state;
         row.move_to(next, end.ended_at_ms);
         if let Ended::Outcome(outcome) = &end.ended
             && let Some(failure) = outcome.failure()
@@ -267,6 +297,7 @@ impl<'a> Moves<'a> {
                 row.cancel(end.ended_at_ms);
             }
         }
+        row.spend(from, &mut self.budgets);
     }
 
     /// Cancels every pending delivery; returns how many.
@@ -275,6 +306,7 @@ impl<'a> Moves<'a> {
         for Moving { now: row, .. } in &mut self.rows {
             if row.cancel(at_ms.unwrap_or(0)) {
                 (row.settled_at_ms, row.moved_at_ms) = (at_ms, at_ms);
+                row.spend(DeliveryState::Pending, &mut self.budgets);
                 n_cancelled += 1;
             }
         }
@@ -293,6 +325,7 @@ impl<'a> Moves<'a> {
             };
             row.move_to(next, 0);
             (row.due_at_ms, row.moved_at_ms) = (0, None);
+            row.spend(DeliveryState::Unknown, &mut self.budgets);
             requeued.push(((row.session_id, row.campaign_id, row.band), row.seq, row.delivery_id));
         }
         requeued

@@ -18,10 +18,12 @@ use crate::store::{Sql, StoreError};
 
 const LOCK: Sql = Sql::per_dialect(
     "SELECT delivery_id, tenant_id, session_id, campaign_id, band, seq, state, n_attempts, due_at_ms, failure_class, \
-            reason, provider_code, provider_message_id, sent_at_ms, delivered_at_ms, read_at_ms, settled_at_ms \
+            reason, provider_code, provider_message_id, sent_at_ms, delivered_at_ms, read_at_ms, settled_at_ms, \
+            quota_period_ms \
      FROM deliveries WHERE delivery_id = ANY($1) ORDER BY delivery_id FOR NO KEY UPDATE",
     "SELECT delivery_id, tenant_id, session_id, campaign_id, band, seq, state, n_attempts, due_at_ms, failure_class, \
-            reason, provider_code, provider_message_id, sent_at_ms, delivered_at_ms, read_at_ms, settled_at_ms \
+            reason, provider_code, provider_message_id, sent_at_ms, delivered_at_ms, read_at_ms, settled_at_ms, \
+            quota_period_ms \
      FROM deliveries WHERE delivery_id IN (SELECT unhex(value) FROM json_each($1))",
 );
 
@@ -50,6 +52,7 @@ struct StoredDelivery {
     delivered_at_ms: Option<i64>,
     read_at_ms: Option<i64>,
     settled_at_ms: Option<i64>,
+    quota_period_ms: Option<i64>,
 }
 
 impl TryFrom<StoredDelivery> for DeliveryRow {
@@ -76,6 +79,7 @@ impl TryFrom<StoredDelivery> for DeliveryRow {
             delivered_at_ms: row.delivered_at_ms,
             read_at_ms: row.read_at_ms,
             settled_at_ms: row.settled_at_ms,
+            quota_period_ms: row.quota_period_ms,
             moved_at_ms: None,
         })
     }

@@ -34,6 +34,7 @@ fn row(n: u8, state: DeliveryState, n_attempts: u32) -> DeliveryRow {
         delivered_at_ms: None,
         read_at_ms: None,
         settled_at_ms: state.is_settled().then_some(1),
+        quota_period_ms: None,
         moved_at_ms: None,
     }
 }
@@ -128,7 +129,7 @@ proptest! {
     #[test]
     fn what_begins_is_under_way_or_ended_in_the_batch(rows in rows(), batch in batch()) {
         let mut moves = Moves::of(rows, HashSet::new());
-        for id in moves.apply_batch(&batch) {
+        for id in moves.apply_batch(&batch).begun {
             let row = find(&mut moves.rows, id).unwrap().clone();
             let has_ended = batch.ends.iter().any(|end| end.delivery_id == id);
             prop_assert!(row.state == DeliveryState::Sending || has_ended, "{:?}", row);

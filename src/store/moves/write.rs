@@ -19,21 +19,23 @@ const UPDATE: Sql = Sql::per_dialect(
     "UPDATE deliveries AS d SET state = u.state, n_attempts = u.n_attempts, due_at_ms = u.due_at_ms, \
          failure_class = u.failure_class, reason = u.reason, provider_code = u.provider_code, \
          provider_message_id = u.provider_message_id, sent_at_ms = u.sent_at_ms, \
-         delivered_at_ms = u.delivered_at_ms, read_at_ms = u.read_at_ms, settled_at_ms = u.settled_at_ms \
+         delivered_at_ms = u.delivered_at_ms, read_at_ms = u.read_at_ms, settled_at_ms = u.settled_at_ms, \
+         quota_period_ms = u.quota_period_ms \
      FROM UNNEST($1::uuid[], $2::text[], $3::text[], $4::int4[], $5::int8[], $6::text[], $7::text[], $8::text[], \
-                 $9::text[], $10::int8[], $11::int8[], $12::int8[], $13::int8[]) \
+                 $9::text[], $10::int8[], $11::int8[], $12::int8[], $13::int8[], $14::int8[]) \
           AS u (delivery_id, was, state, n_attempts, due_at_ms, failure_class, reason, provider_code, \
-                provider_message_id, sent_at_ms, delivered_at_ms, read_at_ms, settled_at_ms) \
+                provider_message_id, sent_at_ms, delivered_at_ms, read_at_ms, settled_at_ms, quota_period_ms) \
      WHERE d.delivery_id = u.delivery_id AND d.state = u.was",
     "UPDATE deliveries AS d SET state = u.state, n_attempts = u.n_attempts, due_at_ms = u.due_at_ms, \
          failure_class = u.failure_class, reason = u.reason, provider_code = u.provider_code, \
          provider_message_id = u.provider_message_id, sent_at_ms = u.sent_at_ms, \
-         delivered_at_ms = u.delivered_at_ms, read_at_ms = u.read_at_ms, settled_at_ms = u.settled_at_ms \
+         delivered_at_ms = u.delivered_at_ms, read_at_ms = u.read_at_ms, settled_at_ms = u.settled_at_ms, \
+         quota_period_ms = u.quota_period_ms \
      FROM (SELECT unhex(value ->> 0) AS delivery_id, value ->> 1 AS was, value ->> 2 AS state, \
                   value ->> 3 AS n_attempts, value ->> 4 AS due_at_ms, value ->> 5 AS failure_class, \
                   value ->> 6 AS reason, value ->> 7 AS provider_code, value ->> 8 AS provider_message_id, \
                   value ->> 9 AS sent_at_ms, value ->> 10 AS delivered_at_ms, value ->> 11 AS read_at_ms, \
-                  value ->> 12 AS settled_at_ms FROM json_each($1)) AS u \
+                  value ->> 12 AS settled_at_ms, value ->> 13 AS quota_period_ms FROM json_each($1)) AS u \
      WHERE d.delivery_id = u.delivery_id AND d.state = u.was",
 );
 
@@ -136,6 +138,7 @@ impl Tx {
                 .bind(column(rows, |row| row.now.delivered_at_ms))
                 .bind(column(rows, |row| row.now.read_at_ms))
                 .bind(column(rows, |row| row.now.settled_at_ms))
+                .bind(column(rows, |row| row.now.quota_period_ms))
                 .execute(&mut **tx)
                 .await
                 .map(|done| done.rows_affected()),
@@ -155,6 +158,7 @@ impl Tx {
                         now.delivered_at_ms,
                         now.read_at_ms,
                         now.settled_at_ms,
+                        now.quota_period_ms,
                     )
                 });
                 sqlx::query(UPDATE.sqlite()).bind(json).execute(&mut **tx).await.map(|done| done.rows_affected())

@@ -10,6 +10,7 @@ use actiwapi_dispatcher::domain::failure::FailureClass;
 use actiwapi_dispatcher::domain::id::{CampaignId, DeliveryId, JobId, SessionId, TenantId};
 use actiwapi_dispatcher::domain::job::{DELIVERIES_PER_JOB_MAX, JOB_VERSION, Job, JobDelivery, TrafficClass};
 use actiwapi_dispatcher::domain::message::{MessageSpec, Variables};
+use actiwapi_dispatcher::domain::plan::OnLimit;
 use actiwapi_dispatcher::domain::recipient::Recipient;
 use actiwapi_dispatcher::domain::zone::{Band, Zone};
 use jsonschema::{Draft, Validator};
@@ -99,6 +100,7 @@ fn what_the_code_writes_is_valid() {
             campaign_id,
             traffic_class: TrafficClass::Transactional,
             on_unknown: OnUnknown::Resend,
+            on_limit: OnLimit::Fail,
             not_before: at,
             expires_at: at,
             message,
@@ -200,6 +202,9 @@ fn job_cases() -> Vec<Case> {
         ("Job", "/onUnknown", None, true),
         ("Job", "/onUnknown", Some(json!("resend")), true),
         ("Job", "/onUnknown", Some(json!("ask")), false),
+        ("Job", "/onLimit", None, true),
+        ("Job", "/onLimit", Some(json!("fail")), true),
+        ("Job", "/onLimit", Some(json!("drop")), false),
         ("Job", "/notBefore", None, true),
         ("Job", "/notBefore", Some(Value::Null), true),
         ("Job", "/expiresAt", Some(json!("tomorrow")), false),

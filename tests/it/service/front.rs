@@ -8,6 +8,7 @@ use actiwapi_dispatcher::domain::campaign::OnUnknown;
 use actiwapi_dispatcher::domain::id::{CampaignId, SessionId, TenantId};
 use actiwapi_dispatcher::domain::message::{MessageSpec, Variables};
 use actiwapi_dispatcher::domain::pacing::Pacing;
+use actiwapi_dispatcher::domain::plan::OnLimit;
 use actiwapi_dispatcher::error::Error;
 use actiwapi_dispatcher::notice::{Notice, NoticeReader, notices};
 use actiwapi_dispatcher::service::access_token::{JwtKey, JwtKeys};
@@ -108,6 +109,7 @@ pub(crate) fn campaign(sessions: &[SessionId]) -> NewCampaign {
         session_ids: sessions.to_vec(),
         message: MessageSpec::Text { text: "Hello {{name|there}}".to_owned() },
         on_unknown: OnUnknown::Quarantine,
+        on_limit: OnLimit::Hold,
         expires_at: None,
         recipients: vec![],
     }

@@ -4,6 +4,7 @@ use actiwapi_dispatcher::domain::campaign::OnUnknown;
 use actiwapi_dispatcher::domain::id::{CampaignId, JobId};
 use actiwapi_dispatcher::domain::job::TrafficClass;
 use actiwapi_dispatcher::domain::message::MessageSpec;
+use actiwapi_dispatcher::domain::plan::OnLimit;
 use actiwapi_dispatcher::store::heads::{HeadRequest, JobRow};
 use actiwapi_dispatcher::store::{Store, StoreError};
 use actiwapi_dispatcher::with_writer;
@@ -108,6 +109,7 @@ async fn jobs_read_back_as_they_were_admitted(store: Store) {
         campaign_id: job.campaign(),
         traffic_class: TrafficClass::Transactional,
         on_unknown: OnUnknown::Resend,
+        on_limit: OnLimit::Hold,
         not_before_ms: Some(NOW_MS + 1),
         expires_at_ms: Some(NOW_MS + 2),
         message: job.message.clone(),

@@ -6,7 +6,9 @@ use actiwapi_dispatcher::domain::failure::{FailureClass, Reason};
 use actiwapi_dispatcher::domain::id::{CampaignId, DeliveryId};
 use actiwapi_dispatcher::domain::receipt::ReceiptKind;
 use actiwapi_dispatcher::store::Store;
-use actiwapi_dispatcher::store::journal::{Dismissal, Ended, JournalBatch, LaneSave, StreamSave, Written};
+use actiwapi_dispatcher::store::journal::{
+    BeginRefusal, Dismissal, Ended, JournalBatch, LaneSave, StreamSave, Written,
+};
 
 use crate::support::db::store_contract;
 use crate::support::journal::{self, Entries};
@@ -43,24 +45,32 @@ async fn an_attempt_begins_once(store: Store) {
     let mut batch = JournalBatch { begins, ..JournalBatch::default() };
     let written = store.write_journal(&batch).await.unwrap();
     assert_eq!(written.begun, [ids[0], ids[1]]);
+    assert_eq!(written.refused, [(strange, BeginRefusal::NotPending)]);
     let counters = Counters { accepted: 3, pending: 1, sending: 2, ..Counters::default() };
     assert_eq!(written.counters, [(entries.campaign_id, counters)]);
     // Somebody else holds a second copy of these deliveries: it must not send them too.
-    assert_eq!(store.write_journal(&batch).await.unwrap(), Written::default());
+    assert_eq!(store.write_journal(&batch).await.unwrap(), all_refused(&batch));
     // The answer to the commit was lost: the same again.
     batch.repeated = true;
     let again = store.write_journal(&batch).await.unwrap();
-    assert_eq!(again, Written { begun: written.begun, ..Written::default() });
+    assert_eq!(again, Written { begun: written.begun, refused: written.refused, ..Written::default() });
     assert_eq!(seed::ledger(&store, entries.campaign_id).await, counters);
     assert_eq!(seed::count(&store, "attempts WHERE attempt_no = 1").await, 2);
+}
+
+fn all_refused(batch: &JournalBatch) -> Written {
+    let refused = batch.begins.iter().map(|begin| (begin.delivery_id, BeginRefusal::NotPending)).collect();
+    Written { refused, ..Written::default() }
 }
 
 async fn attempts_out_of_turn_are_refused(store: Store) {
     let (entries, ids) = admitted(&store, 3).await;
     journal::begin(&store, vec![entries.begin(ids[0], 1)]).await;
     let begins = vec![entries.begin(ids[0], 2), entries.begin(ids[1], 2), entries.begin(ids[2], 0)];
-    let written = journal::write(&store, JournalBatch { begins, ..JournalBatch::default() }).await;
-    assert_eq!(written, Written::default());
+    let batch = JournalBatch { begins, ..JournalBatch::default() };
+    let mut written = journal::write(&store, batch.clone()).await;
+    written.refused.sort_unstable_by_key(|(id, _)| *id);
+    assert_eq!(written, all_refused(&batch));
     assert_eq!(seed::ledger(&store, entries.campaign_id).await.sending, 1);
     assert_eq!(seed::count(&store, "attempts").await, 1);
 }

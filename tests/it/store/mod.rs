@@ -18,6 +18,7 @@ mod partitions;
 mod places;
 
 mod property;
+mod quota;
 
 mod receipts;
 
@@ -26,3 +27,5 @@ mod recovery;
 mod refusals;
 
 mod schema;
+
+mod tiers;

@@ -7,6 +7,7 @@ use actiwapi_dispatcher::domain::delivery::DeliveryState;
 use actiwapi_dispatcher::domain::id::{CampaignId, DeliveryId, JobId, SessionId, TenantId};
 use actiwapi_dispatcher::domain::job::{JOB_VERSION, Job, JobDelivery, TrafficClass};
 use actiwapi_dispatcher::domain::message::{MessageSpec, Variables};
+use actiwapi_dispatcher::domain::plan::OnLimit;
 use actiwapi_dispatcher::domain::recipient::Recipient;
 use actiwapi_dispatcher::domain::zone::{Band, Temperature, Zone};
 use actiwapi_dispatcher::store::Store;
@@ -189,6 +190,7 @@ pub(crate) fn job(lane: Lane, campaign_id: CampaignId, n_deliveries: u64) -> Job
         campaign_id: Some(campaign_id).filter(|id| !id.is_direct()),
         traffic_class: TrafficClass::Bulk,
         on_unknown: OnUnknown::Quarantine,
+        on_limit: OnLimit::Hold,
         not_before: None,
         expires_at: None,
         message: text(),

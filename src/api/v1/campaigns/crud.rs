@@ -15,6 +15,7 @@ use crate::api::page::{Page, PageQuery};
 use crate::api::timestamp::Timestamp;
 use crate::domain::campaign::{CampaignState, OnUnknown};
 use crate::domain::id::{CampaignId, SessionId};
+use crate::domain::plan::OnLimit;
 use crate::error::Error;
 use crate::service::campaigns::NewCampaign;
 
@@ -36,6 +37,10 @@ pub struct CreateCampaignBody {
     /// once).
     #[schema(value_type = Option<String>, example = "quarantine")]
     on_unknown: Option<OnUnknown>,
+    /// What becomes of messages for which the plan has none left: `hold` (the default, until the next period or a
+    /// larger plan) or `fail`.
+    #[schema(value_type = Option<String>, example = "hold")]
+    on_limit: Option<OnLimit>,
     /// Messages not sent by then are skipped.
     expires_at: Option<Timestamp>,
 }
@@ -91,6 +96,7 @@ impl FromFields for CreateCampaignBody {
         let message = fields.required("message");
         let recipients = fields.optional("recipients");
         let on_unknown = fields.optional("onUnknown");
+        let on_limit = fields.optional("onLimit");
         let expires_at = fields.optional("expiresAt");
         Some(Self {
             name: name?,
@@ -98,6 +104,7 @@ impl FromFields for CreateCampaignBody {
             message: message?,
             recipients: recipients?,
             on_unknown: on_unknown?,
+            on_limit: on_limit?,
             expires_at: expires_at?,
         })
     }
@@ -110,6 +117,7 @@ impl From<CreateCampaignBody> for NewCampaign {
             session_ids: body.session_ids,
             message: body.message.into(),
             on_unknown: body.on_unknown.unwrap_or_default(),
+            on_limit: body.on_limit.unwrap_or_default(),
             expires_at: body.expires_at.map(Timestamp::moment),
             recipients: body.recipients.unwrap_or_default().into_iter().map(Into::into).collect(),
         }

@@ -54,6 +54,9 @@ pub struct CampaignView {
     /// What becomes of messages without an answer: `quarantine` or `resend`.
     #[schema(example = "quarantine")]
     on_unknown: &'static str,
+    /// What becomes of deliveries for which the plan has no message left: `hold` or `fail`.
+    #[schema(example = "hold")]
+    on_limit: &'static str,
     /// What became of the recipients.
     counters: CountersView,
     /// Messages not sent by then are skipped.
@@ -218,6 +221,7 @@ impl From<CampaignRecord> for CampaignView {
             status: campaign.state.as_str(),
             message: campaign.message.into(),
             on_unknown: campaign.on_unknown.as_str(),
+            on_limit: campaign.on_limit.as_str(),
             expires_at: campaign.expires_at_ms.map(Timestamp),
             created_at: Timestamp(campaign.created_at_ms),
             started_at: campaign.started_at_ms.map(Timestamp),

@@ -96,7 +96,7 @@ impl Lane {
         let without_end = |by| Held { by, since: now, until: None };
         let suspension = self.suspension.filter(|held| held.until.is_none_or(|until| now < until));
         suspension
-            .or_else(|| (!self.subscription_active).then(|| without_end(HeldBy::SubscriptionInactive)))
+            .or_else(|| (!self.is_active(now)).then(|| without_end(HeldBy::SubscriptionInactive)))
             .or_else(|| self.lost.then(|| without_end(HeldBy::SessionLost)))
             .or_else(|| (!self.connected).then(|| without_end(HeldBy::SessionDown)))
             .or_else(|| self.hold.map(Hold::held))

@@ -43,8 +43,8 @@ pub struct Lane {
     pub lost: bool,
     /// What operators hold it by; it lifts by itself at its end.
     pub suspension: Option<Held>,
-    /// Whether the tenant's subscription lets it send.
-    pub subscription_active: bool,
+    /// From then on the tenant's subscription is not active; none where that is not known.
+    pub active_until: Option<Moment>,
     /// The zones of the tenant, for recipients whose own is not known.
     pub tenant_zones: Vec<TimeZone>,
     /// Its limits and where they stand.
@@ -99,7 +99,7 @@ impl Lane {
             connected: false,
             lost: false,
             suspension: None,
-            subscription_active: true,
+            active_until: None,
             tenant_zones: Vec::new(),
             limits,
             streams: Streams::default(),
@@ -135,6 +135,7 @@ impl Lane {
             return self.wait_for(has_work.then_some((HeldBy::NoOwner, Some(now + LEASE_RECHECK))), now);
         }
         self.lift_holds(now);
+        self.streams.let_go_due(now);
         for index in self.next_prepared() {
             if !self.may_go(index, now) {
                 return self.withdraw(index);
@@ -215,14 +216,6 @@ impl Lane {
         self.n_preparing -= 1;
         work.n_attempts += 1;
         self.prepared.push_back(Prepared { work, content });
-    }
-
-    /// Tells the lane that a delivery was not pending any more.
-    pub fn begin_refused(&mut self, delivery_id: DeliveryId) {
-        self.n_preparing -= 1;
-        if let Some((campaign_id, temperature)) = self.members.remove(&delivery_id) {
-            self.give_back(campaign_id, temperature);
-        }
     }
 
     /// Gives back a delivery that is durably pending again: withdrawn, or deferred until later.
@@ -351,6 +344,8 @@ impl Lane {
 mod begin;
 
 mod holds;
+
+mod refusals;
 
 mod results;
 

@@ -11,8 +11,10 @@ use crate::domain::held_by::HeldBy;
 use crate::domain::id::JobId;
 use crate::domain::message::{MessageSpec, MessageTemplate, Variables};
 use crate::domain::pacing::Pacing;
+use crate::domain::plan::OnLimit;
 use crate::domain::recipient::Recipient;
 use crate::limits::STREAMS_PER_LANE_MAX;
+use crate::store::journal::BeginRefusal;
 
 const START: Moment = Moment(1_800_000_000_000_000_000);
 const GRANT: Grant = Grant { lead: Duration::from_millis(10), may_begin: true, crowded: false, leased: true };
@@ -56,6 +58,7 @@ impl Bench {
         let plan = Arc::new(JobPlan {
             job_id: JobId::generate(),
             traffic_class: TrafficClass::Bulk,
+            on_limit: OnLimit::Hold,
             not_before: None,
             expires_at,
             campaign_pacing: None,
@@ -274,4 +277,56 @@ fn a_suspended_lane_takes_back_what_is_prepared_and_goes_on_by_itself() {
     assert!(matches!(bench.at(5_000).step(), Step::Begin(..)), "its time is over");
     bench.lane.suspension = Some(Held { by: HeldBy::Stopped, since: START, until: None });
     assert!(matches!(bench.at(60_000).step(), Step::Wait(None)));
+}
+
+/// Refuses the next attempt; returns whether its delivery fails for it.
+fn refuse(bench: &mut Bench, why: BeginRefusal) -> (i64, bool) {
+    let Step::Begin(work, _) = bench.step() else { panic!("nothing begins") };
+    let seq = work.seq;
+    (seq, bench.lane.begin_refused(work, why, bench.now).is_some())
+}
+
+#[test]
+fn a_used_up_plan_holds_the_stream_until_the_period_or_for_a_look() {
+    let mut bench = Bench::new(60_000.0, 3);
+    let until = START + Duration::from_secs(5);
+    assert_eq!(refuse(&mut bench, BeginRefusal::Plan { until_ms: until.as_ms() }), (1, false));
+    assert!(matches!(bench.step(), Step::Wait(Some(at)) if at == until), "the period ends before the next look");
+    assert_eq!(refuse(bench.at(5_000), BeginRefusal::Tier { until_ms: i64::MAX }), (1, false), "the same one first");
+    let look = bench.now + Duration::from_secs(30);
+    assert!(matches!(bench.step(), Step::Wait(Some(at)) if at == look));
+    // A change of the plan lets it go at once.
+    bench.lane.streams.let_go();
+    let seqs: Vec<i64> = std::iter::from_fn(|| Some(bench.at(10_000).released()).filter(|all| !all.is_empty()))
+        .flat_map(|all| all.into_iter().map(|prepared| prepared.work.seq))
+        .take(1)
+        .collect();
+    assert_eq!(seqs, [1]);
+}
+
+#[test]
+fn what_is_not_to_wait_fails_when_the_plan_is_used_up() {
+    let mut bench = Bench::new(60_000.0, 1);
+    let Step::Begin(mut work, _) = bench.step() else { panic!("nothing begins") };
+    work.plan = Arc::new(JobPlan { on_limit: OnLimit::Fail, template: None, ..plan_of(&work) });
+    let why = BeginRefusal::Plan { until_ms: i64::MAX };
+    assert!(bench.lane.begin_refused(work, why, bench.now).is_some());
+    assert!(bench.lane.is_idle());
+}
+
+fn plan_of(work: &Work) -> JobPlan {
+    let JobPlan { job_id, traffic_class, on_limit, not_before, expires_at, .. } = *work.plan;
+    JobPlan { job_id, traffic_class, on_limit, not_before, expires_at, campaign_pacing: None, template: None }
+}
+
+#[test]
+fn an_inactive_subscription_takes_back_what_is_prepared() {
+    let mut bench = Bench::new(60.0, 3);
+    bench.released();
+    bench.at(1_000);
+    let Step::Begin(work, content) = bench.step() else { panic!("nothing begins") };
+    bench.lane.begun(work, content);
+    bench.lane.active_until = Some(bench.now);
+    assert!(matches!(bench.step(), Step::Withdraw(_)));
+    assert!(matches!(bench.step(), Step::Wait(None)));
 }

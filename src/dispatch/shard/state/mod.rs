@@ -120,11 +120,10 @@ impl Shard {
                 self.lane(index).begun(work, content);
                 self.queue(index);
             }
-            Report::BeginRefused(index, delivery_id) => {
+            Report::BeginRefused(index, work, why) => {
                 self.n_preparing -= 1;
                 self.n_out -= 1;
-                self.lane(index).begin_refused(delivery_id);
-                self.queue(index);
+                self.begin_refused(index, (work, why), now, out);
             }
             Report::PutBack(index, work) => {
                 self.n_out -= 1;

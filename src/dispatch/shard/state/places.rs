@@ -47,6 +47,9 @@ impl Shard {
         lane.phone_number_id = row.phone_number_id.as_deref().map(Arc::from);
         lane.connected = row.state == SessionState::Connected && lane.phone_number_id.is_some();
         lane.suspension = row.suspension;
+        lane.active_until = row.active_until;
+        // Whatever changed may be the very plan or tier that holds them.
+        lane.streams.let_go();
         self.queue(index);
     }
 

@@ -2,12 +2,14 @@
 
 use super::{Shard, lane_state};
 use crate::clock::Moment;
-use crate::dispatch::lane::step::Verdict;
+use crate::dispatch::lane::step::{Dismissed, Verdict};
 use crate::dispatch::lane::task::Finished;
-use crate::dispatch::shard::output::{End, Output, SettledBelow};
+use crate::dispatch::lane::work::Work;
+use crate::dispatch::shard::output::{Dismissal, End, Output, SettledBelow};
 use crate::dispatch::shard::{LaneIndex, Loaded};
 use crate::domain::id::CampaignId;
 use crate::domain::zone::Band;
+use crate::store::journal::BeginRefusal;
 
 impl Shard {
     pub(super) fn finished(&mut self, finished: Finished, now: Moment, out: &mut Output) {
@@ -39,6 +41,23 @@ impl Shard {
             again,
         });
         self.note_settled(index, stream, out);
+        self.queue(index);
+    }
+
+    pub(super) fn begin_refused(
+        &mut self,
+        index: LaneIndex,
+        (work, why): (Box<Work>, BeginRefusal),
+        now: Moment,
+        out: &mut Output,
+    ) {
+        let entry = self.entry(index);
+        let (session_id, fence) = (entry.lane.session_id, entry.lease.fence);
+        let (campaign_id, band) = (work.campaign_id, work.band);
+        if let Some(work) = entry.lane.begin_refused(work, why, now) {
+            out.dismissals.push(Dismissal { session_id, fence, work, why: Dismissed::PlanUsedUp });
+            self.note_settled(index, (campaign_id, band), out);
+        }
         self.queue(index);
     }
 

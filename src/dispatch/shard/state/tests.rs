@@ -21,9 +21,11 @@ use crate::domain::id::{DeliveryId, JobId, TenantId};
 use crate::domain::job::TrafficClass;
 use crate::domain::message::{MessageSpec, MessageTemplate, Variables};
 use crate::domain::pacing::PacingSettings;
+use crate::domain::plan::OnLimit;
 use crate::domain::recipient::Recipient;
 use crate::domain::session::SessionState;
 use crate::domain::zone::Band;
+use crate::store::journal::BeginRefusal;
 use crate::store::lanes::LaneRow;
 
 const START: Moment = Moment(1_800_000_000_000_000_000);
@@ -110,6 +112,7 @@ impl World {
             plan: Arc::new(JobPlan {
                 job_id: JobId::generate(),
                 traffic_class: TrafficClass::Bulk,
+                on_limit: OnLimit::Hold,
                 not_before: None,
                 expires_at: None,
                 campaign_pacing: None,
@@ -153,6 +156,7 @@ impl World {
             left_by_us: None,
             memory: None,
             suspension: None,
+            active_until: None,
         };
         let lease = Arc::clone(&self.leases[session % N_PARTITIONS]);
         self.shard.command(Command::Session(Box::new(row), lease), self.now);
@@ -335,15 +339,20 @@ impl World {
             self.shard.report(Report::PutBack(lane, work), self.now, out);
         }
         for begin in output.begins {
+            let used_up = self.rng.random_ratio(1, 40);
             let row = &mut self.rows[self.by_id[&begin.work.delivery_id]];
             let holds = holds(begin.fence);
             assert!(!holds || row.state != RowState::Sending, "two copies of one delivery");
-            if holds && row.state == RowState::Pending && row.n_attempts == begin.work.n_attempts {
+            if holds && row.state == RowState::Pending && used_up {
+                let why = BeginRefusal::Plan { until_ms: (self.now + Duration::from_secs(2)).as_ms() };
+                self.shard.report(Report::BeginRefused(begin.lane, begin.work, why), self.now, out);
+            } else if holds && row.state == RowState::Pending && row.n_attempts == begin.work.n_attempts {
                 row.state = RowState::Sending;
                 row.n_attempts += 1;
                 self.shard.report(Report::Begun(begin.lane, begin.work, begin.content), self.now, out);
             } else {
-                self.shard.report(Report::BeginRefused(begin.lane, begin.work.delivery_id), self.now, out);
+                let why = BeginRefusal::NotPending;
+                self.shard.report(Report::BeginRefused(begin.lane, begin.work, why), self.now, out);
             }
         }
     }

@@ -1,0 +1,380 @@
+//! Plans, who has which, and what was used of them, for those who run the platform and for tenants who ask.
+//!
+//! What deliveries use is moved by [`crate::store::usage`]; here a plan or a subscription changes what they may.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sqlx::FromRow;
+use uuid::Uuid;
+
+use crate::domain::delivery::DeliveryState;
+use crate::domain::id::TenantId;
+use crate::domain::plan::{Period, PlanLimits, SubscriptionState};
+use crate::domain::quota::{Allowance, Usage, claim};
+use crate::store::tx::{Tries, Tx, with_tx};
+use crate::store::{Sql, Store, StoreError};
+use crate::with_reader;
+
+macro_rules! select_plans {
+    ($rest:literal) => {
+        Sql::portable(concat!(
+            "SELECT slug, name, price_cents, currency, max_messages, max_sessions, max_api_requests, max_campaigns, ",
+            "max_contacts FROM plans ",
+            $rest
+        ))
+    };
+}
+
+const LIST: Sql = select_plans!("ORDER BY price_cents, slug");
+const FIND: Sql = select_plans!("WHERE slug = $1");
+
+const UPDATE: Sql = Sql::portable(
+    "UPDATE plans SET name = $2, price_cents = $3, max_messages = $4, max_sessions = $5, max_api_requests = $6, \
+         max_campaigns = $7, max_contacts = $8 WHERE slug = $1",
+);
+
+const SUBSCRIBERS: Sql = Sql::portable("SELECT tenant_id FROM subscriptions WHERE plan = $1");
+
+const SET_LIMIT: Sql = Sql::portable(
+    "UPDATE usage SET max_messages = $2 \
+     WHERE tenant_id = $1 AND EXISTS (SELECT 1 FROM subscriptions s WHERE s.tenant_id = $1 AND s.plan = $3)",
+);
+
+const SUBSCRIBE: Sql = Sql::portable(
+    "INSERT INTO subscriptions (tenant_id, plan, state, changed_at_ms) VALUES ($1, $2, $3, $4) \
+     ON CONFLICT (tenant_id) DO UPDATE SET plan = EXCLUDED.plan, state = EXCLUDED.state, \
+         changed_at_ms = EXCLUDED.changed_at_ms",
+);
+
+const SUBSCRIPTION: Sql = Sql::portable("SELECT plan, state FROM subscriptions WHERE tenant_id = $1");
+
+const SET_USAGE: Sql = Sql::portable(
+    "INSERT INTO usage (tenant_id, period_start_ms, period_end_ms, anchor_ms, active_until_ms, max_messages) \
+     VALUES ($1, $2, $3, $4, $5, $6) \
+     ON CONFLICT (tenant_id) DO UPDATE SET period_start_ms = EXCLUDED.period_start_ms, \
+         period_end_ms = EXCLUDED.period_end_ms, anchor_ms = EXCLUDED.anchor_ms, \
+         active_until_ms = EXCLUDED.active_until_ms, max_messages = EXCLUDED.max_messages, \
+         messages_used = $7, campaigns = $8",
+);
+
+const ADD_REQUESTS: Sql = Sql::portable(
+    "INSERT INTO request_usage (tenant_id, period_start_ms) VALUES ($1, $2) ON CONFLICT (tenant_id) DO NOTHING",
+);
+
+const N_SESSIONS: Sql = Sql::portable("SELECT COUNT(*) FROM sessions WHERE tenant_id = $1");
+
+const N_REQUESTS: Sql =
+    Sql::portable("SELECT n_requests FROM request_usage WHERE tenant_id = $1 AND period_start_ms = $2");
+
+const STORED: Sql = Sql::portable(
+    "SELECT tenant_id, period_start_ms, messages_used, messages_sending, messages_reserved, messages_waiting, \
+         campaigns FROM usage",
+);
+
+const COUNTED: Sql = Sql::portable(
+    "SELECT tenant_id, state, quota_period_ms, COUNT(*) FROM deliveries WHERE quota_period_ms IS NOT NULL \
+     GROUP BY tenant_id, state, quota_period_ms",
+);
+
+const DOING_PLANS: &str = "read plans";
+const DOING_CHANGE: &str = "change a plan";
+const DOING_SUBSCRIBE: &str = "change a subscription";
+const DOING_READ: &str = "read the usage of a tenant";
+const DOING_RECOUNT: &str = "count the usage of tenants";
+
+/// A plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlanRecord {
+    /// Its name in addresses and bodies.
+    pub slug: String,
+    /// What people call it.
+    pub name: String,
+    /// What a period costs, in the smallest unit of the currency.
+    pub price_cents: i64,
+    /// The currency, by ISO 4217.
+    pub currency: String,
+    /// What it allows.
+    pub limits: PlanLimits,
+}
+
+/// A subscription to make or to change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewSubscription {
+    /// The plan.
+    pub plan: PlanRecord,
+    /// Where it stands.
+    pub state: SubscriptionState,
+    /// When the present period ends, UTC milliseconds; as it was, or a month from now, where none is given.
+    pub period_end_ms: Option<i64>,
+}
+
+/// What a tenant has, and what it used of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TenantUsage {
+    /// Its plan.
+    pub plan: PlanRecord,
+    /// Where its subscription stands.
+    pub state: SubscriptionState,
+    /// Its messages and its period.
+    pub allowance: Allowance,
+    /// Its sessions.
+    pub n_sessions: i64,
+    /// Its requests to the API in this period.
+    pub n_requests: i64,
+}
+
+/// The plans and subscriptions in the database.
+#[derive(Debug, Clone, Copy)]
+pub struct Plans<'a> {
+    store: &'a Store,
+}
+
+impl Store {
+    /// Returns the plans and subscriptions.
+    #[must_use]
+    pub fn plans(&self) -> Plans<'_> {
+        Plans { store: self }
+    }
+
+    /// Returns the usage of every tenant that has a subscription as stored and as counted, as of one moment.
+    ///
+    /// Reads every delivery.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`] when the read failed, [`StoreError::Corrupt`] when a row can not be read.
+    pub async fn recount_usage(&self) -> Result<Vec<(TenantId, Usage, Usage)>, StoreError> {
+        type Stored = (Uuid, i64, i64, i64, i64, i64, i64);
+        let mut tx = self.begin_snapshot(DOING_RECOUNT).await?;
+        let (stored, counted) = (STORED.of(self.pool()), COUNTED.of(self.pool()));
+        let read: Result<_, sqlx::Error> = with_tx!(&mut tx, |db| async {
+            let stored = sqlx::query_as::<_, Stored>(stored).fetch_all(&mut *db).await?;
+            let counted = sqlx::query_as::<_, (Uuid, String, i64, i64)>(counted).fetch_all(&mut *db).await?;
+            Ok((stored, counted))
+        }
+        .await);
+        let (stored, counted) = read.map_err(StoreError::database(DOING_RECOUNT))?;
+        tx.commit(DOING_RECOUNT).await?;
+        let mut both: BTreeMap<Uuid, (i64, Usage, Usage)> = BTreeMap::new();
+        for (tenant_id, period_ms, used, sending, reserved, waiting, campaigns) in stored {
+            let usage = Usage { used, sending, reserved, waiting, campaigns };
+            // Campaigns are no deliveries; they are taken as they are.
+            both.insert(tenant_id, (period_ms, usage, Usage { campaigns, ..Usage::default() }));
+        }
+        for (tenant_id, state, quota_period_ms, n) in counted {
+            let corrupt = || StoreError::corrupt("deliveries", "state", format_args!("tenant {tenant_id}"));
+            let state = DeliveryState::parse(&state).ok_or_else(corrupt)?;
+            let (period_ms, _, counted) = both.entry(tenant_id).or_default();
+            counted.count(claim(state, Some(quota_period_ms)), *period_ms, n);
+        }
+        Ok(both.into_iter().map(|(id, (_, stored, counted))| (TenantId(id), stored, counted)).collect())
+    }
+}
+
+impl Plans<'_> {
+    /// Lists all plans, the cheapest first.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`] when they could not be read.
+    pub async fn list(&self) -> Result<Vec<PlanRecord>, StoreError> {
+        let sql = LIST.of(self.store.pool());
+        let rows = with_reader!(self.store.pool(), |db| sqlx::query_as::<_, PlanRow>(sql).fetch_all(db).await);
+        Ok(rows.map_err(StoreError::database(DOING_PLANS))?.into_iter().map(PlanRecord::from).collect())
+    }
+
+    /// Finds a plan.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`] when it could not be read.
+    pub async fn find(&self, slug: &str) -> Result<Option<PlanRecord>, StoreError> {
+        let sql = FIND.of(self.store.pool());
+        let row = with_reader!(self.store.pool(), |db| {
+            sqlx::query_as::<_, PlanRow>(sql).bind(slug).fetch_optional(db).await
+        });
+        Ok(row.map_err(StoreError::database(DOING_PLANS))?.map(PlanRecord::from))
+    }
+
+    /// Writes a plan that is there; returns the tenants that have it, for whom it holds from now on.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`] when nothing was written; safe to repeat.
+    pub async fn change(&self, plan: &PlanRecord) -> Result<Vec<TenantId>, StoreError> {
+        let mut tries = Tries::default();
+        loop {
+            let result = self.change_once(plan).await;
+            if !tries.again(&result) {
+                return result;
+            }
+        }
+    }
+
+    async fn change_once(&self, plan: &PlanRecord) -> Result<Vec<TenantId>, StoreError> {
+        let pool = self.store.pool();
+        let mut tx = self.store.begin_write(DOING_CHANGE).await?;
+        let limits = plan.limits;
+        let sql = (UPDATE.of(pool), SUBSCRIBERS.of(pool), SET_LIMIT.of(pool));
+        let ids: Result<Vec<Uuid>, sqlx::Error> = with_tx!(&mut tx, |db| async {
+            sqlx::query(sql.0)
+                .bind(&plan.slug)
+                .bind(&plan.name)
+                .bind(plan.price_cents)
+                .bind(limits.messages)
+                .bind(limits.sessions)
+                .bind(limits.api_requests)
+                .bind(limits.campaigns)
+                .bind(limits.contacts)
+                .execute(&mut *db)
+                .await?;
+            sqlx::query_scalar(sql.1).bind(&plan.slug).fetch_all(&mut *db).await
+        }
+        .await);
+        let ids: BTreeSet<Uuid> = ids.map_err(StoreError::database(DOING_CHANGE))?.into_iter().collect();
+        // By id, in which order everybody else waits for them.
+        for id in &ids {
+            with_tx!(&mut tx, |db| {
+                let query = sqlx::query(sql.2).bind(id).bind(limits.messages).bind(&plan.slug);
+                query.execute(db).await.map(drop)
+            })
+            .map_err(StoreError::database(DOING_CHANGE))?;
+        }
+        tx.commit(DOING_CHANGE).await?;
+        Ok(ids.into_iter().map(TenantId).collect())
+    }
+
+    /// Gives a tenant a subscription, or changes it.
+    ///
+    /// What was used of the present period stays used. A period that was over begins anew.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`] when nothing was written; safe to repeat.
+    pub async fn subscribe(&self, tenant_id: TenantId, new: &NewSubscription, now_ms: i64) -> Result<(), StoreError> {
+        let mut tries = Tries::default();
+        loop {
+            let result = self.subscribe_once(tenant_id, new, now_ms).await;
+            if !tries.again(&result) {
+                return result;
+            }
+        }
+    }
+
+    async fn subscribe_once(&self, tenant_id: TenantId, new: &NewSubscription, now_ms: i64) -> Result<(), StoreError> {
+        let pool = self.store.pool();
+        let mut tx = self.store.begin_write(DOING_SUBSCRIBE).await?;
+        let sql = SUBSCRIBE.of(pool);
+        with_tx!(&mut tx, |db| {
+            let query = sqlx::query(sql).bind(tenant_id.0).bind(&new.plan.slug).bind(new.state.as_str());
+            query.bind(now_ms).execute(db).await.map(drop)
+        })
+        .map_err(StoreError::database(DOING_SUBSCRIBE))?;
+        let mut budgets = tx.lock_usage(&BTreeSet::from([tenant_id]), now_ms, DOING_SUBSCRIBE).await?;
+        let before = budgets.get_mut(tenant_id).copied();
+        let period = period_of(before, new, now_ms);
+        let same = before.filter(|before| before.period.start_ms == period.start_ms);
+        let Usage { used, campaigns, .. } = same.map(|before| before.usage).unwrap_or_default();
+        let sql = (SET_USAGE.of(pool), ADD_REQUESTS.of(pool));
+        let written: Result<(), sqlx::Error> = with_tx!(&mut tx, |db| async {
+            sqlx::query(sql.0)
+                .bind(tenant_id.0)
+                .bind(period.start_ms)
+                .bind(period.end_ms)
+                .bind(period.anchor_ms)
+                .bind(new.state.active_until_ms(now_ms, period.end_ms))
+                .bind(new.plan.limits.messages)
+                .bind(used)
+                .bind(campaigns)
+                .execute(&mut *db)
+                .await?;
+            sqlx::query(sql.1).bind(tenant_id.0).bind(period.start_ms).execute(&mut *db).await.map(drop)
+        }
+        .await);
+        written.map_err(StoreError::database(DOING_SUBSCRIBE))?;
+        tx.commit(DOING_SUBSCRIBE).await
+    }
+
+    /// Returns what a tenant has and used as of `now_ms`; `None` without a subscription.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`] when the read failed, [`StoreError::Corrupt`] when a row can not be read.
+    pub async fn usage(&self, tenant_id: TenantId, now_ms: i64) -> Result<Option<TenantUsage>, StoreError> {
+        let mut tx = self.store.begin_read(DOING_READ).await?;
+        let usage = tx.tenant_usage(tenant_id, now_ms, DOING_READ).await?;
+        tx.commit(DOING_READ).await?;
+        Ok(usage)
+    }
+}
+
+/// Returns the period that a subscription has from now on.
+fn period_of(before: Option<Allowance>, new: &NewSubscription, now_ms: i64) -> Period {
+    let running = before.map(|before| before.period).filter(|period| now_ms < period.end_ms);
+    match (running, new.period_end_ms) {
+        (Some(period), Some(end_ms)) => Period { end_ms, anchor_ms: end_ms, ..period },
+        (Some(period), None) => period,
+        (None, given) => Period::first(new.state, now_ms, given),
+    }
+}
+
+impl Tx {
+    /// Returns what a tenant has and used; `None` without a subscription.
+    pub(super) async fn tenant_usage(
+        &mut self,
+        tenant_id: TenantId,
+        now_ms: i64,
+        doing: &'static str,
+    ) -> Result<Option<TenantUsage>, StoreError> {
+        let mut budgets = self.read_usage(&BTreeSet::from([tenant_id]), now_ms, doing).await?;
+        let Some(allowance) = budgets.get_mut(tenant_id).copied() else {
+            return Ok(None);
+        };
+        let sql = (SUBSCRIPTION.postgres(), FIND.postgres(), N_SESSIONS.postgres(), N_REQUESTS.postgres());
+        let period_ms = allowance.period.start_ms;
+        let read: Result<_, sqlx::Error> = with_tx!(self, |db| async {
+            let query = sqlx::query_as::<_, (String, String)>(sql.0).bind(tenant_id.0);
+            let (slug, state) = query.fetch_one(&mut *db).await?;
+            let plan = sqlx::query_as::<_, PlanRow>(sql.1).bind(slug).fetch_one(&mut *db).await?;
+            let n_sessions: i64 = sqlx::query_scalar(sql.2).bind(tenant_id.0).fetch_one(&mut *db).await?;
+            let query = sqlx::query_scalar(sql.3).bind(tenant_id.0).bind(period_ms);
+            let n_requests: Option<i64> = query.fetch_optional(db).await?;
+            Ok((plan, state, n_sessions, n_requests))
+        }
+        .await);
+        let (plan, state, n_sessions, n_requests) = read.map_err(StoreError::database(doing))?;
+        let corrupt = || StoreError::corrupt("subscriptions", "state", tenant_id);
+        Ok(Some(TenantUsage {
+            plan: plan.into(),
+            state: SubscriptionState::parse(&state).ok_or_else(corrupt)?,
+            allowance,
+            n_sessions,
+            n_requests: n_requests.unwrap_or(0),
+        }))
+    }
+}
+
+#[derive(Debug, FromRow)]
+struct PlanRow {
+    slug: String,
+    name: String,
+    price_cents: i64,
+    currency: String,
+    max_messages: Option<i64>,
+    max_sessions: Option<i64>,
+    max_api_requests: Option<i64>,
+    max_campaigns: Option<i64>,
+    max_contacts: Option<i64>,
+}
+
+impl From<PlanRow> for PlanRecord {
+    fn from(row: PlanRow) -> Self {
+        Self {
+            slug: row.slug,
+            name: row.name,
+            price_cents: row.price_cents,
+            currency: row.currency,
+            limits: PlanLimits {
+                messages: row.max_messages,
+                sessions: row.max_sessions,
+                api_requests: row.max_api_requests,
+                campaigns: row.max_campaigns,
+                contacts: row.max_contacts,
+            },
+        }
+    }
+}
