@@ -239,3 +239,6 @@ pub const REPLAY_AHEAD_MAX: usize = 8;
 
 /// Sessions looked at together when those of one partition are listed: 10,000 × 16 bytes = 160 kB at a time.
 pub const SESSIONS_PER_LOOK_MAX: u32 = 10_000;
+
+/// News of sessions waiting to be noted: 1,024 sessions that lose their connection at once, 24 bytes each.
+pub const SESSION_NEWS_MAX: usize = 1_024;

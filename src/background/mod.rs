@@ -24,6 +24,8 @@ use crate::telemetry::metrics::Metrics;
 
 pub mod check_ledger;
 
+pub mod session_news;
+
 /// How often a reconciler looks when nobody nudges.
 const BEAT: Duration = Duration::from_secs(2);
 

@@ -42,6 +42,8 @@ pub mod receipt;
 
 pub mod session;
 
+pub mod session_change;
+
 pub mod pacing;
 
 pub mod backoff;

@@ -38,6 +38,8 @@ pub mod tokens;
 
 pub mod sessions;
 
+pub mod session_events;
+
 pub mod campaigns;
 
 pub mod campaign_moves;

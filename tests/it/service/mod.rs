@@ -6,6 +6,8 @@ mod auth;
 
 mod sessions;
 
+mod session_news;
+
 mod campaigns;
 
 mod campaign_control;
