@@ -34,6 +34,8 @@ pub mod campaign;
 
 pub mod delivery;
 
+pub mod recall;
+
 pub mod failure;
 
 pub mod attempt;

@@ -254,6 +254,7 @@ impl Store {
         tx.note_left(moves.answered_early()).await.map_err(StoreError::database(DOING))?;
         tx.save_lanes(&lanes).await.map_err(StoreError::database(DOING))?;
         tx.save_streams(&streams).await.map_err(StoreError::database(DOING))?;
+        tx.add_to_reasons(&moves.reason_deltas(), DOING).await?;
         let counters = tx.add_to_counters(&moves.deltas(), DOING).await?;
         self.commit_moves(tx, DOING).await?;
         Ok(Written { begun, counters, n_receipts_applied: moves.n_receipts_applied(), stale })

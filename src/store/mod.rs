@@ -90,6 +90,10 @@ pub mod recovery;
 
 mod requeue;
 
+mod reasons;
+
+pub mod recalls;
+
 /// A pool of either database.
 #[derive(Debug, Clone)]
 pub enum Pool {

@@ -12,6 +12,8 @@ mod campaigns;
 
 mod campaign_control;
 
+mod campaign_recall;
+
 mod levers;
 
 mod recipient_import;
