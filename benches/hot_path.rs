@@ -163,6 +163,7 @@ impl Lanes {
             recipient: Recipient::from_stored("919876543210").expect("a stored number"),
             variables: variables(),
             n_attempts: 0,
+            n_attempts_before: 0,
             ready_at: self.now,
             plan: Arc::clone(&self.plan),
         })

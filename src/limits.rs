@@ -246,3 +246,16 @@ pub const SESSIONS_PER_LOOK_MAX: u32 = 10_000;
 /// Rows of a provider's tier that no longer count, removed by one transaction of the journal: twice as many as the
 /// 1,000 that it may add, so that they never heap up.
 pub const TIER_ROWS_REMOVED_MAX: i64 = 2_000;
+
+/// News of sessions waiting to be noted: 1,024 sessions that lose their connection at once, 24 bytes each.
+pub const SESSION_NEWS_MAX: usize = 1_024;
+
+/// Places of a stream looked at by one step of what a person asked: 10,000 along an index take about 10 ms.
+pub const RECALL_LOOKS_MAX: u32 = 10_000;
+
+/// Deliveries moved by one step of what a person asked: as many as one group commit, 1,000 in about 20 ms.
+pub const RECALL_MOVES_MAX: u32 = 1_000;
+
+/// Steps taken before whoever asked is answered: 50 × about 30 ms = 1.5 s, and 50,000 deliveries; the daemon takes
+/// the others.
+pub const RECALL_STEPS_PER_REQUEST_MAX: u32 = 50;

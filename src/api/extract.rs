@@ -63,6 +63,26 @@ impl<T: FromFields> FromRequest<Shared> for Json<T> {
     }
 }
 
+/// A body of JSON that may be missing, as if it had no fields.
+#[derive(Debug)]
+pub struct MaybeJson<T>(pub T);
+
+impl<T: FromFields> FromRequest<Shared> for MaybeJson<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, front: &Shared) -> Result<Self, ApiError> {
+        let says_json = is_json(request.headers());
+        let body = WholeBody::read(request, front).await?;
+        if body.bytes.is_empty() {
+            return Fields::read(b"{}").map(Self);
+        }
+        if !says_json {
+            return Err(ApiError::UnsupportedMediaType("application/json"));
+        }
+        Fields::read(&body.bytes).map(Self)
+    }
+}
+
 /// A body read to its end; a large one holds one of the places for large bodies while it lives.
 pub struct WholeBody {
     /// What was read.

@@ -24,6 +24,8 @@ use crate::telemetry::metrics::Metrics;
 
 pub mod check_ledger;
 
+pub mod session_news;
+
 /// How often a reconciler looks when nobody nudges.
 const BEAT: Duration = Duration::from_secs(2);
 
@@ -69,13 +71,14 @@ impl Background {
     pub fn start(&self, tasks: &TaskTracker, stop: &CancellationToken) {
         let Nudges { cancelled, settled, finished } = self.nudges.clone();
         let nobody = Arc::new(Notify::new());
-        let reconcilers: [(&'static str, Duration, Arc<Notify>, Work); 5] = [
+        let reconcilers: [(&'static str, Duration, Arc<Notify>, Work); 6] = [
             ("settle cancelled campaigns", BEAT, cancelled, |background| Box::pin(background.settle_cancelled())),
             ("finish campaigns", BEAT, settled, |background| Box::pin(background.finish_campaigns())),
             ("requeue unknown deliveries", BEAT, Arc::clone(&nobody), |background| {
                 Box::pin(background.requeue_unknown())
             }),
             ("end suspensions", BEAT, Arc::clone(&nobody), |background| Box::pin(background.end_suspensions())),
+            ("finish what people asked", BEAT, Arc::clone(&nobody), |background| Box::pin(background.finish_recalls())),
             ("check the ledger", LEDGER_BEAT, finished, |background| Box::pin(background.check_ledger())),
         ];
         for (doing, beat, nudge, work) in reconcilers {
@@ -129,6 +132,11 @@ impl Background {
             }
         }
         Ok(())
+    }
+
+    /// Takes the steps of what people asked for that nobody takes any more.
+    async fn finish_recalls(&self) -> Result<()> {
+        self.services.campaigns.finish_recalls().await
     }
 
     /// Tells the lanes whose suspension has ended what else holds them.

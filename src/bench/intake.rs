@@ -143,6 +143,7 @@ async fn make_sessions(plan: &Plan) -> anyhow::Result<(TenantId, Vec<SessionId>)
         let store = &store;
         async move {
             let session = SessionRecord {
+                state_reason: None,
                 id: SessionId::generate(),
                 tenant_id: tenant.id,
                 name: format!("Bench {n}"),

@@ -37,7 +37,7 @@ mod scratch;
 mod survey;
 mod topics;
 
-/// The AsyncAPI document of the four topics.
+/// The AsyncAPI document of the five topics.
 pub const ASYNCAPI_DOCUMENT: &str = include_str!("asyncapi.yaml");
 
 /// The way to a cluster: makes clients. Cheap to clone; holds no connection.

@@ -40,6 +40,7 @@ impl ScratchTopics {
                 jobs: topic("jobs"),
                 control: topic("control"),
                 events: topic("events"),
+                session_events: topic("session-events"),
                 dead: topic("dead"),
             },
             partitions,
@@ -68,8 +69,8 @@ impl ScratchTopics {
     pub async fn delete(self) -> Result<(), BrokerError> {
         let admin: AdminClient<Connection> = self.broker.client_config().create_with_context(Connection::default())?;
         let options = AdminOptions::new().request_timeout(Some(ANSWER_MAX)).operation_timeout(Some(ANSWER_MAX));
-        let TopicNames { jobs, control, events, dead } = &self.config.topics;
-        let results = admin.delete_topics(&[jobs, control, events, dead], &options).await?;
+        let TopicNames { jobs, control, events, session_events, dead } = &self.config.topics;
+        let results = admin.delete_topics(&[jobs, control, events, session_events, dead], &options).await?;
         // A member that was killed stays in the group for a while; the cluster forgets an empty one by itself.
         admin.delete_groups(&[&self.config.group], &options).await.ok();
         let mut failed = results.into_iter().filter_map(Result::err).map(|(_, code)| code);

@@ -22,8 +22,8 @@ const ANSWER_MAX: Duration = Duration::from_secs(4);
 pub struct Survey {
     /// Brokers that are up.
     pub n_brokers: usize,
-    /// The four topics: jobs, control, events, dead.
-    pub topics: [TopicSurvey; 4],
+    /// The five topics: jobs, control, events, dead, session events.
+    pub topics: [TopicSurvey; 5],
 }
 
 /// What a topic is like.
@@ -60,7 +60,7 @@ impl Broker {
     pub async fn survey(&self) -> Result<Survey, BrokerError> {
         let admin: AdminClient<Connection> = self.client_config().create_with_context(Connection::default())?;
         let names = self.topics();
-        let names = [&names.jobs, &names.control, &names.events, &names.dead].map(Clone::clone);
+        let names = [&names.jobs, &names.control, &names.events, &names.dead, &names.session_events].map(Clone::clone);
         let ask = move || {
             // All topics, since asking for one by name may create it.
             let metadata = admin.inner().fetch_metadata(None, ANSWER_MAX)?;

@@ -120,6 +120,12 @@ impl Broker {
                 settings: vec![],
             },
             Wanted {
+                key: "queue.session_events_topic",
+                name: &topics.session_events,
+                n_partitions: one,
+                settings: vec![],
+            },
+            Wanted {
                 key: "queue.dead_topic",
                 name: &topics.dead,
                 n_partitions: one,

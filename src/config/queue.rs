@@ -52,7 +52,7 @@ pub struct KafkaConfig {
     pub client: ClientSettings,
 }
 
-/// Names of the four topics.
+/// Names of the five topics.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TopicNames {
     /// Jobs in.
@@ -61,6 +61,8 @@ pub struct TopicNames {
     pub control: String,
     /// Changes of state out.
     pub events: String,
+    /// What happens to sessions out.
+    pub session_events: String,
     /// Records that could not be read or admitted.
     pub dead: String,
 }
@@ -74,6 +76,7 @@ pub(super) struct QueueFile {
     jobs_topic: String,
     control_topic: String,
     events_topic: String,
+    session_events_topic: String,
     dead_topic: String,
     partitions: u64,
     replication: u64,
@@ -92,6 +95,7 @@ impl Default for QueueFile {
             jobs_topic: "campaign.jobs".into(),
             control_topic: "campaign.control".into(),
             events_topic: "delivery.events".into(),
+            session_events_topic: "session.events".into(),
             dead_topic: "campaign.jobs.dead".into(),
             partitions: 64,
             replication: 1,
@@ -137,6 +141,7 @@ impl QueueFile {
             jobs: self.jobs_topic,
             control: self.control_topic,
             events: self.events_topic,
+            session_events: self.session_events_topic,
             dead: self.dead_topic,
         };
         topics.check(problems);
@@ -160,6 +165,7 @@ impl TopicNames {
             ("queue.jobs_topic", &self.jobs),
             ("queue.control_topic", &self.control),
             ("queue.events_topic", &self.events),
+            ("queue.session_events_topic", &self.session_events),
             ("queue.dead_topic", &self.dead),
         ];
         for (place, (key, name)) in named.iter().enumerate() {

@@ -68,6 +68,7 @@ impl KafkaQueue {
             store: self.intake.store.clone(),
             producer: producer.clone(),
             topic: self.broker.topics().events.clone(),
+            session_topic: self.broker.topics().session_events.clone(),
             leases: self.intake.dispatch.leases().clone(),
             metrics: Arc::clone(&self.intake.metrics),
         };

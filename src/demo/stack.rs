@@ -107,6 +107,7 @@ impl StackPlan {
             set("queue", "jobs_topic", topics.jobs.clone().into());
             set("queue", "control_topic", topics.control.clone().into());
             set("queue", "events_topic", topics.events.clone().into());
+            set("queue", "session_events_topic", topics.session_events.clone().into());
             set("queue", "dead_topic", topics.dead.clone().into());
         }
         toml::to_string(&settings).context("write the daemon's settings")
@@ -296,7 +297,7 @@ mod tests {
         let (jobs, control, events, dead) = (name("jobs"), name("control"), name("events"), name("dead"));
         let queue = KafkaConfig {
             brokers: vec!["a:1".into(), "b:2".into()],
-            topics: TopicNames { jobs, control, events, dead },
+            topics: TopicNames { jobs, control, events, session_events: name("session-events"), dead },
             partitions: std::num::NonZeroU16::new(5).expect("5 is not zero"),
             replication: std::num::NonZeroU16::MIN,
             create_topics: true,

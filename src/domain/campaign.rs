@@ -44,6 +44,8 @@ pub enum CampaignEvent {
     Cancelled,
     /// It cannot go on.
     Failed,
+    /// A person puts deliveries that came to an end back in line.
+    Reopened,
 }
 
 /// A move that the campaign's state does not allow.
@@ -58,7 +60,7 @@ pub struct Refused {
 
 impl CampaignEvent {
     /// All events.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Scheduled,
         Self::Started,
         Self::Paused,
@@ -66,6 +68,7 @@ impl CampaignEvent {
         Self::LastDeliverySettled,
         Self::Cancelled,
         Self::Failed,
+        Self::Reopened,
     ];
 
     /// Returns the word used in messages.
@@ -79,6 +82,7 @@ impl CampaignEvent {
             Self::LastDeliverySettled => "completed",
             Self::Cancelled => "cancelled",
             Self::Failed => "failed",
+            Self::Reopened => "taken up again",
         }
     }
 }
@@ -103,6 +107,8 @@ impl CampaignState {
             (Self::Draft | Self::Scheduled | Self::Running | Self::Paused | Self::Cancelled, E::Cancelled) => {
                 Ok(Self::Cancelled)
             }
+            (Self::Running | Self::Completed, E::Reopened) => Ok(Self::Running),
+            (Self::Paused, E::Reopened) => Ok(Self::Paused),
             (Self::Scheduled | Self::Running | Self::Paused | Self::Failed, E::Failed) => Ok(Self::Failed),
             (from, event) => Err(Refused { from, event }),
         }
@@ -258,13 +264,13 @@ mod tests {
             table = table.trim_end().to_owned() + "\n";
         }
         insta::assert_snapshot!(table, @"
-        draft      scheduled  running    ·          ·          ·          cancelled  ·
-        scheduled  scheduled  running    ·          ·          ·          cancelled  failed
-        running    ·          running    paused     running    completed  cancelled  failed
-        paused     ·          ·          paused     running    completed  cancelled  failed
-        completed  ·          ·          ·          ·          completed  ·          ·
-        cancelled  ·          ·          ·          ·          ·          cancelled  ·
-        failed     ·          ·          ·          ·          ·          ·          failed
+        draft      scheduled  running    ·          ·          ·          cancelled  ·          ·
+        scheduled  scheduled  running    ·          ·          ·          cancelled  failed     ·
+        running    ·          running    paused     running    completed  cancelled  failed     running
+        paused     ·          ·          paused     running    completed  cancelled  failed     paused
+        completed  ·          ·          ·          ·          completed  ·          ·          running
+        cancelled  ·          ·          ·          ·          ·          cancelled  ·          ·
+        failed     ·          ·          ·          ·          ·          ·          failed     ·
         ");
     }
 

@@ -54,6 +54,10 @@ pub enum DeliveryEvent {
     Cancelled,
     /// An unknown delivery is to be sent again by its campaign's policy.
     Requeued,
+    /// A person puts a failed delivery back in line.
+    Retried,
+    /// A person says that an unknown delivery was sent.
+    ResolvedSent,
 }
 
 impl DeliveryState {
@@ -84,7 +88,8 @@ impl DeliveryState {
             (Self::Sending, E::LostTrack) => Some(Self::Unknown),
             (Self::Pending, E::Skipped) => Some(Self::Skipped),
             (Self::Pending, E::Cancelled) => Some(Self::Cancelled),
-            (Self::Unknown, E::Requeued) => Some(Self::Pending),
+            (Self::Unknown, E::Requeued) | (Self::Failed, E::Retried) => Some(Self::Pending),
+            (Self::Unknown, E::ResolvedSent) => Some(Self::Sent),
             (from, E::Receipt(kind)) => from.apply_receipt(kind),
             _ => None,
         }
@@ -156,7 +161,7 @@ impl DeliveryState {
 mod tests {
     use super::*;
 
-    const EVENTS: [DeliveryEvent; 13] = [
+    const EVENTS: [DeliveryEvent; 15] = [
         DeliveryEvent::AttemptStarted,
         DeliveryEvent::AttemptWithdrawn,
         DeliveryEvent::Accepted,
@@ -170,6 +175,8 @@ mod tests {
         DeliveryEvent::Skipped,
         DeliveryEvent::Cancelled,
         DeliveryEvent::Requeued,
+        DeliveryEvent::Retried,
+        DeliveryEvent::ResolvedSent,
     ];
 
     /// One row per state, one column per event of [`EVENTS`]; `·` means nothing changes.
@@ -185,15 +192,15 @@ mod tests {
             table = table.trim_end().to_owned() + "\n";
         }
         insta::assert_snapshot!(table, @"
-        pending    sending   ·         ·         ·         failed    ·         sent      delivered read      failed    skipped   cancelled ·
-        sending    ·         pending   sent      pending   failed    unknown   sent      delivered read      failed    ·         ·         ·
-        sent       ·         ·         ·         ·         ·         ·         ·         delivered read      failed    ·         ·         ·
-        delivered  ·         ·         ·         ·         ·         ·         ·         ·         read      ·         ·         ·         ·
-        read       ·         ·         ·         ·         ·         ·         ·         ·         ·         ·         ·         ·         ·
-        failed     ·         ·         ·         ·         ·         ·         ·         delivered read      ·         ·         ·         ·
-        skipped    ·         ·         ·         ·         ·         ·         sent      delivered read      ·         ·         ·         ·
-        cancelled  ·         ·         ·         ·         ·         ·         sent      delivered read      ·         ·         ·         ·
-        unknown    ·         ·         ·         ·         ·         ·         sent      delivered read      failed    ·         ·         pending
+        pending    sending   ·         ·         ·         failed    ·         sent      delivered read      failed    skipped   cancelled ·         ·         ·
+        sending    ·         pending   sent      pending   failed    unknown   sent      delivered read      failed    ·         ·         ·         ·         ·
+        sent       ·         ·         ·         ·         ·         ·         ·         delivered read      failed    ·         ·         ·         ·         ·
+        delivered  ·         ·         ·         ·         ·         ·         ·         ·         read      ·         ·         ·         ·         ·         ·
+        read       ·         ·         ·         ·         ·         ·         ·         ·         ·         ·         ·         ·         ·         ·         ·
+        failed     ·         ·         ·         ·         ·         ·         ·         delivered read      ·         ·         ·         ·         pending   ·
+        skipped    ·         ·         ·         ·         ·         ·         sent      delivered read      ·         ·         ·         ·         ·         ·
+        cancelled  ·         ·         ·         ·         ·         ·         sent      delivered read      ·         ·         ·         ·         ·         ·
+        unknown    ·         ·         ·         ·         ·         ·         sent      delivered read      failed    ·         ·         pending   ·         sent
         ");
     }
 

@@ -227,6 +227,20 @@ reasons! {
 }
 
 impl Reason {
+    /// Tells whether another try can not help as long as recipient and message are the same.
+    #[must_use]
+    pub fn is_final_for_recipient(self) -> bool {
+        matches!(
+            self,
+            Self::RecipientUnreachable
+                | Self::RecipientOptedOut
+                | Self::RecipientExperiment
+                | Self::RecipientBlockedByUs
+                | Self::RecipientNotAllowed
+                | Self::RenderFailed
+        )
+    }
+
     /// Reads the word kept in the database.
     #[must_use]
     pub fn parse(word: &str) -> Option<Self> {

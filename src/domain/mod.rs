@@ -36,6 +36,8 @@ pub mod campaign;
 
 pub mod delivery;
 
+pub mod recall;
+
 pub mod failure;
 
 pub mod attempt;
@@ -43,6 +45,8 @@ pub mod attempt;
 pub mod receipt;
 
 pub mod session;
+
+pub mod session_change;
 
 pub mod pacing;
 

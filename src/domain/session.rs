@@ -41,11 +41,13 @@ pub enum SessionEvent {
     LoggedOut,
     /// The provider banned it.
     Banned,
+    /// Another client took its connection over; connecting again would only take it back.
+    Replaced,
 }
 
 impl SessionEvent {
     /// All events.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::ConnectAsked,
         Self::QrIssued,
         Self::Connected,
@@ -53,6 +55,7 @@ impl SessionEvent {
         Self::DisconnectAsked,
         Self::LoggedOut,
         Self::Banned,
+        Self::Replaced,
     ];
 }
 
@@ -76,7 +79,7 @@ impl SessionState {
             (Self::Banned, _) => Self::Banned,
             (_, E::Banned) => Self::Banned,
             (_, E::LoggedOut) => Self::LoggedOut,
-            (_, E::DisconnectAsked) if self != Self::LoggedOut => Self::Disconnected,
+            (_, E::DisconnectAsked | E::Replaced) if self != Self::LoggedOut => Self::Disconnected,
             (Self::Disconnected | Self::LoggedOut, E::ConnectAsked) => Self::Connecting,
             (Self::Connecting | Self::QrPending, E::QrIssued) => Self::QrPending,
             (Self::Connecting | Self::QrPending | Self::Reconnecting, E::Connected) => Self::Connected,
@@ -85,6 +88,12 @@ impl SessionState {
             (from, _) => from,
         };
         (to != self).then_some(to)
+    }
+
+    /// Tells whether it can not send again before a person has paired it anew, if ever.
+    #[must_use]
+    pub fn is_lost(self) -> bool {
+        matches!(self, Self::LoggedOut | Self::Banned)
     }
 
     /// Tells whether messages for it may be accepted: it is connected or on its way.
@@ -130,13 +139,13 @@ mod tests {
             table = table.trim_end().to_owned() + "\n";
         }
         insta::assert_snapshot!(table, @"
-        disconnected  connecting   ·            ·            ·            ·            logged_out   banned
-        connecting    ·            qr_pending   connected    disconnected disconnected logged_out   banned
-        qr_pending    ·            ·            connected    disconnected disconnected logged_out   banned
-        connected     ·            ·            ·            reconnecting disconnected logged_out   banned
-        reconnecting  ·            ·            connected    ·            disconnected logged_out   banned
-        logged_out    connecting   ·            ·            ·            ·            ·            banned
-        banned        ·            ·            ·            ·            ·            ·            ·
+        disconnected  connecting   ·            ·            ·            ·            logged_out   banned       ·
+        connecting    ·            qr_pending   connected    disconnected disconnected logged_out   banned       disconnected
+        qr_pending    ·            ·            connected    disconnected disconnected logged_out   banned       disconnected
+        connected     ·            ·            ·            reconnecting disconnected logged_out   banned       disconnected
+        reconnecting  ·            ·            connected    ·            disconnected logged_out   banned       disconnected
+        logged_out    connecting   ·            ·            ·            ·            ·            banned       ·
+        banned        ·            ·            ·            ·            ·            ·            ·            ·
         ");
     }
 }

@@ -21,11 +21,11 @@ use uuid::Uuid;
 
 use crate::broker::{BrokerError, Outgoing, Producer};
 use crate::dispatch::lease::Leases;
-use crate::domain::id::DeliveryId;
+use crate::domain::id::{DeliveryId, SessionId};
 use crate::domain::partition::PartitionNo;
 use crate::error::chain;
 use crate::limits::{EVENT_BATCHES_MAX, EVENT_BYTES_MAX};
-use crate::store::events::{BatchBounds, EventBatch};
+use crate::store::events::{BatchBounds, EventBatch, EventKind};
 use crate::store::{Recording, Store, StoreError};
 use crate::telemetry::metrics::Metrics;
 
@@ -66,8 +66,10 @@ pub struct Relay {
     pub store: Store,
     /// What writes.
     pub producer: Producer,
-    /// The topic's name.
+    /// The topic of changes of deliveries.
     pub topic: String,
+    /// The topic of what happens to sessions.
+    pub session_topic: String,
     /// Whether those of dead nodes are ours too.
     pub leases: Leases,
     /// What is counted.
@@ -200,7 +202,11 @@ impl Relay {
     fn records(&self, batches: &[EventBatch]) -> Vec<Outgoing> {
         let mut records = Vec::new();
         for batch in batches {
-            if add_records(batch, &self.topic, &mut records).is_err() {
+            let topic = match batch.kind {
+                EventKind::Delivery => &self.topic,
+                EventKind::Session => &self.session_topic,
+            };
+            if add_records(batch, topic, &mut records).is_err() {
                 // Not an error of ours to wait for: it would hold up all others for ever.
                 tracing::error!(batch.id = %batch.batch_id, "recorded events can not be read; they are lost");
             }
@@ -214,16 +220,18 @@ fn add_records(batch: &EventBatch, topic: &str, out: &mut Vec<Outgoing>) -> Resu
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Keyed {
-        delivery_id: DeliveryId,
+        delivery_id: Option<DeliveryId>,
+        session_id: SessionId,
     }
     let events: Vec<&RawValue> = serde_json::from_str(&batch.events)?;
     out.reserve(events.len());
     for event in events {
-        let Keyed { delivery_id } = serde_json::from_str(event.get())?;
+        let Keyed { delivery_id, session_id } = serde_json::from_str(event.get())?;
+        let key = delivery_id.map_or_else(|| session_id.to_string(), |id| id.to_string());
         out.push(Outgoing {
             topic: topic.to_owned(),
             partition: None,
-            key: Some(Bytes::from(delivery_id.to_string())),
+            key: Some(Bytes::from(key)),
             payload: Some(Bytes::copy_from_slice(event.get().as_bytes())),
             headers: Vec::new(),
         });

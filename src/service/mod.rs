@@ -29,6 +29,8 @@ pub mod campaigns;
 
 pub mod campaign_control;
 
+pub mod campaign_recall;
+
 pub mod levers;
 
 pub mod recipient_import;

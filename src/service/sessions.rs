@@ -5,14 +5,17 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::domain::failure::Reason;
 use crate::domain::id::{SessionId, TenantId};
 use crate::domain::pacing::{Pacing, PacingProblem};
 use crate::domain::session::{SessionEvent, SessionState};
+use crate::domain::session_change::SessionNews;
 use crate::error::{Error, Problems, Result};
 use crate::limits::CHANGE_TRIES_MAX;
 use crate::notice::Notice;
 use crate::service::Tools;
 use crate::service::check::check_name;
+use crate::store::session_events::SessionMove;
 use crate::store::sessions::{SessionChange as StoredChange, SessionRecord};
 
 /// Characters of a session's name, at most.
@@ -124,6 +127,7 @@ impl SessionService {
             tenant_id,
             name,
             state: SessionState::Disconnected,
+            state_reason: None,
             phone_number: None,
             phone_number_id: new.phone_number_id,
             rate_per_minute: new.pacing.rate_per_minute,
@@ -157,21 +161,93 @@ impl SessionService {
                 session.phone_number_id = Some(assigned);
             }
             let asked = session.state.apply(SessionEvent::ConnectAsked).unwrap_or(session.state);
-            let to = match self.connector.connect(&session) {
-                ConnectOutcome::Connecting => asked,
-                ConnectOutcome::QrPending => asked.apply(SessionEvent::QrIssued).unwrap_or(asked),
-                ConnectOutcome::Connected => asked.apply(SessionEvent::Connected).unwrap_or(asked),
+            let (event, to) = match self.connector.connect(&session) {
+                ConnectOutcome::Connecting => (SessionEvent::ConnectAsked, asked),
+                ConnectOutcome::QrPending => (SessionEvent::QrIssued, after(asked, SessionEvent::QrIssued)),
+                ConnectOutcome::Connected => (SessionEvent::Connected, after(asked, SessionEvent::Connected)),
                 ConnectOutcome::Refused(why) => return Err(Error::WhatsappUnavailable(why.into())),
             };
             if to == session.state {
                 return Ok(session);
             }
-            if sessions.transition(tenant_id, id, session.state, to).await? {
-                self.tools.notices.tell(Notice::SessionChanged(id));
+            if self.move_to(tenant_id, id, (session.state, to), (event, None)).await? {
                 return sessions.find(tenant_id, id).await?.ok_or(Error::NotFound("session"));
             }
         }
-        Err(Error::conflict("The session changed meanwhile."))
+        Err(changed_meanwhile())
+    }
+
+    /// Closes the connection of a session and keeps its pairing; does nothing when it is closed.
+    ///
+    /// # Errors
+    /// `NotFound`; `Conflict` when it is banned.
+    pub async fn disconnect(&self, tenant_id: TenantId, id: SessionId) -> Result<SessionRecord> {
+        self.ask(tenant_id, id, SessionEvent::DisconnectAsked).await
+    }
+
+    /// Unlinks a session, which must be paired anew; does nothing when it is unlinked.
+    ///
+    /// # Errors
+    /// `NotFound`; `Conflict` when it is banned.
+    pub async fn logout(&self, tenant_id: TenantId, id: SessionId) -> Result<SessionRecord> {
+        self.ask(tenant_id, id, SessionEvent::LoggedOut).await
+    }
+
+    /// Closes the connection of a session and makes it anew.
+    ///
+    /// # Errors
+    /// `NotFound`; `Conflict` when it is banned; `WhatsappUnavailable` when the provider refuses.
+    pub async fn restart(&self, tenant_id: TenantId, id: SessionId) -> Result<SessionRecord> {
+        self.disconnect(tenant_id, id).await?;
+        self.connect(tenant_id, id).await
+    }
+
+    /// Notes what the provider's side has told about a session; nothing when that changes nothing.
+    ///
+    /// # Errors
+    /// `Store` when it was not noted; `Conflict` when others changed it all the time.
+    pub async fn report(&self, id: SessionId, event: SessionEvent, reason: Reason) -> Result<()> {
+        for _ in 0..CHANGE_TRIES_MAX {
+            let Some((tenant_id, from)) = self.tools.store.sessions().place_of(id).await? else { return Ok(()) };
+            let Some(to) = from.apply(event) else { return Ok(()) };
+            let reason = (to != SessionState::Connected).then(|| reason.as_str());
+            if self.move_to(tenant_id, id, (from, to), (event, reason)).await? {
+                return Ok(());
+            }
+        }
+        Err(changed_meanwhile())
+    }
+
+    /// Does what a person asks of a session's connection.
+    async fn ask(&self, tenant_id: TenantId, id: SessionId, event: SessionEvent) -> Result<SessionRecord> {
+        let sessions = self.tools.store.sessions();
+        for _ in 0..CHANGE_TRIES_MAX {
+            let session = sessions.find(tenant_id, id).await?.ok_or(Error::NotFound("session"))?;
+            if session.state == SessionState::Banned {
+                return Err(Error::conflict("The session is banned."));
+            }
+            let Some(to) = session.state.apply(event) else { return Ok(session) };
+            if self.move_to(tenant_id, id, (session.state, to), (event, None)).await? {
+                return sessions.find(tenant_id, id).await?.ok_or(Error::NotFound("session"));
+            }
+        }
+        Err(changed_meanwhile())
+    }
+
+    async fn move_to(
+        &self,
+        tenant_id: TenantId,
+        id: SessionId,
+        (from, to): (SessionState, SessionState),
+        (event, reason): (SessionEvent, Option<&'static str>),
+    ) -> Result<bool> {
+        let news = SessionNews::of(event, to);
+        let step = SessionMove { from, to, news, reason, at_ms: self.tools.clock.now().as_ms() };
+        let moved = self.tools.store.sessions().transition(tenant_id, id, &step).await?;
+        if moved {
+            self.tools.notices.tell(Notice::SessionChanged(id));
+        }
+        Ok(moved)
     }
 
     /// Changes a session's name and pacing; a new pace holds from the next send on.
@@ -212,6 +288,14 @@ impl SessionService {
             }
         }
     }
+}
+
+fn after(state: SessionState, event: SessionEvent) -> SessionState {
+    state.apply(event).unwrap_or(state)
+}
+
+fn changed_meanwhile() -> Error {
+    Error::conflict("The session changed meanwhile.")
 }
 
 fn is_phone_number_id(text: &str) -> bool {

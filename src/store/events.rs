@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::Serialize;
 use time::OffsetDateTime;
 use tokio::sync::Notify;
 use uuid::Uuid;
@@ -26,12 +27,37 @@ pub struct Recording {
     pub nudge: Arc<Notify>,
 }
 
+/// What a batch tells of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EventKind {
+    /// Deliveries: a list of [`StateChange`].
+    Delivery,
+    /// Sessions: a list of [`SessionChange`](crate::domain::session_change::SessionChange).
+    Session,
+}
+
+impl EventKind {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Delivery => "delivery",
+            Self::Session => "session",
+        }
+    }
+
+    /// Reads the word; the column allows no other.
+    fn parse(word: &str) -> Self {
+        if word == Self::Session.as_str() { Self::Session } else { Self::Delivery }
+    }
+}
+
 /// The changes of one transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EventBatch {
     /// Its id; those of one node are in the order in which they were written.
     pub batch_id: Uuid,
-    /// A JSON list of [`StateChange`].
+    /// What they are.
+    pub kind: EventKind,
+    /// A JSON list of them.
     pub events: String,
 }
 
@@ -46,12 +72,12 @@ pub struct BatchBounds {
 
 const RECORD: Sql = Sql::per_dialect(
     concat!(
-        "INSERT INTO event_batches (batch_id, node_id, created_at_ms, events) VALUES ($1, $2, ",
+        "INSERT INTO event_batches (batch_id, node_id, kind, created_at_ms, events) VALUES ($1, $2, $4, ",
         now_ms!(postgres),
         ", $3)"
     ),
     concat!(
-        "INSERT INTO event_batches (batch_id, node_id, created_at_ms, events) VALUES ($1, $2, ",
+        "INSERT INTO event_batches (batch_id, node_id, kind, created_at_ms, events) VALUES ($1, $2, $4, ",
         now_ms!(sqlite),
         ", $3)"
     ),
@@ -61,10 +87,10 @@ const RECORD: Sql = Sql::per_dialect(
 macro_rules! oldest {
     ($condition:expr) => {
         concat!(
-            "SELECT batch_id, events FROM ( \
-                 SELECT batch_id, events, SUM(OCTET_LENGTH(events)) OVER (ORDER BY batch_id) - OCTET_LENGTH(events) \
+            "SELECT batch_id, kind, events FROM ( \
+                 SELECT batch_id, kind, events, SUM(OCTET_LENGTH(events)) OVER (ORDER BY batch_id) - OCTET_LENGTH(events) \
                      AS n_bytes_before \
-                 FROM (SELECT b.batch_id, b.events FROM event_batches b WHERE ",
+                 FROM (SELECT b.batch_id, b.kind, b.events FROM event_batches b WHERE ",
             $condition,
             " ORDER BY b.batch_id LIMIT $2) AS read) AS summed WHERE n_bytes_before < $3 ORDER BY batch_id"
         )
@@ -138,12 +164,12 @@ impl Store {
         let mut tx = self.begin_read(DOING_READ).await?;
         let sql = OWN.of(self.pool());
         let rows = with_tx!(&mut tx, |db| {
-            let query = sqlx::query_as::<_, (Uuid, String)>(sql).bind(node_id).bind(i64::from(bounds.n_rows));
+            let query = sqlx::query_as::<_, (Uuid, String, String)>(sql).bind(node_id).bind(i64::from(bounds.n_rows));
             query.bind(i64::from(bounds.n_bytes)).fetch_all(db).await
         })
         .map_err(StoreError::database(DOING_READ))?;
         tx.commit(DOING_READ).await?;
-        Ok(rows.into_iter().map(|(batch_id, events)| EventBatch { batch_id, events }).collect())
+        Ok(rows.into_iter().map(batch_of).collect())
     }
 
     /// Returns the oldest batches of nodes other than the given one that hold no lease any more, in the order
@@ -161,12 +187,12 @@ impl Store {
         let sql = ORPHANED.of(self.pool());
         let age_ms = i64::try_from(age.as_millis()).unwrap_or(i64::MAX / 2);
         let rows = with_tx!(&mut tx, |db| {
-            let query = sqlx::query_as::<_, (Uuid, String)>(sql).bind(but_of).bind(i64::from(bounds.n_rows));
+            let query = sqlx::query_as::<_, (Uuid, String, String)>(sql).bind(but_of).bind(i64::from(bounds.n_rows));
             query.bind(i64::from(bounds.n_bytes)).bind(age_ms).fetch_all(db).await
         })
         .map_err(StoreError::database(DOING_READ))?;
         tx.commit(DOING_READ).await?;
-        Ok(rows.into_iter().map(|(batch_id, events)| EventBatch { batch_id, events }).collect())
+        Ok(rows.into_iter().map(batch_of).collect())
     }
 
     /// Removes batches whose events are on the topic.
@@ -200,12 +226,25 @@ impl Store {
 impl Tx {
     /// Records changes with the transaction that makes them; nothing when there are none.
     ///
-    /// To be called when the deliveries are locked: the ids of batches then have the order of the moves of each
-    /// delivery, and whoever moves it next waits for this commit. `changes` are made for the time of writing.
+    /// To be called when the deliveries are locked; see [`Tx::record_as`].
     pub(crate) async fn record(
         &mut self,
         recording: &Recording,
         changes: impl FnOnce(OffsetDateTime) -> Vec<StateChange>,
+        doing: &'static str,
+    ) -> Result<(), StoreError> {
+        self.record_as(recording, EventKind::Delivery, changes, doing).await
+    }
+
+    /// Records changes of any kind with the transaction that makes them; nothing when there are none.
+    ///
+    /// To be called when what changes is locked: the ids of batches then have the order of the moves of each
+    /// delivery, and whoever moves it next waits for this commit. `changes` are made for the time of writing.
+    pub(crate) async fn record_as<T: Serialize>(
+        &mut self,
+        recording: &Recording,
+        kind: EventKind,
+        changes: impl FnOnce(OffsetDateTime) -> Vec<T>,
         doing: &'static str,
     ) -> Result<(), StoreError> {
         let batch_id = Uuid::now_v7();
@@ -219,11 +258,15 @@ impl Tx {
             Self::Sqlite(_) => RECORD.sqlite(),
         };
         with_tx!(self, |db| {
-            let query = sqlx::query(sql).bind(batch_id).bind(recording.node_id).bind(events);
+            let query = sqlx::query(sql).bind(batch_id).bind(recording.node_id).bind(events).bind(kind.as_str());
             query.execute(db).await.map(drop)
         })
         .map_err(StoreError::database(doing))
     }
+}
+
+fn batch_of((batch_id, kind, events): (Uuid, String, String)) -> EventBatch {
+    EventBatch { batch_id, kind: EventKind::parse(&kind), events }
 }
 
 /// The time in the id of a batch.

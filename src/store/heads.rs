@@ -52,6 +52,8 @@ pub struct Head {
     pub variables: Variables,
     /// Attempts made so far.
     pub n_attempts: u32,
+    /// Those of them that no longer count against what is allowed.
+    pub n_attempts_before: u32,
     /// Not to be tried before, UTC milliseconds.
     pub due_at_ms: i64,
 }
@@ -89,12 +91,13 @@ const FETCH: Sql = Sql::per_dialect(
      FROM UNNEST($1::uuid[], $2::uuid[], $3::int4[], $4::int8[], $5::int8[]) \
           WITH ORDINALITY AS r (session_id, campaign_id, band, after_seq, n_max, no) \
      CROSS JOIN LATERAL ( \
-         SELECT delivery_id, job_id, seq, recipient, variables, n_attempts, due_at_ms FROM deliveries d \
+         SELECT delivery_id, job_id, seq, recipient, variables, n_attempts, n_attempts_before, due_at_ms FROM deliveries d \
          WHERE d.session_id = r.session_id AND d.campaign_id = r.campaign_id AND d.band = r.band \
            AND r.after_seq < d.seq \
            AND d.state = 'pending' ORDER BY d.seq LIMIT r.n_max) AS d \
      ORDER BY r.no, d.seq",
-    "SELECT 1 AS no, delivery_id, job_id, seq, recipient, variables, n_attempts, due_at_ms FROM deliveries \
+    "SELECT 1 AS no, delivery_id, job_id, seq, recipient, variables, n_attempts, n_attempts_before, due_at_ms \
+     FROM deliveries \
      WHERE session_id = $1 AND campaign_id = $2 AND band = $3 AND $4 < seq AND state = 'pending' ORDER BY seq LIMIT $5",
 );
 
@@ -120,6 +123,7 @@ struct StoredHead {
     recipient: String,
     variables: String,
     n_attempts: i32,
+    n_attempts_before: i32,
     due_at_ms: i64,
 }
 
@@ -136,6 +140,7 @@ impl StoredHead {
             recipient: Recipient::from_stored(&self.recipient).ok_or_else(|| corrupt("recipient"))?,
             variables: serde_json::from_str(&self.variables).map_err(|_| corrupt("variables"))?,
             n_attempts: to_u32(self.n_attempts),
+            n_attempts_before: to_u32(self.n_attempts_before),
             due_at_ms: self.due_at_ms,
         })
     }

@@ -38,6 +38,8 @@ pub mod tokens;
 
 pub mod sessions;
 
+pub mod session_events;
+
 pub mod campaigns;
 
 pub mod campaign_moves;
@@ -95,6 +97,10 @@ pub mod usage;
 mod tiers;
 
 pub mod plans;
+
+mod reasons;
+
+pub mod recalls;
 
 /// A pool of either database.
 #[derive(Debug, Clone)]

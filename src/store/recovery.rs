@@ -47,7 +47,10 @@ const HOLD_CAMPAIGN: Sql = Sql::per_dialect(
     "SELECT state, on_unknown, n_recipients FROM campaigns WHERE campaign_id = $1",
 );
 
-const HAS_OUTBOX: Sql = Sql::portable("SELECT COUNT(*) FROM outbox WHERE campaign_id = $1");
+/// Rows that will still bring deliveries: those of the outbox, and what a person asked for.
+const HAS_MORE: Sql = Sql::portable(
+    "SELECT (SELECT COUNT(*) FROM outbox WHERE campaign_id = $1) + (SELECT COUNT(*) FROM recalls WHERE campaign_id = $1)",
+);
 
 const FINISH: Sql =
     Sql::portable("UPDATE campaigns SET state = $3, finished_at_ms = $4 WHERE campaign_id = $1 AND state = $2");
@@ -148,6 +151,7 @@ impl Store {
         let n_cancelled = moves.cancel_all(cancelled_at_ms);
         tx.write_moves(&moves, self.recording(), DOING_CANCEL).await?;
         tx.save_usage(moves.budgets(), DOING_CANCEL).await?;
+        tx.add_to_reasons(&moves.reason_deltas(), DOING_CANCEL).await?;
         tx.add_to_counters(&moves.deltas(), DOING_CANCEL).await?;
         self.commit_moves(tx, DOING_CANCEL).await?;
         Ok((n_cancelled, next))
@@ -178,13 +182,12 @@ impl Store {
         let Some(next) = next else { return Ok(false) };
         // Read behind the lock: nothing can be admitted or started any more until it is released.
         let counters = tx.counters_of(campaign_id, DOING_FINISH).await?.unwrap_or_default();
-        let sql = HAS_OUTBOX.of(self.pool());
-        let n_outbox =
-            with_tx!(&mut tx, |db| sqlx::query_scalar::<_, i64>(sql).bind(campaign_id.0).fetch_one(db).await)
-                .map_err(StoreError::database(DOING_FINISH))?;
+        let sql = HAS_MORE.of(self.pool());
+        let n_more = with_tx!(&mut tx, |db| sqlx::query_scalar::<_, i64>(sql).bind(campaign_id.0).fetch_one(db).await)
+            .map_err(StoreError::database(DOING_FINISH))?;
         // The outbox may be empty while jobs are still on their way through a broker.
         let all_accepted = n_recipients <= counters.accepted;
-        if n_outbox != 0 || !all_accepted || !counters.all_settled(on_unknown) {
+        if n_more != 0 || !all_accepted || !counters.all_settled(on_unknown) {
             return Ok(false);
         }
         let sql = FINISH.of(self.pool());

@@ -21,12 +21,12 @@ const INSERT: Sql = Sql::portable(
      WHERE NOT EXISTS (SELECT 1 FROM sessions WHERE tenant_id = $2 AND phone_number_id = $6)",
 );
 const FIND: Sql = Sql::portable(
-    "SELECT session_id, tenant_id, name, state, phone_number, phone_number_id, rate_per_minute, burst, created_at_ms \
-     FROM sessions WHERE session_id = $1 AND tenant_id = $2",
+    "SELECT session_id, tenant_id, name, state, phone_number, phone_number_id, rate_per_minute, burst, created_at_ms, \
+         state_reason FROM sessions WHERE session_id = $1 AND tenant_id = $2",
 );
 const LIST: Sql = Sql::portable(
-    "SELECT session_id, tenant_id, name, state, phone_number, phone_number_id, rate_per_minute, burst, created_at_ms \
-     FROM sessions WHERE tenant_id = $1 ORDER BY session_id DESC LIMIT $2 OFFSET $3",
+    "SELECT session_id, tenant_id, name, state, phone_number, phone_number_id, rate_per_minute, burst, created_at_ms, \
+         state_reason FROM sessions WHERE tenant_id = $1 ORDER BY session_id DESC LIMIT $2 OFFSET $3",
 );
 const COUNT: Sql = Sql::portable("SELECT COUNT(*) FROM sessions WHERE tenant_id = $1");
 const KNOWN: Sql = Sql::per_dialect(
@@ -34,8 +34,6 @@ const KNOWN: Sql = Sql::per_dialect(
      AND session_id IN (SELECT CAST(value AS UUID) FROM json_array_elements_text(CAST($2 AS JSON)))",
     "SELECT session_id FROM sessions WHERE tenant_id = $1 AND session_id IN (SELECT unhex(value) FROM json_each($2))",
 );
-const MOVE: Sql =
-    Sql::portable("UPDATE sessions SET state = $4 WHERE session_id = $1 AND tenant_id = $2 AND state = $3");
 const ASSIGN_NUMBER: Sql = Sql::portable(
     "UPDATE sessions SET phone_number_id = $3 WHERE session_id = $1 AND tenant_id = $2 AND phone_number_id IS NULL",
 );
@@ -55,6 +53,8 @@ pub struct SessionRecord {
     pub name: String,
     /// Where it stands.
     pub state: SessionState,
+    /// Why it stands there, when nobody asked for it: a word of the API.
+    pub state_reason: Option<String>,
     /// Its phone number, digits with country code, once known.
     pub phone_number: Option<String>,
     /// The provider's own name of the number, once known.
@@ -81,7 +81,7 @@ pub struct SessionChange {
 /// The sessions in the database.
 #[derive(Debug, Clone, Copy)]
 pub struct Sessions<'a> {
-    store: &'a Store,
+    pub(super) store: &'a Store,
 }
 
 impl Store {
@@ -168,30 +168,6 @@ impl Sessions<'_> {
         Ok(0 < inserted.map_err(StoreError::database("add a session"))?)
     }
 
-    /// Moves a session of the tenant from one state to another; `false` if it was not in `from`.
-    ///
-    /// # Errors
-    /// [`StoreError::Database`] when it was not written; safe to repeat.
-    pub async fn transition(
-        &self,
-        tenant_id: TenantId,
-        id: SessionId,
-        from: SessionState,
-        to: SessionState,
-    ) -> Result<bool, StoreError> {
-        let moved = with_writer!(self.store.pool(), |db| {
-            sqlx::query(MOVE.of(self.store.pool()))
-                .bind(id.0)
-                .bind(tenant_id.0)
-                .bind(from.as_str())
-                .bind(to.as_str())
-                .execute(db)
-                .await
-                .map(|done| done.rows_affected())
-        });
-        Ok(0 < moved.map_err(StoreError::database("move a session"))?)
-    }
-
     /// Gives a session without a number one; `false` if it had one already.
     ///
     /// # Errors
@@ -245,6 +221,7 @@ struct SessionRow {
     rate_per_minute: Option<f64>,
     burst: Option<i32>,
     created_at_ms: i64,
+    state_reason: Option<String>,
 }
 
 impl TryFrom<SessionRow> for SessionRecord {
@@ -258,6 +235,7 @@ impl TryFrom<SessionRow> for SessionRecord {
             tenant_id: TenantId(row.tenant_id),
             name: row.name,
             state: place.known("state", SessionState::parse(&row.state))?,
+            state_reason: row.state_reason,
             phone_number: row.phone_number,
             phone_number_id: row.phone_number_id,
             rate_per_minute: row.rate_per_minute,

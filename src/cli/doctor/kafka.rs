@@ -1,4 +1,4 @@
-//! Checks of the broker: reachable, the four topics as the settings and the code need them, the consumer group.
+//! Checks of the broker: reachable, the five topics as the settings and the code need them, the consumer group.
 
 use super::check::{Check, in_time};
 use crate::broker::{Broker, GroupSurvey, TopicSurvey};
@@ -8,16 +8,17 @@ use crate::limits::{JOB_RECORD_BYTES_MAX, RECORD_BYTES_MAX};
 
 const REACH: &str = "start the broker, or correct queue.brokers and queue.client_file";
 
-/// Which of the four topics.
+/// Which of the five topics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Use {
     Jobs,
     Control,
     Events,
     Dead,
+    SessionEvents,
 }
 
-const USES: [Use; 4] = [Use::Jobs, Use::Control, Use::Events, Use::Dead];
+const USES: [Use; 5] = [Use::Jobs, Use::Control, Use::Events, Use::Dead, Use::SessionEvents];
 
 pub(super) async fn examine(queue: &QueueConfig) -> Vec<Check> {
     let Some(kafka) = &queue.kafka else {
@@ -25,7 +26,7 @@ pub(super) async fn examine(queue: &QueueConfig) -> Vec<Check> {
         return ["broker", "topics", "group"].map(unused).into();
     };
     let topics = &kafka.topics;
-    let names = [&topics.jobs, &topics.control, &topics.events, &topics.dead];
+    let names = [&topics.jobs, &topics.control, &topics.events, &topics.dead, &topics.session_events];
     let broker = match Broker::new(kafka.clone()) {
         Ok(broker) => broker,
         Err(problem) => return vec![Check::fail("broker", chain(&problem), "correct queue.client_file")],
@@ -83,7 +84,7 @@ pub(super) fn judge_topic(topic: &TopicSurvey, of: Use, kafka: &KafkaConfig, n_j
     let n_bytes_wanted = match of {
         Use::Jobs => Some(JOB_RECORD_BYTES_MAX),
         Use::Dead => Some(RECORD_BYTES_MAX),
-        Use::Control | Use::Events => None,
+        Use::Control | Use::Events | Use::SessionEvents => None,
     };
     let too_small = n_bytes_wanted.filter(|wanted| topic.n_record_bytes_max.is_some_and(|n_bytes| n_bytes < *wanted));
     if let Some(wanted) = too_small {

@@ -426,6 +426,7 @@ mod tests {
                 recipient: Recipient::from_stored("919876543210").unwrap(),
                 variables: Variables::default(),
                 n_attempts: 0,
+                n_attempts_before: 0,
                 ready_at: Moment::default(),
                 plan: Arc::clone(&plan),
             })

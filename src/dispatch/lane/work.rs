@@ -47,6 +47,8 @@ pub struct Work {
     pub variables: Variables,
     /// Attempts begun so far.
     pub n_attempts: u32,
+    /// Those of them that were made before a person put it back in line.
+    pub n_attempts_before: u32,
     /// When it could go as far as the delivery itself is concerned: loaded and due.
     pub ready_at: Moment,
     /// What its job says.
@@ -77,6 +79,12 @@ impl Work {
     #[must_use]
     pub fn seed(&self) -> u64 {
         self.delivery_id.0.as_u64_pair().1
+    }
+
+    /// Returns how many attempts count against what is allowed.
+    #[must_use]
+    pub fn n_tries(&self) -> u32 {
+        self.n_attempts.saturating_sub(self.n_attempts_before)
     }
 
     /// Tells whether it may not be sent any more.

@@ -143,6 +143,7 @@ fn work(head: Head, plans: &HashMap<JobId, Arc<JobPlan>>, now: Moment) -> Option
         recipient: head.recipient,
         variables: head.variables,
         n_attempts: head.n_attempts,
+        n_attempts_before: head.n_attempts_before,
         ready_at: due_at.max(now),
         plan: Arc::clone(plan),
     }))

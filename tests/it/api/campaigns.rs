@@ -235,3 +235,34 @@ async fn stats_add_up() {
     let sum: i64 = states.iter().map(|state| stats[*state].as_i64().unwrap()).sum();
     assert_eq!(sum, stats["total"].as_i64().unwrap());
 }
+
+#[tokio::test]
+async fn messages_that_came_to_an_end_are_taken_up_again() {
+    let front = Front::start().await;
+    let token = front.register("ana@example.com").await;
+    let id = front.draft(&token, &front.session(&token).await).await;
+    let path = |verb: &str| format!("/api/v1/campaigns/{id}/{verb}");
+    let draft = front.act(&path("retry-failed"), &token).await.refusal();
+    assert_eq!(draft, "409 CONFLICT: The campaign is draft, so it can not be taken up again.");
+    front.sql("UPDATE campaigns SET state = 'completed'").await;
+    assert_eq!(front.act(&path("retry-failed"), &token).await.data(), json!({"moved": 0, "done": true}));
+    let given = front.post(&path("retry-failed"), &token, json!({"reasons": ["NETWORK"]})).await;
+    assert_eq!(given.data(), json!({"moved": 0, "done": true}));
+    for to in ["sent", "retry"] {
+        let answer = front.post(&path("resolve-unknown"), &token, json!({"to": to})).await;
+        assert_eq!(answer.data(), json!({"moved": 0, "done": true}));
+    }
+    let bad = front.post(&path("retry-failed"), &token, json!({"reasons": ["x"], "all": true})).await;
+    assert_eq!(bad.refusal(), "400 VALIDATION_ERROR: Some fields are not valid.\nall: is not a known field");
+    let bad = front.post(&path("retry-failed"), &token, json!({"reasons": ["x", "RENDER_FAILED"]})).await;
+    let expected = "400 VALIDATION_ERROR: Some fields are not valid.\nreasons[0]: is not a reason of failures\n\
+                    reasons[1]: is final for the recipient";
+    assert_eq!(bad.refusal(), expected);
+    assert_eq!(front.post(&path("resolve-unknown"), &token, json!({"to": "nowhere"})).await.status, 400);
+    assert_eq!(front.act(&path("resolve-unknown"), &token).await.status, 400);
+    let thief = front.register("thief@example.com").await;
+    assert_eq!(front.act(&path("retry-failed"), &thief).await.status, 404);
+    assert_eq!(front.post(&path("resolve-unknown"), &thief, json!({"to": "sent"})).await.status, 404);
+    let viewer = front.register_as("viewer", "viewer@example.com").await;
+    assert_eq!(front.act(&path("retry-failed"), &viewer).await.status, 403);
+}

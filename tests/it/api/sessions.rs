@@ -65,7 +65,10 @@ async fn sessions_are_made_listed_and_shown() {
     "#);
     let status = front.get(&format!("{path}/status"), &token).await.data();
     let id = &made.data()["id"];
-    assert_eq!(status, json!({"id": id, "status": "disconnected", "connected": false, "phoneNumber": null}));
+    assert_eq!(
+        status,
+        json!({"id": id, "status": "disconnected", "reason": null, "connected": false, "phoneNumber": null})
+    );
 }
 
 #[tokio::test]
@@ -164,4 +167,34 @@ async fn lists_turn_their_pages() {
     400 VALIDATION_ERROR: Some fields are not valid.
     page: lies past the first 100000 rows
     ");
+}
+
+#[tokio::test]
+async fn connections_are_closed_unlinked_and_made_anew() {
+    let front = Front::start().await;
+    let token = front.register("ana@example.com").await;
+    let path = format!("/api/v1/whatsapp/{}", front.session(&token).await);
+    for (verb, status) in [
+        ("disconnect", "disconnected"),
+        ("disconnect", "disconnected"),
+        ("restart", "connected"),
+        ("logout", "logged_out"),
+        ("logout", "logged_out"),
+    ] {
+        let answer = front.act(&format!("{path}/{verb}"), &token).await;
+        assert_eq!((answer.status.as_u16(), answer.data()["status"].clone()), (200, json!(status)), "{verb}");
+    }
+    let events = front.get(&format!("{path}/events?limit=2"), &token).await.json();
+    assert_eq!(events["pagination"]["total"], 4);
+    let shown: Vec<_> = events["data"].as_array().unwrap().iter().map(|row| (&row["event"], &row["from"])).collect();
+    let expected =
+        [(json!("session.logged_out"), json!("connected")), (json!("session.connected"), json!("disconnected"))];
+    assert_eq!(shown, expected.iter().map(|row| (&row.0, &row.1)).collect::<Vec<_>>());
+    let thief = front.register("thief@example.com").await;
+    for verb in ["disconnect", "logout", "restart"] {
+        assert_eq!(front.act(&format!("{path}/{verb}"), &thief).await.status, 404, "{verb}");
+    }
+    assert_eq!(front.get(&format!("{path}/events"), &thief).await.status, 404);
+    let viewer = front.register_as("viewer", "viewer@example.com").await;
+    assert_eq!(front.act(&format!("{path}/logout"), &viewer).await.status, 403);
 }

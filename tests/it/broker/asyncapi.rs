@@ -12,6 +12,8 @@ use actiwapi_dispatcher::domain::job::{DELIVERIES_PER_JOB_MAX, JOB_VERSION, Job,
 use actiwapi_dispatcher::domain::message::{MessageSpec, Variables};
 use actiwapi_dispatcher::domain::plan::OnLimit;
 use actiwapi_dispatcher::domain::recipient::Recipient;
+use actiwapi_dispatcher::domain::session::SessionState;
+use actiwapi_dispatcher::domain::session_change::{SESSION_CHANGE_VERSION, SessionChange, SessionNews};
 use actiwapi_dispatcher::domain::zone::{Band, Zone};
 use jsonschema::{Draft, Validator};
 use serde_json::{Value, json};
@@ -52,13 +54,18 @@ fn reads_event(value: &Value) -> bool {
     StateChange::decode(value.to_string().as_bytes()).is_ok()
 }
 
+fn reads_session_change(value: &Value) -> bool {
+    SessionChange::decode(value.to_string().as_bytes()).is_ok()
+}
+
 /// A message of the document, its schema, and how the code reads it.
 type Form = (&'static str, &'static str, fn(&Value) -> bool);
 
-const FORMS: [Form; 3] = [
+const FORMS: [Form; 4] = [
     ("Job", "Job", reads_job),
     ("ControlMessage", "ControlMessage", reads_control),
     ("StateChange", "StateChange", reads_event),
+    ("SessionChange", "SessionChange", reads_session_change),
 ];
 
 #[test]
@@ -154,12 +161,34 @@ fn every_change_of_state_is_valid() {
 }
 
 #[test]
+fn every_session_event_is_valid() {
+    for (event, state) in SessionNews::ALL.into_iter().zip(SessionState::ALL) {
+        let change = SessionChange {
+            v: SESSION_CHANGE_VERSION,
+            event_id: uuid::Uuid::now_v7(),
+            event,
+            tenant_id: TenantId::generate(),
+            session_id: SessionId::generate(),
+            state,
+            from: state,
+            reason: (event == SessionNews::Banned).then(|| "ACCOUNT_LOCKED".into()),
+            at: datetime!(2026-11-23 09:00:00.123 UTC),
+        };
+        assert_valid(&schema("SessionChange"), &serde_json::to_value(&change).unwrap());
+    }
+}
+
+#[test]
 fn the_words_are_all_there() {
     let words = |pointer: &str| document().pointer(pointer).expect(pointer).as_array().expect("words").clone();
     let causes: Vec<&str> = DeadCause::ALL.iter().map(|cause| cause.as_str()).collect();
     assert_eq!(words("/components/schemas/DeadLetterHeaders/properties/dispatcher-cause/enum"), causes);
     let states: Vec<Value> = DeliveryState::ALL.iter().map(|state| serde_json::to_value(state).unwrap()).collect();
     assert_eq!(words("/components/schemas/State/enum"), states);
+    let news: Vec<&str> = SessionNews::ALL.iter().map(|news| news.as_str()).collect();
+    assert_eq!(words("/components/schemas/SessionChange/properties/event/enum"), news);
+    let standings: Vec<&str> = SessionState::ALL.iter().map(|state| state.as_str()).collect();
+    assert_eq!(words("/components/schemas/SessionState/enum"), standings);
     let most = document().pointer("/components/schemas/Job/properties/deliveries/maxItems").cloned();
     assert_eq!(most, Some(DELIVERIES_PER_JOB_MAX.get().into()));
 }
@@ -247,6 +276,14 @@ fn other_cases() -> Vec<Case> {
         ("ControlMessage", "/campaignId", None, false),
         ("ControlMessage", "/campaignId", Some(json!("x")), false),
         ("ControlMessage", "/colour", Some(json!("red")), false),
+        ("SessionChange", "/v", Some(json!(2)), false),
+        ("SessionChange", "/eventId", None, false),
+        ("SessionChange", "/event", Some(json!("session.qr")), false),
+        ("SessionChange", "/state", Some(json!("lost")), false),
+        ("SessionChange", "/from", Some(Value::Null), false),
+        ("SessionChange", "/reason", Some(Value::Null), true),
+        ("SessionChange", "/reason", None, true),
+        ("SessionChange", "/phone", Some(json!("919876543210")), false),
         ("StateChange", "/v", Some(json!(0)), false),
         ("StateChange", "/eventId", None, true),
         ("StateChange", "/eventId", Some(Value::Null), true),

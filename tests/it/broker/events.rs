@@ -16,10 +16,13 @@ use actiwapi_dispatcher::domain::failure::Failure;
 use actiwapi_dispatcher::domain::id::{CampaignId, DeliveryId};
 use actiwapi_dispatcher::domain::partition::{Fence, PartitionNo};
 use actiwapi_dispatcher::domain::receipt::ReceiptKind;
+use actiwapi_dispatcher::domain::session::SessionState;
+use actiwapi_dispatcher::domain::session_change::{SessionChange, SessionNews};
 use actiwapi_dispatcher::events::Relay;
 use actiwapi_dispatcher::store::Store;
 use actiwapi_dispatcher::store::events::BatchBounds;
 use actiwapi_dispatcher::store::journal::Ended;
+use actiwapi_dispatcher::store::session_events::SessionMove;
 use actiwapi_dispatcher::telemetry::metrics::Metrics;
 use actiwapi_dispatcher::with_writer;
 use rdkafka::admin::{AdminOptions, NewTopic, TopicReplication};
@@ -42,6 +45,7 @@ fn relay(store: &Store, broker: &Broker) -> Relay {
         store: store.clone(),
         producer: Producer::start(broker).unwrap(),
         topic: broker.topics().events.clone(),
+        session_topic: broker.topics().session_events.clone(),
         leases: Leases::new(NonZeroU16::MIN),
         metrics: Metrics::new().unwrap(),
     }
@@ -174,6 +178,31 @@ async fn a_node_that_dies_before_it_removes_repeats_and_loses_nothing() {
                 assert_eq!(distinct, STATES.iter().map(|state| state.as_str()).collect());
                 assert!(states.ends_with(&STATES), "the whole stretch again, in order: {states:?}");
             }
+        })
+        .await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_happens_to_sessions_goes_to_its_own_topic() {
+    on_sqlite(|store| async move {
+        let store = store.recording_events(NODE);
+        with_topics(1, |config, broker| async move {
+            let lane = seed::lane(&store).await;
+            record(&store, 1).await;
+            let (from, to) = (SessionState::Connected, SessionState::Banned);
+            let news = Some(SessionNews::Banned);
+            let step = SessionMove { from, to, news, reason: Some("ACCOUNT_LOCKED"), at_ms: NOW_MS };
+            assert!(store.sessions().transition(lane.tenant_id, lane.session_id, &step).await.unwrap());
+            while relay(&store, &broker).pass(NODE).await.unwrap() {}
+            assert_eq!(told(&read(&config, 3).await).len(), 1);
+            let topics = TopicNames { events: config.topics.session_events.clone(), ..config.topics.clone() };
+            let group = format!("{}.sessions", config.group);
+            let records = read(&KafkaConfig { topics, group, ..config }, 1).await;
+            assert_eq!(records[0].key.as_deref(), Some(lane.session_id.to_string().as_bytes()));
+            let change = SessionChange::decode(records[0].payload.as_ref().unwrap()).unwrap();
+            assert_eq!((change.event, change.reason.as_deref()), (SessionNews::Banned, Some("ACCOUNT_LOCKED")));
         })
         .await;
     })

@@ -38,6 +38,7 @@ pub(crate) fn config(n_partitions: u16) -> KafkaConfig {
             jobs: topic("jobs"),
             control: topic("control"),
             events: topic("events"),
+            session_events: topic("session-events"),
             dead: topic("dead"),
         },
         partitions: NonZeroU16::new(n_partitions).unwrap(),

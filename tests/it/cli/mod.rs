@@ -211,7 +211,7 @@ fn a_small_campaign_over_kafka_keeps_every_promise_and_leaves_no_topic() {
     let settings = std::fs::read_to_string(folder.path().join("data/dispatcher.toml")).unwrap();
     let settings: toml::Table = settings.parse().unwrap();
     let left = broker::topic_names();
-    for key in ["jobs_topic", "control_topic", "events_topic", "dead_topic"] {
+    for key in ["jobs_topic", "control_topic", "events_topic", "session_events_topic", "dead_topic"] {
         let name = settings["queue"][key].as_str().unwrap();
         assert!(!left.iter().any(|topic| topic == name), "{name} is left behind");
     }

@@ -9,6 +9,7 @@ use actiwapi_dispatcher::domain::id::{CampaignId, SessionId, TenantId};
 use actiwapi_dispatcher::domain::message::{MessageSpec, Variables};
 use actiwapi_dispatcher::domain::pacing::Pacing;
 use actiwapi_dispatcher::domain::plan::OnLimit;
+use actiwapi_dispatcher::domain::session::SessionState;
 use actiwapi_dispatcher::error::Error;
 use actiwapi_dispatcher::notice::{Notice, NoticeReader, notices};
 use actiwapi_dispatcher::service::access_token::{JwtKey, JwtKeys};
@@ -18,6 +19,7 @@ use actiwapi_dispatcher::service::password::PasswordCost;
 use actiwapi_dispatcher::service::sessions::{ConnectOutcome, NewSession};
 use actiwapi_dispatcher::service::{AuthSettings, Connector, ServiceSettings, Services, SessionSettings, Tools};
 use actiwapi_dispatcher::store::Store;
+use actiwapi_dispatcher::store::session_events::SessionMove;
 use actiwapi_dispatcher::store::sessions::SessionRecord;
 use futures::FutureExt;
 
@@ -122,6 +124,11 @@ pub(crate) fn phone(n: u64) -> String {
 pub(crate) fn recipients(numbers: impl IntoIterator<Item = u64>) -> Vec<RecipientInput> {
     let input = |n| RecipientInput { phone: phone(n), variables: Variables::default() };
     numbers.into_iter().map(input).collect()
+}
+
+/// A move of a session that is not told.
+pub(crate) fn silent(from: SessionState, to: SessionState) -> SessionMove {
+    SessionMove { from, to, news: None, reason: None, at_ms: NOW_MS }
 }
 
 /// Returns the fields that an error complains about, in order.

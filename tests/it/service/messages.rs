@@ -9,7 +9,7 @@ use actiwapi_dispatcher::service::messages::NewText;
 use actiwapi_dispatcher::store::Store;
 use actiwapi_dispatcher::store::messages::{DeliveryRecord, ExportCursor, TimelineEvent, TimelineKind};
 
-use super::front::{Front, conflict, fields, phone};
+use super::front::{Front, conflict, fields, phone, silent};
 use crate::support::db::store_contract;
 use crate::support::seed::{NOW_MS, NOW_US, count};
 
@@ -82,7 +82,7 @@ async fn sessions_that_cannot_send_are_refused(store: Store) {
     front.notices();
     let mut state = SessionState::Disconnected;
     for next in SessionState::ALL {
-        front.store.sessions().transition(tenant_id, own, state, next).await.unwrap();
+        front.store.sessions().transition(tenant_id, own, &silent(state, next)).await.unwrap();
         state = next;
         let sent = front.services.messages.send_text(tenant_id, text(own)).await;
         if state.accepts_messages() {

@@ -6,9 +6,13 @@ mod auth;
 
 mod sessions;
 
+mod session_news;
+
 mod campaigns;
 
 mod campaign_control;
+
+mod campaign_recall;
 
 mod levers;
 

@@ -10,7 +10,7 @@ use actiwapi_dispatcher::store::campaign_moves::Move;
 use actiwapi_dispatcher::store::messages::ExportCursor;
 use actiwapi_dispatcher::store::page::PageRequest;
 
-use super::front::{Front, campaign, fields, recipients};
+use super::front::{Front, campaign, fields, recipients, silent};
 use crate::support::db::store_contract;
 use crate::support::seed::NOW_MS;
 
@@ -30,6 +30,9 @@ async fn foreign_ids_are_not_found(store: Store) {
     let (sessions, campaigns) = (&front.services.sessions, &front.services.campaigns);
 
     is_not_found("connect", sessions.connect(thief, session).await);
+    is_not_found("disconnect", sessions.disconnect(thief, session).await);
+    is_not_found("logout", sessions.logout(thief, session).await);
+    is_not_found("restart", sessions.restart(thief, session).await);
     is_not_found("update", sessions.update(thief, session, SessionChange::default()).await);
     is_not_found("add", campaigns.add_recipients(thief, id, recipients(9..10)).await);
     is_not_found("import", campaigns.import_recipients(thief, id).await);
@@ -42,6 +45,7 @@ async fn foreign_ids_are_not_found(store: Store) {
 
     let (store, page) = (&front.store, PageRequest::default());
     assert_eq!(store.sessions().find(thief, session).await.unwrap(), None);
+    assert_eq!(store.sessions().events(thief, session, page).await.unwrap().total, 0);
     assert_eq!(store.sessions().known(thief, &[session]).await.unwrap(), []);
     assert_eq!(store.sessions().list(thief, page).await.unwrap().total, 0);
     assert_eq!(store.campaigns().find(thief, id).await.unwrap(), None);
@@ -63,8 +67,8 @@ async fn foreign_rows_are_not_changed(store: Store) {
     let before =
         (store.sessions().find(owner, session).await.unwrap(), store.campaigns().find(owner, id).await.unwrap());
 
-    let (from, to) = (SessionState::Connected, SessionState::Banned);
-    assert!(!store.sessions().transition(thief, session, from, to).await.unwrap());
+    let step = silent(SessionState::Connected, SessionState::Banned);
+    assert!(!store.sessions().transition(thief, session, &step).await.unwrap());
     assert!(!store.sessions().assign_number(thief, session, "1").await.unwrap());
     let step = Move { from: CampaignState::Draft, to: CampaignState::Running, at_ms: NOW_MS };
     assert!(!store.campaigns().transition(thief, id, step).await.unwrap());

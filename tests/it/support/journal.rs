@@ -63,6 +63,11 @@ pub(crate) fn rejected() -> Ended {
     Ended::Outcome(Outcome::Rejected(unavailable()))
 }
 
+/// A refusal for good, for a reason that another try may not have.
+pub(crate) fn rejected_by_limit() -> Ended {
+    Ended::Outcome(Outcome::Rejected(limit()))
+}
+
 pub(crate) fn unknown() -> Ended {
     Ended::Outcome(Outcome::Unknown(Failure { reason: Reason::OutcomeUnknown, ..unavailable() }))
 }

@@ -15,6 +15,8 @@ pub mod upload;
 
 pub mod control;
 
+pub mod recall;
+
 pub mod report;
 
 pub mod export;
@@ -31,6 +33,8 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(control::pause_campaign))
         .routes(routes!(control::resume_campaign))
         .routes(routes!(control::cancel_campaign))
+        .routes(routes!(recall::retry_failed))
+        .routes(routes!(recall::resolve_unknown))
         .routes(routes!(report::get_campaign_stats))
 }
 

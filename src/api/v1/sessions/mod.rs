@@ -18,5 +18,9 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(crud::get_session, crud::update_session))
         .route("/whatsapp/{id}", put(crud::update_session))
         .routes(routes!(connection::connect_session))
+        .routes(routes!(connection::disconnect_session))
+        .routes(routes!(connection::logout_session))
+        .routes(routes!(connection::restart_session))
         .routes(routes!(connection::get_session_status))
+        .routes(routes!(connection::list_session_events))
 }

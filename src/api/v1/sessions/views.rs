@@ -7,6 +7,7 @@ use crate::api::timestamp::Timestamp;
 use crate::domain::id::SessionId;
 use crate::domain::pacing::Pacing;
 use crate::domain::session::SessionState;
+use crate::store::session_events::SessionEventRecord;
 use crate::store::sessions::SessionRecord;
 
 /// A session in the list.
@@ -76,11 +77,37 @@ pub struct SessionStatusView {
     /// As in the list.
     #[schema(example = "connected")]
     status: &'static str,
+    /// Why it stands there, when nobody asked for it: one of the reasons of failures.
+    #[schema(example = "AUTH_INVALID")]
+    reason: Option<String>,
     /// Whether it can send now.
     connected: bool,
     /// Digits with country code, once known.
     #[schema(example = "919876543210")]
     phone_number: Option<String>,
+}
+
+/// Something that happened to the connection of a session.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SessionEventView {
+    /// The event.
+    id: uuid::Uuid,
+    /// `session.connected`, `session.disconnected`, `session.reconnecting`, `session.logged_out`, `session.banned` or
+    /// `session.replaced`.
+    #[schema(example = "session.logged_out")]
+    event: &'static str,
+    /// Where the session stood after it, as in the list.
+    #[schema(example = "logged_out")]
+    status: &'static str,
+    /// Where it stood before.
+    #[schema(example = "connected")]
+    from: &'static str,
+    /// Why, when nobody asked for it: one of the reasons of failures.
+    #[schema(example = "AUTH_INVALID")]
+    reason: Option<String>,
+    /// When it was noted.
+    at: Timestamp,
 }
 
 impl From<SessionRecord> for SessionView {
@@ -119,8 +146,22 @@ impl From<SessionRecord> for SessionStatusView {
         Self {
             id: session.id,
             status: session.state.as_str(),
+            reason: session.state_reason,
             connected: session.state == SessionState::Connected,
             phone_number: session.phone_number,
+        }
+    }
+}
+
+impl From<SessionEventRecord> for SessionEventView {
+    fn from(record: SessionEventRecord) -> Self {
+        Self {
+            id: record.id,
+            event: record.news.as_str(),
+            status: record.state.as_str(),
+            from: record.from.as_str(),
+            reason: record.reason,
+            at: Timestamp(record.at_ms),
         }
     }
 }

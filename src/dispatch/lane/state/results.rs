@@ -105,7 +105,7 @@ impl Lane {
 
     /// When a delivery refused on its own account is due again; `None` when its attempts or its time are used up.
     fn retry_after(&self, failure: &Failure, work: &Work, now: Moment) -> Option<Moment> {
-        let tried = (work.n_attempts, ATTEMPTS_PER_DELIVERY_MAX);
+        let tried = (work.n_tries(), ATTEMPTS_PER_DELIVERY_MAX);
         match next_attempt(failure.retry, tried, work.seed(), now, work.plan.expires_at) {
             Next::At(at) => Some(at),
             Next::Exhausted | Next::Expired => None,

@@ -73,6 +73,7 @@ impl Bench {
                 recipient: Recipient::from_stored("919876543210").unwrap(),
                 variables: Variables::default(),
                 n_attempts: 0,
+                n_attempts_before: 0,
                 ready_at: self.now,
                 plan: Arc::clone(&plan),
             })

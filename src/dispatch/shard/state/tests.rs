@@ -374,6 +374,7 @@ impl World {
                 recipient: Recipient::from_stored("919876543210").unwrap(),
                 variables: Variables::default(),
                 n_attempts: row.n_attempts,
+                n_attempts_before: 0,
                 ready_at: row.due_at.max(self.now),
                 plan: Arc::clone(&self.plan),
             })
