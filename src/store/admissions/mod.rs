@@ -19,6 +19,7 @@ use uuid::Uuid;
 use crate::domain::campaign::{CampaignState, Counters};
 use crate::domain::delivery::DeliveryState;
 use crate::domain::event::{EVENT_VERSION, StateChange};
+use crate::domain::failure::Reason;
 use crate::domain::id::{CampaignId, DeliveryId, JobId, SessionId, TenantId};
 use crate::domain::job::{Job, JobDelivery, TrafficClass};
 use crate::domain::zone::{Band, Temperature, Zone};
@@ -26,6 +27,7 @@ use crate::store::bind::{ms_of, written};
 use crate::store::events::event_time;
 use crate::store::fingerprint::Terms;
 use crate::store::places::{Given, StreamKey, Wanted};
+use crate::store::reasons::ReasonDeltas;
 use crate::store::tx::Tries;
 use crate::store::{Store, StoreError};
 
@@ -238,12 +240,17 @@ impl Store {
         tx.remove_admitted_messages(&batch).await?;
         let mut n_new = vec![0; candidates.len()];
         let mut deltas: BTreeMap<CampaignId, Counters> = BTreeMap::new();
+        let mut reasons = ReasonDeltas::new();
         for row in batch.rows.iter().filter(|row| new.contains(&row.delivery.id.0)) {
             n_new[row.index] += 1;
             let delta = deltas.entry(row.job.campaign()).or_default();
             delta.accepted += 1;
             *delta.of_mut(row.state, row.failure_class()) += 1;
+            if row.state == DeliveryState::Failed {
+                *reasons.entry((row.job.campaign(), Reason::PlanMessages.as_str().to_owned())).or_default() += 1;
+            }
         }
+        tx.add_to_reasons(&reasons, DOING).await?;
         tx.add_to_counters(&deltas, DOING).await?;
         if let Some(recording) = self.recording() {
             tx.record(recording, |_| batch.changes(&new, now_ms), DOING).await?;

@@ -350,7 +350,9 @@ impl<'a> Moves<'a> {
             let Some(next) = row.state.apply(kind.event()).filter(|_| !is_cancelled) else {
                 continue;
             };
+            let from = row.state;
             row.move_to(next, at_ms);
+            row.spend(from, &mut self.budgets);
             (row.class, row.reason, row.provider_code) = (None, None, None);
             if kind.puts_back() {
                 // What an earlier attempt left behind says nothing about the next one.

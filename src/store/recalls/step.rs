@@ -14,7 +14,7 @@ use crate::domain::zone::{Band, Zone};
 use crate::limits::{RECALL_LOOKS_MAX, RECALL_MOVES_MAX};
 use crate::store::audit::{Actor, Deed};
 use crate::store::bind::{Hex, column, to_json};
-use crate::store::moves::{Moves, Recalled};
+use crate::store::moves::{Moves, Recalled, counted_tenants};
 use crate::store::places::{Given, StreamKey, Wanted};
 use crate::store::tx::{Tries, Tx, with_tx};
 use crate::store::{Sql, Store, StoreError};
@@ -174,7 +174,8 @@ impl Store {
         let key: StreamKey = (SessionId(stream.session_id), campaign_id, Band(stream.band));
         let given = tx.places_for(&recall, &stream, (key, look.ids.len())).await?;
         let rows = tx.lock_deliveries(look.ids, DOING_STEP).await?;
-        let mut moves = Moves::of(rows, cancelled);
+        let budgets = tx.hold_usage(&counted_tenants(&rows), i64::MIN, DOING_STEP).await?;
+        let mut moves = Moves::of(rows, cancelled).spending(budgets);
         let recalled = moves.recall_all(recall.kind, now_ms);
         tx.write_moves(&moves, self.recording(), DOING_STEP).await?;
         if let Some(given) = given {
@@ -182,6 +183,7 @@ impl Store {
         }
         let n_moved = i64::try_from(recalled.len()).unwrap_or(i64::MAX);
         tx.note_step(key, look.next, n_moved).await.map_err(StoreError::database(DOING_STEP))?;
+        tx.save_usage(moves.budgets(), DOING_STEP).await?;
         tx.add_to_reasons(&moves.reason_deltas(), DOING_STEP).await?;
         tx.add_to_counters(&moves.deltas(), DOING_STEP).await?;
         self.commit_moves(tx, DOING_STEP).await?;
