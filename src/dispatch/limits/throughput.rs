@@ -108,7 +108,10 @@ impl Throughput {
         // Acceptances may be under way still, so what is known of them tells the rate only where it is not far below.
         let lowered = (accepted * KEPT).max(rate / 2.0).max(RATE_MIN.min(configured / 2.0)).min(rate);
         let tat = self.found.map_or(now, |found| found.tat);
-        let mut found = Found { rate: lowered, ceiling: accepted.max(lowered), lowered_at: now, tat };
+        // Where nothing was accepted of late, all that is known is what was before.
+        let ceiling =
+            if accepted < RATE_MIN { self.found.map_or(rate, |found| found.ceiling) } else { accepted.max(lowered) };
+        let mut found = Found { rate: lowered, ceiling, lowered_at: now, tat };
         found.tat = tat.max(now + found.interval());
         self.found = Some(found);
         true
@@ -120,6 +123,11 @@ impl Throughput {
         let Some(found) = &mut self.found else { return };
         // A rate that is not used proves nothing by being accepted.
         if self.recent.rate(now) < found.rate / 2.0 {
+            return;
+        }
+        // Far below what was accepted before, because for a while nothing was: back there in a few steps.
+        if found.rate < found.ceiling * KEPT / 2.0 {
+            found.rate *= 2.0;
             return;
         }
         let cycle = (CYCLE_SECONDS_MAX * found.ceiling)
