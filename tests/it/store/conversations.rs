@@ -44,7 +44,6 @@ async fn who_wrote_is_noted_once_and_never_earlier(store: Store) {
         vec![written("919800000001", NOW_MS + 5), written("919800000001", NOW_MS + 9), written("919800000001", NOW_MS)],
         vec![written("919800000001", NOW_MS + 7)],
         vec![],
-        vec![written("919800000001", NOW_MS + 9)],
     ];
     for batch in batches {
         store.note_inbound(&batch).await.expect("note");
