@@ -165,7 +165,7 @@ pub(super) async fn update_session_settings(
 
 impl FromFields for SettingsChange {
     fn from_fields(fields: &mut Fields) -> Option<Self> {
-        let given = PacingSettings::FIELDS.map(|name| (name, fields.optional::<Value>(name)));
+        let given = PacingSettings::FIELDS.map(|name| (name, fields.as_written(name)));
         let given = given.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value??)));
         Some(Self(given.collect()))
     }
