@@ -14,6 +14,7 @@ use axum::http::{HeaderMap, header};
 use bytes::BytesMut;
 use futures::StreamExt;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use serde_json::value::RawValue;
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -176,6 +177,14 @@ impl Fields {
     pub fn optional<T: DeserializeOwned>(&mut self, name: &'static str) -> Option<Option<T>> {
         match self.take(name) {
             Some(raw) => self.parse(name, &raw),
+            None => Some(None),
+        }
+    }
+
+    /// Takes a field as it is written, `null` too; the outer `None` says that it is wrong.
+    pub fn as_written(&mut self, name: &'static str) -> Option<Option<Value>> {
+        match self.take(name) {
+            Some(raw) => self.parse(name, &raw).map(Some),
             None => Some(None),
         }
     }

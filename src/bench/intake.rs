@@ -18,6 +18,7 @@ use crate::domain::campaign::OnUnknown;
 use crate::domain::id::{CampaignId, DeliveryId, JobId, SessionId, TenantId, UserId};
 use crate::domain::job::{JOB_VERSION, Job, JobDelivery, TrafficClass};
 use crate::domain::message::{MessageSpec, Variables};
+use crate::domain::pacing::PacingSettings;
 use crate::domain::partition::PartitionNo;
 use crate::domain::plan::OnLimit;
 use crate::domain::recipient::Recipient;
@@ -152,6 +153,8 @@ async fn make_sessions(plan: &Plan) -> anyhow::Result<(TenantId, Vec<SessionId>)
                 phone_number_id: None,
                 rate_per_minute: None,
                 burst: None,
+                pacing: PacingSettings::default(),
+                pacing_version: 1,
                 created_at_ms,
             };
             store.sessions().insert(&session).await.map(|_| session.id)

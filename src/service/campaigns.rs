@@ -8,6 +8,7 @@ use crate::clock::Moment;
 use crate::domain::campaign::{CampaignState, Counters, OnUnknown};
 use crate::domain::id::{CampaignId, SessionId, TenantId};
 use crate::domain::message::{MessageSpec, MessageTemplate, Variables};
+use crate::domain::pacing::CampaignPacing;
 use crate::domain::plan::OnLimit;
 use crate::domain::recipient::Recipient;
 use crate::error::{Error, Problems, Result};
@@ -36,6 +37,8 @@ pub struct NewCampaign {
     pub on_limit: OnLimit,
     /// Deliveries not sent by then are skipped.
     pub expires_at: Option<Moment>,
+    /// Its own pace in each of its sessions; it only slows down.
+    pub pacing: CampaignPacing,
     /// Its first recipients.
     pub recipients: Vec<RecipientInput>,
 }
@@ -75,7 +78,7 @@ impl CampaignService {
     ///
     /// # Errors
     /// `Validation` with every problem, by the fields `name`, `sessionIds`, `message`, `expiresAt`,
-    /// `recipients[n].phone`.
+    /// `pacing`, `recipients[n].phone`.
     pub async fn create(&self, tenant_id: TenantId, new: NewCampaign) -> Result<(CampaignRecord, AddedRecipients)> {
         let now = self.tools.clock.now();
         let mut problems = Problems::default();
@@ -87,6 +90,9 @@ impl CampaignService {
         if new.expires_at.is_some_and(|at| at <= now) {
             problems.push("expiresAt", "must be in the future");
         }
+        for problem in new.pacing.check().err().unwrap_or_default() {
+            problems.push(format!("pacing.{}", problem.field), problem.rule);
+        }
         let recipients = check_recipients(new.recipients, &mut problems);
         problems.check()?;
         let campaign = CampaignRecord {
@@ -97,6 +103,7 @@ impl CampaignService {
             message: new.message,
             on_unknown: new.on_unknown,
             on_limit: new.on_limit,
+            pacing: new.pacing,
             n_recipients: 0,
             expires_at_ms: new.expires_at.map(Moment::as_ms),
             created_at_ms: now.as_ms(),

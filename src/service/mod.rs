@@ -25,6 +25,8 @@ pub mod password;
 
 pub mod sessions;
 
+pub mod session_settings;
+
 pub mod campaigns;
 
 pub mod campaign_control;

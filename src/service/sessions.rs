@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::domain::failure::Reason;
 use crate::domain::id::{SessionId, TenantId};
-use crate::domain::pacing::{Pacing, PacingProblem};
+use crate::domain::pacing::{LaneRules, Pacing, PacingProblem, PacingSettings};
 use crate::domain::session::{SessionEvent, SessionState};
 use crate::domain::session_change::SessionNews;
 use crate::error::{Error, Problems, Result};
@@ -83,8 +83,8 @@ pub struct SessionChange {
 /// Makes and connects sessions.
 #[derive(Debug, Clone)]
 pub struct SessionService {
-    tools: Tools,
-    settings: SessionSettings,
+    pub(super) tools: Tools,
+    pub(super) settings: SessionSettings,
     connector: Arc<dyn Connector>,
 }
 
@@ -101,12 +101,10 @@ impl SessionService {
         self.settings.default_pacing
     }
 
-    /// Returns the pacing that a session has, its own or the default.
+    /// Returns the pacing that a session has: its own, its profile's or the default.
     #[must_use]
     pub fn pacing_of(&self, session: &SessionRecord) -> Pacing {
-        let own = PacingChange { rate_per_minute: session.rate_per_minute, burst: session.burst };
-        // What is stored was checked against the default of its day, which may have been another.
-        self.paced(own).unwrap_or(self.settings.default_pacing)
+        LaneRules::resolve(&session.settings(), self.settings.default_pacing, session.pacing_version).pacing
     }
 
     /// Makes a session; it is disconnected.
@@ -132,6 +130,8 @@ impl SessionService {
             phone_number_id: new.phone_number_id,
             rate_per_minute: new.pacing.rate_per_minute,
             burst: new.pacing.burst,
+            pacing: PacingSettings::default(),
+            pacing_version: 1,
             created_at_ms: self.tools.clock.now().as_ms(),
         };
         if !self.tools.store.sessions().insert(&session).await? {

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use crate::domain::campaign::{CampaignState, Counters, OnUnknown};
 use crate::domain::id::{CampaignId, SessionId, TenantId};
 use crate::domain::message::MessageSpec;
+use crate::domain::pacing::CampaignPacing;
 use crate::domain::plan::OnLimit;
 use crate::domain::session::SessionState;
 use crate::store::bind::hex_list;
@@ -24,7 +25,7 @@ macro_rules! select {
     ($rest:literal) => {
         Sql::portable(concat!(
             "SELECT c.campaign_id, c.tenant_id, c.name, c.state, c.message, c.on_unknown, c.on_limit, c.n_recipients, ",
-            "c.expires_at_ms, c.created_at_ms, c.started_at_ms, c.finished_at_ms, ",
+            "c.pacing, c.expires_at_ms, c.created_at_ms, c.started_at_ms, c.finished_at_ms, ",
             "COALESCE(k.accepted, 0) AS accepted, COALESCE(k.pending, 0) AS pending, ",
             "COALESCE(k.sending, 0) AS sending, COALESCE(k.sent, 0) AS sent, ",
             "COALESCE(k.delivered, 0) AS delivered, COALESCE(k.read, 0) AS read, ",
@@ -54,7 +55,7 @@ const SESSION_STATES: Sql = Sql::portable(
 );
 const INSERT: Sql = Sql::portable(
     "INSERT INTO campaigns (campaign_id, tenant_id, name, state, message, on_unknown, on_limit, n_recipients, \
-     expires_at_ms, created_at_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, 0, $8, $9)",
+     expires_at_ms, created_at_ms, pacing) VALUES ($1, $2, $3, $4, $5, $6, $7, 0, $8, $9, $10)",
 );
 const SET_COUNT: Sql =
     Sql::portable("UPDATE campaigns SET n_recipients = $3 WHERE campaign_id = $1 AND tenant_id = $2");
@@ -82,6 +83,8 @@ pub struct CampaignRecord {
     pub on_unknown: OnUnknown,
     /// What becomes of deliveries for which the plan has no message left.
     pub on_limit: OnLimit,
+    /// Its own pace, slower than that of its sessions.
+    pub pacing: CampaignPacing,
     /// Recipients in its snapshot.
     pub n_recipients: i64,
     /// Deliveries not sent by then are skipped, UTC milliseconds.
@@ -253,6 +256,9 @@ impl Campaigns<'_> {
         let doing = "add a campaign";
         let message = serde_json::to_string(&campaign.message).map_err(|error| sqlx::Error::Encode(error.into()));
         let message = message.map_err(StoreError::database(doing))?;
+        let pacing = (campaign.pacing != CampaignPacing::default()).then(|| serde_json::to_string(&campaign.pacing));
+        let pacing = pacing.transpose().map_err(|error| sqlx::Error::Encode(error.into()));
+        let pacing = pacing.map_err(StoreError::database(doing))?;
         let mut tx = self.store.begin_write(doing).await?;
         let inserted = with_tx!(&mut tx, |db| {
             sqlx::query(INSERT.of(self.store.pool()))
@@ -265,6 +271,7 @@ impl Campaigns<'_> {
                 .bind(campaign.on_limit.as_str())
                 .bind(campaign.expires_at_ms)
                 .bind(campaign.created_at_ms)
+                .bind(&pacing)
                 .execute(db)
                 .await
                 .map(|_| ())
@@ -305,6 +312,7 @@ struct CampaignRow {
     message: String,
     on_unknown: String,
     on_limit: String,
+    pacing: Option<String>,
     n_recipients: i64,
     expires_at_ms: Option<i64>,
     created_at_ms: i64,
@@ -326,6 +334,7 @@ impl TryFrom<CampaignRow> for CampaignRecord {
             message: place.json("message", &row.message)?,
             on_unknown: place.known("on_unknown", OnUnknown::parse(&row.on_unknown))?,
             on_limit: place.known("on_limit", OnLimit::parse(&row.on_limit))?,
+            pacing: row.pacing.map(|text| place.json("pacing", &text)).transpose()?.unwrap_or_default(),
             name: row.name,
             n_recipients: row.n_recipients,
             expires_at_ms: row.expires_at_ms,

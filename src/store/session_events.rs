@@ -53,6 +53,15 @@ const MOVE: Sql = Sql::portable(
          connected_at_ms = CASE WHEN $4 = 'connected' THEN $6 ELSE connected_at_ms END \
      WHERE session_id = $1 AND tenant_id = $2 AND state = $3",
 );
+/// A number that becomes known by its digits later than by the provider's name is as old as it was by that.
+const NOTE_NUMBERS: Sql = Sql::portable(
+    "INSERT INTO numbers (number, first_linked_at_ms) \
+     SELECT w.number, COALESCE((SELECT MIN(n.first_linked_at_ms) FROM numbers n \
+         JOIN sessions s ON n.number IN (s.phone_number, s.phone_number_id) WHERE s.session_id = $1), $2) \
+     FROM (SELECT phone_number AS number FROM sessions WHERE session_id = $1 \
+         UNION SELECT phone_number_id FROM sessions WHERE session_id = $1) w \
+     WHERE w.number IS NOT NULL ON CONFLICT (number) DO NOTHING",
+);
 const INSERT: Sql = Sql::portable(
     "INSERT INTO session_events (event_id, tenant_id, session_id, event, state, from_state, reason, at_ms) \
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
@@ -95,7 +104,7 @@ impl TryFrom<StoredEvent> for SessionEventRecord {
 
 impl Sessions<'_> {
     /// Moves a session of the tenant from one state to another, and tells it, both or none; `false` if it was not in
-    /// `from`.
+    /// `from`. With the first connect of a number its age begins.
     ///
     /// # Errors
     /// [`StoreError::Database`] when it was not written; safe to repeat.
@@ -115,6 +124,11 @@ impl Sessions<'_> {
         .map_err(StoreError::database(DOING_MOVE))?;
         if n_moved == 0 {
             return Ok(false);
+        }
+        if step.to == SessionState::Connected {
+            let note = NOTE_NUMBERS.of(self.store.pool());
+            with_tx!(&mut tx, |db| sqlx::query(note).bind(id.0).bind(step.at_ms).execute(db).await.map(drop))
+                .map_err(StoreError::database(DOING_MOVE))?;
         }
         if let Some(news) = step.news {
             let change = change_of(tenant_id, id, step, news);

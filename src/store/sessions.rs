@@ -6,6 +6,7 @@ use sqlx::FromRow;
 use uuid::Uuid;
 
 use crate::domain::id::{SessionId, TenantId};
+use crate::domain::pacing::PacingSettings;
 use crate::domain::session::SessionState;
 use crate::store::bind::hex_list;
 use crate::store::column::RowPlace;
@@ -22,11 +23,12 @@ const INSERT: Sql = Sql::portable(
 );
 const FIND: Sql = Sql::portable(
     "SELECT session_id, tenant_id, name, state, phone_number, phone_number_id, rate_per_minute, burst, created_at_ms, \
-         state_reason FROM sessions WHERE session_id = $1 AND tenant_id = $2",
+         state_reason, pacing, pacing_version FROM sessions WHERE session_id = $1 AND tenant_id = $2",
 );
 const LIST: Sql = Sql::portable(
     "SELECT session_id, tenant_id, name, state, phone_number, phone_number_id, rate_per_minute, burst, created_at_ms, \
-         state_reason FROM sessions WHERE tenant_id = $1 ORDER BY session_id DESC LIMIT $2 OFFSET $3",
+         state_reason, pacing, pacing_version FROM sessions WHERE tenant_id = $1 \
+     ORDER BY session_id DESC LIMIT $2 OFFSET $3",
 );
 const COUNT: Sql = Sql::portable("SELECT COUNT(*) FROM sessions WHERE tenant_id = $1");
 const KNOWN: Sql = Sql::per_dialect(
@@ -39,9 +41,14 @@ const ASSIGN_NUMBER: Sql = Sql::portable(
 );
 const UPDATE: Sql = Sql::portable(
     "UPDATE sessions SET name = COALESCE($3, name), rate_per_minute = COALESCE($4, rate_per_minute), \
-     burst = COALESCE($5, burst) WHERE session_id = $1 AND tenant_id = $2",
+     burst = COALESCE($5, burst), \
+     pacing_version = pacing_version + CASE WHEN COALESCE($4, $5) IS NULL THEN 0 ELSE 1 END \
+     WHERE session_id = $1 AND tenant_id = $2",
 );
-
+const SET_PACING: Sql = Sql::portable(
+    "UPDATE sessions SET rate_per_minute = $4, burst = $5, pacing = $6, pacing_version = pacing_version + 1 \
+     WHERE session_id = $1 AND tenant_id = $2 AND pacing_version = $3",
+);
 /// One WhatsApp identity.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SessionRecord {
@@ -63,6 +70,10 @@ pub struct SessionRecord {
     pub rate_per_minute: Option<f64>,
     /// Sends at once after a rest; none for the configured default.
     pub burst: Option<u32>,
+    /// Its other pacing settings; rate and burst stand above.
+    pub pacing: PacingSettings,
+    /// Version of its pacing, one higher with each change.
+    pub pacing_version: i64,
     /// When it was made, UTC milliseconds.
     pub created_at_ms: i64,
 }
@@ -76,6 +87,14 @@ pub struct SessionChange {
     pub rate_per_minute: Option<f64>,
     /// Sends at once after a rest.
     pub burst: Option<u32>,
+}
+
+impl SessionRecord {
+    /// Returns all of its own pacing settings, rate and burst among them.
+    #[must_use]
+    pub fn settings(&self) -> PacingSettings {
+        PacingSettings { rate_per_minute: self.rate_per_minute, burst: self.burst, ..self.pacing.clone() }
+    }
 }
 
 /// The sessions in the database.
@@ -168,6 +187,36 @@ impl Sessions<'_> {
         Ok(0 < inserted.map_err(StoreError::database("add a session"))?)
     }
 
+    /// Replaces all pacing settings of a session of the tenant; `false` if they are not of this version any more.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`] when nothing was written.
+    pub async fn set_pacing(
+        &self,
+        tenant_id: TenantId,
+        id: SessionId,
+        version: i64,
+        settings: &PacingSettings,
+    ) -> Result<bool, StoreError> {
+        let doing = "set the pacing of a session";
+        let rest = PacingSettings { rate_per_minute: None, burst: None, ..settings.clone() };
+        let rest = (rest != PacingSettings::default()).then(|| serde_json::to_string(&rest)).transpose();
+        let rest = rest.map_err(|error| sqlx::Error::Encode(error.into())).map_err(StoreError::database(doing))?;
+        let set = with_writer!(self.store.pool(), |db| {
+            sqlx::query(SET_PACING.of(self.store.pool()))
+                .bind(id.0)
+                .bind(tenant_id.0)
+                .bind(version)
+                .bind(settings.rate_per_minute)
+                .bind(settings.burst.map(i64::from))
+                .bind(rest)
+                .execute(db)
+                .await
+                .map(|done| done.rows_affected())
+        });
+        Ok(0 < set.map_err(StoreError::database(doing))?)
+    }
+
     /// Gives a session without a number one; `false` if it had one already.
     ///
     /// # Errors
@@ -220,6 +269,8 @@ struct SessionRow {
     phone_number_id: Option<String>,
     rate_per_minute: Option<f64>,
     burst: Option<i32>,
+    pacing: Option<String>,
+    pacing_version: i64,
     created_at_ms: i64,
     state_reason: Option<String>,
 }
@@ -240,6 +291,8 @@ impl TryFrom<SessionRow> for SessionRecord {
             phone_number_id: row.phone_number_id,
             rate_per_minute: row.rate_per_minute,
             burst: burst.transpose()?,
+            pacing: row.pacing.map(|text| place.json("pacing", &text)).transpose()?.unwrap_or_default(),
+            pacing_version: row.pacing_version,
             created_at_ms: row.created_at_ms,
         })
     }

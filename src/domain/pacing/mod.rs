@@ -3,6 +3,7 @@
 //! Only the settings; the arithmetic over time is `dispatch::pacer` and `dispatch::limits`.
 
 mod campaign;
+mod patch;
 mod profile;
 mod rules;
 mod settings;

@@ -93,31 +93,26 @@ impl LaneRules {
     /// Without profile and own settings this is the default pacing and nothing else.
     #[must_use]
     pub fn resolve(settings: &PacingSettings, default: Pacing, version: i64) -> Self {
-        let profile = settings.profile.map(PacingProfile::settings).unwrap_or_default();
-        let own_cold = settings.cold.clone().unwrap_or_default();
-        let rate_per_minute = settings.rate_per_minute.or(profile.rate_per_minute);
-        let burst = settings.burst.or(profile.burst);
+        let settings = settings.with_profile();
         let pacing = Pacing::new(
-            rate_per_minute.unwrap_or_else(|| default.rate_per_minute()),
-            burst.unwrap_or_else(|| default.burst().get()),
+            settings.rate_per_minute.unwrap_or_else(|| default.rate_per_minute()),
+            settings.burst.unwrap_or_else(|| default.burst().get()),
         );
         // A default that passes through its rate may differ by a nanosecond; untouched it stays what it is.
-        let is_default = rate_per_minute.is_none() && burst.is_none();
+        let is_default = settings.rate_per_minute.is_none() && settings.burst.is_none();
         Self {
             version,
             profile: settings.profile,
             pacing: if is_default { default } else { pacing.unwrap_or(default) },
-            jitter: settings.jitter.or(profile.jitter).unwrap_or_default(),
-            breaks: settings.breaks.or(profile.breaks).map(Breaks::from),
-            hourly_cap: settings.hourly_cap.or(profile.hourly_cap),
-            daily_cap: settings.daily_cap.or(profile.daily_cap),
-            cold: ColdRules::resolve(&own_cold, &profile.cold.unwrap_or_default()),
-            slow_start: seconds(settings.slow_start_seconds.or(profile.slow_start_seconds)),
-            hours: settings.hours.clone().or(profile.hours),
-            pair_interval: Duration::from_millis(
-                settings.pair_interval_ms.or(profile.pair_interval_ms).unwrap_or_default().into(),
-            ),
-            tier: settings.tier.or(profile.tier),
+            jitter: settings.jitter.unwrap_or_default(),
+            breaks: settings.breaks.map(Breaks::from),
+            hourly_cap: settings.hourly_cap,
+            daily_cap: settings.daily_cap,
+            cold: ColdRules::from(settings.cold.unwrap_or_default()),
+            slow_start: Duration::from_secs(settings.slow_start_seconds.unwrap_or_default().into()),
+            hours: settings.hours,
+            pair_interval: Duration::from_millis(settings.pair_interval_ms.unwrap_or_default().into()),
+            tier: settings.tier,
             age_since: None,
         }
     }
@@ -136,23 +131,19 @@ impl LaneRules {
     }
 }
 
-impl ColdRules {
-    fn resolve(own: &ColdSettings, profile: &ColdSettings) -> Self {
-        let rate_per_minute = own.rate_per_minute.or(profile.rate_per_minute);
-        let warm_up = own.warm_up.or(profile.warm_up);
-        let rewarm_after_hours = own.rewarm_after_hours.or(profile.rewarm_after_hours);
-        let daily_cap = own.daily_cap.or(profile.daily_cap);
+impl From<ColdSettings> for ColdRules {
+    fn from(of: ColdSettings) -> Self {
+        // Without an end of its own a new warm-up grows until the daily cap is what binds.
+        let rewarm = of.warm_up.unwrap_or(WarmUpSettings { until: of.daily_cap.unwrap_or(u32::MAX), ..WARM_UP });
         Self {
-            pacing: rate_per_minute.and_then(|rate| Pacing::new(rate, 1).ok()),
-            jitter: own.jitter.or(profile.jitter).unwrap_or_default(),
-            breaks: own.breaks.or(profile.breaks).map(Breaks::from),
-            daily_cap,
-            warm_up: warm_up.map(WarmUp::from),
-            rewarm: rewarm_after_hours.map(|hours| Rewarm {
-                after: Duration::from_secs(u64::from(hours) * 3_600),
-                // Without an end of its own it grows until the daily cap is what binds.
-                warm_up: warm_up.unwrap_or(WarmUpSettings { until: daily_cap.unwrap_or(u32::MAX), ..WARM_UP }).into(),
-            }),
+            pacing: of.rate_per_minute.and_then(|rate| Pacing::new(rate, 1).ok()),
+            jitter: of.jitter.unwrap_or_default(),
+            breaks: of.breaks.map(Breaks::from),
+            daily_cap: of.daily_cap,
+            warm_up: of.warm_up.map(WarmUp::from),
+            rewarm: of
+                .rewarm_after_hours
+                .map(|hours| Rewarm { after: Duration::from_secs(u64::from(hours) * 3_600), warm_up: rewarm.into() }),
         }
     }
 }
@@ -178,10 +169,6 @@ impl From<WarmUpSettings> for WarmUp {
     fn from(of: WarmUpSettings) -> Self {
         Self { first_day: of.first_day, growth: of.growth, until: of.until }
     }
-}
-
-fn seconds(seconds: Option<u32>) -> Duration {
-    Duration::from_secs(seconds.unwrap_or_default().into())
 }
 
 /// Cuts the fraction off.

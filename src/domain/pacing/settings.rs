@@ -199,7 +199,45 @@ impl PacingSettings {
     }
 }
 
+impl PacingSettings {
+    /// Fills what is left out from the profile.
+    #[must_use]
+    pub fn with_profile(&self) -> Self {
+        let own = self.clone();
+        let Some(profile) = self.profile.map(PacingProfile::settings) else { return own };
+        Self {
+            profile: own.profile,
+            rate_per_minute: own.rate_per_minute.or(profile.rate_per_minute),
+            burst: own.burst.or(profile.burst),
+            jitter: own.jitter.or(profile.jitter),
+            breaks: own.breaks.or(profile.breaks),
+            hourly_cap: own.hourly_cap.or(profile.hourly_cap),
+            daily_cap: own.daily_cap.or(profile.daily_cap),
+            cold: match (own.cold, profile.cold) {
+                (Some(own), Some(profile)) => Some(own.over(profile)),
+                (own, profile) => own.or(profile),
+            },
+            slow_start_seconds: own.slow_start_seconds.or(profile.slow_start_seconds),
+            hours: own.hours.or(profile.hours),
+            pair_interval_ms: own.pair_interval_ms.or(profile.pair_interval_ms),
+            tier: own.tier.or(profile.tier),
+        }
+    }
+}
+
 impl ColdSettings {
+    /// Fills what is left out from another.
+    fn over(self, other: Self) -> Self {
+        Self {
+            rate_per_minute: self.rate_per_minute.or(other.rate_per_minute),
+            jitter: self.jitter.or(other.jitter),
+            breaks: self.breaks.or(other.breaks),
+            daily_cap: self.daily_cap.or(other.daily_cap),
+            warm_up: self.warm_up.or(other.warm_up),
+            rewarm_after_hours: self.rewarm_after_hours.or(other.rewarm_after_hours),
+        }
+    }
+
     fn check(&self, problems: &mut Problems) {
         problems.rate("cold.ratePerMinute", self.rate_per_minute);
         problems.part("cold.jitter", self.jitter, (0.0, JITTER_MAX));

@@ -116,3 +116,49 @@ fn all_problems_are_named_at_once() {
     assert_eq!(campaign.check().unwrap_err().len(), 2);
     assert!(serde_json::from_str::<CampaignPacing>(r#"{"burst":2}"#).is_err());
 }
+
+fn change(json: &str) -> serde_json::Map<String, serde_json::Value> {
+    serde_json::from_str(json).unwrap()
+}
+
+#[test]
+fn changes_replace_remove_and_leave() {
+    let before = settings(r#"{"profile":"new","burst":2,"cold":{"dailyCap":9,"jitter":1},"hourlyCap":5}"#);
+    let after =
+        before.changed(change(r#"{"burst":null,"tier":250,"cold":{"dailyCap":null,"ratePerMinute":3}}"#)).unwrap();
+    assert_eq!(after, settings(r#"{"profile":"new","tier":250,"cold":{"jitter":1,"ratePerMinute":3},"hourlyCap":5}"#));
+    let after = after.changed(change(r#"{"profile":null,"cold":{"jitter":null,"ratePerMinute":null}}"#)).unwrap();
+    assert_eq!(after, settings(r#"{"tier":250,"hourlyCap":5}"#));
+    assert_eq!(after.changed(change("{}")).unwrap(), after);
+}
+
+#[test]
+fn changes_that_are_none_name_all_their_problems() {
+    let problems = settings("{}")
+        .changed(change(
+            r#"{"profile":"bold","burst":"many","jitter":11,"hours":[{"days":["mon"],"from":"20:00","to":"08:00"}],
+                "cold":{"dailyCap":1,"moon":2},"breaks":{"everyMin":3},"hourlyCap":0}"#,
+        ))
+        .unwrap_err();
+    let mut fields: Vec<&str> = problems.iter().map(|problem| problem.field.as_str()).collect();
+    fields.sort_unstable();
+    assert_eq!(fields, ["breaks", "burst", "cold.moon", "hourlyCap", "hours", "jitter", "profile"]);
+}
+
+#[test]
+fn every_field_has_its_name_in_the_list() {
+    let all = PacingSettings {
+        profile: Some(PacingProfile::New),
+        daily_cap: Some(1),
+        breaks: PacingProfile::Standard.settings().cold.unwrap().breaks,
+        pair_interval_ms: Some(1),
+        tier: Some(1),
+        ..PacingProfile::New.settings()
+    };
+    let json = serde_json::to_value(&all).unwrap();
+    let mut names: Vec<&str> = json.as_object().unwrap().keys().map(String::as_str).collect();
+    let mut listed = PacingSettings::FIELDS;
+    names.sort_unstable();
+    listed.sort_unstable();
+    assert_eq!(names, listed);
+}

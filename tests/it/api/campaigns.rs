@@ -49,6 +49,7 @@ async fn campaigns_are_made_and_shown() {
         },
         "name": "Sale",
         "onUnknown": "resend",
+        "pacing": {},
         "sessionIds": [
           "[id]",
           "[id]"
@@ -72,6 +73,33 @@ async fn campaigns_are_made_and_shown() {
     expected.as_object_mut().unwrap().remove("sessionIds");
     assert_eq!(listed["data"], json!([expected]));
     assert_eq!(listed["pagination"], json!({"page": 1, "limit": 20, "total": 1, "totalPages": 1}));
+}
+
+#[tokio::test]
+async fn campaigns_may_set_a_pace_of_their_own() {
+    let front = Front::start().await;
+    let token = front.register("ana@example.com").await;
+    let session = front.session(&token).await;
+    let make = async |pacing: Value| {
+        let body = json!({"name": "Sale", "sessionIds": [session], "message": template(), "pacing": pacing});
+        front.post("/api/v1/campaigns", &token, body).await
+    };
+    let slow = json!({
+        "ratePerMinute": 5.0, "dailyCap": 100, "hours": [{"days": ["sat"], "from": "10:00", "to": "12:30"}],
+    });
+    let made = make(slow.clone()).await.data();
+    assert_eq!(made["pacing"], slow);
+    let path = format!("/api/v1/campaigns/{}", made["id"].as_str().unwrap());
+    assert_eq!(front.get(&path, &token).await.data()["pacing"], slow);
+    insta::assert_snapshot!(make(json!({"ratePerMinute": 0, "dailyCap": 0})).await.refusal(), @r"
+    400 VALIDATION_ERROR: Some fields are not valid.
+    pacing.dailyCap: must be between 1 and 100000000
+    pacing.ratePerMinute: must be between 0.0007 (one a day) and 60000 (1,000 a second)
+    ");
+    insta::assert_snapshot!(make(json!({"burst": 3})).await.refusal(), @"
+    400 VALIDATION_ERROR: Some fields are not valid.
+    pacing.burst: unknown field `burst`, expected one of `ratePerMinute`, `dailyCap`, `hours`
+    ");
 }
 
 #[tokio::test]

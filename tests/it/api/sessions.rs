@@ -141,6 +141,107 @@ async fn name_and_pacing_change() {
 }
 
 #[tokio::test]
+async fn settings_are_shown_changed_and_refused() {
+    let front = Front::start().await;
+    let token = front.register("ana@example.com").await;
+    let session = front.session(&token).await;
+    let path = format!("/api/v1/whatsapp/{session}/settings");
+    let change = async |body: serde_json::Value| front.send("PATCH", &path, &token, &body.to_string()).await;
+    insta::assert_snapshot!(front.get(&path, &token).await.golden(), @r#"
+    200
+    {
+      "data": {
+        "effective": {
+          "burst": 1,
+          "ratePerMinute": 20.0
+        },
+        "settings": {},
+        "version": 1
+      },
+      "success": true
+    }
+    "#);
+    insta::assert_snapshot!(change(json!({"profile": "standard", "hourlyCap": 40, "cold": {"dailyCap": 50}})).await.golden(), @r#"
+    200
+    {
+      "data": {
+        "effective": {
+          "burst": 1,
+          "cold": {
+            "breaks": {
+              "everyMax": 25,
+              "everyMin": 20,
+              "longestSeconds": 180,
+              "shortestSeconds": 60
+            },
+            "dailyCap": 50,
+            "jitter": 1.5,
+            "ratePerMinute": 7.5,
+            "rewarmAfterHours": 72
+          },
+          "hourlyCap": 40,
+          "hours": [
+            {
+              "days": [
+                "mon",
+                "tue",
+                "wed",
+                "thu",
+                "fri",
+                "sat",
+                "sun"
+              ],
+              "from": "08:00",
+              "to": "20:00"
+            }
+          ],
+          "jitter": 2.0,
+          "profile": "standard",
+          "ratePerMinute": 60.0,
+          "slowStartSeconds": 60
+        },
+        "settings": {
+          "cold": {
+            "dailyCap": 50
+          },
+          "hourlyCap": 40,
+          "profile": "standard"
+        },
+        "version": 2
+      },
+      "success": true
+    }
+    "#);
+    let changed = change(json!({"profile": null, "ratePerMinute": 6, "cold": {"dailyCap": null}})).await.data();
+    assert_eq!(changed["settings"], json!({"ratePerMinute": 6.0, "hourlyCap": 40}));
+    assert_eq!(changed["version"], 3);
+    assert_eq!(front.get(&path, &token).await.data(), changed);
+    let detail = front.get(&format!("/api/v1/whatsapp/{session}"), &token).await.data();
+    assert_eq!(detail["ratePerMinute"], 6.0, "one truth");
+    insta::assert_snapshot!(change(json!({
+        "profile": "bold", "ratePerMinute": 0, "burst": "many", "moon": 1, "cold": {"tide": 1},
+        "hours": [{"days": ["mon"], "from": "22:00", "to": "06:00"}],
+    })).await.refusal(), @"
+    400 VALIDATION_ERROR: Some fields are not valid.
+    moon: is not a known field
+    ");
+    insta::assert_snapshot!(change(json!({
+        "profile": "bold", "ratePerMinute": 0, "burst": "many", "cold": {"tide": 1},
+        "hours": [{"days": ["mon"], "from": "22:00", "to": "06:00"}],
+    })).await.refusal(), @r#"
+    400 VALIDATION_ERROR: Some fields are not valid.
+    burst: invalid type: string "many", expected u32
+    cold.tide: unknown field `tide`, expected one of `ratePerMinute`, `jitter`, `breaks`, `dailyCap`, `warmUp`, `rewarmAfterHours`
+    hours: window 1 does not end after it begins: for hours across midnight give two windows, one to 24:00 and one from 00:00 of the next day
+    profile: unknown variant `bold`, expected one of `new`, `standard`, `mature`, `cloud`
+    ratePerMinute: must be between 0.0007 (one a day) and 60000 (1,000 a second)
+    "#);
+    let other = front.register("bob@example.com").await;
+    assert!(front.get(&path, &other).await.refusal().starts_with("404"));
+    assert!(front.send("PATCH", &path, &other, "{}").await.refusal().starts_with("404"));
+}
+
+#[tokio::test]
 async fn lists_turn_their_pages() {
     let front = Front::start().await;
     let token = front.register("ana@example.com").await;

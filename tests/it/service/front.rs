@@ -7,6 +7,7 @@ use actiwapi_dispatcher::clock::{Clock, ManualClock, Moment};
 use actiwapi_dispatcher::domain::campaign::OnUnknown;
 use actiwapi_dispatcher::domain::id::{CampaignId, SessionId, TenantId};
 use actiwapi_dispatcher::domain::message::{MessageSpec, Variables};
+use actiwapi_dispatcher::domain::pacing::CampaignPacing;
 use actiwapi_dispatcher::domain::pacing::Pacing;
 use actiwapi_dispatcher::domain::plan::OnLimit;
 use actiwapi_dispatcher::domain::session::SessionState;
@@ -113,6 +114,7 @@ pub(crate) fn campaign(sessions: &[SessionId]) -> NewCampaign {
         on_unknown: OnUnknown::Quarantine,
         on_limit: OnLimit::Hold,
         expires_at: None,
+        pacing: CampaignPacing::default(),
         recipients: vec![],
     }
 }

@@ -8,6 +8,8 @@ mod sessions;
 
 mod session_news;
 
+mod session_settings;
+
 mod campaigns;
 
 mod campaign_control;

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
 use super::recipients::RecipientBody;
-use super::views::{CampaignDetailView, CampaignView, MessageBody};
+use super::views::{CampaignDetailView, CampaignPacingForm, CampaignView, MessageBody};
 use crate::api::CallContext;
 use crate::api::envelope::{ApiResult, Envelope, ListResult, Paged, created, ok, paged};
 use crate::api::error::{ApiError, Failures, Guarded, OfBody, OfOne};
@@ -15,6 +15,7 @@ use crate::api::page::{Page, PageQuery};
 use crate::api::timestamp::Timestamp;
 use crate::domain::campaign::{CampaignState, OnUnknown};
 use crate::domain::id::{CampaignId, SessionId};
+use crate::domain::pacing::CampaignPacing;
 use crate::domain::plan::OnLimit;
 use crate::error::Error;
 use crate::service::campaigns::NewCampaign;
@@ -43,6 +44,9 @@ pub struct CreateCampaignBody {
     on_limit: Option<OnLimit>,
     /// Messages not sent by then are skipped.
     expires_at: Option<Timestamp>,
+    /// Its own pace in each of its sessions; it only slows down.
+    #[schema(value_type = Option<CampaignPacingForm>)]
+    pacing: Option<CampaignPacing>,
 }
 
 /// Which campaigns are listed.
@@ -98,6 +102,7 @@ impl FromFields for CreateCampaignBody {
         let on_unknown = fields.optional("onUnknown");
         let on_limit = fields.optional("onLimit");
         let expires_at = fields.optional("expiresAt");
+        let pacing = fields.optional("pacing");
         Some(Self {
             name: name?,
             session_ids: session_ids?,
@@ -106,6 +111,7 @@ impl FromFields for CreateCampaignBody {
             on_unknown: on_unknown?,
             on_limit: on_limit?,
             expires_at: expires_at?,
+            pacing: pacing?,
         })
     }
 }
@@ -119,6 +125,7 @@ impl From<CreateCampaignBody> for NewCampaign {
             on_unknown: body.on_unknown.unwrap_or_default(),
             on_limit: body.on_limit.unwrap_or_default(),
             expires_at: body.expires_at.map(Timestamp::moment),
+            pacing: body.pacing.unwrap_or_default(),
             recipients: body.recipients.unwrap_or_default().into_iter().map(Into::into).collect(),
         }
     }

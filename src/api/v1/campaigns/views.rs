@@ -4,8 +4,10 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::api::timestamp::Timestamp;
+use crate::api::v1::sessions::settings::HoursForm;
 use crate::domain::id::{CampaignId, DeliveryId, SessionId};
 use crate::domain::message::MessageSpec;
+use crate::domain::pacing::CampaignPacing;
 use crate::service::campaigns::AddedRecipients;
 use crate::service::recipient_import::{ImportReport, LineProblem};
 use crate::store::campaign_recipients::RecipientRecord;
@@ -57,6 +59,9 @@ pub struct CampaignView {
     /// What becomes of deliveries for which the plan has no message left: `hold` or `fail`.
     #[schema(example = "hold")]
     on_limit: &'static str,
+    /// Its own pace in each of its sessions; what is not there is the session's.
+    #[schema(value_type = CampaignPacingForm)]
+    pacing: CampaignPacing,
     /// What became of the recipients.
     counters: CountersView,
     /// Messages not sent by then are skipped.
@@ -67,6 +72,20 @@ pub struct CampaignView {
     started_at: Option<Timestamp>,
     /// When it was completed, cancelled or failed.
     finished_at: Option<Timestamp>,
+}
+
+/// A campaign's own pace; it only slows down, the limits of its sessions hold besides.
+#[derive(Debug, ToSchema)]
+#[schema(rename_all = "camelCase")]
+pub struct CampaignPacingForm {
+    /// Sends per minute in each session, at most.
+    #[schema(example = 10.0)]
+    pub rate_per_minute: Option<f64>,
+    /// Sends in any 24 hours in each session, at most.
+    #[schema(example = 200)]
+    pub daily_cap: Option<u32>,
+    /// When messages may go, by the recipient's clock; the hours of the session hold besides.
+    pub hours: Option<Vec<HoursForm>>,
 }
 
 /// A campaign with its sessions.
@@ -222,6 +241,7 @@ impl From<CampaignRecord> for CampaignView {
             message: campaign.message.into(),
             on_unknown: campaign.on_unknown.as_str(),
             on_limit: campaign.on_limit.as_str(),
+            pacing: campaign.pacing,
             expires_at: campaign.expires_at_ms.map(Timestamp),
             created_at: Timestamp(campaign.created_at_ms),
             started_at: campaign.started_at_ms.map(Timestamp),

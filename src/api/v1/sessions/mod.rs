@@ -10,6 +10,8 @@ pub mod crud;
 
 pub mod connection;
 
+pub mod settings;
+
 pub mod views;
 
 pub(super) fn routes() -> OpenApiRouter<Shared> {
@@ -17,6 +19,7 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(crud::list_sessions, crud::create_session))
         .routes(routes!(crud::get_session, crud::update_session))
         .route("/whatsapp/{id}", put(crud::update_session))
+        .routes(routes!(settings::get_session_settings, settings::update_session_settings))
         .routes(routes!(connection::connect_session))
         .routes(routes!(connection::disconnect_session))
         .routes(routes!(connection::logout_session))

@@ -167,6 +167,6 @@ impl From<SessionEventRecord> for SessionEventView {
 }
 
 /// Takes off what the way over an interval of whole nanoseconds has added.
-fn rounded(rate: f64) -> f64 {
+pub(super) fn rounded(rate: f64) -> f64 {
     (rate * 10_000.0).round() / 10_000.0
 }
