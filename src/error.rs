@@ -7,7 +7,9 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use crate::domain::campaign;
+use crate::domain::plan::Meter;
 use crate::store::StoreError;
+use crate::store::plan_usage::PlanRefusal;
 
 /// What every service answers with.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -35,6 +37,12 @@ pub enum Error {
     /// Known, and not allowed.
     #[error("the role does not allow this")]
     Forbidden,
+    /// The subscription is not active; only what sends or makes something is refused for it.
+    #[error("the subscription is not active")]
+    SubscriptionInactive,
+    /// The plan has no more of it.
+    #[error("the plan has no {} left", .0.as_str())]
+    LimitExceeded(Meter),
     /// Too often; may be asked again after the wait.
     #[error("too many requests")]
     RateLimited {
@@ -143,6 +151,15 @@ impl From<campaign::Refused> for Error {
             refused.from.as_str(),
             refused.event.as_str()
         ))
+    }
+}
+
+impl From<PlanRefusal> for Error {
+    fn from(refusal: PlanRefusal) -> Self {
+        match refusal {
+            PlanRefusal::Inactive => Self::SubscriptionInactive,
+            PlanRefusal::Full(meter) => Self::LimitExceeded(meter),
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::{IntoResponses, ToSchema};
 
+use crate::domain::plan::Meter;
 use crate::error::{Error, Problem};
 use crate::store::StoreError;
 
@@ -81,6 +82,13 @@ impl ApiError {
                 Answer::new(401, C::Unauthorized, "The credentials are missing, wrong or expired.")
             }
             Self::Service(Error::Forbidden) => Answer::new(403, C::Forbidden, "Your role does not allow this."),
+            Self::Service(Error::SubscriptionInactive) => {
+                Answer::new(403, C::SubscriptionInactive, "The subscription is not active.")
+            }
+            Self::Service(Error::LimitExceeded(meter)) => {
+                let answer = Answer::new(403, C::LimitExceeded, spent(meter));
+                Answer { reason: Some(meter.reason()), ..answer }
+            }
             Self::Service(Error::NotFound(kind)) => Answer::new(404, C::NotFound, format!("There is no such {kind}.")),
             Self::NoRoute => Answer::new(404, C::NotFound, "There is nothing at this path."),
             Self::MethodNotAllowed => Answer::new(405, C::MethodNotAllowed, "This path does not take this method."),
@@ -137,9 +145,9 @@ impl From<StoreError> for ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         self.log();
-        let Answer { status, code, message, problems, retry_after } = self.answer();
+        let Answer { status, code, message, reason, problems, retry_after } = self.answer();
         let errors = problems.into_iter().map(|Problem { field, problem }| (field.into(), problem.into())).collect();
-        let body = FailureBody { success: false, code, message: message.into(), errors };
+        let body = FailureBody { success: false, code, reason, message: message.into(), errors };
         let mut response = (status, axum::Json(body)).into_response();
         if let Some(wait) = retry_after {
             let seconds = wait.as_secs() + u64::from(0 < wait.subsec_nanos());
@@ -162,6 +170,7 @@ struct Answer {
     status: StatusCode,
     code: Code,
     message: Cow<'static, str>,
+    reason: Option<&'static str>,
     problems: Vec<Problem>,
     retry_after: Option<Duration>,
 }
@@ -169,11 +178,22 @@ struct Answer {
 impl Answer {
     fn new(status: u16, code: Code, message: impl Into<Cow<'static, str>>) -> Self {
         let status = StatusCode::from_u16(status).expect("the table holds known statuses only");
-        Self { status, code, message: message.into(), problems: Vec::new(), retry_after: None }
+        let message = message.into();
+        Self { status, code, message, reason: None, problems: Vec::new(), retry_after: None }
     }
 
     fn retry_after(self, wait: Duration) -> Self {
         Self { retry_after: Some(wait), ..self }
+    }
+}
+
+/// Says what of a plan is used up.
+fn spent(meter: Meter) -> &'static str {
+    match meter {
+        Meter::Messages => "The messages of your plan are used up.",
+        Meter::Sessions => "You have as many sessions as your plan allows.",
+        Meter::ApiRequests => "The requests of your plan are used up.",
+        Meter::Campaigns => "The campaigns of your plan are used up.",
     }
 }
 
@@ -202,6 +222,10 @@ pub enum Code {
     Unauthorized,
     /// 403: role or scope missing.
     Forbidden,
+    /// 403: the subscription is not active.
+    SubscriptionInactive,
+    /// 403: the plan has no more of it.
+    LimitExceeded,
     /// 404: not there, or not in your tenant.
     NotFound,
     /// 405: the path has other methods.
@@ -230,6 +254,10 @@ pub struct FailureBody {
     pub success: bool,
     /// For programs.
     pub code: Code,
+    /// Which limit of the plan was reached.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "PLAN_SESSIONS")]
+    pub reason: Option<&'static str>,
     /// For people.
     #[schema(example = "Some fields are not valid.")]
     pub message: String,
@@ -262,7 +290,7 @@ pub enum Guarded {
     /// Missing, wrong or expired credentials.
     #[response(status = 401)]
     Unauthorized(FailureBody),
-    /// The role does not allow it.
+    /// The role does not allow it, the plan has no more of it, or the subscription is not active.
     #[response(status = 403)]
     Forbidden(FailureBody),
 }
@@ -323,6 +351,8 @@ mod tests {
             ("fields", ApiError::invalid("phone", "Valid phone number is required")),
             ("credentials", Error::Unauthorized.into()),
             ("role", Error::Forbidden.into()),
+            ("subscription", Error::SubscriptionInactive.into()),
+            ("plan", Error::LimitExceeded(Meter::Sessions).into()),
             ("not there", Error::NotFound("campaign").into()),
             ("no route", ApiError::NoRoute),
             ("method", ApiError::MethodNotAllowed),
@@ -363,6 +393,8 @@ mod tests {
         fields         400 VALIDATION_ERROR       -  Some fields are not valid. {"phone":"Valid phone number is required"}
         credentials    401 UNAUTHORIZED           -  The credentials are missing, wrong or expired. null
         role           403 FORBIDDEN              -  Your role does not allow this. null
+        subscription   403 SUBSCRIPTION_INACTIVE  -  The subscription is not active. null
+        plan           403 LIMIT_EXCEEDED         -  You have as many sessions as your plan allows. null
         not there      404 NOT_FOUND              -  There is no such campaign. null
         no route       404 NOT_FOUND              -  There is nothing at this path. null
         method         405 METHOD_NOT_ALLOWED     -  This path does not take this method. null

@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::limits::{CANCEL_BATCH_MAX, CHANGE_TRIES_MAX};
 use crate::notice::Notice;
 use crate::service::CampaignService;
+use crate::service::plans::check_active;
 use crate::store::campaign_moves::Move;
 use crate::store::campaigns::CampaignRecord;
 use crate::store::heads::HeadRequest;
@@ -18,8 +19,9 @@ impl CampaignService {
     ///
     /// # Errors
     /// `NotFound`; `Conflict` when its state refuses, when it has no recipients, when it has expired,
-    /// or when none of its sessions accepts messages.
+    /// or when none of its sessions accepts messages; `SubscriptionInactive`.
     pub async fn start(&self, tenant_id: TenantId, id: CampaignId) -> Result<CampaignRecord> {
+        check_active(&self.tools, tenant_id).await?;
         self.advance(tenant_id, id, CampaignEvent::Started).await
     }
 

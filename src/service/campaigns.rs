@@ -112,7 +112,7 @@ impl CampaignService {
             counters: Counters::default(),
         };
         let campaigns = self.tools.store.campaigns();
-        let appended = campaigns.insert(&campaign, &new.session_ids, &recipients).await?;
+        let appended = campaigns.insert(&campaign, &new.session_ids, &recipients).await??;
         let added = AddedRecipients::from(&appended);
         let n_recipients = i64::try_from(added.accepted).map_err(Error::internal("count recipients"))?;
         Ok((CampaignRecord { n_recipients, ..campaign }, added))

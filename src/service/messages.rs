@@ -12,6 +12,7 @@ use crate::domain::recipient::Recipient;
 use crate::error::{Error, Problems, Result};
 use crate::notice::Notice;
 use crate::service::Tools;
+use crate::service::plans::check_message;
 use crate::store::messages::DeliveryRecord;
 use crate::store::suspensions::Suspension;
 
@@ -43,7 +44,8 @@ impl MessageService {
     ///
     /// # Errors
     /// `Validation` by the fields `to`, `text`; `NotFound` when the session is not the tenant's;
-    /// `Conflict` when it was never paired, is logged out, banned or suspended.
+    /// `Conflict` when it was never paired, is logged out, banned or suspended; `SubscriptionInactive` and
+    /// `LimitExceeded` by the tenant's plan.
     pub async fn send_text(&self, tenant_id: TenantId, new: NewText) -> Result<DeliveryRecord> {
         let now_ms = self.tools.clock.now().as_ms();
         let mut problems = Problems::default();
@@ -68,6 +70,7 @@ impl MessageService {
         if suspensions.iter().any(refuses) {
             return Err(Error::conflict("The session is suspended."));
         }
+        check_message(&self.tools, tenant_id).await?;
         let id = DeliveryId::generate();
         let job = Job {
             v: JOB_VERSION,

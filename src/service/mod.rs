@@ -13,6 +13,7 @@ pub use auth::{AuthService, AuthSettings};
 pub use campaigns::CampaignService;
 pub use levers::LeverService;
 pub use messages::MessageService;
+pub use plans::PlanService;
 pub use sessions::{Connector, SessionService, SessionSettings};
 
 pub mod auth;
@@ -38,6 +39,8 @@ pub mod levers;
 pub mod recipient_import;
 
 pub mod messages;
+
+pub mod plans;
 
 mod check;
 
@@ -74,6 +77,8 @@ pub struct Services {
     pub messages: MessageService,
     /// What operators hold back.
     pub levers: LeverService,
+    /// Plans and subscriptions.
+    pub plans: PlanService,
 }
 
 impl Services {
@@ -85,6 +90,7 @@ impl Services {
             sessions: SessionService::new(tools.clone(), settings.sessions, connector),
             campaigns: CampaignService::new(tools.clone()),
             levers: LeverService::new(tools.clone()),
+            plans: PlanService::new(tools.clone()),
             messages: MessageService::new(tools),
         }
     }

@@ -134,7 +134,7 @@ impl SessionService {
             pacing_version: 1,
             created_at_ms: self.tools.clock.now().as_ms(),
         };
-        if !self.tools.store.sessions().insert(&session).await? {
+        if !self.tools.store.sessions().insert(&session).await?? {
             let message = "Another session has this phone number id.".into();
             return Err(Error::Conflict { message, field: Some("phoneNumberId") });
         }

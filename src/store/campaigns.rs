@@ -10,13 +10,14 @@ use crate::domain::campaign::{CampaignState, Counters, OnUnknown};
 use crate::domain::id::{CampaignId, SessionId, TenantId};
 use crate::domain::message::MessageSpec;
 use crate::domain::pacing::CampaignPacing;
-use crate::domain::plan::OnLimit;
+use crate::domain::plan::{Meter, OnLimit};
 use crate::domain::session::SessionState;
 use crate::store::bind::hex_list;
 use crate::store::campaign_recipients::{Appended, NewRecipient, as_count, insert_all};
 use crate::store::column::RowPlace;
 use crate::store::counters::CountersRow;
 use crate::store::page::{Page, PageRequest};
+use crate::store::plan_usage::PlanRefusal;
 use crate::store::tx::with_tx;
 use crate::store::{Sql, Store, StoreError};
 use crate::with_reader;
@@ -242,8 +243,8 @@ impl Campaigns<'_> {
         words.iter().map(|word| place.known("state", SessionState::parse(word))).collect()
     }
 
-    /// Adds a draft with its sessions and first recipients, all or nothing; the record's own
-    /// counts are not read.
+    /// Adds a draft with its sessions and first recipients, all or nothing, unless the tenant's plan refuses it; the
+    /// record's own counts are not read.
     ///
     /// # Errors
     /// [`StoreError::Database`] when nothing was written.
@@ -252,7 +253,7 @@ impl Campaigns<'_> {
         campaign: &CampaignRecord,
         session_ids: &[SessionId],
         recipients: &[NewRecipient],
-    ) -> Result<Appended, StoreError> {
+    ) -> Result<Result<Appended, PlanRefusal>, StoreError> {
         let doing = "add a campaign";
         let message = serde_json::to_string(&campaign.message).map_err(|error| sqlx::Error::Encode(error.into()));
         let message = message.map_err(StoreError::database(doing))?;
@@ -260,6 +261,10 @@ impl Campaigns<'_> {
         let pacing = pacing.transpose().map_err(|error| sqlx::Error::Encode(error.into()));
         let pacing = pacing.map_err(StoreError::database(doing))?;
         let mut tx = self.store.begin_write(doing).await?;
+        let at = (campaign.created_at_ms, doing);
+        if let Err(refusal) = tx.pass_gate(campaign.tenant_id, Meter::Campaigns, at).await? {
+            return Ok(Err(refusal));
+        }
         let inserted = with_tx!(&mut tx, |db| {
             sqlx::query(INSERT.of(self.store.pool()))
                 .bind(campaign.id.0)
@@ -299,7 +304,7 @@ impl Campaigns<'_> {
         });
         set.map_err(StoreError::database(doing))?;
         tx.commit(doing).await?;
-        Ok(appended)
+        Ok(Ok(appended))
     }
 }
 

@@ -102,6 +102,8 @@ mod reasons;
 
 pub mod recalls;
 
+pub mod plan_usage;
+
 /// A pool of either database.
 #[derive(Debug, Clone)]
 pub enum Pool {

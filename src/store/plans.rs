@@ -1,17 +1,18 @@
-//! Plans, who has which, and what was used of them, for those who run the platform and for tenants who ask.
+//! Plans, and who has which: changed by operators, and written down.
 //!
-//! What deliveries use is moved by [`crate::store::usage`]; here a plan or a subscription changes what they may.
+//! What was used of them is [`crate::store::plan_usage`]; what deliveries use is moved by [`crate::store::usage`].
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
+use serde_json::json;
 use sqlx::FromRow;
 use uuid::Uuid;
 
-use crate::domain::delivery::DeliveryState;
 use crate::domain::id::TenantId;
 use crate::domain::plan::{Period, PlanLimits, SubscriptionState};
-use crate::domain::quota::{Allowance, Usage, claim};
-use crate::store::tx::{Tries, Tx, with_tx};
+use crate::domain::quota::{Allowance, Usage};
+use crate::store::audit::{Actor, Deed};
+use crate::store::tx::{Tries, with_tx};
 use crate::store::{Sql, Store, StoreError};
 use crate::with_reader;
 
@@ -26,7 +27,7 @@ macro_rules! select_plans {
 }
 
 const LIST: Sql = select_plans!("ORDER BY price_cents, slug");
-const FIND: Sql = select_plans!("WHERE slug = $1");
+pub(super) const FIND: Sql = select_plans!("WHERE slug = $1");
 
 const UPDATE: Sql = Sql::portable(
     "UPDATE plans SET name = $2, price_cents = $3, max_messages = $4, max_sessions = $5, max_api_requests = $6, \
@@ -46,8 +47,6 @@ const SUBSCRIBE: Sql = Sql::portable(
          changed_at_ms = EXCLUDED.changed_at_ms",
 );
 
-const SUBSCRIPTION: Sql = Sql::portable("SELECT plan, state FROM subscriptions WHERE tenant_id = $1");
-
 const SET_USAGE: Sql = Sql::portable(
     "INSERT INTO usage (tenant_id, period_start_ms, period_end_ms, anchor_ms, active_until_ms, max_messages) \
      VALUES ($1, $2, $3, $4, $5, $6) \
@@ -61,26 +60,9 @@ const ADD_REQUESTS: Sql = Sql::portable(
     "INSERT INTO request_usage (tenant_id, period_start_ms) VALUES ($1, $2) ON CONFLICT (tenant_id) DO NOTHING",
 );
 
-const N_SESSIONS: Sql = Sql::portable("SELECT COUNT(*) FROM sessions WHERE tenant_id = $1");
-
-const N_REQUESTS: Sql =
-    Sql::portable("SELECT n_requests FROM request_usage WHERE tenant_id = $1 AND period_start_ms = $2");
-
-const STORED: Sql = Sql::portable(
-    "SELECT tenant_id, period_start_ms, messages_used, messages_sending, messages_reserved, messages_waiting, \
-         campaigns FROM usage",
-);
-
-const COUNTED: Sql = Sql::portable(
-    "SELECT tenant_id, state, quota_period_ms, COUNT(*) FROM deliveries WHERE quota_period_ms IS NOT NULL \
-     GROUP BY tenant_id, state, quota_period_ms",
-);
-
 const DOING_PLANS: &str = "read plans";
 const DOING_CHANGE: &str = "change a plan";
 const DOING_SUBSCRIBE: &str = "change a subscription";
-const DOING_READ: &str = "read the usage of a tenant";
-const DOING_RECOUNT: &str = "count the usage of tenants";
 
 /// A plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -106,21 +88,8 @@ pub struct NewSubscription {
     pub state: SubscriptionState,
     /// When the present period ends, UTC milliseconds; as it was, or a month from now, where none is given.
     pub period_end_ms: Option<i64>,
-}
-
-/// What a tenant has, and what it used of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TenantUsage {
-    /// Its plan.
-    pub plan: PlanRecord,
-    /// Where its subscription stands.
-    pub state: SubscriptionState,
-    /// Its messages and its period.
-    pub allowance: Allowance,
-    /// Its sessions.
-    pub n_sessions: i64,
-    /// Its requests to the API in this period.
-    pub n_requests: i64,
+    /// Who gives it.
+    pub actor: Actor,
 }
 
 /// The plans and subscriptions in the database.
@@ -134,39 +103,6 @@ impl Store {
     #[must_use]
     pub fn plans(&self) -> Plans<'_> {
         Plans { store: self }
-    }
-
-    /// Returns the usage of every tenant that has a subscription as stored and as counted, as of one moment.
-    ///
-    /// Reads every delivery.
-    ///
-    /// # Errors
-    /// [`StoreError::Database`] when the read failed, [`StoreError::Corrupt`] when a row can not be read.
-    pub async fn recount_usage(&self) -> Result<Vec<(TenantId, Usage, Usage)>, StoreError> {
-        type Stored = (Uuid, i64, i64, i64, i64, i64, i64);
-        let mut tx = self.begin_snapshot(DOING_RECOUNT).await?;
-        let (stored, counted) = (STORED.of(self.pool()), COUNTED.of(self.pool()));
-        let read: Result<_, sqlx::Error> = with_tx!(&mut tx, |db| async {
-            let stored = sqlx::query_as::<_, Stored>(stored).fetch_all(&mut *db).await?;
-            let counted = sqlx::query_as::<_, (Uuid, String, i64, i64)>(counted).fetch_all(&mut *db).await?;
-            Ok((stored, counted))
-        }
-        .await);
-        let (stored, counted) = read.map_err(StoreError::database(DOING_RECOUNT))?;
-        tx.commit(DOING_RECOUNT).await?;
-        let mut both: BTreeMap<Uuid, (i64, Usage, Usage)> = BTreeMap::new();
-        for (tenant_id, period_ms, used, sending, reserved, waiting, campaigns) in stored {
-            let usage = Usage { used, sending, reserved, waiting, campaigns };
-            // Campaigns are no deliveries; they are taken as they are.
-            both.insert(tenant_id, (period_ms, usage, Usage { campaigns, ..Usage::default() }));
-        }
-        for (tenant_id, state, quota_period_ms, n) in counted {
-            let corrupt = || StoreError::corrupt("deliveries", "state", format_args!("tenant {tenant_id}"));
-            let state = DeliveryState::parse(&state).ok_or_else(corrupt)?;
-            let (period_ms, _, counted) = both.entry(tenant_id).or_default();
-            counted.count(claim(state, Some(quota_period_ms)), *period_ms, n);
-        }
-        Ok(both.into_iter().map(|(id, (_, stored, counted))| (TenantId(id), stored, counted)).collect())
     }
 }
 
@@ -197,17 +133,17 @@ impl Plans<'_> {
     ///
     /// # Errors
     /// [`StoreError::Database`] when nothing was written; safe to repeat.
-    pub async fn change(&self, plan: &PlanRecord) -> Result<Vec<TenantId>, StoreError> {
+    pub async fn change(&self, plan: &PlanRecord, actor: &Actor, now_ms: i64) -> Result<Vec<TenantId>, StoreError> {
         let mut tries = Tries::default();
         loop {
-            let result = self.change_once(plan).await;
+            let result = self.change_once(plan, actor, now_ms).await;
             if !tries.again(&result) {
                 return result;
             }
         }
     }
 
-    async fn change_once(&self, plan: &PlanRecord) -> Result<Vec<TenantId>, StoreError> {
+    async fn change_once(&self, plan: &PlanRecord, actor: &Actor, now_ms: i64) -> Result<Vec<TenantId>, StoreError> {
         let pool = self.store.pool();
         let mut tx = self.store.begin_write(DOING_CHANGE).await?;
         let limits = plan.limits;
@@ -236,6 +172,13 @@ impl Plans<'_> {
             })
             .map_err(StoreError::database(DOING_CHANGE))?;
         }
+        let deed = Deed {
+            action: "plan.changed".to_owned(),
+            subject: plan.slug.clone(),
+            tenant_id: None,
+            details: json!({ "priceCents": plan.price_cents, "messages": limits.messages }),
+        };
+        tx.write_deed(actor, &deed, now_ms, DOING_CHANGE).await?;
         tx.commit(DOING_CHANGE).await?;
         Ok(ids.into_iter().map(TenantId).collect())
     }
@@ -287,18 +230,14 @@ impl Plans<'_> {
         }
         .await);
         written.map_err(StoreError::database(DOING_SUBSCRIBE))?;
+        let deed = Deed {
+            action: "subscription.changed".to_owned(),
+            subject: tenant_id.to_string(),
+            tenant_id: Some(tenant_id),
+            details: json!({ "plan": new.plan.slug, "status": new.state.as_str(), "periodEndMs": period.end_ms }),
+        };
+        tx.write_deed(&new.actor, &deed, now_ms, DOING_SUBSCRIBE).await?;
         tx.commit(DOING_SUBSCRIBE).await
-    }
-
-    /// Returns what a tenant has and used as of `now_ms`; `None` without a subscription.
-    ///
-    /// # Errors
-    /// [`StoreError::Database`] when the read failed, [`StoreError::Corrupt`] when a row can not be read.
-    pub async fn usage(&self, tenant_id: TenantId, now_ms: i64) -> Result<Option<TenantUsage>, StoreError> {
-        let mut tx = self.store.begin_read(DOING_READ).await?;
-        let usage = tx.tenant_usage(tenant_id, now_ms, DOING_READ).await?;
-        tx.commit(DOING_READ).await?;
-        Ok(usage)
     }
 }
 
@@ -312,44 +251,8 @@ fn period_of(before: Option<Allowance>, new: &NewSubscription, now_ms: i64) -> P
     }
 }
 
-impl Tx {
-    /// Returns what a tenant has and used; `None` without a subscription.
-    pub(super) async fn tenant_usage(
-        &mut self,
-        tenant_id: TenantId,
-        now_ms: i64,
-        doing: &'static str,
-    ) -> Result<Option<TenantUsage>, StoreError> {
-        let mut budgets = self.read_usage(&BTreeSet::from([tenant_id]), now_ms, doing).await?;
-        let Some(allowance) = budgets.get_mut(tenant_id).copied() else {
-            return Ok(None);
-        };
-        let sql = (SUBSCRIPTION.postgres(), FIND.postgres(), N_SESSIONS.postgres(), N_REQUESTS.postgres());
-        let period_ms = allowance.period.start_ms;
-        let read: Result<_, sqlx::Error> = with_tx!(self, |db| async {
-            let query = sqlx::query_as::<_, (String, String)>(sql.0).bind(tenant_id.0);
-            let (slug, state) = query.fetch_one(&mut *db).await?;
-            let plan = sqlx::query_as::<_, PlanRow>(sql.1).bind(slug).fetch_one(&mut *db).await?;
-            let n_sessions: i64 = sqlx::query_scalar(sql.2).bind(tenant_id.0).fetch_one(&mut *db).await?;
-            let query = sqlx::query_scalar(sql.3).bind(tenant_id.0).bind(period_ms);
-            let n_requests: Option<i64> = query.fetch_optional(db).await?;
-            Ok((plan, state, n_sessions, n_requests))
-        }
-        .await);
-        let (plan, state, n_sessions, n_requests) = read.map_err(StoreError::database(doing))?;
-        let corrupt = || StoreError::corrupt("subscriptions", "state", tenant_id);
-        Ok(Some(TenantUsage {
-            plan: plan.into(),
-            state: SubscriptionState::parse(&state).ok_or_else(corrupt)?,
-            allowance,
-            n_sessions,
-            n_requests: n_requests.unwrap_or(0),
-        }))
-    }
-}
-
 #[derive(Debug, FromRow)]
-struct PlanRow {
+pub(super) struct PlanRow {
     slug: String,
     name: String,
     price_cents: i64,

@@ -7,10 +7,13 @@ use uuid::Uuid;
 
 use crate::domain::id::{SessionId, TenantId};
 use crate::domain::pacing::PacingSettings;
+use crate::domain::plan::Meter;
 use crate::domain::session::SessionState;
 use crate::store::bind::hex_list;
 use crate::store::column::RowPlace;
 use crate::store::page::{Page, PageRequest};
+use crate::store::plan_usage::PlanRefusal;
+use crate::store::tx::with_tx;
 use crate::store::{Sql, Store, StoreError};
 use crate::{with_reader, with_writer};
 
@@ -164,12 +167,18 @@ impl Sessions<'_> {
         Ok(known.into_iter().map(SessionId).collect())
     }
 
-    /// Adds a session; `false` if another session of the tenant has its number.
+    /// Adds a session, unless the tenant's plan refuses it; `false` if another session of the tenant has its number.
     ///
     /// # Errors
     /// [`StoreError::Database`] when it was not written.
-    pub async fn insert(&self, session: &SessionRecord) -> Result<bool, StoreError> {
-        let inserted = with_writer!(self.store.pool(), |db| {
+    pub async fn insert(&self, session: &SessionRecord) -> Result<Result<bool, PlanRefusal>, StoreError> {
+        let doing = "add a session";
+        let mut tx = self.store.begin_write(doing).await?;
+        let at = (session.created_at_ms, doing);
+        if let Err(refusal) = tx.pass_gate(session.tenant_id, Meter::Sessions, at).await? {
+            return Ok(Err(refusal));
+        }
+        let inserted = with_tx!(&mut tx, |db| {
             sqlx::query(INSERT.of(self.store.pool()))
                 .bind(session.id.0)
                 .bind(session.tenant_id.0)
@@ -184,7 +193,9 @@ impl Sessions<'_> {
                 .await
                 .map(|done| done.rows_affected())
         });
-        Ok(0 < inserted.map_err(StoreError::database("add a session"))?)
+        let n_inserted = inserted.map_err(StoreError::database(doing))?;
+        tx.commit(doing).await?;
+        Ok(Ok(0 < n_inserted))
     }
 
     /// Replaces all pacing settings of a session of the tenant; `false` if they are not of this version any more.

@@ -12,6 +12,7 @@ use actiwapi_dispatcher::domain::job::Job;
 use actiwapi_dispatcher::domain::plan::{OnLimit, PlanLimits, SubscriptionState};
 use actiwapi_dispatcher::domain::quota::Usage;
 use actiwapi_dispatcher::domain::receipt::ReceiptKind;
+use actiwapi_dispatcher::store::audit::Actor;
 use actiwapi_dispatcher::store::heads::HeadRequest;
 use actiwapi_dispatcher::store::journal::{BeginRefusal, Dismissal, Ended, JournalBatch};
 use actiwapi_dispatcher::store::plans::{NewSubscription, PlanRecord};
@@ -49,7 +50,7 @@ async fn set(store: &Store, tenant_id: TenantId, messages: Option<i64>, (state, 
         limits: PlanLimits { messages, ..PlanLimits::default() },
         ..store.plans().find("enterprise").await.unwrap().unwrap()
     };
-    let new = NewSubscription { plan, state, period_end_ms: None };
+    let new = NewSubscription { plan, state, period_end_ms: None, actor: Actor::SYSTEM };
     store.plans().subscribe(tenant_id, &new, at_ms).await.unwrap();
 }
 

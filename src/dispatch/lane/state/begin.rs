@@ -94,9 +94,10 @@ impl Lane {
     /// Returns what holds all of the lane, the widest first.
     pub(super) fn held(&self, now: Moment) -> Option<Held> {
         let without_end = |by| Held { by, since: now, until: None };
+        let inactive = self.active_until.filter(|until| *until <= now);
         let suspension = self.suspension.filter(|held| held.until.is_none_or(|until| now < until));
         suspension
-            .or_else(|| (!self.is_active(now)).then(|| without_end(HeldBy::SubscriptionInactive)))
+            .or_else(|| inactive.map(|since| Held { by: HeldBy::SubscriptionInactive, since, until: None }))
             .or_else(|| self.lost.then(|| without_end(HeldBy::SessionLost)))
             .or_else(|| (!self.connected).then(|| without_end(HeldBy::SessionDown)))
             .or_else(|| self.hold.map(Hold::held))

@@ -43,9 +43,4 @@ impl Lane {
         }
         None
     }
-
-    /// Tells whether the tenant's subscription is active.
-    pub(super) fn is_active(&self, now: Moment) -> bool {
-        self.active_until.is_none_or(|until| now < until)
-    }
 }

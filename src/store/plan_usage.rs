@@ -1,0 +1,228 @@
+//! What tenants used of their plans, told to them, counted anew, and compared with what they may make.
+//!
+//! What deliveries use is moved by [`crate::store::usage`]. A session gives its place back by going; campaigns and
+//! requests are counted by the period.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use uuid::Uuid;
+
+use crate::domain::delivery::DeliveryState;
+use crate::domain::id::TenantId;
+use crate::domain::plan::{Meter, SubscriptionState};
+use crate::domain::quota::{Allowance, Usage, claim};
+use crate::store::plans::{FIND, PlanRecord, PlanRow};
+use crate::store::tx::{Tx, with_tx};
+use crate::store::{Sql, Store, StoreError};
+use crate::with_writer;
+
+const SUBSCRIPTION: Sql = Sql::portable("SELECT plan, state FROM subscriptions WHERE tenant_id = $1");
+
+const N_SESSIONS: Sql = Sql::portable("SELECT COUNT(*) FROM sessions WHERE tenant_id = $1");
+
+const N_REQUESTS: Sql =
+    Sql::portable("SELECT n_requests FROM request_usage WHERE tenant_id = $1 AND period_start_ms = $2");
+
+const STORED: Sql = Sql::portable(
+    "SELECT tenant_id, period_start_ms, messages_used, messages_sending, messages_reserved, messages_waiting, \
+         campaigns FROM usage",
+);
+
+const COUNTED: Sql = Sql::portable(
+    "SELECT tenant_id, state, quota_period_ms, COUNT(*) FROM deliveries WHERE quota_period_ms IS NOT NULL \
+     GROUP BY tenant_id, state, quota_period_ms",
+);
+
+/// A period may have been begun by others meanwhile; their requests stay counted in it.
+const COUNT_REQUEST: Sql = Sql::portable(
+    "UPDATE request_usage SET n_requests = CASE WHEN period_start_ms = $2 THEN n_requests + 1 ELSE 1 END, \
+         period_start_ms = $2 \
+     WHERE tenant_id = $1 AND period_start_ms <= $2 \
+       AND CASE WHEN period_start_ms = $2 THEN n_requests ELSE 0 END < $3",
+);
+
+const REQUEST_LIMIT: Sql = Sql::portable(
+    "SELECT p.max_api_requests FROM subscriptions s JOIN plans p ON p.slug = s.plan WHERE s.tenant_id = $1",
+);
+
+const DOING_READ: &str = "read the usage of a tenant";
+const DOING_RECOUNT: &str = "count the usage of tenants";
+const DOING_REQUEST: &str = "count a request";
+
+/// What a tenant has, and what it used of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TenantUsage {
+    /// Its plan.
+    pub plan: PlanRecord,
+    /// Where its subscription stands.
+    pub state: SubscriptionState,
+    /// Its messages and its period.
+    pub allowance: Allowance,
+    /// Its sessions.
+    pub n_sessions: i64,
+    /// Its requests to the API in this period.
+    pub n_requests: i64,
+}
+
+/// Why a tenant may not make something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PlanRefusal {
+    /// Its subscription is not active.
+    Inactive,
+    /// It has as much as its plan allows.
+    Full(Meter),
+}
+
+impl TenantUsage {
+    /// Tells whether one more may be made of what is not counted by deliveries.
+    ///
+    /// # Errors
+    /// [`PlanRefusal`] says why not.
+    pub fn check(&self, meter: Meter, now_ms: i64) -> Result<(), PlanRefusal> {
+        if !self.allowance.is_active(now_ms) {
+            return Err(PlanRefusal::Inactive);
+        }
+        let limits = &self.plan.limits;
+        let has_room = |used: i64, limit: Option<i64>| limit.is_none_or(|limit| used < limit);
+        let has_room = match meter {
+            Meter::Messages => self.allowance.has_room_for_all(),
+            Meter::Sessions => has_room(self.n_sessions, limits.sessions),
+            Meter::ApiRequests => has_room(self.n_requests, limits.api_requests),
+            Meter::Campaigns => has_room(self.allowance.usage.campaigns, limits.campaigns),
+        };
+        if has_room { Ok(()) } else { Err(PlanRefusal::Full(meter)) }
+    }
+}
+
+impl Store {
+    /// Returns what a tenant has and used as of `now_ms`; `None` without a subscription.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`] when the read failed, [`StoreError::Corrupt`] when a row can not be read.
+    pub async fn usage_of_tenant(&self, tenant_id: TenantId, now_ms: i64) -> Result<Option<TenantUsage>, StoreError> {
+        let mut tx = self.begin_read(DOING_READ).await?;
+        let usage = tx.tenant_usage(tenant_id, now_ms, DOING_READ).await?;
+        tx.commit(DOING_READ).await?;
+        Ok(usage)
+    }
+
+    /// Counts a request of a tenant; `false` when its plan has none left. Without a subscription none is counted.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`] when it was not counted.
+    pub async fn count_request(&self, tenant_id: TenantId, now_ms: i64) -> Result<bool, StoreError> {
+        let mut tx = self.begin_read(DOING_REQUEST).await?;
+        let mut budgets = tx.read_usage(&BTreeSet::from([tenant_id]), now_ms, DOING_REQUEST).await?;
+        let Some(allowance) = budgets.get_mut(tenant_id).copied() else {
+            tx.commit(DOING_REQUEST).await?;
+            return Ok(true);
+        };
+        let sql = REQUEST_LIMIT.of(self.pool());
+        let limit =
+            with_tx!(&mut tx, |db| sqlx::query_scalar::<_, Option<i64>>(sql).bind(tenant_id.0).fetch_one(db).await);
+        let limit = limit.map_err(StoreError::database(DOING_REQUEST))?.unwrap_or(i64::MAX);
+        tx.commit(DOING_REQUEST).await?;
+        let sql = COUNT_REQUEST.of(self.pool());
+        let counted = with_writer!(self.pool(), |db| {
+            let query = sqlx::query(sql).bind(tenant_id.0).bind(allowance.period.start_ms).bind(limit);
+            query.execute(db).await.map(|done| done.rows_affected())
+        });
+        Ok(0 < counted.map_err(StoreError::database(DOING_REQUEST))?)
+    }
+
+    /// Returns the usage of every tenant that has a subscription as stored and as counted, as of one moment.
+    ///
+    /// Reads every delivery.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`] when the read failed, [`StoreError::Corrupt`] when a row can not be read.
+    pub async fn recount_usage(&self) -> Result<Vec<(TenantId, Usage, Usage)>, StoreError> {
+        type Stored = (Uuid, i64, i64, i64, i64, i64, i64);
+        let mut tx = self.begin_snapshot(DOING_RECOUNT).await?;
+        let (stored, counted) = (STORED.of(self.pool()), COUNTED.of(self.pool()));
+        let read: Result<_, sqlx::Error> = with_tx!(&mut tx, |db| async {
+            let stored = sqlx::query_as::<_, Stored>(stored).fetch_all(&mut *db).await?;
+            let counted = sqlx::query_as::<_, (Uuid, String, i64, i64)>(counted).fetch_all(&mut *db).await?;
+            Ok((stored, counted))
+        }
+        .await);
+        let (stored, counted) = read.map_err(StoreError::database(DOING_RECOUNT))?;
+        tx.commit(DOING_RECOUNT).await?;
+        let mut both: BTreeMap<Uuid, (i64, Usage, Usage)> = BTreeMap::new();
+        for (tenant_id, period_ms, used, sending, reserved, waiting, campaigns) in stored {
+            let usage = Usage { used, sending, reserved, waiting, campaigns };
+            // Campaigns are no deliveries; they are taken as they are.
+            both.insert(tenant_id, (period_ms, usage, Usage { campaigns, ..Usage::default() }));
+        }
+        for (tenant_id, state, quota_period_ms, n) in counted {
+            let corrupt = || StoreError::corrupt("deliveries", "state", format_args!("tenant {tenant_id}"));
+            let state = DeliveryState::parse(&state).ok_or_else(corrupt)?;
+            let (period_ms, _, counted) = both.entry(tenant_id).or_default();
+            counted.count(claim(state, Some(quota_period_ms)), *period_ms, n);
+        }
+        Ok(both.into_iter().map(|(id, (_, stored, counted))| (TenantId(id), stored, counted)).collect())
+    }
+}
+
+impl Tx {
+    /// Returns what a tenant has and used; `None` without a subscription.
+    pub(super) async fn tenant_usage(
+        &mut self,
+        tenant_id: TenantId,
+        now_ms: i64,
+        doing: &'static str,
+    ) -> Result<Option<TenantUsage>, StoreError> {
+        let mut budgets = self.read_usage(&BTreeSet::from([tenant_id]), now_ms, doing).await?;
+        let Some(allowance) = budgets.get_mut(tenant_id).copied() else {
+            return Ok(None);
+        };
+        let sql = (SUBSCRIPTION.postgres(), FIND.postgres(), N_SESSIONS.postgres(), N_REQUESTS.postgres());
+        let period_ms = allowance.period.start_ms;
+        let read: Result<_, sqlx::Error> = with_tx!(self, |db| async {
+            let query = sqlx::query_as::<_, (String, String)>(sql.0).bind(tenant_id.0);
+            let (slug, state) = query.fetch_one(&mut *db).await?;
+            let plan = sqlx::query_as::<_, PlanRow>(sql.1).bind(slug).fetch_one(&mut *db).await?;
+            let n_sessions: i64 = sqlx::query_scalar(sql.2).bind(tenant_id.0).fetch_one(&mut *db).await?;
+            let query = sqlx::query_scalar(sql.3).bind(tenant_id.0).bind(period_ms);
+            let n_requests: Option<i64> = query.fetch_optional(db).await?;
+            Ok((plan, state, n_sessions, n_requests))
+        }
+        .await);
+        let (plan, state, n_sessions, n_requests) = read.map_err(StoreError::database(doing))?;
+        let corrupt = || StoreError::corrupt("subscriptions", "state", tenant_id);
+        Ok(Some(TenantUsage {
+            plan: plan.into(),
+            state: SubscriptionState::parse(&state).ok_or_else(corrupt)?,
+            allowance,
+            n_sessions,
+            n_requests: n_requests.unwrap_or(0),
+        }))
+    }
+
+    /// Lets a tenant make one more of something, or says why not; nobody else can make one for it until the
+    /// transaction ends.
+    ///
+    /// To be called before anything else is locked.
+    pub(super) async fn pass_gate(
+        &mut self,
+        tenant_id: TenantId,
+        meter: Meter,
+        (now_ms, doing): (i64, &'static str),
+    ) -> Result<Result<(), PlanRefusal>, StoreError> {
+        let mut budgets = self.lock_usage(&BTreeSet::from([tenant_id]), now_ms, doing).await?;
+        // Read behind the lock: what others have made is seen.
+        let Some(usage) = self.tenant_usage(tenant_id, now_ms, doing).await? else {
+            return Ok(Ok(()));
+        };
+        if let Err(refusal) = usage.check(meter, now_ms) {
+            return Ok(Err(refusal));
+        }
+        if meter == Meter::Campaigns
+            && let Some(allowance) = budgets.get_mut(tenant_id)
+        {
+            allowance.usage.campaigns += 1;
+            self.save_usage(&budgets, doing).await?;
+        }
+        Ok(Ok(()))
+    }
+}
