@@ -102,6 +102,12 @@ mod reasons;
 
 pub mod recalls;
 
+pub mod failover;
+
+pub mod guardrails;
+
+pub mod no_receipts;
+
 /// A pool of either database.
 #[derive(Debug, Clone)]
 pub enum Pool {

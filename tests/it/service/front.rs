@@ -9,6 +9,7 @@ use actiwapi_dispatcher::domain::id::{CampaignId, SessionId, TenantId};
 use actiwapi_dispatcher::domain::message::{MessageSpec, Variables};
 use actiwapi_dispatcher::domain::pacing::Pacing;
 use actiwapi_dispatcher::domain::plan::OnLimit;
+use actiwapi_dispatcher::domain::safeguards::Safeguards;
 use actiwapi_dispatcher::domain::session::SessionState;
 use actiwapi_dispatcher::error::Error;
 use actiwapi_dispatcher::notice::{Notice, NoticeReader, notices};
@@ -113,6 +114,7 @@ pub(crate) fn campaign(sessions: &[SessionId]) -> NewCampaign {
         on_unknown: OnUnknown::Quarantine,
         on_limit: OnLimit::Hold,
         expires_at: None,
+        safeguards: Safeguards::default(),
         recipients: vec![],
     }
 }

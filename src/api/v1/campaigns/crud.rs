@@ -6,6 +6,7 @@ use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
 use super::recipients::RecipientBody;
+use super::safeguards::{CanaryBody, GuardrailsBody};
 use super::views::{CampaignDetailView, CampaignView, MessageBody};
 use crate::api::CallContext;
 use crate::api::envelope::{ApiResult, Envelope, ListResult, Paged, created, ok, paged};
@@ -16,6 +17,7 @@ use crate::api::timestamp::Timestamp;
 use crate::domain::campaign::{CampaignState, OnUnknown};
 use crate::domain::id::{CampaignId, SessionId};
 use crate::domain::plan::OnLimit;
+use crate::domain::safeguards::Safeguards;
 use crate::error::Error;
 use crate::service::campaigns::NewCampaign;
 
@@ -43,6 +45,13 @@ pub struct CreateCampaignBody {
     on_limit: Option<OnLimit>,
     /// Messages not sent by then are skipped.
     expires_at: Option<Timestamp>,
+    /// Whether recipients who never wrote to a session go to the other sessions when it is lost for good; not when
+    /// missing.
+    failover: Option<bool>,
+    /// Which recipients go first, alone.
+    canary: Option<CanaryBody>,
+    /// The budget of the campaign.
+    guardrails: Option<GuardrailsBody>,
 }
 
 /// Which campaigns are listed.
@@ -98,6 +107,9 @@ impl FromFields for CreateCampaignBody {
         let on_unknown = fields.optional("onUnknown");
         let on_limit = fields.optional("onLimit");
         let expires_at = fields.optional("expiresAt");
+        let failover = fields.optional("failover");
+        let canary = fields.optional("canary");
+        let guardrails = fields.optional("guardrails");
         Some(Self {
             name: name?,
             session_ids: session_ids?,
@@ -106,6 +118,9 @@ impl FromFields for CreateCampaignBody {
             on_unknown: on_unknown?,
             on_limit: on_limit?,
             expires_at: expires_at?,
+            failover: failover?,
+            canary: canary?,
+            guardrails: guardrails?,
         })
     }
 }
@@ -119,6 +134,11 @@ impl From<CreateCampaignBody> for NewCampaign {
             on_unknown: body.on_unknown.unwrap_or_default(),
             on_limit: body.on_limit.unwrap_or_default(),
             expires_at: body.expires_at.map(Timestamp::moment),
+            safeguards: Safeguards {
+                failover: body.failover.unwrap_or(false),
+                canary: body.canary.map(Into::into),
+                guardrails: body.guardrails.map(Into::into),
+            },
             recipients: body.recipients.unwrap_or_default().into_iter().map(Into::into).collect(),
         }
     }
