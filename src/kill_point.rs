@@ -23,6 +23,7 @@ pub const ALL: &[&str] = &[
     "journal: before receipts are written",
     "journal: before the provider is told of receipts",
     "background: before a campaign is completed",
+    "background: before deliveries leave a lost session",
     "start: before attempts under way are orphaned",
 ];
 

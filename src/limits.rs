@@ -259,3 +259,12 @@ pub const RECALL_MOVES_MAX: u32 = 1_000;
 /// Steps taken before whoever asked is answered: 50 × about 30 ms = 1.5 s, and 50,000 deliveries; the daemon takes
 /// the others.
 pub const RECALL_STEPS_PER_REQUEST_MAX: u32 = 50;
+
+/// Deliveries that leave a lost session in one transaction: 500 rows with their index take about 15 ms.
+pub const FAILOVER_ROWS_MAX: u32 = 500;
+
+/// Transactions of a beat that move deliveries of one stream: 20 × 500 = 10,000 deliveries; the next beat goes on.
+pub const FAILOVER_STEPS_MAX: usize = 20;
+
+/// Milliseconds of outcomes looked at together for missing receipts: at 10,000/s 5 s are 50,000 rows, about 0.2 s.
+pub const NO_RECEIPT_LOOK_MS_MAX: i64 = 5_000;

@@ -16,7 +16,7 @@ use crate::dispatch::DispatchHandle;
 use crate::domain::partition::PartitionNo;
 use crate::error::{Result, chain};
 use crate::kill_point;
-use crate::limits::REQUEUE_ROWS_MAX;
+use crate::limits::{FAILOVER_STEPS_MAX, REQUEUE_ROWS_MAX};
 use crate::notice::{Notice, Notices};
 use crate::service::Services;
 use crate::store::Store;
@@ -60,6 +60,8 @@ pub struct Background {
     pub metrics: Arc<Metrics>,
     /// How long an unknown delivery waits for a receipt before its policy decides.
     pub unknown_grace: Duration,
+    /// After how long an accepted delivery should have a receipt.
+    pub no_receipt_after: Duration,
     /// Nudges.
     pub nudges: Nudges,
 }
@@ -71,7 +73,7 @@ impl Background {
     pub fn start(&self, tasks: &TaskTracker, stop: &CancellationToken) {
         let Nudges { cancelled, settled, finished } = self.nudges.clone();
         let nobody = Arc::new(Notify::new());
-        let reconcilers: [(&'static str, Duration, Arc<Notify>, Work); 6] = [
+        let reconcilers: [(&'static str, Duration, Arc<Notify>, Work); 9] = [
             ("settle cancelled campaigns", BEAT, cancelled, |background| Box::pin(background.settle_cancelled())),
             ("finish campaigns", BEAT, settled, |background| Box::pin(background.finish_campaigns())),
             ("requeue unknown deliveries", BEAT, Arc::clone(&nobody), |background| {
@@ -79,6 +81,9 @@ impl Background {
             }),
             ("end suspensions", BEAT, Arc::clone(&nobody), |background| Box::pin(background.end_suspensions())),
             ("finish what people asked", BEAT, Arc::clone(&nobody), |background| Box::pin(background.finish_recalls())),
+            ("judge campaigns", BEAT, Arc::clone(&nobody), |background| Box::pin(background.judge_campaigns())),
+            ("fail over", BEAT, Arc::clone(&nobody), |background| Box::pin(background.fail_over())),
+            ("look for receipts", BEAT, Arc::clone(&nobody), |background| Box::pin(background.look_for_receipts())),
             ("check the ledger", LEDGER_BEAT, finished, |background| Box::pin(background.check_ledger())),
         ];
         for (doing, beat, nudge, work) in reconcilers {
@@ -137,6 +142,38 @@ impl Background {
     /// Takes the steps of what people asked for that nobody takes any more.
     async fn finish_recalls(&self) -> Result<()> {
         self.services.campaigns.finish_recalls().await
+    }
+
+    /// Pauses campaigns that went beyond their budget, and lets the others of a canary follow.
+    async fn judge_campaigns(&self) -> Result<()> {
+        self.services.campaigns.judge().await
+    }
+
+    /// Moves what waits for cold recipients away from sessions that are lost for good, where campaigns want that.
+    async fn fail_over(&self) -> Result<()> {
+        for stranded in self.store.stranded().await? {
+            for _ in 0..FAILOVER_STEPS_MAX {
+                kill_point!("background: before deliveries leave a lost session");
+                let streams = self.store.fail_over(&stranded).await?;
+                if streams.is_empty() {
+                    break;
+                }
+                self.dispatch.offer_streams(streams).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts accepted deliveries that no receipt came for in time.
+    async fn look_for_receipts(&self) -> Result<()> {
+        let before = self.clock.now() - self.no_receipt_after;
+        loop {
+            let look = self.store.look_for_receipts(before.as_ms()).await?;
+            self.metrics.dispatch.no_receipts.inc_by(look.n);
+            if !look.goes_on {
+                return Ok(());
+            }
+        }
     }
 
     /// Tells the lanes whose suspension has ended what else holds them.

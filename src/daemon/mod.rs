@@ -245,6 +245,7 @@ impl Base {
             clock: self.clock.clone(),
             metrics: Arc::clone(&self.metrics),
             unknown_grace: self.config.dispatch.unknown_grace,
+            no_receipt_after: self.config.dispatch.no_receipt_after,
             nudges: self.nudges.clone(),
         };
         background.start(&self.tasks, &self.stop_intake);

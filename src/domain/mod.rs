@@ -34,6 +34,8 @@ pub mod dead_letter;
 
 pub mod campaign;
 
+pub mod safeguards;
+
 pub mod delivery;
 
 pub mod recall;

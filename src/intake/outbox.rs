@@ -120,7 +120,10 @@ impl Outbox {
     }
 
     async fn expand(&self, row: &OutboxRow) -> Result<(), OutboxProblem> {
-        let expansion = self.store.expand_campaign(row.campaign_id, row.next_seq, EXPAND_RECIPIENTS_MAX).await?;
+        // Places of recipients count up from 0, so that a place below which to stay is a number of them.
+        let left = row.below_seq.map_or(u32::MAX, |below| u32::try_from(below - row.next_seq).unwrap_or(u32::MAX));
+        let n_max = EXPAND_RECIPIENTS_MAX.min(left);
+        let expansion = self.store.expand_campaign(row.campaign_id, row.next_seq, n_max).await?;
         self.hand_on(expansion.jobs).await?;
         kill_point!("intake: before the outbox row is removed");
         if expansion.finished {

@@ -84,18 +84,21 @@ impl CampaignService {
                 self.check_start(&campaign).await?;
             }
             let step = Move { from: campaign.state, to, at_ms: self.tools.clock.now().as_ms() };
-            if self.write(tenant_id, id, event, step).await? {
+            if self.write(&campaign, event, step).await? {
                 return campaigns.find(tenant_id, id).await?.ok_or(Error::NotFound("campaign"));
             }
         }
         Err(Error::conflict("The campaign changed meanwhile."))
     }
 
-    async fn write(&self, tenant_id: TenantId, id: CampaignId, event: CampaignEvent, step: Move) -> Result<bool> {
+    async fn write(&self, campaign: &CampaignRecord, event: CampaignEvent, step: Move) -> Result<bool> {
+        let (tenant_id, id) = (campaign.tenant_id, campaign.id);
+        let canary = campaign.safeguards.canary.and_then(|canary| canary.n_first(campaign.n_recipients));
         let campaigns = self.tools.store.campaigns();
         let moved = match event {
-            CampaignEvent::Started => campaigns.transition_into_outbox(tenant_id, id, step).await?,
+            CampaignEvent::Started => campaigns.transition_into_outbox(tenant_id, id, step, canary).await?,
             CampaignEvent::Cancelled => campaigns.transition_out_of_outbox(tenant_id, id, step).await?,
+            CampaignEvent::Resumed => campaigns.transition_into_running(tenant_id, id, step).await?,
             _ => campaigns.transition(tenant_id, id, step).await?,
         };
         if moved {

@@ -11,6 +11,7 @@ use crate::domain::message::{MessageSpec, MessageTemplate, Variables};
 use crate::domain::pacing::CampaignPacing;
 use crate::domain::plan::OnLimit;
 use crate::domain::recipient::Recipient;
+use crate::domain::safeguards::Safeguards;
 use crate::error::{Error, Problems, Result};
 use crate::limits::{RECIPIENTS_PER_BODY_MAX, SESSIONS_PER_CAMPAIGN_MAX};
 use crate::service::Tools;
@@ -21,6 +22,8 @@ use crate::store::campaigns::CampaignRecord;
 
 /// Characters of a campaign's name, at most.
 const NAME_CHARS_MAX: usize = 200;
+/// Longest wait for receipts of the first recipients: a day.
+const RECEIPT_WAIT_SECONDS_MAX: u32 = 86_400;
 
 /// A campaign to make.
 #[derive(Debug, Clone)]
@@ -39,6 +42,8 @@ pub struct NewCampaign {
     pub expires_at: Option<Moment>,
     /// Its own pace in each of its sessions; it only slows down.
     pub pacing: CampaignPacing,
+    /// What keeps it from doing harm.
+    pub safeguards: Safeguards,
     /// Its first recipients.
     pub recipients: Vec<RecipientInput>,
 }
@@ -78,7 +83,7 @@ impl CampaignService {
     ///
     /// # Errors
     /// `Validation` with every problem, by the fields `name`, `sessionIds`, `message`, `expiresAt`,
-    /// `pacing`, `recipients[n].phone`.
+    /// `pacing`, `canary`, `guardrails.…`, `recipients[n].phone`.
     pub async fn create(&self, tenant_id: TenantId, new: NewCampaign) -> Result<(CampaignRecord, AddedRecipients)> {
         let now = self.tools.clock.now();
         let mut problems = Problems::default();
@@ -93,6 +98,7 @@ impl CampaignService {
         for problem in new.pacing.check().err().unwrap_or_default() {
             problems.push(format!("pacing.{}", problem.field), problem.rule);
         }
+        check_safeguards(&new.safeguards, &mut problems);
         let recipients = check_recipients(new.recipients, &mut problems);
         problems.check()?;
         let campaign = CampaignRecord {
@@ -109,6 +115,9 @@ impl CampaignService {
             created_at_ms: now.as_ms(),
             started_at_ms: None,
             finished_at_ms: None,
+            safeguards: new.safeguards,
+            canary_state: None,
+            pause_reason: None,
             counters: Counters::default(),
         };
         let campaigns = self.tools.store.campaigns();
@@ -187,6 +196,36 @@ pub(super) async fn append(
     let campaign = tools.store.campaigns().find(tenant_id, id).await?.ok_or(Error::NotFound("campaign"))?;
     let state = campaign.state.as_str();
     Err(Error::conflict(format!("The campaign is {state}; recipients can only be added to a draft.")))
+}
+
+fn check_safeguards(safeguards: &Safeguards, problems: &mut Problems) {
+    if let Some(canary) = safeguards.canary {
+        if canary.first.is_some() == canary.percent.is_some() {
+            problems.push("canary", "must have either first or percent");
+        }
+        if canary.first == Some(0) {
+            problems.push("canary.first", "must be at least 1");
+        }
+        if canary.percent.is_some_and(|percent| !(0.01..100.0).contains(&percent)) {
+            problems.push("canary.percent", "must be at least 0.01 and less than 100");
+        }
+    }
+    let Some(guardrails) = safeguards.guardrails else { return };
+    for (field, rate) in [
+        ("guardrails.maxFailureRate", guardrails.max_failure_rate),
+        ("guardrails.maxNoReceiptRate", guardrails.max_no_receipt_rate),
+        ("guardrails.maxOptOutRate", guardrails.max_opt_out_rate),
+    ] {
+        if rate.is_some_and(|rate| !(0.0..=1.0).contains(&rate)) {
+            problems.push(field, "must be 0 to 1");
+        }
+    }
+    if guardrails.min_sample == 0 {
+        problems.push("guardrails.minSample", "must be at least 1");
+    }
+    if RECEIPT_WAIT_SECONDS_MAX < guardrails.no_receipt_after_seconds {
+        problems.push("guardrails.noReceiptAfterSeconds", format!("must be at most {RECEIPT_WAIT_SECONDS_MAX}"));
+    }
 }
 
 fn check_recipients(given: Vec<RecipientInput>, problems: &mut Problems) -> Vec<NewRecipient> {

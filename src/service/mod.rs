@@ -34,6 +34,8 @@ pub mod campaign_control;
 
 pub mod campaign_recall;
 
+pub mod campaign_judge;
+
 pub mod levers;
 
 pub mod recipient_import;

@@ -16,6 +16,9 @@ const MOVE: Sql = Sql::portable(
     "UPDATE campaigns SET state = $4, started_at_ms = COALESCE(started_at_ms, $5), \
      finished_at_ms = COALESCE(finished_at_ms, $6) WHERE campaign_id = $1 AND tenant_id = $2 AND state = $3",
 );
+/// Only the first recipients become jobs until they are judged.
+const GATE: Sql =
+    Sql::portable("UPDATE campaigns SET canary_state = 'sending', canary_below_seq = $2 WHERE campaign_id = $1");
 /// One row per campaign, so the campaign's id serves as the row's.
 const FILL_OUTBOX: Sql = Sql::portable(
     "INSERT INTO outbox (outbox_id, campaign_id, next_seq, created_at_ms) VALUES ($1, $1, 0, $2) \
@@ -54,7 +57,8 @@ impl Campaigns<'_> {
         Ok(moved)
     }
 
-    /// Moves a campaign and puts it into the outbox, both or none; `false` if it was not in `from`.
+    /// Moves a campaign and puts it into the outbox, both or none, at first only the recipients below a place, if
+    /// one is given; `false` if it was not in `from`.
     ///
     /// # Errors
     /// [`StoreError::Database`] when nothing was written; safe to repeat.
@@ -63,11 +67,17 @@ impl Campaigns<'_> {
         tenant_id: TenantId,
         id: CampaignId,
         step: Move,
+        canary_below_seq: Option<i64>,
     ) -> Result<bool, StoreError> {
         let doing = "start a campaign";
         let mut tx = self.store.begin_write(doing).await?;
         if !self.apply(tenant_id, id, step, &mut tx).await? {
             return Ok(false);
+        }
+        if let Some(below_seq) = canary_below_seq {
+            let sql = GATE.of(self.store.pool());
+            with_tx!(&mut tx, |db| sqlx::query(sql).bind(id.0).bind(below_seq).execute(db).await.map(drop))
+                .map_err(StoreError::database(doing))?;
         }
         with_tx!(&mut tx, |db| {
             let query = sqlx::query(FILL_OUTBOX.of(self.store.pool())).bind(id.0).bind(step.at_ms);
@@ -101,7 +111,13 @@ impl Campaigns<'_> {
         Ok(true)
     }
 
-    async fn apply(&self, tenant_id: TenantId, id: CampaignId, step: Move, tx: &mut Tx) -> Result<bool, StoreError> {
+    pub(super) async fn apply(
+        &self,
+        tenant_id: TenantId,
+        id: CampaignId,
+        step: Move,
+        tx: &mut Tx,
+    ) -> Result<bool, StoreError> {
         let moved = with_tx!(tx, |db| {
             sqlx::query(MOVE.of(self.store.pool()))
                 .bind(id.0)

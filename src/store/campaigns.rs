@@ -11,8 +11,9 @@ use crate::domain::id::{CampaignId, SessionId, TenantId};
 use crate::domain::message::MessageSpec;
 use crate::domain::pacing::CampaignPacing;
 use crate::domain::plan::{Meter, OnLimit};
+use crate::domain::safeguards::{CanaryState, Safeguards};
 use crate::domain::session::SessionState;
-use crate::store::bind::hex_list;
+use crate::store::bind::{hex_list, written};
 use crate::store::campaign_recipients::{Appended, NewRecipient, as_count, insert_all};
 use crate::store::column::RowPlace;
 use crate::store::counters::CountersRow;
@@ -27,6 +28,7 @@ macro_rules! select {
         Sql::portable(concat!(
             "SELECT c.campaign_id, c.tenant_id, c.name, c.state, c.message, c.on_unknown, c.on_limit, c.n_recipients, ",
             "c.pacing, c.expires_at_ms, c.created_at_ms, c.started_at_ms, c.finished_at_ms, ",
+            "c.failover, c.canary, c.guardrails, c.canary_state, c.pause_reason, ",
             "COALESCE(k.accepted, 0) AS accepted, COALESCE(k.pending, 0) AS pending, ",
             "COALESCE(k.sending, 0) AS sending, COALESCE(k.sent, 0) AS sent, ",
             "COALESCE(k.delivered, 0) AS delivered, COALESCE(k.read, 0) AS read, ",
@@ -56,7 +58,8 @@ const SESSION_STATES: Sql = Sql::portable(
 );
 const INSERT: Sql = Sql::portable(
     "INSERT INTO campaigns (campaign_id, tenant_id, name, state, message, on_unknown, on_limit, n_recipients, \
-     expires_at_ms, created_at_ms, pacing) VALUES ($1, $2, $3, $4, $5, $6, $7, 0, $8, $9, $10)",
+     expires_at_ms, created_at_ms, pacing, failover, canary, guardrails) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7, 0, $8, $9, $10, $11, $12, $13)",
 );
 const SET_COUNT: Sql =
     Sql::portable("UPDATE campaigns SET n_recipients = $3 WHERE campaign_id = $1 AND tenant_id = $2");
@@ -96,6 +99,12 @@ pub struct CampaignRecord {
     pub started_at_ms: Option<i64>,
     /// When it was completed, cancelled or failed, UTC milliseconds.
     pub finished_at_ms: Option<i64>,
+    /// What keeps it from doing harm.
+    pub safeguards: Safeguards,
+    /// Where its canary stands, once it has started with one.
+    pub canary_state: Option<CanaryState>,
+    /// Why it paused itself; none when it did not.
+    pub pause_reason: Option<String>,
     /// Its deliveries by state.
     pub counters: Counters,
 }
@@ -277,6 +286,9 @@ impl Campaigns<'_> {
                 .bind(campaign.expires_at_ms)
                 .bind(campaign.created_at_ms)
                 .bind(&pacing)
+                .bind(campaign.safeguards.failover)
+                .bind(campaign.safeguards.canary.as_ref().map(written))
+                .bind(campaign.safeguards.guardrails.as_ref().map(written))
                 .execute(db)
                 .await
                 .map(|_| ())
@@ -323,6 +335,11 @@ struct CampaignRow {
     created_at_ms: i64,
     started_at_ms: Option<i64>,
     finished_at_ms: Option<i64>,
+    failover: bool,
+    canary: Option<String>,
+    guardrails: Option<String>,
+    canary_state: Option<String>,
+    pause_reason: Option<String>,
     #[sqlx(flatten)]
     counters: CountersRow,
 }
@@ -346,6 +363,13 @@ impl TryFrom<CampaignRow> for CampaignRecord {
             created_at_ms: row.created_at_ms,
             started_at_ms: row.started_at_ms,
             finished_at_ms: row.finished_at_ms,
+            safeguards: Safeguards {
+                failover: row.failover,
+                canary: row.canary.as_deref().map(|text| place.json("canary", text)).transpose()?,
+                guardrails: row.guardrails.as_deref().map(|text| place.json("guardrails", text)).transpose()?,
+            },
+            canary_state: place.word("canary_state", row.canary_state.as_deref(), CanaryState::parse)?,
+            pause_reason: row.pause_reason,
             counters: <(CampaignId, Counters)>::from(row.counters).1,
         })
     }

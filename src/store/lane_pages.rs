@@ -27,7 +27,9 @@ macro_rules! columns {
         "SELECT s.session_id, s.tenant_id, s.state, s.rate_per_minute, s.burst, l.tat_us, \
              (SELECT COUNT(*) FROM lane_streams t LEFT JOIN campaigns c ON c.campaign_id = t.campaign_id \
               WHERE t.session_id = s.session_id AND t.done_below_seq <= t.last_seq \
-                  AND (c.state IS NULL OR c.state IN ('running', 'paused'))) AS n_open_streams "
+                  AND (c.state IS NULL OR c.state IN ('running', 'paused'))) AS n_open_streams, \
+             COALESCE((SELECT CAST(SUM(r.n) AS BIGINT) FROM no_receipts r WHERE r.session_id = s.session_id), 0) \
+                 AS n_no_receipts "
     };
 }
 
@@ -63,6 +65,8 @@ pub struct LaneSummary {
     pub tat_us: Option<i64>,
     /// Campaigns with deliveries that are not settled; single messages together count as one.
     pub n_open_streams: u64,
+    /// Accepted deliveries that no receipt came for in time, ever.
+    pub n_no_receipts: u64,
 }
 
 #[derive(sqlx::FromRow)]
@@ -74,6 +78,7 @@ struct StoredSummary {
     burst: Option<i32>,
     tat_us: Option<i64>,
     n_open_streams: i64,
+    n_no_receipts: i64,
 }
 
 impl TryFrom<StoredSummary> for LaneSummary {
@@ -89,6 +94,7 @@ impl TryFrom<StoredSummary> for LaneSummary {
             burst: row.burst.map(to_u32),
             tat_us: row.tat_us,
             n_open_streams: row.n_open_streams.unsigned_abs(),
+            n_no_receipts: row.n_no_receipts.unsigned_abs(),
         })
     }
 }

@@ -104,6 +104,12 @@ pub mod recalls;
 
 pub mod plan_usage;
 
+pub mod failover;
+
+pub mod guardrails;
+
+pub mod no_receipts;
+
 /// A pool of either database.
 #[derive(Debug, Clone)]
 pub enum Pool {

@@ -28,6 +28,8 @@ pub struct OutboxRow {
     pub job: Option<Job>,
     /// The recipient to go on from when the campaign is expanded.
     pub next_seq: i64,
+    /// The first recipient that is not to be expanded yet; none when all may be.
+    pub below_seq: Option<i64>,
 }
 
 /// Jobs made from a window of a campaign's recipients.
@@ -42,8 +44,10 @@ pub struct Expansion {
 }
 
 const NEXT: Sql = Sql::portable(
-    "SELECT outbox_id, campaign_id, job, next_seq FROM outbox WHERE handed_on_at_ms IS NULL \
-     ORDER BY outbox_id LIMIT $1",
+    "SELECT o.outbox_id, o.campaign_id, o.job, o.next_seq, c.canary_below_seq AS below_seq \
+     FROM outbox o LEFT JOIN campaigns c ON c.campaign_id = o.campaign_id \
+     WHERE o.handed_on_at_ms IS NULL AND (c.canary_below_seq IS NULL OR o.next_seq < c.canary_below_seq) \
+     ORDER BY o.outbox_id LIMIT $1",
 );
 
 /// Locks in the order of the ids, as the admission does that removes the rows.
@@ -85,6 +89,7 @@ struct StoredOutbox {
     campaign_id: Uuid,
     job: Option<String>,
     next_seq: i64,
+    below_seq: Option<i64>,
 }
 
 impl TryFrom<StoredOutbox> for OutboxRow {
@@ -97,6 +102,7 @@ impl TryFrom<StoredOutbox> for OutboxRow {
             campaign_id: CampaignId(row.campaign_id),
             job: job.map_err(|_| StoreError::corrupt("outbox", "job", row.outbox_id))?,
             next_seq: row.next_seq,
+            below_seq: row.below_seq,
         })
     }
 }
@@ -130,7 +136,8 @@ impl StoredRecipient {
 }
 
 impl Store {
-    /// Returns the oldest rows of the outbox that were not handed on.
+    /// Returns the oldest rows of the outbox that were not handed on; not those of campaigns that wait for what
+    /// becomes of their first recipients.
     ///
     /// # Errors
     /// [`StoreError::Database`] when the read failed, [`StoreError::Corrupt`] when a job can not be read.

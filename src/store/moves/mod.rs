@@ -253,7 +253,8 @@ impl<'a> Moves<'a> {
         let Some(row) = find(&mut self.rows, begin.delivery_id) else {
             return Err(BeginRefusal::NotPending);
         };
-        if self.refused.contains(&row.session_id) {
+        // It may have gone to another session since this one read it.
+        if self.refused.contains(&row.session_id) || row.session_id != begin.session_id {
             return Err(BeginRefusal::NotPending);
         }
         if row.state == DeliveryState::Sending && row.n_attempts == begin.attempt_no {

@@ -33,6 +33,8 @@ metrics! {
         heads_refill_seconds: Histogram = "dispatcher_dispatch_heads_refill_seconds", SECONDS_FINE;
         /// Receipts taken in, by kind; duplicates and late ones included.
         receipts: ReceiptCounters = "dispatcher_dispatch_receipts_total", "kind";
+        /// Accepted deliveries that no receipt came for in time.
+        no_receipts: IntCounter = "dispatcher_dispatch_no_receipt_total", ();
         /// Accepted deliveries that no state accounts for; anything but 0 is a broken promise.
         ledger_drift: IntGauge = "dispatcher_ledger_drift", ();
     }

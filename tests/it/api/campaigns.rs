@@ -294,3 +294,51 @@ async fn messages_that_came_to_an_end_are_taken_up_again() {
     let viewer = front.register_as("viewer", "viewer@example.com").await;
     assert_eq!(front.act(&path("retry-failed"), &viewer).await.status, 403);
 }
+
+#[tokio::test]
+async fn safeguards_are_taken_and_shown() {
+    let front = Front::start().await;
+    let token = front.register("ana@example.com").await;
+    let session = front.session(&token).await;
+    let create = async |extra: serde_json::Value| {
+        let mut body = json!({"name": "Sale", "sessionIds": [session], "message": {"type": "text", "text": "Hello"}});
+        body.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+        front.post("/api/v1/campaigns", &token, body).await
+    };
+    let plain = create(json!({})).await.data();
+    assert_eq!(
+        (&plain["failover"], &plain["canary"], &plain["guardrails"]),
+        (&json!(false), &json!(null), &json!(null))
+    );
+    let made = create(json!({
+        "failover": true, "canary": {"percent": 5.0}, "guardrails": {"maxFailureRate": 0.05},
+    }));
+    let made = made.await.data();
+    assert_eq!((&made["failover"], &made["canary"]), (&json!(true), &json!({"percent": 5.0})));
+    let guardrails = json!({"maxFailureRate": 0.05, "minSample": 50, "noReceiptAfterSeconds": 60});
+    assert_eq!((&made["guardrails"], &made["canaryStatus"]), (&guardrails, &json!(null)));
+    let bad = create(json!({"canary": {"first": 1, "percent": 1.0}, "guardrails": {"maxOptOutRate": 2.0}})).await;
+    let expected = "400 VALIDATION_ERROR: Some fields are not valid.\ncanary: must have either first or percent\n\
+                    guardrails.maxOptOutRate: must be 0 to 1";
+    assert_eq!(bad.refusal(), expected);
+    let bad = create(json!({"guardrails": {"maxRate": 1}})).await.refusal();
+    assert!(
+        bad.starts_with("400 VALIDATION_ERROR: Some fields are not valid.\nguardrails.maxRate: unknown field"),
+        "{bad}"
+    );
+}
+
+#[tokio::test]
+async fn why_a_campaign_paused_itself_and_why_messages_failed_is_shown() {
+    let front = Front::start().await;
+    let token = front.register("ana@example.com").await;
+    let id = front.draft(&token, &front.session(&token).await).await;
+    let reason = "guardrail: failure rate 12 % above 5 %";
+    front.sql(&format!("UPDATE campaigns SET state = 'paused', pause_reason = '{reason}'")).await;
+    front.sql("INSERT INTO campaign_reasons SELECT campaign_id, 'NETWORK', 7 FROM campaigns").await;
+    front.sql("INSERT INTO campaign_reasons SELECT campaign_id, 'EXPIRED', 0 FROM campaigns").await;
+    let path = format!("/api/v1/campaigns/{id}");
+    assert_eq!(front.get(&path, &token).await.data()["pauseReason"], reason);
+    assert_eq!(front.get(&format!("{path}/stats"), &token).await.data()["failedByReason"], json!({"NETWORK": 7}));
+    assert_eq!(front.act(&format!("{path}/resume"), &token).await.data()["pauseReason"], json!(null));
+}

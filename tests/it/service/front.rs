@@ -10,6 +10,7 @@ use actiwapi_dispatcher::domain::message::{MessageSpec, Variables};
 use actiwapi_dispatcher::domain::pacing::CampaignPacing;
 use actiwapi_dispatcher::domain::pacing::Pacing;
 use actiwapi_dispatcher::domain::plan::OnLimit;
+use actiwapi_dispatcher::domain::safeguards::Safeguards;
 use actiwapi_dispatcher::domain::session::SessionState;
 use actiwapi_dispatcher::error::Error;
 use actiwapi_dispatcher::notice::{Notice, NoticeReader, notices};
@@ -115,6 +116,7 @@ pub(crate) fn campaign(sessions: &[SessionId]) -> NewCampaign {
         on_limit: OnLimit::Hold,
         expires_at: None,
         pacing: CampaignPacing::default(),
+        safeguards: Safeguards::default(),
         recipients: vec![],
     }
 }

@@ -4,6 +4,8 @@ mod front;
 
 mod auth;
 
+mod safeguards;
+
 mod sessions;
 
 mod session_news;

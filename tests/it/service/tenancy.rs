@@ -72,7 +72,7 @@ async fn foreign_rows_are_not_changed(store: Store) {
     assert!(!store.sessions().assign_number(thief, session, "1").await.unwrap());
     let step = Move { from: CampaignState::Draft, to: CampaignState::Running, at_ms: NOW_MS };
     assert!(!store.campaigns().transition(thief, id, step).await.unwrap());
-    assert!(!store.campaigns().transition_into_outbox(thief, id, step).await.unwrap());
+    assert!(!store.campaigns().transition_into_outbox(thief, id, step, None).await.unwrap());
     assert!(!store.campaigns().transition_out_of_outbox(thief, id, step).await.unwrap());
     assert_eq!(store.campaign_recipients().append(thief, id, &[]).await.unwrap(), None);
     let after =

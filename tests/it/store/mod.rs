@@ -6,6 +6,8 @@ mod conversations;
 
 mod events;
 
+mod failover;
+
 mod heads;
 
 mod journal;

@@ -30,8 +30,9 @@ async fn rows_come_oldest_first_and_go_when_removed(store: Store) {
     let second = seed::outbox(&store, campaign_id, None).await;
     let third = seed::outbox(&store, campaign_id, None).await;
     let rows = store.outbox_next(2).await.unwrap();
-    let direct = OutboxRow { outbox_id: first, campaign_id: CampaignId::DIRECT, job: Some(job), next_seq: 0 };
-    assert_eq!(rows, [direct, OutboxRow { outbox_id: second, campaign_id, job: None, next_seq: 0 }]);
+    let direct =
+        OutboxRow { outbox_id: first, campaign_id: CampaignId::DIRECT, job: Some(job), next_seq: 0, below_seq: None };
+    assert_eq!(rows, [direct, OutboxRow { outbox_id: second, campaign_id, job: None, next_seq: 0, below_seq: None }]);
     for _ in 0..2 {
         store.outbox_remove(&[first, second]).await.unwrap();
         let left: Vec<_> = store.outbox_next(10).await.unwrap().iter().map(|row| row.outbox_id).collect();

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
 use super::recipients::RecipientBody;
+use super::safeguards::{CanaryBody, GuardrailsBody};
 use super::views::{CampaignDetailView, CampaignPacingForm, CampaignView, MessageBody};
 use crate::api::CallContext;
 use crate::api::envelope::{ApiResult, Envelope, ListResult, Paged, created, ok, paged};
@@ -17,6 +18,7 @@ use crate::domain::campaign::{CampaignState, OnUnknown};
 use crate::domain::id::{CampaignId, SessionId};
 use crate::domain::pacing::CampaignPacing;
 use crate::domain::plan::OnLimit;
+use crate::domain::safeguards::Safeguards;
 use crate::error::Error;
 use crate::service::campaigns::NewCampaign;
 
@@ -47,6 +49,13 @@ pub struct CreateCampaignBody {
     /// Its own pace in each of its sessions; it only slows down.
     #[schema(value_type = Option<CampaignPacingForm>)]
     pacing: Option<CampaignPacing>,
+    /// Whether recipients who never wrote to a session go to the other sessions when it is lost for good; not when
+    /// missing.
+    failover: Option<bool>,
+    /// Which recipients go first, alone.
+    canary: Option<CanaryBody>,
+    /// The budget of the campaign.
+    guardrails: Option<GuardrailsBody>,
 }
 
 /// Which campaigns are listed.
@@ -103,6 +112,9 @@ impl FromFields for CreateCampaignBody {
         let on_limit = fields.optional("onLimit");
         let expires_at = fields.optional("expiresAt");
         let pacing = fields.optional("pacing");
+        let failover = fields.optional("failover");
+        let canary = fields.optional("canary");
+        let guardrails = fields.optional("guardrails");
         Some(Self {
             name: name?,
             session_ids: session_ids?,
@@ -112,6 +124,9 @@ impl FromFields for CreateCampaignBody {
             on_limit: on_limit?,
             expires_at: expires_at?,
             pacing: pacing?,
+            failover: failover?,
+            canary: canary?,
+            guardrails: guardrails?,
         })
     }
 }
@@ -126,6 +141,11 @@ impl From<CreateCampaignBody> for NewCampaign {
             on_limit: body.on_limit.unwrap_or_default(),
             expires_at: body.expires_at.map(Timestamp::moment),
             pacing: body.pacing.unwrap_or_default(),
+            safeguards: Safeguards {
+                failover: body.failover.unwrap_or(false),
+                canary: body.canary.map(Into::into),
+                guardrails: body.guardrails.map(Into::into),
+            },
             recipients: body.recipients.unwrap_or_default().into_iter().map(Into::into).collect(),
         }
     }

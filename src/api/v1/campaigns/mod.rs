@@ -17,6 +17,8 @@ pub mod control;
 
 pub mod recall;
 
+pub mod safeguards;
+
 pub mod report;
 
 pub mod export;

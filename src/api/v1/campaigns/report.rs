@@ -14,5 +14,7 @@ use crate::error::Error;
     responses((status = 200, body = Envelope<StatsView>), Failures, Guarded, OfOne))]
 pub(super) async fn get_campaign_stats(ctx: CallContext, Path(id): Path<CampaignId>) -> ApiResult<StatsView> {
     let campaign = ctx.store.campaigns().find(ctx.caller.tenant_id, id).await?;
-    ok(campaign.ok_or(Error::NotFound("campaign"))?.into())
+    let campaign = campaign.ok_or(Error::NotFound("campaign"))?;
+    let reasons = ctx.store.campaign_reasons(ctx.caller.tenant_id, id).await?;
+    ok(StatsView::new(campaign, reasons))
 }

@@ -1,13 +1,17 @@
 //! Campaigns as clients see them, and the message as both sides write it.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::safeguards::{CanaryBody, GuardrailsBody};
 use crate::api::timestamp::Timestamp;
 use crate::api::v1::sessions::settings::HoursForm;
 use crate::domain::id::{CampaignId, DeliveryId, SessionId};
 use crate::domain::message::MessageSpec;
 use crate::domain::pacing::CampaignPacing;
+use crate::domain::safeguards::{CanaryState, Safeguards};
 use crate::service::campaigns::AddedRecipients;
 use crate::service::recipient_import::{ImportReport, LineProblem};
 use crate::store::campaign_recipients::RecipientRecord;
@@ -51,6 +55,9 @@ pub struct CampaignView {
     /// `draft`, `scheduled`, `running`, `paused`, `completed`, `cancelled` or `failed`.
     #[schema(example = "running")]
     status: &'static str,
+    /// Why it paused itself; null when it did not.
+    #[schema(example = "guardrail: failure rate 12 % above 5 %")]
+    pause_reason: Option<String>,
     /// What is sent.
     message: MessageBody,
     /// What becomes of messages without an answer: `quarantine` or `resend`.
@@ -98,6 +105,15 @@ pub struct CampaignDetailView {
     /// The sessions that send it, in their order.
     #[schema(value_type = Vec<uuid::Uuid>)]
     session_ids: Vec<SessionId>,
+    /// Whether recipients who never wrote to a session go to the other sessions when it is lost for good.
+    failover: bool,
+    /// Which recipients go first, alone.
+    canary: Option<CanaryBody>,
+    /// `sending`, `judging`, `passed` or `failed`; null without a canary and before the start.
+    #[schema(example = "judging")]
+    canary_status: Option<&'static str>,
+    /// The budget of the campaign.
+    guardrails: Option<GuardrailsBody>,
 }
 
 /// What became of the recipients; the numbers after `total` add up to it once the campaign has started.
@@ -150,6 +166,9 @@ pub struct StatsView {
     counters: CountersView,
     /// Failures by code.
     failed_by_code: FailedView,
+    /// Failed and skipped messages by reason.
+    #[schema(example = json!({"RECIPIENT_UNREACHABLE": 7}))]
+    failed_by_reason: BTreeMap<String, i64>,
     /// Messages handed over so far minus the sum of their states; 0 when nothing is lost.
     #[schema(example = 0)]
     ledger_drift: i64,
@@ -182,7 +201,7 @@ pub struct RecipientView {
     phone: String,
     /// Values for the message's variables.
     #[schema(example = json!({"name": "Ana"}))]
-    variables: std::collections::BTreeMap<String, String>,
+    variables: BTreeMap<String, String>,
 }
 
 /// What became of given recipients; the three numbers add up to what was given.
@@ -238,6 +257,7 @@ impl From<CampaignRecord> for CampaignView {
             counters: campaign.stats().into(),
             name: campaign.name,
             status: campaign.state.as_str(),
+            pause_reason: campaign.pause_reason,
             message: campaign.message.into(),
             on_unknown: campaign.on_unknown.as_str(),
             on_limit: campaign.on_limit.as_str(),
@@ -253,7 +273,15 @@ impl From<CampaignRecord> for CampaignView {
 impl CampaignDetailView {
     /// Shows a campaign and its sessions.
     pub(super) fn new(campaign: CampaignRecord, session_ids: Vec<SessionId>) -> Self {
-        Self { campaign: campaign.into(), session_ids }
+        let Safeguards { failover, canary, guardrails } = campaign.safeguards;
+        Self {
+            session_ids,
+            failover,
+            canary: canary.map(Into::into),
+            canary_status: campaign.canary_state.map(CanaryState::as_str),
+            guardrails: guardrails.map(Into::into),
+            campaign: campaign.into(),
+        }
     }
 }
 
@@ -274,8 +302,9 @@ impl From<CampaignStats> for CountersView {
     }
 }
 
-impl From<CampaignRecord> for StatsView {
-    fn from(campaign: CampaignRecord) -> Self {
+impl StatsView {
+    /// Shows a campaign's counters and the reasons of its failures.
+    pub(super) fn new(campaign: CampaignRecord, reasons: Vec<(String, i64)>) -> Self {
         let stats = campaign.stats();
         Self {
             id: campaign.id,
@@ -285,6 +314,7 @@ impl From<CampaignRecord> for StatsView {
                 limit_exceeded: stats.failed_limit,
                 whatsapp_unavailable: stats.failed_unavailable,
             },
+            failed_by_reason: reasons.into_iter().collect(),
             ledger_drift: campaign.counters.drift(),
             started_at: campaign.started_at_ms.map(Timestamp),
             finished_at: campaign.finished_at_ms.map(Timestamp),

@@ -103,6 +103,9 @@ pub struct LaneView {
     /// Campaigns with deliveries here that are not settled; single messages together count as one.
     #[schema(example = 1)]
     open_streams: u64,
+    /// Messages that the provider took and that no receipt came for in time, ever.
+    #[schema(example = 0)]
+    no_receipts: u64,
     /// Before this moment the pace allows no next send; null before the first one.
     next_send_not_before: Option<Timestamp>,
 }
@@ -131,6 +134,7 @@ impl From<Placed<'_>> for LaneView {
             lease_left_ms: row.filter(|row| row.owner_name.is_some()).map(|row| row.lease_left_ms),
             lag: row.and_then(|row| row.lag),
             open_streams: lane.n_open_streams,
+            no_receipts: lane.n_no_receipts,
             next_send_not_before: not_before_ms.map(Timestamp),
         }
     }
