@@ -59,11 +59,13 @@ pub(super) mod ns {
 
     use crate::clock::Moment;
 
-    pub(in super::super) fn serialize<S: Serializer>(at: &Moment, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(in crate::dispatch::limits) fn serialize<S: Serializer>(at: &Moment, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_u64(at.0)
     }
 
-    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Moment, D::Error> {
+    pub(in crate::dispatch::limits) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Moment, D::Error> {
         u64::deserialize(deserializer).map(Moment)
     }
 }
@@ -74,11 +76,14 @@ pub(super) mod ns_or_none {
 
     use crate::clock::Moment;
 
-    pub(in super::super) fn serialize<S: Serializer>(at: &Option<Moment>, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(in crate::dispatch::limits) fn serialize<S: Serializer>(
+        at: &Option<Moment>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
         at.map(|at| at.0).serialize(serializer)
     }
 
-    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
+    pub(in crate::dispatch::limits) fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<Option<Moment>, D::Error> {
         Option::<u64>::deserialize(deserializer).map(|at| at.map(Moment))

@@ -48,6 +48,7 @@ async fn campaigns_are_made_and_shown() {
           "type": "template"
         },
         "name": "Sale",
+        "onLimit": "hold",
         "onUnknown": "resend",
         "pacing": {},
         "sessionIds": [

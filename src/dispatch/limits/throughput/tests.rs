@@ -2,10 +2,11 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-
-use super::{START, Temperature, World, plain};
-use crate::clock::Moment;
 use std::time::Duration;
+
+use crate::clock::Moment;
+use crate::dispatch::limits::tests::{START, World, plain};
+use crate::domain::zone::Temperature;
 
 const ANSWER: Duration = Duration::from_millis(50);
 

@@ -1,13 +1,11 @@
 //! Properties of the limits of a lane: never too many, exact, repeatable, and the same after a restart.
 
-mod throughput;
-
 use proptest::prelude::*;
 
 use super::*;
 use crate::domain::pacing::{BreakSettings, ColdSettings, PacingProfile, PacingSettings, WarmUpSettings};
 
-const START: Moment = Moment(1_800_000_000_000_000_000);
+pub(super) const START: Moment = Moment(1_800_000_000_000_000_000);
 const HOUR: Duration = Duration::from_secs(3_600);
 const DAY: Duration = Duration::from_secs(86_400);
 

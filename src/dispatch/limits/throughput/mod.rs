@@ -3,6 +3,9 @@
 //! A throttle brings the rate down to a little less than what was really accepted; each acceptance brings it up by a
 //! little. Does not decide what a throttle is.
 
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -47,10 +50,10 @@ pub struct Found {
     /// The rate that was accepted when the last throttle came, per second.
     pub ceiling: f64,
     /// When the rate was lowered last; throttles of messages released before are of the old rate.
-    #[serde(with = "super::memory::ns")]
+    #[serde(with = "crate::dispatch::limits::memory::ns")]
     pub lowered_at: Moment,
     /// The theoretical arrival time at this rate.
-    #[serde(with = "super::memory::ns")]
+    #[serde(with = "crate::dispatch::limits::memory::ns")]
     pub tat: Moment,
 }
 
