@@ -13,6 +13,7 @@ use futures::future::BoxFuture;
 use secrecy::SecretString;
 
 use super::error::ApiError;
+use super::layers::CountsForPlan;
 use super::layers::REQUEST_ID;
 use super::{Shared, auth};
 use crate::clock::Clock;
@@ -122,13 +123,17 @@ impl std::ops::Deref for CallContext {
 impl FromRequestParts<Shared> for CallContext {
     type Rejection = ApiError;
 
-    /// Checks the credentials, and that the role may change things if the method says that it will.
+    /// Checks the credentials, that the role may change things if the method says that it will, and that the plan has
+    /// a request left.
     async fn from_request_parts(parts: &mut Parts, front: &Shared) -> Result<Self, ApiError> {
         let token = auth::bearer(&parts.headers).ok_or(Error::Unauthorized)?;
         let caller = front.services.auth.verify(token)?;
         let reads = parts.method == Method::GET || parts.method == Method::HEAD;
         if !reads && !caller.role.may_write() {
             return Err(Error::Forbidden.into());
+        }
+        if parts.extensions.get::<CountsForPlan>().is_some() {
+            front.services.plans.count_request(caller.tenant_id).await?;
         }
         let request_id = parts.headers.get(REQUEST_ID).and_then(|id| id.to_str().ok()).map(str::to_owned);
         Ok(Self { caller, request_id, front: Arc::clone(front) })

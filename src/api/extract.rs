@@ -182,7 +182,7 @@ impl Fields {
     }
 
     /// Takes a field as it is written, `null` too; the outer `None` says that it is wrong.
-    pub fn as_written(&mut self, name: &'static str) -> Option<Option<Value>> {
+    pub fn as_written<T: DeserializeOwned>(&mut self, name: &'static str) -> Option<Option<T>> {
         match self.take(name) {
             Some(raw) => self.parse(name, &raw).map(Some),
             None => Some(None),

@@ -52,6 +52,16 @@ pub async fn end_late(limit: Duration, request: Request, next: Next) -> Response
     }
 }
 
+/// Marks requests that count for the plan of whoever makes them.
+#[derive(Debug, Clone, Copy)]
+pub struct CountsForPlan;
+
+/// Lets a request count for the plan of whoever makes it.
+pub async fn count_for_plan(mut request: Request, next: Next) -> Response {
+    request.extensions_mut().insert(CountsForPlan);
+    next.run(request).await
+}
+
 async fn name_and_count(metrics: Option<Arc<Metrics>>, mut request: Request, next: Next) -> Response {
     let id = request_id(request.headers());
     // For whoever writes down what was asked.

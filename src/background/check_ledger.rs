@@ -19,6 +19,8 @@ pub struct Ledger {
     pub sum: i64,
     /// How many deliveries are off, over all campaigns; 0 when nothing is lost.
     pub drift: i64,
+    /// By how many messages the usage of plans is off, over all tenants; 0 when nothing is lost.
+    pub usage_drift: i64,
 }
 
 impl Background {
@@ -26,8 +28,12 @@ impl Background {
     pub(super) async fn check_ledger(&self) -> Result<()> {
         let ledger = count(&self.store).await?;
         self.metrics.dispatch.ledger_drift.set(ledger.drift);
+        self.metrics.dispatch.usage_drift.set(ledger.usage_drift);
         if ledger.drift != 0 {
             tracing::error!(ledger.drift, ledger.accepted, "ledger is off");
+        }
+        if ledger.usage_drift != 0 {
+            tracing::error!(ledger.usage_drift, "usage of plans is off");
         }
         Ok(())
     }
@@ -43,6 +49,9 @@ pub async fn count(store: &Store) -> std::result::Result<Ledger, StoreError> {
         ledger.accepted += stored.accepted;
         ledger.sum += counted.sum();
         ledger.drift += drift(&stored, &counted);
+    }
+    for (_, stored, counted) in store.recount_usage().await? {
+        ledger.usage_drift += stored.drift(&counted);
     }
     Ok(ledger)
 }

@@ -56,6 +56,13 @@ pub struct Usage {
 }
 
 impl Usage {
+    /// Returns by how many messages this and another count of the same tenant disagree.
+    #[must_use]
+    pub fn drift(&self, other: &Self) -> i64 {
+        let parts = |usage: &Self| [usage.used, usage.sending, usage.reserved, usage.waiting];
+        parts(self).iter().zip(parts(other)).map(|(a, b)| (a - b).abs()).sum()
+    }
+
     /// Adds or takes away what a delivery takes in the period that begins at `period_ms`.
     pub fn count(&mut self, claim: Claim, period_ms: i64, n: i64) {
         match claim {
@@ -251,6 +258,12 @@ mod tests {
         cancelled  waiting   sending   used 100  used 100  used 100  ·         ·         ·         used 100
         unknown    waiting   sending   used 50   used 50   used 50   ·         ·         ·         used 50
         ");
+    }
+
+    #[test]
+    fn usage_that_differs_shows() {
+        let stored = Usage { used: 3, reserved: 1, ..Usage::default() };
+        assert_eq!((stored.drift(&stored), stored.drift(&Usage { used: 2, sending: 1, ..stored })), (0, 2));
     }
 
     #[test]

@@ -21,7 +21,7 @@ const SUBSCRIPTION: Sql = Sql::portable("SELECT plan, state FROM subscriptions W
 const N_SESSIONS: Sql = Sql::portable("SELECT COUNT(*) FROM sessions WHERE tenant_id = $1");
 
 const N_REQUESTS: Sql =
-    Sql::portable("SELECT n_requests FROM request_usage WHERE tenant_id = $1 AND period_start_ms = $2");
+    Sql::portable("SELECT n_requests FROM request_usage WHERE tenant_id = $1 AND $2 <= period_start_ms");
 
 const STORED: Sql = Sql::portable(
     "SELECT tenant_id, period_start_ms, messages_used, messages_sending, messages_reserved, messages_waiting, \
@@ -33,12 +33,11 @@ const COUNTED: Sql = Sql::portable(
      GROUP BY tenant_id, state, quota_period_ms",
 );
 
-/// A period may have been begun by others meanwhile; their requests stay counted in it.
+/// A node whose clock is ahead may have begun the next period; then the request is counted in that one.
 const COUNT_REQUEST: Sql = Sql::portable(
-    "UPDATE request_usage SET n_requests = CASE WHEN period_start_ms = $2 THEN n_requests + 1 ELSE 1 END, \
-         period_start_ms = $2 \
-     WHERE tenant_id = $1 AND period_start_ms <= $2 \
-       AND CASE WHEN period_start_ms = $2 THEN n_requests ELSE 0 END < $3",
+    "UPDATE request_usage SET n_requests = CASE WHEN period_start_ms < $2 THEN 1 ELSE n_requests + 1 END, \
+         period_start_ms = CASE WHEN period_start_ms < $2 THEN $2 ELSE period_start_ms END \
+     WHERE tenant_id = $1 AND CASE WHEN period_start_ms < $2 THEN 0 ELSE n_requests END < $3",
 );
 
 const REQUEST_LIMIT: Sql = Sql::portable(

@@ -24,15 +24,18 @@ pub mod system;
 /// Returns all operations, with paths relative to their mount.
 pub fn routes(settings: &ApiSettings) -> OpenApiRouter<Shared> {
     let timeout = settings.timeout;
-    OpenApiRouter::default()
-        .merge(auth::routes())
+    let of_plan = OpenApiRouter::default()
         .merge(sessions::routes())
         .merge(messages::routes())
         .merge(campaigns::routes())
+        .layer(from_fn(layers::count_for_plan));
+    OpenApiRouter::default()
+        .merge(auth::routes())
+        .merge(of_plan)
         .merge(provider::routes())
         .merge(ops::routes())
         .merge(system::routes())
         .layer(from_fn(move |request, next| layers::end_late(timeout, request, next)))
         .layer(DefaultBodyLimit::max(SMALL_BODY_BYTES_MAX))
-        .merge(campaigns::streams(settings))
+        .merge(campaigns::streams(settings).layer(from_fn(layers::count_for_plan)))
 }

@@ -37,6 +37,8 @@ metrics! {
         no_receipts: IntCounter = "dispatcher_dispatch_no_receipt_total", ();
         /// Accepted deliveries that no state accounts for; anything but 0 is a broken promise.
         ledger_drift: IntGauge = "dispatcher_ledger_drift", ();
+        /// Messages by which the usage of plans differs from the deliveries; anything but 0 is a broken promise.
+        usage_drift: IntGauge = "dispatcher_usage_drift", ();
     }
 }
 

@@ -29,4 +29,6 @@ mod provider;
 
 mod ops;
 
+mod plans;
+
 mod socket;

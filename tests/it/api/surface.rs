@@ -27,7 +27,7 @@ const PUBLIC: [&str; 9] = [
 ];
 
 /// Operations of those who run the platform; nobody else may call them.
-const OPERATORS: [&str; 12] = [
+const OPERATORS: [&str; 16] = [
     "list_partitions",
     "list_lanes",
     "suspend_lane",
@@ -40,6 +40,10 @@ const OPERATORS: [&str; 12] = [
     "start_everything",
     "list_suspensions",
     "list_audit",
+    "list_plans",
+    "update_plan",
+    "get_tenant",
+    "set_subscription",
 ];
 
 /// One operation of the document.
@@ -178,7 +182,8 @@ async fn ids_of_others_are_not_there() {
     let message_id =
         front.post("/api/v1/messages/send-text", &ours, body).await.data()["id"].as_str().unwrap().to_owned();
     let mut n_checked = 0;
-    for operation in operations().iter().filter(|operation| operation.path.contains("{id}")) {
+    let of_tenants = |operation: &&Operation| operation.path.contains("{id}") && !OPERATORS.contains(&operation.id());
+    for operation in operations().iter().filter(of_tenants) {
         let id = match operation.body["tags"][0].as_str().unwrap() {
             "sessions" => &session_id,
             "campaigns" => &campaign_id,

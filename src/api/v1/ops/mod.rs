@@ -15,6 +15,10 @@ pub mod levers;
 
 pub mod audit;
 
+pub mod plans;
+
+pub mod tenants;
+
 pub(super) fn routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::default()
         .routes(routes!(partitions::list_partitions))
@@ -29,4 +33,8 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(levers::start_everything))
         .routes(routes!(levers::list_suspensions))
         .routes(routes!(audit::list_audit))
+        .routes(routes!(plans::list_plans))
+        .routes(routes!(plans::update_plan))
+        .routes(routes!(tenants::get_tenant))
+        .routes(routes!(tenants::set_subscription))
 }
