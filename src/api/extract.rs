@@ -14,7 +14,6 @@ use axum::http::{HeaderMap, header};
 use bytes::BytesMut;
 use futures::StreamExt;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
 use serde_json::value::RawValue;
 use tokio::sync::OwnedSemaphorePermit;
 

@@ -5,11 +5,13 @@
 
 mod changes;
 mod read;
+mod recall;
 mod spend;
 #[cfg(test)]
 mod tests;
 mod write;
 
+pub(crate) use recall::Recalled;
 pub(crate) use spend::{counted_tenants, spenders};
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -19,17 +21,12 @@ use crate::domain::campaign::Counters;
 use crate::domain::delivery::{DeliveryEvent, DeliveryState};
 use crate::domain::failure::{Failure, FailureClass, Reason};
 use crate::domain::id::{CampaignId, DeliveryId, SessionId, TenantId};
-use crate::domain::recall::RecallKind;
 use crate::domain::receipt::{Receipt, ReceiptKind};
 use crate::domain::zone::Band;
 use crate::store::journal::{Begin, BeginRefusal, Dismissal, End, Ended, JournalBatch};
 use crate::store::places::StreamKey;
-use crate::store::reasons::ReasonDeltas;
 use crate::store::tiers::Tiers;
 use crate::store::usage::Budgets;
-
-/// A delivery that a person took up again: its stream, the place it had, and its id.
-pub(crate) type Recalled = (StreamKey, i64, DeliveryId);
 
 /// The columns of a delivery that decide or change.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,12 +94,6 @@ impl DeliveryRow {
             }
         }
         self.sent_at_ms.get_or_insert(receipt.at_ms);
-    }
-
-    /// The reason under which it is counted.
-    fn counted_reason(&self) -> Option<&str> {
-        let counts = matches!(self.state, DeliveryState::Failed | DeliveryState::Skipped);
-        self.reason.as_deref().filter(|_| counts)
     }
 
     fn blame_receipt(&mut self, receipt: &Receipt) {
@@ -341,43 +332,6 @@ impl<'a> Moves<'a> {
             requeued.push(((row.session_id, row.campaign_id, row.band), row.seq, row.delivery_id));
         }
         requeued
-    }
-
-    /// Does what a person asked to deliveries that came to an end; returns those that moved, with their places.
-    pub(crate) fn recall_all(&mut self, kind: RecallKind, at_ms: i64) -> Vec<Recalled> {
-        let mut recalled = Vec::new();
-        for Moving { now: row, .. } in &mut self.rows {
-            let is_cancelled = kind.puts_back() && self.cancelled.contains(&row.campaign_id);
-            let Some(next) = row.state.apply(kind.event()).filter(|_| !is_cancelled) else {
-                continue;
-            };
-            let from = row.state;
-            row.move_to(next, at_ms);
-            row.spend(from, &mut self.budgets);
-            (row.class, row.reason, row.provider_code) = (None, None, None);
-            if kind.puts_back() {
-                // What an earlier attempt left behind says nothing about the next one.
-                (row.due_at_ms, row.provider_message_id, row.sent_at_ms) = (0, None, None);
-            }
-            recalled.push(((row.session_id, row.campaign_id, row.band), row.seq, row.delivery_id));
-        }
-        recalled
-    }
-
-    /// Returns by how much the reasons of each campaign move.
-    pub(crate) fn reason_deltas(&self) -> ReasonDeltas {
-        let mut deltas = ReasonDeltas::new();
-        for Moving { was, now } in &self.rows {
-            if (was.state, &was.reason) == (now.state, &now.reason) {
-                continue;
-            }
-            for (row, n) in [(was, -1), (now, 1)] {
-                let Some(reason) = row.counted_reason() else { continue };
-                *deltas.entry((row.campaign_id, reason.to_owned())).or_default() += n;
-            }
-        }
-        deltas.retain(|_, n| *n != 0);
-        deltas
     }
 
     /// Returns by how much the counters of each campaign move.

@@ -23,6 +23,8 @@ async fn campaigns_are_made_and_shown() {
     201
     {
       "data": {
+        "canary": null,
+        "canaryStatus": null,
         "counters": {
           "cancelled": 0,
           "delivered": 0,
@@ -37,7 +39,9 @@ async fn campaigns_are_made_and_shown() {
         },
         "createdAt": "[time]",
         "expiresAt": "[time]",
+        "failover": false,
         "finishedAt": null,
+        "guardrails": null,
         "id": "[id]",
         "message": {
           "language": "en_US",
@@ -51,6 +55,7 @@ async fn campaigns_are_made_and_shown() {
         "onLimit": "hold",
         "onUnknown": "resend",
         "pacing": {},
+        "pauseReason": null,
         "sessionIds": [
           "[id]",
           "[id]"
@@ -71,7 +76,9 @@ async fn campaigns_are_made_and_shown() {
     assert_eq!(recipients["pagination"]["total"], 1);
     let listed = front.get("/api/campaigns", &token).await.json();
     let mut expected = made.data();
-    expected.as_object_mut().unwrap().remove("sessionIds");
+    for of_detail in ["sessionIds", "failover", "canary", "canaryStatus", "guardrails"] {
+        expected.as_object_mut().unwrap().remove(of_detail);
+    }
     assert_eq!(listed["data"], json!([expected]));
     assert_eq!(listed["pagination"], json!({"page": 1, "limit": 20, "total": 1, "totalPages": 1}));
 }
@@ -243,6 +250,7 @@ async fn stats_add_up() {
           "LIMIT_EXCEEDED": 0,
           "WHATSAPP_UNAVAILABLE": 0
         },
+        "failedByReason": {},
         "finishedAt": null,
         "id": "[id]",
         "ledgerDrift": 0,

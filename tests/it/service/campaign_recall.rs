@@ -7,7 +7,6 @@ use actiwapi_dispatcher::domain::failure::Reason;
 use actiwapi_dispatcher::domain::id::{CampaignId, DeliveryId, SessionId, TenantId, UserId};
 use actiwapi_dispatcher::domain::recall::RecallKind;
 use actiwapi_dispatcher::domain::receipt::ReceiptKind;
-use actiwapi_dispatcher::domain::zone::Band;
 use actiwapi_dispatcher::error::Error;
 use actiwapi_dispatcher::notice::Notice;
 use actiwapi_dispatcher::service::campaign_recall::Resolution;
@@ -87,8 +86,11 @@ async fn state_of(front: &Front, of: &Campaign) -> (CampaignState, Option<i64>) 
 }
 
 async fn heads(front: &Front, of: &Campaign, session_id: SessionId) -> Vec<Head> {
-    let request = HeadRequest { session_id, campaign_id: of.id, band: Band(0), after_seq: -1, limit: 1_000 };
-    front.store.fetch_heads(&[request]).await.unwrap().remove(0)
+    let band = seed::band_of(of.id);
+    let request = HeadRequest { session_id, campaign_id: of.id, band, after_seq: -1, limit: 1_000 };
+    let heads = front.store.fetch_heads(&[request]).await.unwrap().remove(0);
+    assert_eq!(front.store.streams_of_campaign(of.id).await.unwrap()[0].band, band, "all are in one stream");
+    heads
 }
 
 async fn failed_deliveries_go_back_to_the_end(store: Store) {
@@ -103,6 +105,7 @@ async fn failed_deliveries_go_back_to_the_end(store: Store) {
     assert_eq!(front.store.campaign_reasons(of.tenant_id, of.id).await.unwrap(), []);
     for session_id in [of.deliveries[0].1, of.deliveries[4].1] {
         let heads = heads(&front, &of, session_id).await;
+        assert_eq!(heads.len(), 2);
         let of_session = of.deliveries.iter().filter(|row| row.1 == session_id);
         let n_places = i64::try_from(of_session.clone().count()).unwrap();
         assert!(heads.iter().all(|head| seed::place(n_places) <= head.seq), "behind all that was read: {heads:?}");
