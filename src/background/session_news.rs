@@ -3,31 +3,19 @@
 //! Decides nothing: which event moves which state is the domain's. News that finds no place is lost; the next
 //! refusal of the same session brings it again.
 
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::domain::failure::Reason;
-use crate::domain::id::SessionId;
-use crate::domain::session::SessionEvent;
+use crate::dispatch::LostSessions;
 use crate::error::chain;
-use crate::limits::SESSION_NEWS_MAX;
 use crate::service::SessionService;
-
-/// What happened to a session, and why.
-pub type SessionReport = (SessionId, SessionEvent, Reason);
-
-/// Makes the queue of news.
-#[must_use]
-pub fn session_news(sessions: SessionService) -> (mpsc::Sender<SessionReport>, SessionNews) {
-    let (sender, receiver) = mpsc::channel(SESSION_NEWS_MAX);
-    (sender, SessionNews { sessions, receiver })
-}
 
 /// Hands news to the service of sessions.
 #[derive(Debug)]
 pub struct SessionNews {
-    sessions: SessionService,
-    receiver: mpsc::Receiver<SessionReport>,
+    /// Whom to tell.
+    pub sessions: SessionService,
+    /// What happened.
+    pub receiver: LostSessions,
 }
 
 impl SessionNews {

@@ -194,7 +194,7 @@ fn jobs(
 fn delivery(n: u64) -> Option<JobDelivery> {
     let mut variables = Variables::default();
     variables.insert("name", format!("Ana {n}")).ok()?;
-    Some(JobDelivery { id: DeliveryId::generate(), to: Recipient::from_stored(&phone(n))?, variables })
+    Some(JobDelivery { id: DeliveryId::generate(), to: Recipient::from_stored(&phone(n))?, variables, time_zone: None })
 }
 
 /// Writes the jobs where their sessions belong; returns how many.

@@ -24,6 +24,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::api::{self, ApiState, PartReadiness};
 use crate::background::check_ledger::{self, Ledger};
+use crate::background::session_news::SessionNews;
 use crate::background::{Background, Nudges};
 use crate::broker::Broker;
 use crate::clock::{Clock, Moment};
@@ -31,7 +32,7 @@ use crate::config::{Config, QueueKind};
 use crate::daemon::follower::Follower;
 use crate::daemon::queue::KafkaQueue;
 use crate::dispatch::lease::Leases;
-use crate::dispatch::{Dispatch, DispatchHandle, LeaseNews, Parts, Settings};
+use crate::dispatch::{Dispatch, DispatchHandle, LeaseNews, LostSessions, Parts, Settings};
 use crate::domain::control::ControlMessage;
 use crate::domain::partition::PartitionNo;
 use crate::domain::recipient::Recipient;
@@ -113,11 +114,13 @@ pub async fn run(config: Config, shutdown: Shutdown, ready: ReadyFile) -> anyhow
     base.tasks.spawn(admin::serve(admin_listener, admin_routes, stop_admin.clone()));
 
     let between = BetweenNodes::new(base.config.queue.kind);
-    let (dispatch, news) = base.start_dispatch(between.elsewhere.clone())?;
+    let (dispatch, news, lost) = base.start_dispatch(between.elsewhere.clone())?;
     let (wanted_sender, wanted) = watch::channel(BTreeSet::new());
     let (owner, release) = base.start_ownership(&dispatch.handle(), news, wanted);
     let (notices, reader) = notices();
     let services = base.start_services(&dispatch.handle(), notices);
+    let session_news = SessionNews { sessions: services.sessions.clone(), receiver: lost };
+    base.tasks.spawn(session_news.run(base.stop_intake.clone()));
     let mut queue = base.start_queue(&dispatch.handle(), reader, between, wanted_sender)?;
     let state = base.api_state(services, dispatch.handle());
     base.readiness.set(Phase::Ready);
@@ -185,7 +188,10 @@ impl BetweenNodes {
 
 impl Base {
     /// Starts the lanes; their partitions are claimed and restored as they are wanted here.
-    fn start_dispatch(&self, elsewhere: Option<mpsc::Sender<ControlMessage>>) -> anyhow::Result<(Dispatch, LeaseNews)> {
+    fn start_dispatch(
+        &self,
+        elsewhere: Option<mpsc::Sender<ControlMessage>>,
+    ) -> anyhow::Result<(Dispatch, LeaseNews, LostSessions)> {
         let settings = Settings {
             n_shards: usize::from(self.config.dispatch.shards.get()),
             default_pacing: self.config.dispatch.default_pacing,

@@ -34,6 +34,7 @@ pub(super) fn service_settings(config: &Config) -> ServiceSettings {
     );
     let current = JwtKey { kid: "1".to_owned(), secret: SecretString::from(secret) };
     ServiceSettings {
+        n_partitions: config.queue.kafka.as_ref().map_or(NonZeroU16::MIN, |kafka| kafka.partitions),
         auth: AuthSettings {
             jwt_keys: JwtKeys { current, previous: Vec::new() },
             access_token_lifetime: config.auth.token_lifetime,

@@ -9,6 +9,7 @@
 //! Each shard is one task that owns its lanes; there are no locks. Everything between the parts
 //! is a bounded queue.
 
+use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,12 +31,16 @@ use crate::dispatch::shard::task::ShardTask;
 use crate::dispatch::shard::{Command, Offer};
 use crate::domain::campaign::CampaignState;
 use crate::domain::control::ControlMessage;
+use crate::domain::failure::Reason;
 use crate::domain::id::{CampaignId, SessionId};
 use crate::domain::pacing::Pacing;
 use crate::domain::partition::{Fence, PartitionNo};
 use crate::domain::receipt::Receipt;
+use crate::domain::session::SessionEvent;
 use crate::gateway::Gateway;
-use crate::limits::{CLOSED_QUEUE_MAX, COMMANDS_PER_SHARD_MAX, IN_FLIGHT_MAX, SHARD_QUEUE_MAX, STALE_QUEUE_MAX};
+use crate::limits::{
+    CLOSED_QUEUE_MAX, COMMANDS_PER_SHARD_MAX, IN_FLIGHT_MAX, SESSION_NEWS_MAX, SHARD_QUEUE_MAX, STALE_QUEUE_MAX,
+};
 use crate::receipts::{ReceiptSink, SinkClosed};
 use crate::store::Store;
 use crate::store::lanes::{LaneRow, StreamRow};
@@ -46,6 +51,8 @@ pub mod shard;
 pub mod lane;
 
 pub mod pacer;
+
+pub mod picture;
 
 pub mod breaker;
 
@@ -84,6 +91,9 @@ pub struct LeaseNews {
     pub stale: mpsc::Receiver<Fence>,
 }
 
+/// Sessions that are gone for good, by what the provider said.
+pub type LostSessions = mpsc::Receiver<(SessionId, SessionEvent, Reason)>;
+
 /// How dispatch works.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
@@ -114,10 +124,11 @@ pub struct DispatchHandle {
 impl Dispatch {
     /// Starts shards, loaders and the journal; lanes appear as sessions are told.
     #[must_use]
-    pub fn start(parts: Parts, settings: Settings, tasks: &TaskTracker) -> (Self, LeaseNews) {
+    pub fn start(parts: Parts, settings: Settings, tasks: &TaskTracker) -> (Self, LeaseNews, LostSessions) {
         let (journal, entries) = journal::queues();
         let (closed_sender, closed) = mpsc::channel(CLOSED_QUEUE_MAX);
         let (stale_sender, stale) = mpsc::channel(STALE_QUEUE_MAX);
+        let (lost_sender, lost) = mpsc::channel(SESSION_NEWS_MAX);
         let lead = Lead::default();
         let mut commands = Vec::new();
         let mut report_senders = Vec::new();
@@ -153,8 +164,11 @@ impl Dispatch {
                 sends: tasks.clone(),
                 metrics: Arc::clone(&parts.metrics),
                 closed: closed_sender.clone(),
+                lost: lost_sender.clone(),
                 drain_deadline: settings.drain_deadline,
                 n_lanes_published: 0,
+                held_published: BTreeMap::new(),
+                published_at: tokio::time::Instant::now(),
             };
             shards.push(tasks.spawn(task.run()));
             commands.push(command_sender);
@@ -171,7 +185,7 @@ impl Dispatch {
         tasks.spawn(writer.run(entries));
         let handle =
             DispatchHandle { commands: commands.into(), journal, leases: parts.leases, elsewhere: parts.elsewhere };
-        (Self { handle, shards }, LeaseNews { closed, stale })
+        (Self { handle, shards }, LeaseNews { closed, stale }, lost)
     }
 
     /// Returns a handle.

@@ -12,6 +12,7 @@ use crate::domain::id::{CampaignId, DeliveryId, JobId, SessionId, TenantId};
 use crate::domain::message::{MessageSpec, Variables};
 use crate::domain::plan::OnLimit;
 use crate::domain::recipient::Recipient;
+use crate::domain::zone::Zone;
 
 /// Deliveries in one job, at most; keeps a record under a megabyte with full variables.
 pub const DELIVERIES_PER_JOB_MAX: NonZeroUsize = NonZeroUsize::new(500).expect("500 is not zero");
@@ -93,6 +94,9 @@ pub struct JobDelivery {
     /// Values for the message's variables.
     #[serde(default)]
     pub variables: Variables,
+    /// Where the recipient lives, for sending hours; by the phone number's country when missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_zone: Option<Zone>,
 }
 
 /// Why a record is not a job.

@@ -211,6 +211,7 @@ mod tests {
             id: DeliveryId::generate(),
             to: Recipient::from_stored("919876543210").unwrap(),
             variables: variables.clone(),
+            time_zone: None,
         };
         let job = Job {
             v: JOB_VERSION,

@@ -84,7 +84,7 @@ impl MessageService {
             not_before: None,
             expires_at: None,
             message,
-            deliveries: vec![JobDelivery { id, to: to.clone(), variables: Variables::default() }],
+            deliveries: vec![JobDelivery { id, to: to.clone(), variables: Variables::default(), time_zone: None }],
         };
         self.tools.store.messages().insert(id, &job, now_ms).await?;
         self.tools.notices.tell(Notice::OutboxWritten);

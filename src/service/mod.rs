@@ -3,6 +3,7 @@
 //! Knows no HTTP; the API, the command line and the daemon use it alike. Reads need no service:
 //! callers take them from the store, which asks for the tenant in every query.
 
+use std::num::NonZeroU16;
 use std::sync::Arc;
 
 use crate::clock::Clock;
@@ -15,6 +16,7 @@ pub use levers::LeverService;
 pub use messages::MessageService;
 pub use plans::PlanService;
 pub use sessions::{Connector, SessionService, SessionSettings};
+pub use waiting::WaitingService;
 
 pub mod auth;
 
@@ -44,6 +46,8 @@ pub mod messages;
 
 pub mod plans;
 
+pub mod waiting;
+
 mod check;
 
 /// What all services work with; cheap to clone.
@@ -64,6 +68,8 @@ pub struct ServiceSettings {
     pub auth: AuthSettings,
     /// Sessions.
     pub sessions: SessionSettings,
+    /// Into how many partitions sessions are divided.
+    pub n_partitions: NonZeroU16,
 }
 
 /// All services; cheap to clone.
@@ -81,16 +87,20 @@ pub struct Services {
     pub levers: LeverService,
     /// Plans and subscriptions.
     pub plans: PlanService,
+    /// Why something is not sent.
+    pub waiting: WaitingService,
 }
 
 impl Services {
     /// Makes the services; `connector` is the gateway's side of sessions.
     #[must_use]
     pub fn new(tools: Tools, settings: ServiceSettings, connector: Arc<dyn Connector>) -> Self {
+        let default_pacing = settings.sessions.default_pacing;
         Self {
             auth: AuthService::new(tools.store.clone(), tools.clock.clone(), &settings.auth),
             sessions: SessionService::new(tools.clone(), settings.sessions, connector),
             campaigns: CampaignService::new(tools.clone()),
+            waiting: WaitingService::new(tools.clone(), default_pacing, settings.n_partitions),
             levers: LeverService::new(tools.clone()),
             plans: PlanService::new(tools.clone()),
             messages: MessageService::new(tools),

@@ -139,7 +139,7 @@ mod tests {
             not_before: None,
             expires_at: None,
             message: MessageSpec::Text { text: "Hello {{name}}".to_owned() },
-            deliveries: vec![JobDelivery { id: DeliveryId::generate(), to, variables }],
+            deliveries: vec![JobDelivery { id: DeliveryId::generate(), to, variables, time_zone: None }],
         }
     }
 

@@ -56,6 +56,8 @@ pub struct Head {
     pub n_attempts_before: u32,
     /// Not to be tried before, UTC milliseconds.
     pub due_at_ms: i64,
+    /// Until when the recipient gets no more marketing, UTC milliseconds.
+    pub capped_until_ms: Option<i64>,
 }
 
 /// What deliveries of one job have in common.
@@ -87,7 +89,7 @@ pub struct JobRow {
 
 /// Goes along the index on columns that do not change in a usual life, one stretch per request.
 const FETCH: Sql = Sql::per_dialect(
-    "SELECT r.no, d.* \
+    "SELECT r.no, d.*, v.marketing_capped_until_ms \
      FROM UNNEST($1::uuid[], $2::uuid[], $3::int4[], $4::int8[], $5::int8[]) \
           WITH ORDINALITY AS r (session_id, campaign_id, band, after_seq, n_max, no) \
      CROSS JOIN LATERAL ( \
@@ -95,10 +97,13 @@ const FETCH: Sql = Sql::per_dialect(
          WHERE d.session_id = r.session_id AND d.campaign_id = r.campaign_id AND d.band = r.band \
            AND r.after_seq < d.seq \
            AND d.state = 'pending' ORDER BY d.seq LIMIT r.n_max) AS d \
+     LEFT JOIN conversations v ON v.session_id = r.session_id AND v.recipient = d.recipient \
      ORDER BY r.no, d.seq",
-    "SELECT 1 AS no, delivery_id, job_id, seq, recipient, variables, n_attempts, n_attempts_before, due_at_ms \
-     FROM deliveries \
-     WHERE session_id = $1 AND campaign_id = $2 AND band = $3 AND $4 < seq AND state = 'pending' ORDER BY seq LIMIT $5",
+    "SELECT 1 AS no, d.delivery_id, d.job_id, d.seq, d.recipient, d.variables, d.n_attempts, d.n_attempts_before, \
+         d.due_at_ms, v.marketing_capped_until_ms \
+     FROM deliveries d LEFT JOIN conversations v ON v.session_id = d.session_id AND v.recipient = d.recipient \
+     WHERE d.session_id = $1 AND d.campaign_id = $2 AND d.band = $3 AND $4 < d.seq AND d.state = 'pending' \
+     ORDER BY d.seq LIMIT $5",
 );
 
 const FIND_JOBS: Sql = Sql::per_dialect(
@@ -125,6 +130,7 @@ struct StoredHead {
     n_attempts: i32,
     n_attempts_before: i32,
     due_at_ms: i64,
+    marketing_capped_until_ms: Option<i64>,
 }
 
 impl StoredHead {
@@ -142,6 +148,7 @@ impl StoredHead {
             n_attempts: to_u32(self.n_attempts),
             n_attempts_before: to_u32(self.n_attempts_before),
             due_at_ms: self.due_at_ms,
+            capped_until_ms: self.marketing_capped_until_ms,
         })
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Read only; the journal writes limiter states and places in streams.
 
+use jiff::tz::TimeZone;
 use uuid::Uuid;
 
 use crate::domain::campaign::CampaignState;
@@ -51,6 +52,8 @@ pub struct LaneRow {
     pub suspension: Option<Held>,
     /// From then on the tenant's subscription is not active; none while it renews itself, and where there is none.
     pub active_until: Option<Moment>,
+    /// The zone of the tenant, for recipients whose own is not known.
+    pub tenant_zone: Option<Zone>,
 }
 
 /// Deliveries of one campaign to one kind of recipients, in a lane that has, or had, work of it.
@@ -76,9 +79,11 @@ macro_rules! lanes {
     ($rest:literal) => {
         concat!(
             "SELECT s.session_id, s.tenant_id, s.state, s.phone_number_id, s.rate_per_minute, s.burst, s.pacing, \
-                 s.pacing_version, s.connected_at_ms, n.first_linked_at_ms, l.tat_us, l.left_by_us, l.memory, u.active_until_ms \
+                 s.pacing_version, s.connected_at_ms, n.first_linked_at_ms, l.tat_us, l.left_by_us, l.memory, u.active_until_ms, \
+                 t.time_zone AS tenant_zone \
              FROM sessions s LEFT JOIN lanes l ON l.session_id = s.session_id \
              LEFT JOIN usage u ON u.tenant_id = s.tenant_id \
+             JOIN tenants t ON t.tenant_id = s.tenant_id \
              LEFT JOIN numbers n ON n.number = COALESCE(s.phone_number, s.phone_number_id) ",
             $rest
         )
@@ -88,6 +93,11 @@ macro_rules! lanes {
 const LANES: Sql = Sql::portable(lanes!("ORDER BY s.session_id"));
 
 const LANE: Sql = Sql::portable(lanes!("WHERE s.session_id = $1"));
+
+const LANES_OF_SESSIONS: Sql = Sql::per_dialect(
+    lanes!("WHERE s.session_id = ANY($1) ORDER BY s.session_id"),
+    lanes!("WHERE s.session_id IN (SELECT unhex(value) FROM json_each($1)) ORDER BY s.session_id"),
+);
 
 const LANES_OF_TENANT: Sql = Sql::portable(lanes!("WHERE s.tenant_id = $1 ORDER BY s.session_id"));
 
@@ -127,6 +137,7 @@ struct StoredLane {
     left_by_us: Option<i64>,
     memory: Option<String>,
     active_until_ms: Option<i64>,
+    tenant_zone: Option<String>,
 }
 
 impl TryFrom<StoredLane> for LaneRow {
@@ -155,6 +166,7 @@ impl TryFrom<StoredLane> for LaneRow {
             memory: row.memory,
             suspension: None,
             active_until: row.active_until_ms.map(Moment::from_ms),
+            tenant_zone: row.tenant_zone.as_deref().and_then(Zone::parse),
         })
     }
 }
@@ -252,6 +264,24 @@ impl Store {
         Ok(lanes)
     }
 
+    /// Returns the lanes of some sessions, in order of session; those that are not there are left out.
+    ///
+    /// # Errors
+    /// As [`Store::lanes`].
+    pub async fn lanes_of_sessions(&self, sessions: &[SessionId]) -> Result<Vec<LaneRow>, StoreError> {
+        let ids = column(sessions, |session_id| session_id.0);
+        let rows: Result<Vec<StoredLane>, sqlx::Error> = match self.pool() {
+            Pool::Postgres(pool) => sqlx::query_as(LANES_OF_SESSIONS.postgres()).bind(ids).fetch_all(pool).await,
+            Pool::Sqlite { reader, .. } => {
+                sqlx::query_as(LANES_OF_SESSIONS.sqlite()).bind(hex_list(&ids)).fetch_all(reader).await
+            }
+        };
+        let rows = rows.map_err(StoreError::database(DOING))?.into_iter().map(LaneRow::try_from);
+        let mut lanes = rows.collect::<Result<Vec<_>, _>>()?;
+        self.note_suspensions(&mut lanes).await?;
+        Ok(lanes)
+    }
+
     /// Returns all streams of one campaign, whatever its state.
     ///
     /// # Errors
@@ -274,6 +304,12 @@ impl LaneRow {
         settings.burst = self.burst.or(settings.burst);
         let since = self.first_linked_at_ms.map(Moment::from_ms);
         LaneRules::resolve(&settings, default, self.pacing_version).with_age_since(since)
+    }
+
+    /// Returns the zones for recipients whose own is not known: the tenant's, or UTC.
+    #[must_use]
+    pub fn tenant_zones(&self) -> Vec<TimeZone> {
+        self.tenant_zone.as_ref().map(Zone::zones).unwrap_or_else(|| vec![TimeZone::UTC])
     }
 
     /// Returns the steady rate and burst that hold for the lane.

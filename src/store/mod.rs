@@ -70,6 +70,8 @@ pub mod outbox;
 
 pub mod lanes;
 
+pub mod fronts;
+
 pub mod lane_pages;
 
 pub mod heads;

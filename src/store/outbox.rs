@@ -131,6 +131,7 @@ impl StoredRecipient {
             id: DeliveryId(self.recipient_id),
             to: Recipient::from_stored(&self.recipient).ok_or_else(|| corrupt("recipient"))?,
             variables: serde_json::from_str(&self.variables).map_err(|_| corrupt("variables"))?,
+            time_zone: None,
         })
     }
 }

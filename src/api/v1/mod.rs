@@ -17,6 +17,8 @@ pub mod campaigns;
 
 pub mod provider;
 
+mod held;
+
 pub mod ops;
 
 pub mod system;

@@ -115,7 +115,7 @@ impl Cutter {
         // Sorted by name, so the same variables are the same bytes.
         let written = serde_json::to_vec(&variables).expect("names and values are texts");
         let id = DeliveryId(Uuid::new_v5(&of_recipient, &written));
-        (place, JobDelivery { id, to: recipient, variables })
+        (place, JobDelivery { id, to: recipient, variables, time_zone: None })
     }
 
     fn add(&mut self, place: usize, delivery: JobDelivery, taken: &mut Taken) {

@@ -35,6 +35,8 @@ pub enum Dismissed {
     Unrenderable,
     /// The messages of the plan are used up, and its job does not wait for more.
     PlanUsedUp,
+    /// The recipient got enough marketing for now.
+    MarketingCap,
 }
 
 /// How long after its moment a message was released.
@@ -112,6 +114,7 @@ impl Dismissed {
             Self::Expired => Reason::Expired,
             Self::Unrenderable => Reason::RenderFailed,
             Self::PlanUsedUp => Reason::PlanMessages,
+            Self::MarketingCap => Reason::UserMarketingCap,
         }
     }
 
@@ -121,7 +124,7 @@ impl Dismissed {
         match self {
             Self::Expired => None,
             Self::Unrenderable => Some(FailureClass::WhatsappUnavailable),
-            Self::PlanUsedUp => Some(FailureClass::LimitExceeded),
+            Self::PlanUsedUp | Self::MarketingCap => Some(FailureClass::LimitExceeded),
         }
     }
 }

@@ -428,6 +428,7 @@ mod tests {
                 n_attempts: 0,
                 n_attempts_before: 0,
                 ready_at: Moment::default(),
+                capped_until: None,
                 plan: Arc::clone(&plan),
             })
         });

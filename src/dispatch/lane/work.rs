@@ -51,6 +51,8 @@ pub struct Work {
     pub n_attempts_before: u32,
     /// When it could go as far as the delivery itself is concerned: loaded and due.
     pub ready_at: Moment,
+    /// Until when its recipient gets no more marketing.
+    pub capped_until: Option<Moment>,
     /// What its job says.
     pub plan: Arc<JobPlan>,
 }
@@ -85,6 +87,12 @@ impl Work {
     #[must_use]
     pub fn n_tries(&self) -> u32 {
         self.n_attempts.saturating_sub(self.n_attempts_before)
+    }
+
+    /// Tells whether its recipient has had enough marketing for now.
+    #[must_use]
+    pub fn is_capped(&self, now: Moment) -> bool {
+        self.plan.traffic_class == TrafficClass::Bulk && self.capped_until.is_some_and(|until| now < until)
     }
 
     /// Tells whether it may not be sent any more.

@@ -145,6 +145,7 @@ fn work(head: Head, plans: &HashMap<JobId, Arc<JobPlan>>, now: Moment) -> Option
         n_attempts: head.n_attempts,
         n_attempts_before: head.n_attempts_before,
         ready_at: due_at.max(now),
+        capped_until: head.capped_until_ms.map(Moment::from_ms),
         plan: Arc::clone(plan),
     }))
 }

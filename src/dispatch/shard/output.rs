@@ -9,9 +9,11 @@ use crate::dispatch::lane::work::{Prepared, Work};
 use crate::dispatch::lease::Lease;
 use crate::dispatch::shard::{LaneIndex, Withdrawal};
 use crate::domain::attempt::Outcome;
+use crate::domain::failure::Reason;
 use crate::domain::id::{CampaignId, DeliveryId, SessionId};
 use crate::domain::message::Content;
 use crate::domain::partition::{Fence, PartitionNo};
+use crate::domain::session::SessionEvent;
 use crate::domain::zone::Band;
 use crate::store::journal::LaneSave;
 
@@ -35,6 +37,8 @@ pub struct Output {
     pub ends: Vec<End>,
     /// Streams with nothing left up to a place.
     pub settled_below: Vec<SettledBelow>,
+    /// Sessions that are gone for good, by what the provider said.
+    pub lost: Vec<(SessionId, SessionEvent, Reason)>,
     /// Partitions of which no lane is left.
     pub closed: Vec<PartitionNo>,
 }

@@ -2,6 +2,7 @@
 //!
 //! Contains no rule. Ends when it is drained, or when its deadline for that has passed.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +21,11 @@ use crate::dispatch::shard::output::{Begin, Dismissal, End, Output, Release, Set
 use crate::dispatch::shard::state::Shard;
 use crate::dispatch::shard::{Command, Report, Withdrawal};
 use crate::domain::delivery::DeliveryEvent;
+use crate::domain::failure::Reason;
+use crate::domain::held_by::HeldBy;
+use crate::domain::id::SessionId;
 use crate::domain::partition::PartitionNo;
+use crate::domain::session::SessionEvent;
 use crate::store::journal::{self, Ended, StreamSave};
 use crate::telemetry::metrics::Metrics;
 
@@ -56,10 +61,16 @@ pub struct ShardTask {
     pub metrics: Arc<Metrics>,
     /// Who waits for partitions to be closed.
     pub closed: mpsc::Sender<PartitionNo>,
+    /// Who moves the states of sessions.
+    pub lost: mpsc::Sender<(SessionId, SessionEvent, Reason)>,
     /// How long a drain may take.
     pub drain_deadline: Duration,
     /// Lanes of this shard that the shared gauge counts so far.
     pub n_lanes_published: i64,
+    /// The same by what lanes wait for, and when that was.
+    pub held_published: BTreeMap<HeldBy, i64>,
+    /// When gauges were published last.
+    pub published_at: Instant,
 }
 
 impl ShardTask {
@@ -128,6 +139,10 @@ impl ShardTask {
         }
         for SettledBelow { session_id, fence, campaign_id, band, below_seq: done_below_seq } in out.settled_below {
             self.write(Entry::Stream(StreamSave { session_id, campaign_id, band, done_below_seq }, fence)).await;
+        }
+        for report in out.lost {
+            // One that finds no place comes again with the next refusal of the session.
+            self.lost.try_send(report).ok();
         }
         for partition in out.closed {
             if self.closed.send(partition).await.is_err() {
@@ -211,6 +226,20 @@ impl ShardTask {
         let n_lanes = i64::try_from(self.shard.n_lanes()).unwrap_or(i64::MAX);
         self.metrics.dispatch.lanes.add(n_lanes - self.n_lanes_published);
         self.n_lanes_published = n_lanes;
+        let now = Instant::now();
+        let passed = now.duration_since(std::mem::replace(&mut self.published_at, now)).as_secs_f64();
+        for (by, n) in self.shard.held() {
+            let (label, published) = ([by.as_str()], self.held_published.entry(*by).or_default());
+            if *published != *n {
+                self.metrics.dispatch.lanes_held.with_label_values(&label).add(*n - *published);
+            }
+            // Exact to the second: what changed in between counts as it was at the last look.
+            let n_before = u32::try_from(*published).unwrap_or(0);
+            if n_before != 0 {
+                self.metrics.dispatch.held_seconds.with_label_values(&label).inc_by(passed * f64::from(n_before));
+            }
+            *published = *n;
+        }
     }
 }
 
@@ -220,7 +249,7 @@ fn dismissal(work: &Work, why: Dismissed, now: Moment) -> journal::Dismissal {
         campaign_id: work.campaign_id,
         event: match why {
             Dismissed::Expired => DeliveryEvent::Skipped,
-            Dismissed::Unrenderable | Dismissed::PlanUsedUp => DeliveryEvent::Rejected,
+            Dismissed::Unrenderable | Dismissed::PlanUsedUp | Dismissed::MarketingCap => DeliveryEvent::Rejected,
         },
         reason: why.reason(),
         class: why.class(),

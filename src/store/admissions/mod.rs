@@ -108,6 +108,8 @@ impl<'a> Candidate<'a> {
 struct Known {
     sessions: HashMap<SessionId, TenantId>,
     campaigns: HashMap<CampaignId, (TenantId, String)>,
+    /// Recipients that ever wrote to a session.
+    wrote: HashSet<(SessionId, String)>,
 }
 
 impl Known {
@@ -132,10 +134,12 @@ impl Known {
 }
 
 /// Returns the kind of a recipient; single messages go whatever the time at the recipient's place.
-fn band_of(job: &Job, delivery: &JobDelivery) -> (Band, Option<Zone>) {
+fn band_of(job: &Job, delivery: &JobDelivery, known: &Known) -> (Band, Option<Zone>) {
     let is_bulk = job.traffic_class == TrafficClass::Bulk;
-    let zone = if is_bulk { Zone::of_recipient(&delivery.to) } else { None };
-    (Band::of(zone.as_ref(), Temperature::Cold), zone)
+    let own = || delivery.time_zone.clone().or_else(|| Zone::of_recipient(&delivery.to));
+    let zone = if is_bulk { own() } else { None };
+    let wrote = known.wrote.contains(&(job.session_id, delivery.to.as_str().to_owned()));
+    (Band::of(zone.as_ref(), if wrote { Temperature::Warm } else { Temperature::Cold }), zone)
 }
 
 /// Tells whether a campaign may send.
@@ -219,7 +223,8 @@ impl Store {
     ) -> Result<Round, StoreError> {
         let now_ms = now_us.div_euclid(1_000);
         let mut tx = self.begin_write(DOING).await?;
-        let known = tx.hold_known(candidates).await?;
+        let mut known = tx.hold_known(candidates).await?;
+        known.wrote = tx.who_wrote(candidates).await.map_err(StoreError::database(DOING))?;
         let mut batch = Batch::of(candidates, &known, conflicting, now_ms);
         let given = tx.give_places(&batch.wanted(), now_us, DOING).await?;
         batch.take_places(&given);
@@ -278,7 +283,7 @@ impl<'a> Batch<'a> {
             let state = known.first_state(candidate.job.campaign());
             for (delivery, fingerprint) in candidate.deliveries() {
                 if deliveries.insert(delivery.id, fingerprint).is_none() {
-                    let (band, zone) = band_of(candidate.job, delivery);
+                    let (band, zone) = band_of(candidate.job, delivery, known);
                     batch.rows.push(NewDelivery {
                         index,
                         band,

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::{Batch, Candidate, DOING, Known, NewDelivery};
 use crate::domain::id::{CampaignId, JobId, SessionId, TenantId};
-use crate::domain::job::Job;
+use crate::domain::job::{Job, JobDelivery};
 use crate::store::bind::{Hex, column, hex_list, ms_of, to_json, written};
 use crate::store::fingerprint::Terms;
 use crate::store::tx::Tx;
@@ -53,6 +53,15 @@ const INSERT_DELIVERIES: Sql = Sql::per_dialect(
      FROM json_each($2) WHERE true ON CONFLICT DO NOTHING RETURNING delivery_id",
 );
 
+const WHO_WROTE: Sql = Sql::per_dialect(
+    "SELECT c.session_id, c.recipient FROM UNNEST($1::uuid[], $2::text[]) AS u (session_id, recipient) \
+     JOIN conversations c ON c.session_id = u.session_id AND c.recipient = u.recipient \
+     WHERE c.last_inbound_at_ms IS NOT NULL",
+    "SELECT c.session_id, c.recipient FROM json_each($1) AS u \
+     JOIN conversations c ON c.session_id = unhex(u.value ->> 0) AND c.recipient = u.value ->> 1 \
+     WHERE c.last_inbound_at_ms IS NOT NULL",
+);
+
 /// Rows from before there were fingerprints have none, and count as the same.
 const FINGERPRINTS: Sql = Sql::per_dialect(
     "SELECT delivery_id, fingerprint FROM deliveries WHERE delivery_id = ANY($1) AND fingerprint IS NOT NULL",
@@ -94,6 +103,30 @@ impl Tx {
             }
         }
         Ok(known)
+    }
+
+    /// Returns the recipients of the candidates that ever wrote to their session.
+    pub(super) async fn who_wrote(
+        &mut self,
+        candidates: &[Candidate<'_>],
+    ) -> Result<HashSet<(SessionId, String)>, sqlx::Error> {
+        let of = |candidate: &Candidate<'_>| {
+            let session_id = candidate.job.session_id.0;
+            let pair = move |delivery: &JobDelivery| (session_id, delivery.to.as_str().to_owned());
+            candidate.job.deliveries.iter().map(pair).collect::<Vec<_>>()
+        };
+        let pairs: Vec<(Uuid, String)> = candidates.iter().flat_map(of).collect();
+        let rows: Vec<(Uuid, String)> = match self {
+            Self::Postgres(tx) => {
+                let query = sqlx::query_as(WHO_WROTE.postgres()).bind(column(&pairs, |pair| pair.0));
+                query.bind(column(&pairs, |pair| pair.1.as_str())).fetch_all(&mut **tx).await?
+            }
+            Self::Sqlite(tx) => {
+                let json = to_json(&pairs, |pair| (Hex(pair.0), &pair.1));
+                sqlx::query_as(WHO_WROTE.sqlite()).bind(json).fetch_all(&mut **tx).await?
+            }
+        };
+        Ok(rows.into_iter().map(|(session_id, recipient)| (SessionId(session_id), recipient)).collect())
     }
 
     /// Returns the jobs that were not there.

@@ -1,6 +1,6 @@
 //! Metrics of dispatch: lanes, attempts, the journal, receipts and the ledger.
 
-use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+use prometheus::{CounterVec, Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
 use super::kind::{Kind, ROWS, SECONDS_FINE, metrics};
 use crate::domain::attempt::Outcome;
@@ -11,6 +11,10 @@ metrics! {
     pub struct DispatchMetrics {
         /// Lanes held in memory.
         lanes: IntGauge = "dispatcher_dispatch_lanes", ();
+        /// Lanes that have work and wait, by the one constraint that binds.
+        lanes_held: IntGaugeVec = "dispatcher_dispatch_lanes_held", &["held_by"];
+        /// Time that lanes with work have waited, by the one constraint that bound.
+        held_seconds: CounterVec = "dispatcher_dispatch_held_seconds_total", &["held_by"];
         /// Attempts on the wire.
         in_flight: IntGauge = "dispatcher_dispatch_in_flight", ();
         /// Attempts that ended, by outcome.

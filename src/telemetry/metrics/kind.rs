@@ -3,7 +3,10 @@
 //! Knows no part by name.
 
 use prometheus::core::Collector;
-use prometheus::{Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+use prometheus::{
+    CounterVec, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry,
+};
 
 /// Bounds for waits and calls from half a millisecond to a minute, fine where the goals are (5 and 20 ms).
 pub(super) const SECONDS_FINE: &[f64] = &[
@@ -57,6 +60,22 @@ impl Kind for Gauge {
 }
 
 impl Kind for IntCounterVec {
+    type Shape = &'static [&'static str];
+
+    fn register(registry: &Registry, opts: Opts, labels: Self::Shape) -> prometheus::Result<Self> {
+        registered(registry, Self::new(opts, labels)?)
+    }
+}
+
+impl Kind for IntGaugeVec {
+    type Shape = &'static [&'static str];
+
+    fn register(registry: &Registry, opts: Opts, labels: Self::Shape) -> prometheus::Result<Self> {
+        registered(registry, Self::new(opts, labels)?)
+    }
+}
+
+impl Kind for CounterVec {
     type Shape = &'static [&'static str];
 
     fn register(registry: &Registry, opts: Opts, labels: Self::Shape) -> prometheus::Result<Self> {

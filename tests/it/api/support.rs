@@ -1,5 +1,6 @@
 //! What the tests of the front share: a front with its store, calls, and golden answers.
 
+use std::num::NonZeroU16;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -238,6 +239,7 @@ pub(super) fn request(method: &str, path: &str, token: &str) -> axum::http::requ
 fn service_settings() -> ServiceSettings {
     let key = JwtKey { kid: "k1".to_owned(), secret: "a key of more than thirty-two bytes".into() };
     ServiceSettings {
+        n_partitions: NonZeroU16::new(64).expect("64 is not zero"),
         auth: AuthSettings {
             jwt_keys: JwtKeys { current: key, previous: vec![] },
             access_token_lifetime: Duration::from_secs(7 * 86_400),

@@ -88,7 +88,7 @@ fn what_the_code_writes_is_valid() {
     let recipient = Recipient::parse("919876543210").unwrap();
     let mut variables = Variables::default();
     variables.insert("name", "Ana".into()).unwrap();
-    let delivery = JobDelivery { id: DeliveryId::generate(), to: recipient, variables };
+    let delivery = JobDelivery { id: DeliveryId::generate(), to: recipient, variables, time_zone: None };
     let parameters = vec!["{{name}}".to_owned()];
     let template = MessageSpec::Template { name: "order_ready".into(), language: "en_US".into(), parameters };
     for (message, campaign_id, at) in [

@@ -55,6 +55,7 @@ impl Front {
         let tools = Tools { store: store.clone(), clock: Clock::Manual(clock.clone()), notices: writer };
         let secret = "a secret of tests, thirty-two bytes or more".into();
         let settings = ServiceSettings {
+            n_partitions: std::num::NonZeroU16::MIN,
             auth: AuthSettings {
                 jwt_keys: JwtKeys { current: JwtKey { kid: "1".to_owned(), secret }, previous: vec![] },
                 access_token_lifetime: ACCESS_LIFETIME,

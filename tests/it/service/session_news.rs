@@ -1,6 +1,6 @@
 //! What happens to the connection of a session: noted, told, and held by.
 
-use actiwapi_dispatcher::background::session_news::session_news;
+use actiwapi_dispatcher::background::session_news::SessionNews as Queue;
 use actiwapi_dispatcher::domain::failure::Reason;
 use actiwapi_dispatcher::domain::id::{SessionId, TenantId};
 use actiwapi_dispatcher::domain::session::{SessionEvent, SessionState};
@@ -149,7 +149,8 @@ async fn events_are_recorded_for_the_topic(store: Store) {
 async fn news_from_dispatch_is_noted(store: Store) {
     let front = Front::new(store);
     let session = connected(&front).await;
-    let (sender, news) = session_news(front.services.sessions.clone());
+    let (sender, receiver) = tokio::sync::mpsc::channel(8);
+    let news = Queue { sessions: front.services.sessions.clone(), receiver };
     for event in [SessionEvent::ConnectionLost, SessionEvent::LoggedOut] {
         sender.send((session.1, event, Reason::NumberGone)).await.unwrap();
     }

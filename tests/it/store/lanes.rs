@@ -35,6 +35,7 @@ async fn every_session_has_a_lane(store: Store) {
         memory: None,
         suspension: None,
         active_until: None,
+        tenant_zone: None,
     };
     assert_eq!(lanes, [expected(first), expected(second)]);
     assert_eq!(store.lane(second.session_id).await.unwrap(), Some(expected(second)));

@@ -181,6 +181,7 @@ pub(crate) fn job(lane: Lane, campaign_id: CampaignId, n_deliveries: u64) -> Job
         id: DeliveryId::generate(),
         to: Recipient::from_stored(&(919_800_000_000 + n).to_string()).expect("a stored phone number"),
         variables: variables.clone(),
+        time_zone: None,
     };
     Job {
         v: JOB_VERSION,

@@ -21,6 +21,8 @@ pub mod safeguards;
 
 pub mod report;
 
+pub mod held;
+
 pub mod export;
 
 pub mod views;
@@ -38,6 +40,7 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(recall::retry_failed))
         .routes(routes!(recall::resolve_unknown))
         .routes(routes!(report::get_campaign_stats))
+        .routes(routes!(held::get_held_by))
 }
 
 /// Returns the operations whose bodies flow for as long as they need.

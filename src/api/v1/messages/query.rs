@@ -14,7 +14,9 @@ use crate::error::Error;
     responses((status = 200, body = Envelope<MessageView>), Failures, Guarded, OfOne))]
 pub(super) async fn get_message(ctx: CallContext, Path(id): Path<DeliveryId>) -> ApiResult<MessageView> {
     let message = ctx.store.messages().find(ctx.caller.tenant_id, id).await?;
-    ok(message.ok_or(Error::NotFound("message"))?.into())
+    let message = message.ok_or(Error::NotFound("message"))?;
+    let waiting = ctx.services.waiting.of_message(&message).await?;
+    ok(MessageView::new(message, waiting))
 }
 
 /// Tells everything that happened to a message, oldest first.

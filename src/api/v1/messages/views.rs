@@ -4,6 +4,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::api::timestamp::Timestamp;
+use crate::api::v1::held::HeldView;
+use crate::dispatch::picture::Waiting;
 use crate::domain::delivery::DeliveryState;
 use crate::domain::failure::{FailureClass, Reason};
 use crate::domain::id::{CampaignId, DeliveryId, SessionId};
@@ -52,6 +54,8 @@ pub struct MessageView {
     provider_message_id: Option<String>,
     /// When it was accepted.
     created_at: Timestamp,
+    /// What it waits for; null when it does not wait.
+    held_by: Option<HeldView>,
     /// When the next attempt may be made; only while it waits for one.
     due_at: Option<Timestamp>,
     /// When the provider took it.
@@ -105,8 +109,9 @@ impl From<DeliveryRecord> for QueuedView {
     }
 }
 
-impl From<DeliveryRecord> for MessageView {
-    fn from(delivery: DeliveryRecord) -> Self {
+impl MessageView {
+    /// Shows a message and what it waits for.
+    pub(super) fn new(delivery: DeliveryRecord, waiting: Option<Waiting>) -> Self {
         let waits = delivery.state == DeliveryState::Pending && 0 < delivery.due_at_ms;
         Self {
             id: delivery.id,
@@ -118,6 +123,7 @@ impl From<DeliveryRecord> for MessageView {
             failure: FailureView::new(delivery.failure_class, delivery.reason, delivery.provider_code),
             provider_message_id: delivery.provider_message_id,
             created_at: Timestamp(delivery.created_at_ms),
+            held_by: waiting.map(HeldView::from),
             due_at: waits.then_some(Timestamp(delivery.due_at_ms)),
             sent_at: delivery.sent_at_ms.map(Timestamp),
             delivered_at: delivery.delivered_at_ms.map(Timestamp),

@@ -13,7 +13,9 @@ use crate::api::envelope::{ListResult, Paged, paged};
 use crate::api::error::{ApiError, Failures, Guarded};
 use crate::api::page::{Page, PageQuery};
 use crate::api::timestamp::Timestamp;
+use crate::api::v1::held::HeldView;
 use crate::api::{OperatorContext, Shared};
+use crate::dispatch::picture::Waiting;
 use crate::domain::id::{SessionId, TenantId};
 use crate::domain::pacing::Pacing;
 use crate::domain::partition::PartitionNo;
@@ -106,6 +108,8 @@ pub struct LaneView {
     /// Messages that the provider took and that no receipt came for in time, ever.
     #[schema(example = 0)]
     no_receipts: u64,
+    /// What the next message of the lane waits for; null when nothing waits in it.
+    held_by: Option<HeldView>,
     /// Before this moment the pace allows no next send; null before the first one.
     next_send_not_before: Option<Timestamp>,
 }
@@ -116,11 +120,12 @@ struct Placed<'a> {
     partition: PartitionNo,
     row: Option<&'a PartitionRow>,
     default_pacing: Pacing,
+    waiting: Option<Waiting>,
 }
 
 impl From<Placed<'_>> for LaneView {
     fn from(placed: Placed<'_>) -> Self {
-        let Placed { lane, partition, row, default_pacing } = placed;
+        let Placed { lane, partition, row, default_pacing, waiting } = placed;
         // Rounded up: nobody is told a moment that is too early.
         let not_before_us = lane.not_before_us(default_pacing);
         let not_before_ms = not_before_us.map(|us| us.div_euclid(1_000) + i64::from(us.rem_euclid(1_000) != 0));
@@ -135,6 +140,7 @@ impl From<Placed<'_>> for LaneView {
             lag: row.and_then(|row| row.lag),
             open_streams: lane.n_open_streams,
             no_receipts: lane.n_no_receipts,
+            held_by: waiting.map(HeldView::from),
             next_send_not_before: not_before_ms.map(Timestamp),
         }
     }
@@ -147,11 +153,13 @@ pub(super) async fn list_lanes(ctx: OperatorContext, page: Page, filter: LaneFil
     let n_partitions = ctx.settings.n_partitions;
     let sessions = wanted(&ctx.store, filter, page.0, n_partitions).await?;
     let lanes = ctx.store.lane_summaries(&sessions.items).await?;
+    let waiting = ctx.services.waiting.of_lanes(&sessions.items).await?;
     let partitions: HashMap<_, _> = by_number(ctx.store.partitions().await?);
     let default_pacing = ctx.services.sessions.default_pacing();
     let place = |lane: LaneSummary| {
         let partition = PartitionNo::of(lane.session_id, n_partitions);
-        Placed { lane, partition, row: partitions.get(&partition), default_pacing }
+        let waiting = waiting.get(&lane.session_id).and_then(|lane| lane.held);
+        Placed { lane, partition, row: partitions.get(&partition), default_pacing, waiting }
     };
     paged(page, Rows { items: lanes.into_iter().map(place).collect(), total: sessions.total })
 }

@@ -10,6 +10,8 @@ pub mod crud;
 
 pub mod connection;
 
+pub mod lane;
+
 pub mod settings;
 
 pub mod views;
@@ -25,5 +27,6 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(connection::logout_session))
         .routes(routes!(connection::restart_session))
         .routes(routes!(connection::get_session_status))
+        .routes(routes!(lane::get_lane))
         .routes(routes!(connection::list_session_events))
 }

@@ -64,6 +64,9 @@ impl Lane {
         if work.is_expired(now) {
             return self.dismiss(work, Dismissed::Expired);
         }
+        if work.is_capped(now) {
+            return self.dismiss(work, Dismissed::MarketingCap);
+        }
         match work.render() {
             Ok(content) => {
                 self.n_preparing += 1;

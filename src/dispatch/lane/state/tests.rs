@@ -75,6 +75,7 @@ impl Bench {
                 n_attempts: 0,
                 n_attempts_before: 0,
                 ready_at: self.now,
+                capped_until: None,
                 plan: Arc::clone(&plan),
             })
         };

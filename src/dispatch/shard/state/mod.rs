@@ -4,7 +4,7 @@
 //! nothing itself.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BinaryHeap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ use crate::dispatch::pacer::ShardTime;
 use crate::dispatch::shard::output::{Begin, Dismissal, Output, Release};
 use crate::dispatch::shard::{Command, LaneIndex, Offer, Report, Withdrawal};
 use crate::domain::campaign::CampaignState;
+use crate::domain::held_by::HeldBy;
 use crate::domain::id::{CampaignId, SessionId};
 use crate::domain::pacing::Pacing;
 use crate::domain::partition::{Fence, PartitionNo};
@@ -44,6 +45,8 @@ struct Entry {
     queued: bool,
     wants_load: bool,
     starved: bool,
+    /// By what it is counted as held.
+    held_by: Option<HeldBy>,
 }
 
 /// The lanes of one shard.
@@ -69,6 +72,8 @@ pub struct Shard {
     /// Attempts that are not durable yet.
     n_preparing: usize,
     draining: bool,
+    /// Lanes that have work and wait, by what they wait for.
+    held: BTreeMap<HeldBy, i64>,
 }
 
 impl Shard {
@@ -90,6 +95,7 @@ impl Shard {
             n_out: 0,
             n_preparing: 0,
             draining: false,
+            held: BTreeMap::new(),
         }
     }
 
@@ -231,10 +237,10 @@ impl Shard {
         self.by_session.len()
     }
 
-    /// Returns how many lanes are held by the provider.
+    /// Returns how many lanes have work and wait, by what they wait for.
     #[must_use]
-    pub fn n_held(&self) -> usize {
-        self.lanes.iter().filter(|entry| entry.lane.hold().is_some()).count()
+    pub fn held(&self) -> &BTreeMap<HeldBy, i64> {
+        &self.held
     }
 
     fn step_lane(&mut self, index: LaneIndex, now: Moment, lead: Duration, out: &mut Output) {
@@ -279,6 +285,7 @@ impl Shard {
                         queue.push_back(index);
                     }
                     self.set_timer(index, until);
+                    self.count_held(index);
                     break;
                 }
             }
@@ -287,6 +294,17 @@ impl Shard {
             self.forget_if_idle(index);
         } else {
             self.note_hungry(index);
+        }
+    }
+
+    fn count_held(&mut self, index: LaneIndex) {
+        let entry = self.entry(index);
+        let by = entry.lane.binding().map(|held| held.by);
+        let before = std::mem::replace(&mut entry.held_by, by);
+        if before != by {
+            for (by, n) in before.into_iter().zip([-1]).chain(by.into_iter().zip([1])) {
+                *self.held.entry(by).or_default() += n;
+            }
         }
     }
 

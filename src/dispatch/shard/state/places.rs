@@ -43,6 +43,7 @@ impl Shard {
         if let Some(at_ms) = row.connected_at_ms {
             lane.limits.connected(Moment::from_ms(at_ms));
         }
+        lane.tenant_zones = row.tenant_zones();
         lane.lost = matches!(row.state, SessionState::LoggedOut | SessionState::Banned);
         lane.phone_number_id = row.phone_number_id.as_deref().map(Arc::from);
         lane.connected = row.state == SessionState::Connected && lane.phone_number_id.is_some();
@@ -76,6 +77,7 @@ impl Shard {
                     queued: false,
                     wants_load: false,
                     starved: false,
+                    held_by: None,
                 });
                 index
             }
@@ -106,6 +108,9 @@ impl Shard {
         let (session_id, partition) = (entry.lane.session_id, entry.lease.fence.partition);
         if self.by_session.get(&session_id) == Some(&index) {
             self.by_session.remove(&session_id);
+            if let Some(by) = self.entry(index).held_by.take() {
+                *self.held.entry(by).or_default() -= 1;
+            }
             self.free.push(index);
             if let Some(n_left) = self.closing.get_mut(&partition) {
                 *n_left -= 1;

@@ -7,7 +7,9 @@ use crate::dispatch::lane::task::Finished;
 use crate::dispatch::lane::work::Work;
 use crate::dispatch::shard::output::{Dismissal, End, Output, SettledBelow};
 use crate::dispatch::shard::{LaneIndex, Loaded};
+use crate::domain::failure::{Failure, Handling, Reason};
 use crate::domain::id::CampaignId;
+use crate::domain::session::SessionEvent;
 use crate::domain::zone::Band;
 use crate::store::journal::BeginRefusal;
 
@@ -22,6 +24,7 @@ impl Shard {
         if left_at.is_some_and(|at| entry.lane.limits.left(released_at, at, temperature)) {
             out.lane_states.push(lane_state(entry, now));
         }
+        out.lost.extend(outcome.failure().and_then(lost_by).map(|(event, reason)| (session_id, event, reason)));
         let verdict = entry.lane.finished(work, outcome, released_at, now);
         if entry.lane.is_unsaved() {
             out.lane_states.push(lane_state(entry, now));
@@ -76,4 +79,14 @@ impl Shard {
             out.settled_below.push(SettledBelow { session_id, fence, campaign_id, band, below_seq });
         }
     }
+}
+
+/// What a failure says about a session that is gone for good.
+fn lost_by(failure: &Failure) -> Option<(SessionEvent, Reason)> {
+    let event = match failure.reason {
+        Reason::AccountBanned => SessionEvent::Banned,
+        Reason::SessionReplaced => SessionEvent::Replaced,
+        _ => SessionEvent::LoggedOut,
+    };
+    (failure.handling == Handling::LoseSession).then_some((event, failure.reason))
 }

@@ -157,6 +157,7 @@ impl World {
             memory: None,
             suspension: None,
             active_until: None,
+            tenant_zone: None,
         };
         let lease = Arc::clone(&self.leases[session % N_PARTITIONS]);
         self.shard.command(Command::Session(Box::new(row), lease), self.now);
@@ -376,6 +377,7 @@ impl World {
                 n_attempts: row.n_attempts,
                 n_attempts_before: 0,
                 ready_at: row.due_at.max(self.now),
+                capped_until: None,
                 plan: Arc::clone(&self.plan),
             })
         });

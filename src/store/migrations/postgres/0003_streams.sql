@@ -17,7 +17,6 @@ ALTER TABLE tenants ADD COLUMN time_zone TEXT;
 
 -- A campaign's own pacing as JSON; it only slows down.
 ALTER TABLE campaigns ADD COLUMN pacing TEXT;
-ALTER TABLE campaign_recipients ADD COLUMN time_zone TEXT;
 
 -- What a lane remembers besides its arrival time: windows of its caps, breaks, the provider's throughput, holds; JSON.
 ALTER TABLE lanes ADD COLUMN memory TEXT;
