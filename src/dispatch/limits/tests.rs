@@ -116,11 +116,11 @@ enum Happening {
     Restart,
     Connect,
     Throttle,
-    Rules(LaneRules),
+    Rules(Arc<LaneRules>),
 }
 
 fn happening() -> impl Strategy<Value = Happening> {
-    prop_oneof![29 => happening_but_rules(), 1 => any_rules().prop_map(Happening::Rules)]
+    prop_oneof![29 => happening_but_rules(), 1 => any_rules().prop_map(|rules| Happening::Rules(Arc::new(rules)))]
 }
 
 fn happening_but_rules() -> impl Strategy<Value = Happening> {
@@ -190,7 +190,7 @@ fn live(world: &mut World, happenings: Vec<Happening>) -> Vec<Sent> {
             Happening::Throttle => {
                 world.limits.throttled(world.now(), world.now());
             }
-            Happening::Rules(rules) => world.limits.set_rules(Arc::new(rules)),
+            Happening::Rules(rules) => world.limits.set_rules(rules),
         }
     }
     sent
