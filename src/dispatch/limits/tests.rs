@@ -445,3 +445,31 @@ fn memory_of_a_newer_build_is_read() {
         serde_json::from_str(r#"{"v":2,"n":3,"moonPhase":0.5,"cold":{"next":9,"tide":1}}"#).unwrap();
     assert_eq!((memory.n, memory.cold.next), (3, Moment(9)));
 }
+
+#[test]
+fn a_slow_start_is_exact_across_its_steps() {
+    let slow = PacingSettings {
+        rate_per_minute: Some(12.0),
+        burst: Some(1),
+        slow_start_seconds: Some(60),
+        ..PacingSettings::default()
+    };
+    let mut world = World::new(&rules(&slow), 2);
+    world.limits.connected(START);
+    // Five seconds of the full pace: 10 s at 10 %, 10 s at 25 %, and 3.75 s at 40 %.
+    let sent = moments(&mut world, 2, Temperature::Warm);
+    assert_eq!(sent[1].since(sent[0]), Duration::from_millis(23_750));
+}
+
+#[test]
+fn a_send_that_left_in_the_next_grain_counts_from_there() {
+    let capped = rules(&PacingSettings { hourly_cap: Some(1), ..PacingSettings::default() });
+    let mut world = World::new(&capped, 1);
+    world.pass(Duration::from_secs(60) - Duration::from_nanos(1));
+    let released_at = world.send(Temperature::Cold);
+    let next = world.next(Temperature::Cold).at;
+    world.pass(Duration::from_millis(5));
+    world.limits.left(released_at, world.now(), Temperature::Cold);
+    assert_eq!(world.next(Temperature::Cold).at, next + Duration::from_secs(60));
+    assert!(HOUR < world.next(Temperature::Cold).at.since(world.now()));
+}

@@ -141,7 +141,7 @@ async fn name_and_pacing_change() {
 }
 
 #[tokio::test]
-async fn settings_are_shown_changed_and_refused() {
+async fn settings_are_shown_and_changed() {
     let front = Front::start().await;
     let token = front.register("ana@example.com").await;
     let session = front.session(&token).await;
@@ -212,12 +212,31 @@ async fn settings_are_shown_changed_and_refused() {
       "success": true
     }
     "#);
+}
+
+#[tokio::test]
+async fn settings_are_merged_and_are_one_truth() {
+    let front = Front::start().await;
+    let token = front.register("ana@example.com").await;
+    let session = front.session(&token).await;
+    let path = format!("/api/v1/whatsapp/{session}/settings");
+    let change = async |body: serde_json::Value| front.send("PATCH", &path, &token, &body.to_string()).await;
+    change(json!({"profile": "standard", "hourlyCap": 40, "cold": {"dailyCap": 50}})).await.data();
     let changed = change(json!({"profile": null, "ratePerMinute": 6, "cold": {"dailyCap": null}})).await.data();
     assert_eq!(changed["settings"], json!({"ratePerMinute": 6.0, "hourlyCap": 40}));
     assert_eq!(changed["version"], 3);
     assert_eq!(front.get(&path, &token).await.data(), changed);
     let detail = front.get(&format!("/api/v1/whatsapp/{session}"), &token).await.data();
     assert_eq!(detail["ratePerMinute"], 6.0, "one truth");
+}
+
+#[tokio::test]
+async fn settings_are_refused_with_every_problem() {
+    let front = Front::start().await;
+    let token = front.register("ana@example.com").await;
+    let session = front.session(&token).await;
+    let path = format!("/api/v1/whatsapp/{session}/settings");
+    let change = async |body: serde_json::Value| front.send("PATCH", &path, &token, &body.to_string()).await;
     insta::assert_snapshot!(change(json!({
         "profile": "bold", "ratePerMinute": 0, "burst": "many", "moon": 1, "cold": {"tide": 1},
         "hours": [{"days": ["mon"], "from": "22:00", "to": "06:00"}],
