@@ -24,6 +24,8 @@ mod quota;
 
 mod receipts;
 
+mod recalls;
+
 mod recovery;
 
 mod refusals;
