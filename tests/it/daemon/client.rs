@@ -119,9 +119,15 @@ impl Client {
 
     /// Makes a campaign with its recipients; it is a draft.
     pub(super) async fn draft(&self, sessions: &[String], recipients: Range<u64>) -> String {
+        self.draft_with(sessions, recipients, json!({})).await
+    }
+
+    /// Makes a campaign with further settings.
+    pub(super) async fn draft_with(&self, sessions: &[String], recipients: Range<u64>, settings: Value) -> String {
         let n_recipients = recipients.end - recipients.start;
         let message = json!({"type": "text", "text": "Hello"});
-        let body = json!({"name": "Sale", "sessionIds": sessions, "message": message});
+        let mut body = json!({"name": "Sale", "sessionIds": sessions, "message": message});
+        body.as_object_mut().unwrap().extend(settings.as_object().unwrap().clone());
         let id = text_of(&self.post("/campaigns", &body).await.unwrap(), "id");
         let mut file = String::from("phone\n");
         recipients.for_each(|n| writeln!(file, "{}", phone(n)).unwrap());
@@ -135,6 +141,11 @@ impl Client {
     /// Starts a campaign.
     pub(super) async fn start(&self, campaign: &str) -> Result<(), Problem> {
         self.post(&format!("/campaigns/{campaign}/start"), &json!({})).await.map(drop)
+    }
+
+    /// Unlinks a session for good.
+    pub(super) async fn log_out(&self, session: &str) -> Result<(), Problem> {
+        self.post(&format!("/whatsapp/{session}/logout"), &json!({})).await.map(drop)
     }
 
     /// Queues a single message; returns its id.

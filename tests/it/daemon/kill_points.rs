@@ -5,6 +5,7 @@ use std::os::unix::process::ExitStatusExt;
 
 use actiwapi_dispatcher::kill_point;
 use actiwapi_dispatcher::store::scratch::ScratchDatabase;
+use serde_json::json;
 
 use tokio::task::{JoinSet, LocalSet};
 
@@ -22,6 +23,9 @@ const N_SINGLES: u64 = 3;
 
 /// How often a point is passed for sure in such a campaign.
 fn passes_of(point: &str) -> u64 {
+    if point.ends_with("a lost session") {
+        return 1;
+    }
     match point.split_once(':').unwrap().0 {
         "intake" | "background" => 2,
         "journal" | "start" => 4,
@@ -41,7 +45,8 @@ async fn dies_and_comes_back(point: &str, nth: u64, store_url: &str) {
         .collect();
     let sessions = world.client.connect(&sessions).await;
     let n_recipients = N_SESSIONS * RECIPIENTS_PER_SESSION;
-    let campaign = world.client.draft(&sessions, 0..n_recipients).await;
+    let loses_session = point.ends_with("a lost session");
+    let campaign = world.client.draft_with(&sessions, 0..n_recipients, json!({"failover": loses_session})).await;
     let mut asked = Asked {
         campaigns: vec![(campaign.clone(), n_recipients)],
         rate_per_second: RATE_PER_SECOND,
@@ -49,12 +54,17 @@ async fn dies_and_comes_back(point: &str, nth: u64, store_url: &str) {
     };
     let mut started = world.client.start(&campaign).await;
     for n in 0..N_SINGLES {
-        let session = &sessions[usize::try_from(n).unwrap()];
+        // The first one may be lost.
+        let session = &sessions[usize::try_from(N_SESSIONS - 1 - n).unwrap()];
         match world.client.send_text(session, &phone(n_recipients + n)).await {
             Ok(id) => asked.singles.push(id),
             Err(Problem::Silence(_)) => asked.n_unanswered += 1,
             Err(problem) => panic!("{problem}"),
         }
+    }
+    if loses_session {
+        // Done or not when the daemon dies: its session is lost in the database first.
+        world.client.log_out(&sessions[0]).await.ok();
     }
     let status = world.daemon().end(PATIENCE).await;
     assert_eq!(status.signal(), Some(6), "the daemon was to die at {point:?}: {status}");
