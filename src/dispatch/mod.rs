@@ -21,6 +21,7 @@ use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
 
 use crate::clock::Clock;
+use crate::dispatch::breaker::Breakers;
 use crate::dispatch::journal::{Entry, Journal, JournalSender};
 use crate::dispatch::lane::task::Sender;
 use crate::dispatch::lead::Lead;
@@ -130,6 +131,7 @@ impl Dispatch {
         let (stale_sender, stale) = mpsc::channel(STALE_QUEUE_MAX);
         let (lost_sender, lost) = mpsc::channel(SESSION_NEWS_MAX);
         let lead = Lead::default();
+        let breakers = Arc::new(Breakers::default());
         let mut commands = Vec::new();
         let mut report_senders = Vec::new();
         let mut shards = Vec::new();
@@ -153,7 +155,11 @@ impl Dispatch {
             let n_places = (IN_FLIGHT_MAX / settings.n_shards).max(1);
             let task = ShardTask {
                 index,
-                shard: Shard::new(ShardSettings { default_pacing: settings.default_pacing, n_places }),
+                shard: Shard::new(
+                    ShardSettings { default_pacing: settings.default_pacing, n_places },
+                    Arc::clone(&breakers),
+                ),
+                closings: breakers.closings(),
                 clock: parts.clock.clone(),
                 lead: lead.clone(),
                 reports: report_receiver,

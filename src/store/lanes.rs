@@ -34,6 +34,8 @@ pub struct LaneRow {
     pub rate_per_minute: Option<f64>,
     /// Sends at once after a rest, when the session has its own.
     pub burst: Option<u32>,
+    /// The account of its number at the provider, where it is known.
+    pub account: Option<String>,
     /// Its own pacing settings, those that have no column of their own.
     pub pacing: PacingSettings,
     /// Version of its settings.
@@ -78,7 +80,7 @@ pub struct StreamRow {
 macro_rules! lanes {
     ($rest:literal) => {
         concat!(
-            "SELECT s.session_id, s.tenant_id, s.state, s.phone_number_id, s.rate_per_minute, s.burst, s.pacing, \
+            "SELECT s.session_id, s.tenant_id, s.state, s.phone_number_id, s.rate_per_minute, s.burst, s.account_id, s.pacing, \
                  s.pacing_version, s.connected_at_ms, n.first_linked_at_ms, l.tat_us, l.left_by_us, l.memory, u.active_until_ms, \
                  t.time_zone AS tenant_zone \
              FROM sessions s LEFT JOIN lanes l ON l.session_id = s.session_id \
@@ -129,6 +131,7 @@ struct StoredLane {
     phone_number_id: Option<String>,
     rate_per_minute: Option<f64>,
     burst: Option<i32>,
+    account_id: Option<String>,
     pacing: Option<String>,
     pacing_version: i64,
     connected_at_ms: Option<i64>,
@@ -152,6 +155,7 @@ impl TryFrom<StoredLane> for LaneRow {
             phone_number_id: row.phone_number_id,
             rate_per_minute: row.rate_per_minute,
             burst: row.burst.map(to_u32),
+            account: row.account_id,
             pacing: match &row.pacing {
                 Some(text) => {
                     serde_json::from_str(text).map_err(|_| StoreError::corrupt("sessions", "pacing", row.session_id))?

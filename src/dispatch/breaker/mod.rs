@@ -145,7 +145,7 @@ impl Extent {
 
 /// Failures that one message can bring about by itself, although they name more.
 fn may_be_one_message(reason: Reason) -> bool {
-    matches!(reason, Reason::ProviderUnavailable | Reason::Network | Reason::ObjectMissing)
+    matches!(reason, Reason::ProviderUnavailable | Reason::ObjectMissing)
 }
 
 impl Breaker {
@@ -153,6 +153,24 @@ impl Breaker {
     #[must_use]
     pub fn new(extent: Extent) -> Self {
         Self { extent, cohort: VecDeque::new(), opening: None, n_strikes: 0, opened_at: Moment::default(), probe: None }
+    }
+
+    /// Makes one that goes on from where another was saved.
+    #[must_use]
+    pub fn restored(extent: Extent, opening: Option<Opening>, n_strikes: u32) -> Self {
+        Self { opening, n_strikes, ..Self::new(extent) }
+    }
+
+    /// Returns why it is open, if it is; also while it probes.
+    #[must_use]
+    pub fn opening(&self) -> Option<Opening> {
+        self.opening
+    }
+
+    /// Returns how many times in a row it was opened without an answer in between.
+    #[must_use]
+    pub fn n_strikes(&self) -> u32 {
+        self.n_strikes
     }
 
     /// Says whether messages may go.

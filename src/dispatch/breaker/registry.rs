@@ -29,6 +29,9 @@ impl Breakers {
     /// Says whether messages of an account may go.
     #[must_use]
     pub fn verdict(&self, account: &str, now: Moment) -> Verdict {
+        if self.by_account.is_empty() {
+            return Verdict::Closed;
+        }
         self.by_account.get(account).map_or(Verdict::Closed, |breaker| breaker.verdict(now))
     }
 
@@ -48,12 +51,15 @@ impl Breakers {
     pub fn settle(&self, account: &str, sent: &Sent, outcome: &Outcome, now: Moment) -> Noted {
         let noted = match self.by_account.get_mut(account) {
             Some(mut breaker) => breaker.settle(sent, outcome, now),
+            // Nothing has failed yet, and nothing does now.
+            None if matches!(outcome, Outcome::Accepted { .. }) => return Noted::Unchanged,
             None => {
                 let new = || Breaker::new(Extent::Account);
                 self.by_account.entry(account.into()).or_insert_with(new).settle(sent, outcome, now)
             }
         };
         if noted == Noted::Closed {
+            self.by_account.remove(account);
             self.closings.send_modify(|n| *n += 1);
         }
         noted

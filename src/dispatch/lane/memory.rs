@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Moment;
+use crate::dispatch::breaker::Opening;
 use crate::dispatch::lane::share::SavedShare;
 use crate::dispatch::lane::step::Hold;
 use crate::dispatch::limits::LaneMemory;
@@ -67,6 +68,13 @@ impl LaneState {
 }
 
 impl SavedHold {
+    /// Returns it as an open breaker, also when a probe is due; none when its reason is not known.
+    #[must_use]
+    pub fn opening(&self) -> Option<Opening> {
+        let (since, until) = (Moment::from_ms(self.since_ms), Moment::from_ms(self.until_ms));
+        Reason::parse(&self.reason).map(|reason| Opening { reason, since, until })
+    }
+
     /// Returns the hold; none when its reason is not known or it is over.
     #[must_use]
     pub fn hold(&self, now: Moment) -> Option<Hold> {

@@ -37,7 +37,9 @@ impl Pairs {
     }
 }
 
-fn key(recipient: &Recipient) -> u64 {
+/// Tells recipients apart.
+#[must_use]
+pub fn key(recipient: &Recipient) -> u64 {
     let mut hasher = DefaultHasher::new();
     recipient.as_str().hash(&mut hasher);
     hasher.finish()

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use crate::clock::Moment;
+use crate::dispatch::breaker;
 use crate::dispatch::lane::work::{Prepared, Work};
 use crate::domain::attempt::Outcome;
 use crate::domain::failure::{FailureClass, Reason};
@@ -54,6 +55,8 @@ pub struct Grant {
     pub crowded: bool,
     /// Whether the lane's partition is leased to us just now.
     pub leased: bool,
+    /// What the breaker of the number's account says.
+    pub account: breaker::Verdict,
 }
 
 /// A wait that the provider, or a failure of number scope or wider, put on the lane.
@@ -126,14 +129,5 @@ impl Dismissed {
             Self::Unrenderable => Some(FailureClass::WhatsappUnavailable),
             Self::PlanUsedUp | Self::MarketingCap => Some(FailureClass::LimitExceeded),
         }
-    }
-}
-
-/// Tells whether an outcome shows that the provider takes messages of this number again.
-pub(super) fn proves_open(outcome: &Outcome) -> bool {
-    match outcome {
-        Outcome::Accepted { .. } | Outcome::Rejected(_) => true,
-        Outcome::Deferred(failure) => !failure.scope.holds_lane(),
-        Outcome::Unknown(_) => false,
     }
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::task::TaskTracker;
 
@@ -61,6 +61,8 @@ pub struct ShardTask {
     pub metrics: Arc<Metrics>,
     /// Who waits for partitions to be closed.
     pub closed: mpsc::Sender<PartitionNo>,
+    /// Changes when a breaker of an account closes.
+    pub closings: watch::Receiver<u64>,
     /// Who moves the states of sessions.
     pub lost: mpsc::Sender<(SessionId, SessionEvent, Reason)>,
     /// How long a drain may take.
@@ -106,6 +108,7 @@ impl ShardTask {
                     }
                     Some(command) => self.shard.command(command, self.clock.now()),
                 },
+                Ok(()) = self.closings.changed() => self.shard.look_again(),
                 () = sleep_until(wake_at) => {}
             }
         }

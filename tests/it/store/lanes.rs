@@ -26,6 +26,7 @@ async fn every_session_has_a_lane(store: Store) {
         phone_number_id: Some("106540352242922".to_owned()),
         rate_per_minute: Some(90.5),
         burst: Some(3),
+        account: None,
         pacing: PacingSettings::default(),
         pacing_version: 1,
         connected_at_ms: None,

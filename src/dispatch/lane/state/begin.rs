@@ -23,11 +23,10 @@ impl Lane {
             return self.wait_for(Some((held.by, held.until)), now);
         }
         let n_waiting = self.n_preparing + self.prepared.len();
-        let n_ahead_max = if self.n_strikes == 0 { PREPARED_PER_LANE_MAX } else { 1 };
-        let has_place = self.n_in_flight < self.in_flight_max(grant);
+        let n_ahead_max = if self.is_probing(now) { 1 } else { PREPARED_PER_LANE_MAX };
+        let has_place = self.n_in_flight < self.in_flight_max(grant, now);
         let wake_for_release = self.wake_for_release(has_place, now);
-        let probing = self.n_strikes != 0 && self.n_out_before_hold < self.n_out();
-        if !has_place || probing || n_ahead_max <= n_waiting || !grant.may_begin {
+        if !has_place || n_ahead_max <= n_waiting || !grant.may_begin {
             let by = if has_place && n_ahead_max <= n_waiting { HeldBy::Pace } else { HeldBy::Answers };
             return self.wait_for(Some((by, wake_for_release)), now);
         }
@@ -103,6 +102,7 @@ impl Lane {
             .or_else(|| inactive.map(|since| Held { by: HeldBy::SubscriptionInactive, since, until: None }))
             .or_else(|| self.lost.then(|| without_end(HeldBy::SessionLost)))
             .or_else(|| (!self.connected).then(|| without_end(HeldBy::SessionDown)))
+            .or_else(|| self.shut(now))
             .or_else(|| self.hold.map(Hold::held))
     }
 
@@ -171,9 +171,10 @@ impl Lane {
 
     /// Places on the wire for this lane: what it sends in a second, so that a slow answer does
     /// not slow the pace; few when the shard is crowded; one while it probes.
-    pub(super) fn in_flight_max(&self, grant: Grant) -> usize {
-        if self.n_strikes != 0 {
-            return self.n_out_before_hold + 1;
+    pub(super) fn in_flight_max(&self, grant: Grant, now: Moment) -> usize {
+        // A probe goes beside those that still hang.
+        if self.is_probing(now) {
+            return usize::MAX;
         }
         let own = self.n_in(Duration::from_secs(1)).clamp(2, IN_FLIGHT_PER_LANE_MAX);
         if grant.crowded { own.min(IN_FLIGHT_PER_LANE_CROWDED_MAX) } else { own }

@@ -1,56 +1,17 @@
-//! When a lane is held after failures and silences, and when a refused delivery is tried again.
+//! What keeps a lane, or a kind of its messages, from sending after failures.
 
 use std::time::Duration;
 
 use super::Lane;
 use crate::clock::Moment;
+use crate::dispatch::breaker::{Opening, Verdict};
 use crate::dispatch::lane::step::Hold;
-use crate::domain::attempt::Outcome;
-use crate::domain::backoff::wait_before_next;
-use crate::domain::failure::{Failure, Reason, Retry, Scope};
-
-/// Sends in a row without an answer after which a lane is held and probed. One in twenty may
-/// hang without that three in a row are likely.
-const SILENCES_MAX: u32 = 3;
-
-/// The first and the longest hold of a lane that gets no answers.
-const SILENCE_HOLD: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+use crate::domain::held_by::Held;
 
 /// How long a failure holds whose rule names no time.
 pub(super) const WITHOUT_RULE: Duration = Duration::from_secs(60);
 
 impl Lane {
-    /// Holds the lane after a failure of number scope or wider; returns until when.
-    pub(super) fn hold_after(&mut self, failure: &Failure, seed: u64, released_at: Moment, now: Moment) -> Moment {
-        // Sends that left before the lane was held say nothing new.
-        if released_at <= self.held_at {
-            return self.hold.map_or(now, |hold| hold.until);
-        }
-        self.n_strikes = self.n_strikes.saturating_add(1);
-        let wait = wait_before_next(failure.retry, self.n_strikes, seed).unwrap_or(WITHOUT_RULE);
-        let hold = Hold { reason: failure.reason, since: now, until: now + wait };
-        self.hold = Some(hold);
-        self.unsaved = true;
-        (self.held_at, self.n_out_before_hold) = (now, self.n_in_flight);
-        hold.until
-    }
-
-    /// Holds the lane when nobody answers: each send into the silence would leave one more
-    /// delivery unknown.
-    pub(super) fn note_silence(&mut self, outcome: &Outcome, seed: u64, released_at: Moment, now: Moment) {
-        let Outcome::Unknown(failure) = outcome else {
-            self.n_silences = 0;
-            return;
-        };
-        self.n_silences = self.n_silences.saturating_add(1);
-        if SILENCES_MAX <= self.n_silences {
-            let retry = Retry::Backoff { first: SILENCE_HOLD.0, longest: SILENCE_HOLD.1, attempts_max: u32::MAX };
-            let failure =
-                Failure { reason: Reason::ProviderUnavailable, scope: Scope::Platform, retry, ..failure.clone() };
-            self.hold_after(&failure, seed, released_at, now);
-        }
-    }
-
     /// Ends holds whose time is over.
     pub(super) fn lift_holds(&mut self, now: Moment) {
         if self.hold.is_some_and(|hold| hold.until <= now) {
@@ -59,5 +20,24 @@ impl Lane {
         }
         self.cold_hold = self.cold_hold.filter(|hold| now < hold.until);
         self.business_hold = self.business_hold.filter(|hold| now < hold.until);
+    }
+
+    /// Returns what the breakers of the number and of its account keep shut.
+    pub(super) fn shut(&self, now: Moment) -> Option<Held> {
+        [self.breaker.verdict(now), self.account].into_iter().find_map(|verdict| match verdict {
+            Verdict::Open(opening) if now < opening.until => Some(Hold::from(opening).held()),
+            _ => None,
+        })
+    }
+
+    /// Tells whether one message may go to find out whether the provider takes them again.
+    pub(super) fn is_probing(&self, now: Moment) -> bool {
+        self.breaker.verdict(now) == Verdict::Probe || self.account == Verdict::Probe
+    }
+}
+
+impl From<Opening> for Hold {
+    fn from(opening: Opening) -> Self {
+        Self { reason: opening.reason, since: opening.since, until: opening.until }
     }
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 
 use crate::clock::Moment;
+use crate::dispatch::breaker::{Breaker, Extent, Opening, Verdict};
 use crate::dispatch::lane::memory::LaneState;
 use crate::dispatch::lane::pairs::Pairs;
 use crate::dispatch::lane::step::{Grant, Hold, Lateness, Step};
@@ -70,13 +71,10 @@ pub struct Lane {
     /// What holds back messages to recipients who never wrote, and all that is no answer.
     cold_hold: Option<Hold>,
     business_hold: Option<Hold>,
-    /// Holds in a row without a success between them; while there are any, the lane probes.
-    n_strikes: u32,
-    /// When the last hold began, and how many of the sends that were out then still are.
-    held_at: Moment,
-    n_out_before_hold: usize,
-    /// Sends in a row that got no answer.
-    n_silences: u32,
+    /// Stops where the provider refuses the number, or does not answer.
+    breaker: Breaker,
+    /// What the breaker of the number's account says.
+    account: Verdict,
     /// Since when nothing but pace and work kept the lane from sending.
     open_since: Moment,
     /// What it waits for, as found at the last step.
@@ -115,10 +113,8 @@ impl Lane {
             hold: None,
             cold_hold: None,
             business_hold: None,
-            n_strikes: 0,
-            held_at: Moment::default(),
-            n_out_before_hold: 0,
-            n_silences: 0,
+            breaker: Breaker::new(Extent::Number),
+            account: Verdict::Closed,
             open_since: Moment::default(),
             binding: None,
             saved: LaneState::default(),
@@ -134,13 +130,14 @@ impl Lane {
             let has_work = !self.prepared.is_empty() || self.streams.has_turn() || !self.retries.is_empty();
             return self.wait_for(has_work.then_some((HeldBy::NoOwner, Some(now + LEASE_RECHECK))), now);
         }
+        self.account = grant.account;
         self.lift_holds(now);
         self.streams.let_go_due(now);
         for index in self.next_prepared() {
             if !self.may_go(index, now) {
                 return self.withdraw(index);
             }
-            if self.in_flight_max(grant) <= self.n_in_flight {
+            if self.in_flight_max(grant, now) <= self.n_in_flight {
                 break;
             }
             let Prepared { work, .. } = &self.prepared[index];
@@ -160,6 +157,8 @@ impl Lane {
     fn release(&mut self, index: usize, lateness: Lateness, now: Moment) -> Step {
         let Some(prepared) = self.prepared.remove(index) else { return Step::Wait(None) };
         self.n_in_flight += 1;
+        // Where the breaker is open, this is the message that finds out.
+        self.breaker.take(self.session_id, now);
         if let Some(share) = self.streams.share_mut(prepared.work.campaign_id) {
             share.left(now);
         }
@@ -260,6 +259,7 @@ impl Lane {
     pub fn not_sent(&mut self) {
         self.n_in_flight -= 1;
         self.n_returning += 1;
+        self.breaker.give_back(self.session_id);
     }
 
     /// Forgets everything but what is under way: the lane is another node's from now on.
@@ -302,10 +302,15 @@ impl Lane {
         self.n_preparing + self.prepared.len() + self.n_in_flight
     }
 
-    /// Returns the wait put on the lane, if any.
+    /// Takes note of what the breaker of its account says.
+    pub fn account_says(&mut self, verdict: Verdict) {
+        self.account = verdict;
+    }
+
+    /// Returns why the number's breaker is open, if it is.
     #[must_use]
-    pub fn hold(&self) -> Option<Hold> {
-        self.hold
+    pub fn opening(&self) -> Option<Opening> {
+        self.breaker.opening()
     }
 
     /// Returns what the lane waits for, if it has work and does not send; as found at the last step.
@@ -348,6 +353,8 @@ mod holds;
 mod refusals;
 
 mod results;
+
+pub use results::sent;
 
 mod saving;
 

@@ -2,7 +2,9 @@
 
 use super::Lane;
 use crate::clock::Moment;
-use crate::dispatch::lane::step::{Hold, Verdict, proves_open};
+use crate::dispatch::breaker::{Noted, Sent};
+use crate::dispatch::lane::pairs;
+use crate::dispatch::lane::step::{Hold, Verdict};
 use crate::dispatch::lane::work::Work;
 use crate::domain::attempt::Outcome;
 use crate::domain::backoff::{Next, next_attempt};
@@ -19,17 +21,15 @@ impl Lane {
     /// Tells the lane how a send ended; returns what to write.
     pub fn finished(&mut self, mut work: Box<Work>, outcome: Outcome, released_at: Moment, now: Moment) -> Verdict {
         self.n_in_flight -= 1;
-        if released_at <= self.held_at {
-            self.n_out_before_hold = self.n_out_before_hold.saturating_sub(1);
-        } else if self.n_strikes != 0 && proves_open(&outcome) {
-            self.n_strikes = 0;
-            self.open_since = now;
-            self.unsaved = true;
+        let sent = sent(&work, released_at);
+        match self.breaker.settle(&sent, &outcome, now) {
+            Noted::Unchanged => {}
+            Noted::Opened(_) => self.unsaved = true,
+            Noted::Closed => (self.open_since, self.unsaved) = (now, true),
         }
         if matches!(outcome, Outcome::Accepted { .. }) {
             self.limits.accepted(now);
         }
-        self.note_silence(&outcome, work.seed(), released_at, now);
         let Outcome::Deferred(failure) = outcome else {
             self.members.remove(&work.delivery_id);
             self.n_unwritten += 1;
@@ -87,7 +87,9 @@ impl Lane {
                 Some(both(due_at))
             }
             Handling::HoldLane | Handling::HoldAccount | Handling::LoseSession => {
-                Some(both(self.hold_after(failure, work.seed(), released_at, now)))
+                // Until a breaker is sure that it is about more, it is about this message.
+                let shut_until = self.shut(now).and_then(|held| held.until);
+                shut_until.or_else(|| self.retry_after(failure, work, now)).map(both)
             }
             Handling::FailMessage | Handling::RetryMessage | Handling::Reconcile => {
                 self.retry_after(failure, work, now).map(both)
@@ -111,6 +113,12 @@ impl Lane {
             Next::Exhausted | Next::Expired => None,
         }
     }
+}
+
+/// What a breaker has to know of a message that was let go.
+#[must_use]
+pub fn sent(work: &Work, released_at: Moment) -> Sent {
+    Sent { recipient: pairs::key(&work.recipient), seed: work.seed(), released_at }
 }
 
 /// Of two holds the one that ends later; what holds already keeps its beginning.

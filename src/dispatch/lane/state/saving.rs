@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use super::Lane;
 use crate::clock::Moment;
+use crate::dispatch::breaker::{Breaker, Extent};
 use crate::dispatch::lane::memory::LaneState;
+use crate::dispatch::lane::step::Hold;
 use crate::store::journal::LaneSave;
 
 impl Lane {
@@ -30,10 +32,10 @@ impl Lane {
 
     /// Goes on from what was saved; the limits were made from it already.
     pub fn restore(&mut self, saved: LaneState, now: Moment) {
-        self.hold = saved.number.as_ref().and_then(|hold| hold.hold(now));
+        let opening = saved.number.as_ref().and_then(|hold| hold.opening());
+        self.breaker = Breaker::restored(Extent::Number, opening, saved.n_strikes);
         self.cold_hold = saved.cold.as_ref().and_then(|hold| hold.hold(now));
         self.business_hold = saved.business.as_ref().and_then(|hold| hold.hold(now));
-        self.n_strikes = saved.n_strikes;
         self.saved = LaneState { campaigns: saved.campaigns, shares: saved.shares, ..LaneState::default() };
     }
 
@@ -41,8 +43,8 @@ impl Lane {
         let shares = self.streams.shares();
         let mut state = LaneState {
             limits: self.limits.memory(),
-            number: self.hold.map(Into::into),
-            n_strikes: self.n_strikes,
+            number: self.breaker.opening().map(|opening| Hold::from(opening).into()),
+            n_strikes: self.breaker.n_strikes(),
             cold: self.cold_hold.map(Into::into),
             business: self.business_hold.map(Into::into),
             campaigns: self.saved.campaigns.clone(),

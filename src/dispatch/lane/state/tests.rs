@@ -17,7 +17,13 @@ use crate::limits::STREAMS_PER_LANE_MAX;
 use crate::store::journal::BeginRefusal;
 
 const START: Moment = Moment(1_800_000_000_000_000_000);
-const GRANT: Grant = Grant { lead: Duration::from_millis(10), may_begin: true, crowded: false, leased: true };
+const GRANT: Grant = Grant {
+    lead: Duration::from_millis(10),
+    may_begin: true,
+    crowded: false,
+    leased: true,
+    account: crate::dispatch::breaker::Verdict::Closed,
+};
 
 struct Bench {
     lane: Lane,
@@ -70,7 +76,7 @@ impl Bench {
                 campaign_id,
                 band: Band(0),
                 seq,
-                recipient: Recipient::from_stored("919876543210").unwrap(),
+                recipient: Recipient::from_stored(&format!("9198765{seq:05}")).unwrap(),
                 variables: Variables::default(),
                 n_attempts: 0,
                 n_attempts_before: 0,
@@ -165,7 +171,7 @@ fn a_throttled_lane_waits_and_then_probes_with_one() {
     let mut bench = Bench::new(6_000.0, 20);
     let first = bench.released().remove(0);
     let verdict = bench.finish(first, throttled(), 0);
-    let until = bench.lane.hold().unwrap().until;
+    let until = bench.lane.opening().unwrap().until;
     assert_eq!(verdict.due_at, until);
     assert!(bench.at(99).released().is_empty());
     let probe = bench.at(1_001).released();
@@ -194,12 +200,12 @@ fn sends_that_hang_do_not_keep_a_lane_from_probing() {
 fn silence_holds_a_lane_after_three() {
     let mut bench = Bench::new(6_000.0, 20);
     for n in 0..3 {
-        assert!(bench.lane.hold().is_none());
+        assert!(bench.lane.opening().is_none());
         let sent = bench.at(n * 10).released().remove(0);
         let silence = Outcome::Unknown(failure(Scope::Message, Retry::AfterReconcile));
         bench.finish(sent, silence, n * 10);
     }
-    let hold = bench.lane.hold().unwrap();
+    let hold = bench.lane.opening().unwrap();
     assert_eq!(hold.reason, Reason::ProviderUnavailable);
     bench.now = hold.until - Duration::from_millis(1);
     bench.time.set(bench.now);
@@ -215,7 +221,7 @@ fn a_refused_pair_waits_alone_and_gives_up_in_the_end() {
     let mut bench = Bench::new(6_000.0, 2);
     let first = bench.released().remove(0);
     assert!(matches!(bench.finish(first, pair(3), 0).outcome, Outcome::Deferred(_)));
-    assert!(bench.lane.hold().is_none());
+    assert!(bench.lane.opening().is_none());
     assert_eq!(bench.at(10).released().len(), 1, "the other recipient is served");
     let again = bench.at(6_001).released().remove(0);
     assert!(matches!(bench.finish(again, pair(2), 6_001).outcome, Outcome::Rejected(_)));

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Moment;
+use crate::dispatch::breaker::{Breakers, Verdict};
 use crate::dispatch::lane::state::Lane;
 use crate::dispatch::lane::step::{Grant, Step};
 use crate::dispatch::lane::streams::Load;
@@ -37,6 +38,8 @@ pub struct ShardSettings {
 struct Entry {
     lane: Lane,
     lease: Arc<Lease>,
+    /// Whose breaker holds for it besides its own.
+    account: Arc<str>,
     /// To be forgotten when nothing of it is under way.
     closing: bool,
     n_loading: usize,
@@ -72,6 +75,7 @@ pub struct Shard {
     /// Attempts that are not durable yet.
     n_preparing: usize,
     draining: bool,
+    breakers: Arc<Breakers>,
     /// Lanes that have work and wait, by what they wait for.
     held: BTreeMap<HeldBy, i64>,
 }
@@ -79,7 +83,7 @@ pub struct Shard {
 impl Shard {
     /// Makes a shard without lanes.
     #[must_use]
-    pub fn new(settings: ShardSettings) -> Self {
+    pub fn new(settings: ShardSettings, breakers: Arc<Breakers>) -> Self {
         Self {
             settings,
             time: ShardTime::default(),
@@ -95,6 +99,7 @@ impl Shard {
             n_out: 0,
             n_preparing: 0,
             draining: false,
+            breakers,
             held: BTreeMap::new(),
         }
     }
@@ -148,6 +153,8 @@ impl Shard {
                 let entry = self.entry(index);
                 entry.lane.not_sent();
                 let (session_id, fence) = (entry.lane.session_id, entry.lease.fence);
+                let account = Arc::clone(&entry.account);
+                self.breakers.give_back(&account, session_id);
                 out.withdrawals.push(Withdrawal { lane: index, session_id, fence, work });
             }
             Report::Loaded(loads) => loads.into_iter().for_each(|loaded| self.loaded(loaded, now)),
@@ -244,17 +251,19 @@ impl Shard {
     }
 
     fn step_lane(&mut self, index: LaneIndex, now: Moment, lead: Duration, out: &mut Output) {
+        let breakers = Arc::clone(&self.breakers);
         loop {
             let (busy, full) = (self.is_busy(), self.is_full());
             let crowded = self.settings.n_places / 4 <= self.n_out;
             let entry = self.entry(index);
             let fence = entry.lease.fence;
             let leased = !entry.lease.deadline.has_passed(now);
+            let account = breakers.verdict(&entry.account, now);
             let lane = &mut entry.lane;
             let session_id = lane.session_id;
             let idle = lane.is_idle();
             let may_begin = if idle { !full } else { !busy };
-            match lane.step(now, Grant { lead, may_begin, crowded, leased }) {
+            match lane.step(now, Grant { lead, may_begin, crowded, leased, account }) {
                 Step::Begin(work, content) => {
                     let settings_version = lane.limits.rules().version;
                     // What the attempt uses up must be durable with it, where anything is kept.
@@ -267,6 +276,9 @@ impl Shard {
                     // A lane is connected only with a number; see session_changed.
                     let phone_number_id = lane.phone_number_id.clone().unwrap_or_default();
                     let lease = Arc::clone(&entry.lease);
+                    if account == Verdict::Probe {
+                        breakers.take(&entry.account, session_id, now);
+                    }
                     out.lane_states.push(lane_state(entry, now));
                     out.releases.push(Release { lane: index, lease, phone_number_id, prepared, lateness });
                 }
@@ -294,6 +306,15 @@ impl Shard {
             self.forget_if_idle(index);
         } else {
             self.note_hungry(index);
+        }
+    }
+
+    /// Lets lanes look again that waited for the breaker of an account.
+    pub fn look_again(&mut self) {
+        for index in (0..self.lanes.len()).map(index_of) {
+            if self.entry(index).held_by == Some(HeldBy::Account) {
+                self.queue(index);
+            }
         }
     }
 

@@ -38,6 +38,7 @@ impl Shard {
                 self.open(lane, lease)
             }
         };
+        self.entry(index).account = row.account.as_deref().map_or_else(|| row.session_id.to_string().into(), Arc::from);
         let lane = self.lane(index);
         lane.set_rules(rules);
         if let Some(at_ms) = row.connected_at_ms {
@@ -64,6 +65,7 @@ impl Shard {
                 let entry = self.entry(index);
                 // Its place in the queues stays as it is: whoever comes to it finds the new lane.
                 (entry.lane, entry.lease, entry.closing, entry.wake_at) = (lane, lease, false, None);
+                entry.held_by = None;
                 index
             }
             None => {
@@ -71,6 +73,7 @@ impl Shard {
                 self.lanes.push(Entry {
                     lane,
                     lease,
+                    account: Arc::default(),
                     closing: false,
                     n_loading: 0,
                     wake_at: None,

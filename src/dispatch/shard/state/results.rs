@@ -1,7 +1,10 @@
 //! What came of sends and loads, told to their lanes.
 
+use std::sync::Arc;
+
 use super::{Shard, lane_state};
 use crate::clock::Moment;
+use crate::dispatch::lane::state::sent;
 use crate::dispatch::lane::step::{Dismissed, Verdict};
 use crate::dispatch::lane::task::Finished;
 use crate::dispatch::lane::work::Work;
@@ -25,6 +28,10 @@ impl Shard {
             out.lane_states.push(lane_state(entry, now));
         }
         out.lost.extend(outcome.failure().and_then(lost_by).map(|(event, reason)| (session_id, event, reason)));
+        let (breakers, account) = (Arc::clone(&self.breakers), Arc::clone(&self.entry(index).account));
+        breakers.settle(&account, &sent(&work, released_at), &outcome, now);
+        let entry = self.entry(index);
+        entry.lane.account_says(breakers.verdict(&account, now));
         let verdict = entry.lane.finished(work, outcome, released_at, now);
         if entry.lane.is_unsaved() {
             out.lane_states.push(lane_state(entry, now));

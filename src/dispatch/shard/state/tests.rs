@@ -102,7 +102,7 @@ impl World {
         let burst = rng.random_range(1..4);
         let spec = MessageSpec::Text { text: "Hello {{phone}}".to_owned() };
         let mut world = Self {
-            shard: Shard::new(settings(burst)),
+            shard: Shard::new(settings(burst), Arc::default()),
             now: START,
             rows: Vec::new(),
             next_seq: 1,
@@ -148,6 +148,7 @@ impl World {
             phone_number_id: Some(format!("number-{session}")),
             rate_per_minute: None,
             burst: None,
+            account: None,
             pacing: PacingSettings::default(),
             pacing_version: 1,
             connected_at_ms: None,
@@ -462,7 +463,7 @@ impl World {
 
     /// The process dies and comes back at once: what is not in the database is gone.
     fn crash(&mut self) {
-        self.shard = Shard::new(settings(self.burst));
+        self.shard = Shard::new(settings(self.burst), Arc::default());
         self.queue.clear();
         self.out = Output::default();
         self.loading = false;
