@@ -149,7 +149,7 @@ impl LaneLimits {
     }
 
     /// Counts a send whose attempt is being made.
-    pub fn begin(&mut self, _now: Moment, temperature: Temperature) {
+    pub fn begin(&mut self, temperature: Temperature) {
         self.prepared += 1;
         self.prepared_cold += u32::from(temperature == Temperature::Cold);
     }

@@ -41,7 +41,7 @@ impl World {
 
     fn send(&mut self, temperature: Temperature) -> Moment {
         self.go_to(self.next(temperature).at);
-        self.limits.begin(self.now(), temperature);
+        self.limits.begin(temperature);
         assert!(self.limits.take(self.now(), temperature), "refused when it was due");
         self.now()
     }
@@ -154,7 +154,7 @@ fn live(world: &mut World, happenings: Vec<Happening>) -> Vec<Sent> {
         match happening {
             Happening::Rest(time) => world.pass(time),
             Happening::Begin(temperature) => {
-                world.limits.begin(world.now(), temperature);
+                world.limits.begin(temperature);
                 begun.push(temperature);
             }
             Happening::Take(temperature) => {
@@ -237,7 +237,7 @@ proptest! {
         world.restart();
         let due = world.next(of);
         prop_assert_eq!(world.next(of), due);
-        world.limits.begin(world.now(), of);
+        world.limits.begin(of);
         if world.now() < due.at {
             world.go_to(due.at - Duration::from_nanos(1));
             prop_assert!(!world.limits.take(world.now(), of), "too early, {due:?}");
@@ -301,7 +301,7 @@ fn looking_ahead_agrees_with_going_there() {
     let announced: Vec<Moment> = (0..12)
         .map(|n| {
             let at = world.limits.next(world.now(), n, Temperature::Cold).at;
-            world.limits.begin(world.now(), Temperature::Cold);
+            world.limits.begin(Temperature::Cold);
             at
         })
         .collect();
@@ -418,7 +418,7 @@ fn what_was_begun_counts_after_a_crash() {
     let mut world = World::new(&capped, 1);
     world.send(Temperature::Cold);
     for _ in 0..2 {
-        world.limits.begin(world.now(), Temperature::Cold);
+        world.limits.begin(Temperature::Cold);
     }
     assert_eq!(world.next(Temperature::Cold).by, HeldBy::HourlyCap);
     world.restart();

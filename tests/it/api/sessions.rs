@@ -1,5 +1,8 @@
 //! Sessions under `/whatsapp`, in their documented form.
 
+use std::collections::BTreeSet;
+
+use actiwapi_dispatcher::domain::pacing::{PacingProfile, PacingSettings};
 use serde_json::json;
 
 use super::support::Front;
@@ -258,6 +261,20 @@ async fn settings_are_refused_with_every_problem() {
     let other = front.register("bob@example.com").await;
     assert!(front.get(&path, &other).await.refusal().starts_with("404"));
     assert!(front.send("PATCH", &path, &other, "{}").await.refusal().starts_with("404"));
+}
+
+/// The document's form is written by hand; it must know the fields that are read.
+#[test]
+fn the_document_knows_every_setting() {
+    let document: serde_json::Value = serde_json::from_str(include_str!("../../golden/openapi.json")).unwrap();
+    let documented = |form: &str| {
+        let properties = &document["components"]["schemas"][form]["properties"];
+        properties.as_object().unwrap().keys().cloned().collect::<BTreeSet<_>>()
+    };
+    assert_eq!(documented("PacingSettingsForm"), PacingSettings::FIELDS.map(str::to_owned).into());
+    let profiles = PacingProfile::ALL.map(|profile| serde_json::to_value(profile.settings()).unwrap());
+    let cold = profiles.iter().filter_map(|settings| settings["cold"].as_object());
+    assert_eq!(documented("ColdForm"), cold.flat_map(|cold| cold.keys().cloned()).collect());
 }
 
 #[tokio::test]

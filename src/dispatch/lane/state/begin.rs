@@ -69,7 +69,7 @@ impl Lane {
         match work.render() {
             Ok(content) => {
                 self.n_preparing += 1;
-                self.limits.begin(now, work.band.temperature());
+                self.limits.begin(work.band.temperature());
                 if let Some(share) = self.streams.share_mut(work.campaign_id) {
                     share.begun();
                 }

@@ -56,7 +56,7 @@ impl Run {
                 continue;
             }
             world.time.set(due);
-            world.limits.begin(due, Temperature::Warm);
+            world.limits.begin(Temperature::Warm);
             assert!(world.limits.take(due, Temperature::Warm));
             let accepted = provider.accepts(due);
             answers.push((due, accepted));
