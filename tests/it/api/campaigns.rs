@@ -74,12 +74,15 @@ async fn campaigns_are_made_and_shown() {
     let shown = recipients["data"].as_array().unwrap().iter().map(|row| json!([row["phone"], row["variables"]]));
     assert_eq!(shown.collect::<Vec<_>>(), [json!(["919876543210", {"name": "Ana"}])]);
     assert_eq!(recipients["pagination"]["total"], 1);
-    let listed = front.get("/api/campaigns", &token).await.json();
-    let mut expected = made.data();
+    is_listed(&front.get("/api/campaigns", &token).await.json(), made.data());
+}
+
+/// The list shows a campaign without what only its own page has.
+fn is_listed(listed: &Value, mut campaign: Value) {
     for of_detail in ["sessionIds", "failover", "canary", "canaryStatus", "guardrails"] {
-        expected.as_object_mut().unwrap().remove(of_detail);
+        campaign.as_object_mut().unwrap().remove(of_detail);
     }
-    assert_eq!(listed["data"], json!([expected]));
+    assert_eq!(listed["data"], json!([campaign]));
     assert_eq!(listed["pagination"], json!({"page": 1, "limit": 20, "total": 1, "totalPages": 1}));
 }
 
