@@ -16,11 +16,13 @@ use actiwapi_dispatcher::domain::attempt::Outcome;
 use actiwapi_dispatcher::domain::id::{CampaignId, DeliveryId, JobId, SessionId, TenantId};
 use actiwapi_dispatcher::domain::job::TrafficClass;
 use actiwapi_dispatcher::domain::message::{MessageSpec, MessageTemplate, Variables};
-use actiwapi_dispatcher::domain::pacing::Pacing;
+use actiwapi_dispatcher::domain::pacing::{Pacing, PacingSettings};
 use actiwapi_dispatcher::domain::partition::{Fence, PartitionNo};
+use actiwapi_dispatcher::domain::plan::OnLimit;
 use actiwapi_dispatcher::domain::recipient::Recipient;
 use actiwapi_dispatcher::domain::recipient_csv::RecipientCsv;
 use actiwapi_dispatcher::domain::session::SessionState;
+use actiwapi_dispatcher::domain::zone::Band;
 use actiwapi_dispatcher::gateway::classify::outcome_of_answer;
 use actiwapi_dispatcher::store::lanes::LaneRow;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
@@ -122,18 +124,26 @@ impl Lanes {
                 tat_us: None,
                 left_by_us: None,
                 suspension: None,
+                active_until: None,
+                pacing: PacingSettings::default(),
+                pacing_version: 1,
+                connected_at_ms: None,
+                first_linked_at_ms: None,
+                memory: None,
             };
             shard.command(Command::Session(Box::new(row), Arc::clone(&lease)), now);
             let traffic_class = TrafficClass::Bulk;
-            let offer = Offer { session_id, campaign_id, traffic_class, done_below_seq: 1 };
+            let offer = Offer { session_id, campaign_id, band: Band(0), zone: None, traffic_class, done_below_seq: 1 };
             shard.command(Command::Offer(offer), now);
         }
         let spec = MessageSpec::Text { text: TEXT.to_owned() };
         let plan = Arc::new(JobPlan {
             job_id: JobId::generate(),
             traffic_class: TrafficClass::Bulk,
+            on_limit: OnLimit::Hold,
             not_before: None,
             expires_at: None,
+            campaign_pacing: None,
             template: MessageTemplate::compile(&spec).ok(),
         });
         Self { shard, now, plan, campaign_id }
@@ -159,6 +169,7 @@ impl Lanes {
         Box::new(Work {
             delivery_id: DeliveryId::generate(),
             campaign_id: self.campaign_id,
+            band: Band(0),
             seq,
             recipient: Recipient::from_stored("919876543210").expect("a stored number"),
             variables: variables(),

@@ -88,6 +88,9 @@ const ADD: Sql = Sql::per_dialect(
      ON CONFLICT (account_id, slot_no) DO UPDATE SET n_recipients = t.n_recipients + EXCLUDED.n_recipients",
 );
 
+/// An account, the recipients it wrote to in its slots that count, and the oldest of these.
+type Uses = (String, i64, i64);
+
 /// What of an account is known in one transaction.
 #[derive(Debug, Default)]
 struct Account {
@@ -204,7 +207,7 @@ impl Tx {
             begins.iter().filter_map(|begin| tiers.of(begin)).map(|(account, _, to)| (account, to)).collect();
         let pairs: Vec<(&str, &str)> = pairs.into_iter().collect();
         let (since_ms, first_slot_no) = (now_ms - DAY_MS, first_slot_no(now_ms));
-        let (counted, uses): (Vec<(String, String)>, Vec<(String, i64, i64)>) = match self {
+        let (counted, uses): (Vec<(String, String)>, Vec<Uses>) = match self {
             Self::Postgres(tx) => {
                 let query = sqlx::query_as(COUNTED.postgres()).bind(column(&pairs, |pair| pair.0));
                 let query = query.bind(column(&pairs, |pair| pair.1)).bind(since_ms);

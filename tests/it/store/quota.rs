@@ -19,11 +19,12 @@ use actiwapi_dispatcher::store::plans::{NewSubscription, PlanRecord};
 use actiwapi_dispatcher::store::{Pool, Store};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
+use tokio::task::JoinSet;
 
 use crate::support::db::{on_postgres, store_contract};
 use crate::support::journal::{self, Entries};
 use crate::support::lanes::AllLanes;
-use crate::support::seed::{self, Lane, NOW_MS, NOW_US};
+use crate::support::seed::{self, Lane, NOW_MS};
 
 store_contract!(
     no_history_uses_more_than_the_plan,
@@ -354,36 +355,59 @@ async fn without_a_subscription_nothing_is_counted(store: Store) {
     assert_eq!(counts(usage(&store, lane.tenant_id, "begun").await), [0, 1, 0, 0]);
 }
 
-/// Two nodes with lanes of one tenant begin and admit at the same time.
+/// Two nodes begin and admit at the same time: both come to their last step before either is done, if nothing keeps
+/// them apart earlier.
 #[tokio::test]
 async fn two_nodes_never_give_the_same_message_away() {
     on_postgres(async |store: Store| {
-        let (first, _) = tenant_with(&store, 40).await;
-        let second = seed::another_lane(&store, first.tenant_id).await;
-        let Pool::Postgres(pool) = store.pool() else { unreachable!() };
-        let nodes = [first, second].map(|lane| (Store::from_pool(Pool::Postgres(pool.clone())), lane));
-        let begun = nodes.map(|(node, lane)| {
-            tokio::spawn(async move {
-                let entries = Entries { session_id: lane.session_id, campaign_id: CampaignId::DIRECT, at_ms: NOW_MS };
-                let mut n_begun = 0;
-                for _ in 0..12 {
-                    let job = seed::job(lane, CampaignId::DIRECT, 5);
-                    node.admit_jobs(&[&job], NOW_US).await.unwrap();
-                    let begins = job.deliveries.iter().map(|delivery| entries.begin(delivery.id, 1)).collect();
-                    let written = journal::write(&node, JournalBatch { begins, ..JournalBatch::default() }).await;
-                    let ends = written.begun.iter().map(|id| entries.end(*id, 1, journal::accepted())).collect();
-                    journal::end(&node, ends).await;
-                    n_begun += written.begun.len();
-                }
-                n_begun
-            })
-        });
-        let mut n_begun = 0;
-        for node in begun {
-            n_begun += node.await.unwrap();
+        let first = seed::lane(&store).await;
+        let lanes = [first, seed::another_lane(&store, first.tenant_id).await];
+        // From before the subscription: nothing is kept for them.
+        let mut begins = Vec::new();
+        for lane in lanes {
+            let entries = Entries { session_id: lane.session_id, campaign_id: CampaignId::DIRECT, at_ms: NOW_MS };
+            let ids = seed::admit(&store, &seed::job(lane, CampaignId::DIRECT, 5)).await;
+            begins.push(ids.into_iter().map(|id| entries.begin(id, 1)).collect::<Vec<_>>());
         }
-        assert_eq!(n_begun, 40);
-        assert_eq!(counts(usage(&store, first.tenant_id, "both").await), [40, 0, 0, 80]);
+        subscribe(&store, first.tenant_id, Some(6), NOW_MS).await;
+        let nodes = begins.into_iter().map(|begins| {
+            let node = store.clone();
+            async move { journal::write(&node, JournalBatch { begins, ..JournalBatch::default() }).await.begun.len() }
+        });
+        assert_eq!(both_at_last_step(&store, nodes).await, 6);
+        assert_eq!(counts(usage(&store, first.tenant_id, "begun").await), [0, 6, 0, 0]);
+        subscribe(&store, first.tenant_id, Some(12), NOW_MS).await;
+        let nodes = lanes.map(|lane| {
+            let node = store.clone();
+            async move { seed::admit(&node, &seed::job(lane, CampaignId::DIRECT, 5)).await.len() }
+        });
+        assert_eq!(both_at_last_step(&store, nodes).await, 10);
+        assert_eq!(counts(usage(&store, first.tenant_id, "admitted").await), [0, 6, 6, 4]);
     })
     .await;
+}
+
+/// Lets transactions run until each of them waits for somebody, and then to their end; returns the sum of the answers.
+///
+/// The counters of single messages, which all of them write last, are held until then.
+pub(super) async fn both_at_last_step<F>(store: &Store, nodes: impl IntoIterator<Item = F>) -> usize
+where
+    F: Future<Output = usize> + Send + 'static,
+{
+    let Pool::Postgres(pool) = store.pool() else { unreachable!() };
+    let mut holder = pool.begin().await.unwrap();
+    let hold = "SELECT 1 FROM campaign_counters WHERE campaign_id = $1 FOR UPDATE";
+    sqlx::query(hold).bind(CampaignId::DIRECT.0).fetch_one(&mut *holder).await.unwrap();
+    let mut running = JoinSet::new();
+    for node in nodes {
+        running.spawn(node);
+    }
+    let n_nodes = i64::try_from(running.len()).unwrap();
+    let waiting =
+        "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    while sqlx::query_scalar::<_, i64>(waiting).fetch_one(pool).await.unwrap() < n_nodes {
+        tokio::task::yield_now().await;
+    }
+    holder.rollback().await.unwrap();
+    running.join_all().await.into_iter().sum()
 }

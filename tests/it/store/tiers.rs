@@ -1,15 +1,14 @@
 //! An account writes to no more different recipients in 24 hours than its tier allows, whichever node begins.
 
 use actiwapi_dispatcher::domain::id::{CampaignId, DeliveryId};
-use actiwapi_dispatcher::domain::job::Job;
 use actiwapi_dispatcher::domain::recipient::Recipient;
+use actiwapi_dispatcher::store::Store;
 use actiwapi_dispatcher::store::journal::{BeginRefusal, JournalBatch};
-use actiwapi_dispatcher::store::{Pool, Store};
 use actiwapi_dispatcher::with_writer;
 
 use crate::support::db::{on_postgres, store_contract};
 use crate::support::journal::{self, Entries};
-use crate::support::seed::{self, Lane, NOW_MS, NOW_US};
+use crate::support::seed::{self, Lane, NOW_MS};
 
 store_contract!(
     each_recipient_takes_one_place_a_day,
@@ -132,34 +131,19 @@ async fn two_nodes_never_give_the_same_place_away() {
     on_postgres(async |store: Store| {
         let first = seed::lane(&store).await;
         let second = seed::another_lane(&store, first.tenant_id).await;
-        for lane in [first, second] {
-            set_tier(&store, lane, Some("account"), 30).await;
+        let mut nodes = Vec::new();
+        for (lane, recipients) in [(first, [1, 2, 3, 4, 5]), (second, [5, 6, 7, 8, 9])] {
+            set_tier(&store, lane, Some("account"), 7).await;
+            let ids = admit(&store, lane, &recipients).await;
+            let begins: Vec<_> = ids.into_iter().map(|id| entries(lane, NOW_MS).begin(id, 1)).collect();
+            let node = store.clone();
+            nodes.push(async move {
+                journal::write(&node, JournalBatch { begins, ..JournalBatch::default() }).await.begun.len()
+            });
         }
-        let Pool::Postgres(pool) = store.pool() else { unreachable!() };
-        let nodes = [(first, 0), (second, 100)].map(|(lane, offset)| {
-            let node = Store::from_pool(Pool::Postgres(pool.clone()));
-            tokio::spawn(async move {
-                let mut n_begun = 0;
-                for round in 0..10 {
-                    let mut job: Job = seed::job(lane, CampaignId::DIRECT, 5);
-                    for (n, delivery) in (0..).zip(&mut job.deliveries) {
-                        let number = 918_800_000_000_u64 + offset + round * 5 + n;
-                        delivery.to = Recipient::from_stored(&number.to_string()).unwrap();
-                    }
-                    node.admit_jobs(&[&job], NOW_US).await.unwrap();
-                    let of = entries(lane, NOW_MS);
-                    let begins = job.deliveries.iter().map(|delivery| of.begin(delivery.id, 1)).collect();
-                    let written = journal::write(&node, JournalBatch { begins, ..JournalBatch::default() }).await;
-                    n_begun += written.begun.len();
-                }
-                n_begun
-            })
-        });
-        let mut n_begun = 0;
-        for node in nodes {
-            n_begun += node.await.unwrap();
-        }
-        assert_eq!(n_begun, 30);
+        // Whoever comes first takes five places; the other one has one recipient in common, and two places.
+        assert_eq!(super::quota::both_at_last_step(&store, nodes).await, 8);
+        assert_eq!(seed::count(&store, "tier_recipients").await, 7);
     })
     .await;
 }
