@@ -22,6 +22,8 @@ mod places;
 mod property;
 mod quota;
 
+mod quota_histories;
+
 mod receipts;
 
 mod recalls;
