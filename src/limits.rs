@@ -268,3 +268,22 @@ pub const FAILOVER_STEPS_MAX: usize = 20;
 
 /// Milliseconds of outcomes looked at together for missing receipts: at 10,000/s 5 s are 50,000 rows, about 0.2 s.
 pub const NO_RECEIPT_LOOK_MS_MAX: i64 = 5_000;
+
+/// Streams looked at in one forecast: a message takes 2 looks at each stream of its lane, 2,000,000 messages in lanes of
+/// 3 streams are 12,000,000, about 4 s of one processor.
+pub const FORECAST_LOOKS_MAX: u64 = 12_000_000;
+
+/// How far a forecast goes: 400 days, a campaign of a year and some.
+pub const FORECAST_SPAN_MAX: Duration = Duration::from_secs(400 * 86_400);
+
+/// Messages of one stream that a forecast counts: 2,000,000 along an index take about 2 s; it goes no further anyway.
+pub const FORECAST_MESSAGES_MAX: i64 = 2_000_000;
+
+/// Recipients that a forecast reads: 200,000 × about 2 µs are 0.4 s; the others are thought to be like them.
+pub const FORECAST_RECIPIENTS_MAX: i64 = 200_000;
+
+/// Forecasts made at once: 1, so that they take one processor at most.
+pub const FORECASTS_MAX: usize = 1;
+
+/// Forecasts waiting or being made: 8 × at most 4 s are what somebody may wait; whoever comes then is turned away.
+pub const FORECAST_QUEUE_MAX: usize = 8;

@@ -57,6 +57,8 @@ pub mod picture;
 
 pub mod breaker;
 
+pub mod forecast;
+
 pub mod journal;
 
 pub mod lead;

@@ -12,6 +12,7 @@ use crate::store::Store;
 
 pub use auth::{AuthService, AuthSettings};
 pub use campaigns::CampaignService;
+pub use forecast::ForecastService;
 pub use levers::LeverService;
 pub use messages::MessageService;
 pub use plans::PlanService;
@@ -37,6 +38,8 @@ pub mod campaign_control;
 pub mod campaign_recall;
 
 pub mod campaign_judge;
+
+pub mod forecast;
 
 pub mod levers;
 
@@ -81,6 +84,8 @@ pub struct Services {
     pub sessions: SessionService,
     /// Campaigns and their recipients.
     pub campaigns: CampaignService,
+    /// What becomes of campaigns.
+    pub forecasts: ForecastService,
     /// Single messages.
     pub messages: MessageService,
     /// What operators hold back.
@@ -101,6 +106,7 @@ impl Services {
             sessions: SessionService::new(tools.clone(), settings.sessions, connector),
             campaigns: CampaignService::new(tools.clone()),
             waiting: WaitingService::new(tools.clone(), default_pacing, settings.n_partitions),
+            forecasts: ForecastService::new(tools.clone(), default_pacing),
             levers: LeverService::new(tools.clone()),
             plans: PlanService::new(tools.clone()),
             messages: MessageService::new(tools),

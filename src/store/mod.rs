@@ -110,6 +110,8 @@ pub mod failover;
 
 pub mod guardrails;
 
+pub mod forecasts;
+
 pub mod no_receipts;
 
 /// A pool of either database.

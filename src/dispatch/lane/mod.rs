@@ -15,6 +15,8 @@ pub mod memory;
 
 pub mod pairs;
 
+pub mod restore;
+
 pub mod share;
 
 pub mod step;

@@ -22,6 +22,7 @@ pub mod safeguards;
 pub mod report;
 
 pub mod held;
+pub mod forecast;
 
 pub mod export;
 
@@ -41,6 +42,7 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(recall::resolve_unknown))
         .routes(routes!(report::get_campaign_stats))
         .routes(routes!(held::get_held_by))
+        .routes(routes!(forecast::forecast_campaign))
 }
 
 /// Returns the operations whose bodies flow for as long as they need.

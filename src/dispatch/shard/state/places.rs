@@ -7,12 +7,10 @@ use std::sync::Arc;
 use super::{Entry, Shard, index_of};
 use crate::clock::Moment;
 use crate::dispatch::lane::memory::LaneState;
+use crate::dispatch::lane::restore::restored_limits;
 use crate::dispatch::lane::state::Lane;
 use crate::dispatch::lease::Lease;
-use crate::dispatch::limits::LaneLimits;
-use crate::dispatch::pacer::state_after_full_burst;
 use crate::dispatch::shard::LaneIndex;
-use crate::domain::backoff::splitmix;
 use crate::domain::partition::PartitionNo;
 use crate::domain::session::SessionState;
 use crate::store::lanes::LaneRow;
@@ -23,16 +21,12 @@ impl Shard {
             return;
         }
         let rules = Arc::new(row.rules(self.settings.default_pacing));
-        let (pacing, now) = (rules.pacing, self.time.now());
+        let now = self.time.now();
         let index = match self.by_session.get(&row.session_id) {
             Some(&index) => index,
             None => {
-                // A message that nobody saved the pace of has left by then at the latest.
-                let left_by = row.left_by_us.map(|us| state_after_full_burst(pacing, Moment::from_us(us)));
-                let tat = row.tat_us.map(Moment::from_us).max(left_by);
                 let saved = row.memory.as_deref().map(LaneState::read).unwrap_or_default();
-                let seed = splitmix(row.session_id.0.as_u64_pair().1);
-                let limits = LaneLimits::new(Arc::clone(&rules), saved.limits.as_ref(), tat, seed, &self.time);
+                let limits = restored_limits(row, &rules, saved.limits.as_ref(), &self.time);
                 let mut lane = Lane::new(row.session_id, limits);
                 lane.restore(saved, now);
                 self.open(lane, lease)

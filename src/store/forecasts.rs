@@ -1,0 +1,118 @@
+//! What a forecast is made of: the open work of lanes, counted, and the recipients of a campaign.
+//!
+//! Read only.
+
+use sqlx::FromRow;
+use uuid::Uuid;
+
+use crate::domain::id::{CampaignId, SessionId};
+use crate::domain::job::TrafficClass;
+use crate::domain::pacing::CampaignPacing;
+use crate::domain::recipient::Recipient;
+use crate::domain::zone::{Band, Zone};
+use crate::limits::FORECAST_MESSAGES_MAX;
+use crate::store::column::RowPlace;
+use crate::store::{Sql, Store, StoreError};
+use crate::with_reader;
+
+/// Pending deliveries of one campaign to one kind of recipients, in one lane.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OpenStream {
+    /// The lane.
+    pub session_id: SessionId,
+    /// The campaign; [`CampaignId::DIRECT`] for single messages.
+    pub campaign_id: CampaignId,
+    /// The kind of recipients.
+    pub band: Band,
+    /// Their zone, where it is known.
+    pub zone: Option<Zone>,
+    /// Kind of traffic.
+    pub traffic_class: TrafficClass,
+    /// The campaign's own pace.
+    pub pacing: Option<CampaignPacing>,
+    /// How many.
+    pub n: i64,
+}
+
+/// Counts along the index on columns that do not change; the campaign itself whatever its state, others while they run.
+const OPEN: Sql = Sql::portable(
+    "SELECT s.session_id, s.campaign_id, s.band, s.zone, s.traffic_class, c.pacing, \
+         (SELECT COUNT(*) FROM (SELECT 1 FROM deliveries d WHERE d.session_id = s.session_id \
+              AND d.campaign_id = s.campaign_id AND d.band = s.band AND s.done_below_seq <= d.seq \
+              AND d.state = 'pending' LIMIT $2) AS p) AS n \
+     FROM campaign_sessions cs JOIN lane_streams s ON s.session_id = cs.session_id \
+     LEFT JOIN campaigns c ON c.campaign_id = s.campaign_id \
+     WHERE cs.campaign_id = $1 AND s.done_below_seq <= s.last_seq \
+       AND (s.campaign_id = $1 OR c.state IS NULL OR c.state = 'running') \
+     ORDER BY s.session_id, s.campaign_id, s.band",
+);
+
+const RECIPIENTS: Sql = Sql::portable(
+    "SELECT seq, recipient FROM campaign_recipients WHERE campaign_id = $1 AND $2 <= seq ORDER BY seq LIMIT $3",
+);
+
+const DOING_OPEN: &str = "count the open work of lanes";
+const DOING_RECIPIENTS: &str = "read the recipients of a campaign for a forecast";
+
+#[derive(FromRow)]
+struct StoredOpen {
+    session_id: Uuid,
+    campaign_id: Uuid,
+    band: i32,
+    zone: Option<String>,
+    traffic_class: String,
+    pacing: Option<String>,
+    n: i64,
+}
+
+impl TryFrom<StoredOpen> for OpenStream {
+    type Error = StoreError;
+
+    fn try_from(row: StoredOpen) -> Result<Self, StoreError> {
+        let place = RowPlace { table: "lane_streams", key: row.session_id };
+        Ok(Self {
+            session_id: SessionId(row.session_id),
+            campaign_id: CampaignId(row.campaign_id),
+            band: Band(row.band),
+            zone: row.zone.as_deref().and_then(Zone::parse),
+            traffic_class: place.known("traffic_class", TrafficClass::parse(&row.traffic_class))?,
+            pacing: row.pacing.map(|text| place.json("pacing", &text)).transpose()?,
+            n: row.n,
+        })
+    }
+}
+
+impl Store {
+    /// Returns the streams with pending deliveries in the lanes of a campaign: its own, and those of other campaigns that
+    /// run and of single messages. Counts up to [`FORECAST_MESSAGES_MAX`] of each.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`] when the read failed, [`StoreError::Corrupt`] when a row can not be read.
+    pub async fn open_streams_beside(&self, campaign_id: CampaignId) -> Result<Vec<OpenStream>, StoreError> {
+        let sql = OPEN.of(self.pool());
+        let rows = with_reader!(self.pool(), |db| {
+            sqlx::query_as::<_, StoredOpen>(sql).bind(campaign_id.0).bind(FORECAST_MESSAGES_MAX).fetch_all(db).await
+        });
+        let rows = rows.map_err(StoreError::database(DOING_OPEN))?.into_iter().map(OpenStream::try_from);
+        Ok(rows.collect::<Result<Vec<_>, _>>()?.into_iter().filter(|stream| stream.n != 0).collect())
+    }
+
+    /// Returns the recipients of a campaign from a place on, with their places, at most `limit`.
+    ///
+    /// # Errors
+    /// As [`Store::open_streams_beside`].
+    pub async fn recipients_from(
+        &self,
+        campaign_id: CampaignId,
+        from_seq: i64,
+        limit: i64,
+    ) -> Result<Vec<(i64, Recipient)>, StoreError> {
+        let sql = RECIPIENTS.of(self.pool());
+        let rows: Result<Vec<(i64, String)>, sqlx::Error> = with_reader!(self.pool(), |db| {
+            sqlx::query_as(sql).bind(campaign_id.0).bind(from_seq).bind(limit).fetch_all(db).await
+        });
+        let place = RowPlace { table: "campaign_recipients", key: campaign_id.0 };
+        let rows = rows.map_err(StoreError::database(DOING_RECIPIENTS))?.into_iter();
+        rows.map(|(seq, text)| Ok((seq, place.recipient(&text)?))).collect()
+    }
+}
