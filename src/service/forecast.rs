@@ -29,6 +29,9 @@ const GRAIN_MS: i64 = 60_000;
 /// Periods of a plan looked ahead: a forecast goes on for 13 months and some.
 const PERIODS_MAX: usize = 14;
 
+/// Recipients that are alike: written to by the same session, in the same zone, and as cold or warm.
+type Kind = (SessionId, Option<Zone>, Temperature);
+
 /// A forecast, and what one session more would change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CampaignForecast {
@@ -93,19 +96,20 @@ impl ForecastService {
     async fn lanes(&self, campaign: &CampaignRecord) -> Result<Vec<ForecastLane>> {
         let store = &self.tools.store;
         let sessions = store.campaigns().session_ids(campaign.tenant_id, campaign.id).await?;
-        let rows = store.lanes_of_tenant(campaign.tenant_id).await?;
+        let rows = store.lanes_of_sessions(&sessions).await?;
         let mut rows: HashMap<SessionId, _> = rows.into_iter().map(|row| (row.session_id, row)).collect();
-        let lanes = sessions.iter().filter_map(|id| rows.remove(id));
-        let mut lanes: Vec<_> = lanes.map(|row| ForecastLane { row, streams: Vec::new() }).collect();
-        let own = Arc::new(campaign.pacing.clone());
+        let rows = sessions.iter().filter_map(|id| rows.remove(id));
+        let mut lanes: Vec<_> = rows.map(|row| ForecastLane { row, streams: Vec::new() }).collect();
+        let places: HashMap<SessionId, usize> = lanes.iter().zip(0..).map(|(lane, at)| (lane.row.session_id, at)).collect();
         for open in store.open_streams_beside(campaign.id).await? {
-            if let Some(lane) = lanes.iter_mut().find(|lane| lane.row.session_id == open.session_id) {
-                lane.streams.push(of_open(open));
+            if let Some(&at) = places.get(&open.session_id) {
+                lanes[at].streams.push(of_open(open));
             }
         }
-        for ((session_id, zone), n) in self.to_come(campaign, &sessions).await? {
-            if let Some(lane) = lanes.iter_mut().find(|lane| lane.row.session_id == session_id) {
-                add(lane, campaign.id, zone, (n, &own));
+        let own = Arc::new(campaign.pacing.clone());
+        for ((session_id, zone, temperature), n) in self.to_come(campaign).await? {
+            if let Some(&at) = places.get(&session_id) {
+                add(&mut lanes[at], (campaign.id, &own), (zone, temperature), n);
             }
         }
         // In an order that does not depend on the reads.
@@ -113,30 +117,23 @@ impl ForecastService {
         Ok(lanes)
     }
 
-    /// Counts the recipients that have no delivery yet, by session and zone: the last ones of the campaign.
-    async fn to_come(
-        &self,
-        campaign: &CampaignRecord,
-        sessions: &[SessionId],
-    ) -> Result<HashMap<(SessionId, Option<Zone>), u64>> {
-        let mut counts: HashMap<(SessionId, Option<Zone>), u64> = HashMap::new();
+    /// Counts the recipients that have no delivery yet, by session and kind: the last ones of the campaign.
+    async fn to_come(&self, campaign: &CampaignRecord) -> Result<HashMap<Kind, u64>> {
+        let mut counts: HashMap<Kind, u64> = HashMap::new();
         let n = (campaign.n_recipients - campaign.counters.sum()).max(0);
         let (mut next, mut n_read) = (campaign.n_recipients - n, 0_i64);
-        while n_read < n.min(FORECAST_RECIPIENTS_MAX) && !sessions.is_empty() {
-            let limit = i64::from(EXPAND_RECIPIENTS_MAX);
-            let page = self.tools.store.recipients_from(campaign.id, next, limit).await?;
-            let Some((last, _)) = page.last() else { break };
-            next = last + 1;
+        while n_read < n.min(FORECAST_RECIPIENTS_MAX) {
+            let page = self.tools.store.recipients_to_come(campaign.id, next, EXPAND_RECIPIENTS_MAX).await?;
+            let Some(last) = page.last() else { break };
+            next = last.seq + 1;
             n_read += i64::try_from(page.len()).map_err(Error::internal("count recipients"))?;
-            for (seq, recipient) in &page {
-                // As they are spread when the campaign is expanded.
-                let session_id = sessions[usize::try_from(*seq).unwrap_or(0) % sessions.len()];
-                *counts.entry((session_id, Zone::of_recipient(recipient))).or_default() += 1;
+            for recipient in &page {
+                let zone = Zone::of_recipient(&recipient.recipient);
+                *counts.entry((recipient.session_id, zone, recipient.temperature)).or_default() += 1;
             }
         }
         if 0 < n_read && n_read < n {
-            let scaled =
-                |count: u64| u128::from(count) * u128::from(n.unsigned_abs()) / u128::from(n_read.unsigned_abs());
+            let scaled = |count: u64| u128::from(count) * u128::from(n.unsigned_abs()) / u128::from(n_read.unsigned_abs());
             counts.values_mut().for_each(|count| *count = u64::try_from(scaled(*count)).unwrap_or(u64::MAX));
         }
         Ok(counts)
@@ -196,13 +193,18 @@ fn of_open(open: OpenStream) -> ForecastStream {
 }
 
 /// Adds messages to the campaign's stream of their kind.
-fn add(lane: &mut ForecastLane, campaign_id: CampaignId, zone: Option<Zone>, (n, own): (u64, &Arc<CampaignPacing>)) {
-    let band = Band::of(zone.as_ref(), Temperature::Cold);
+fn add(
+    lane: &mut ForecastLane,
+    (campaign_id, pacing): (CampaignId, &Arc<CampaignPacing>),
+    (zone, temperature): (Option<Zone>, Temperature),
+    n: u64,
+) {
+    let band = Band::of(zone.as_ref(), temperature);
     let same = |stream: &&mut ForecastStream| (stream.campaign_id, stream.band) == (campaign_id, band);
     if let Some(stream) = lane.streams.iter_mut().find(same) {
         stream.n += n;
         return;
     }
-    let (traffic_class, pacing) = (TrafficClass::Bulk, Some(Arc::clone(own)));
+    let (traffic_class, pacing) = (TrafficClass::Bulk, Some(Arc::clone(pacing)));
     lane.streams.push(ForecastStream { campaign_id, band, zone, traffic_class, n, pacing });
 }

@@ -9,7 +9,7 @@ use crate::domain::id::{CampaignId, SessionId};
 use crate::domain::job::TrafficClass;
 use crate::domain::pacing::CampaignPacing;
 use crate::domain::recipient::Recipient;
-use crate::domain::zone::{Band, Zone};
+use crate::domain::zone::{Band, Temperature, Zone};
 use crate::limits::FORECAST_MESSAGES_MAX;
 use crate::store::column::RowPlace;
 use crate::store::{Sql, Store, StoreError};
@@ -34,6 +34,19 @@ pub struct OpenStream {
     pub n: i64,
 }
 
+/// A recipient that has no delivery yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecipientToCome {
+    /// Its place in the campaign.
+    pub seq: i64,
+    /// Who gets the message.
+    pub recipient: Recipient,
+    /// The session that is to write to them.
+    pub session_id: SessionId,
+    /// Whether they ever wrote to it.
+    pub temperature: Temperature,
+}
+
 /// Counts along the index on columns that do not change; the campaign itself whatever its state, others while they run.
 const OPEN: Sql = Sql::portable(
     "SELECT s.session_id, s.campaign_id, s.band, s.zone, s.traffic_class, c.pacing, \
@@ -47,12 +60,18 @@ const OPEN: Sql = Sql::portable(
      ORDER BY s.session_id, s.campaign_id, s.band",
 );
 
-const RECIPIENTS: Sql = Sql::portable(
-    "SELECT seq, recipient FROM campaign_recipients WHERE campaign_id = $1 AND $2 <= seq ORDER BY seq LIMIT $3",
+/// Recipients go round the sessions by their place, as when the campaign is expanded.
+const TO_COME: Sql = Sql::portable(
+    "SELECT r.seq, r.recipient, cs.session_id, w.last_inbound_at_ms \
+     FROM campaign_recipients r \
+     JOIN campaign_sessions cs ON cs.campaign_id = r.campaign_id \
+         AND cs.ordinal = r.seq % (SELECT COUNT(*) FROM campaign_sessions n WHERE n.campaign_id = $1) \
+     LEFT JOIN conversations w ON w.session_id = cs.session_id AND w.recipient = r.recipient \
+     WHERE r.campaign_id = $1 AND $2 <= r.seq ORDER BY r.seq LIMIT $3",
 );
 
 const DOING_OPEN: &str = "count the open work of lanes";
-const DOING_RECIPIENTS: &str = "read the recipients of a campaign for a forecast";
+const DOING_TO_COME: &str = "read the recipients of a campaign for a forecast";
 
 #[derive(FromRow)]
 struct StoredOpen {
@@ -97,22 +116,26 @@ impl Store {
         Ok(rows.collect::<Result<Vec<_>, _>>()?.into_iter().filter(|stream| stream.n != 0).collect())
     }
 
-    /// Returns the recipients of a campaign from a place on, with their places, at most `limit`.
+    /// Returns the recipients of a campaign from a place on, at most `limit`, each with the session that is to write to it.
     ///
     /// # Errors
     /// As [`Store::open_streams_beside`].
-    pub async fn recipients_from(
+    pub async fn recipients_to_come(
         &self,
         campaign_id: CampaignId,
         from_seq: i64,
-        limit: i64,
-    ) -> Result<Vec<(i64, Recipient)>, StoreError> {
-        let sql = RECIPIENTS.of(self.pool());
-        let rows: Result<Vec<(i64, String)>, sqlx::Error> = with_reader!(self.pool(), |db| {
-            sqlx::query_as(sql).bind(campaign_id.0).bind(from_seq).bind(limit).fetch_all(db).await
+        limit: u32,
+    ) -> Result<Vec<RecipientToCome>, StoreError> {
+        let sql = TO_COME.of(self.pool());
+        let rows: Result<Vec<(i64, String, Uuid, Option<i64>)>, sqlx::Error> = with_reader!(self.pool(), |db| {
+            sqlx::query_as(sql).bind(campaign_id.0).bind(from_seq).bind(i64::from(limit)).fetch_all(db).await
         });
         let place = RowPlace { table: "campaign_recipients", key: campaign_id.0 };
-        let rows = rows.map_err(StoreError::database(DOING_RECIPIENTS))?.into_iter();
-        rows.map(|(seq, text)| Ok((seq, place.recipient(&text)?))).collect()
+        let read = |(seq, recipient, session_id, wrote_at_ms): (i64, String, Uuid, Option<i64>)| {
+            let temperature = if wrote_at_ms.is_some() { Temperature::Warm } else { Temperature::Cold };
+            let recipient = place.recipient(&recipient)?;
+            Ok(RecipientToCome { seq, recipient, session_id: SessionId(session_id), temperature })
+        };
+        rows.map_err(StoreError::database(DOING_TO_COME))?.into_iter().map(read).collect()
     }
 }

@@ -6,6 +6,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::tz::TimeZone;
+
 use super::{DAY, ForecastLane, ForecastStream, Room, Terms};
 use crate::clock::Moment;
 use crate::dispatch::lane::gate::{Gate, Opening};
@@ -67,6 +69,7 @@ pub(super) struct LaneRun<'a> {
     /// Each stream has one head that is put back as often as there are messages; its place counts those.
     streams: Streams,
     n_streams: u64,
+    tenant_zones: Vec<TimeZone>,
     has_others: bool,
     /// The campaign's streams that have messages left.
     own: Vec<(CampaignId, Band)>,
@@ -109,6 +112,7 @@ impl<'a> LaneRun<'a> {
             limits,
             streams: Streams::default(),
             n_streams: 0,
+            tenant_zones: row.tenant_zones(),
             has_others: false,
             own: Vec::new(),
             holds: holds_of(row, &saved, start),
@@ -210,7 +214,7 @@ impl<'a> LaneRun<'a> {
             return held.until.map_or(Next::Never(held.by), |until| Next::Wait(until, held.by));
         }
         self.streams.let_go_due(now);
-        let hours = HoursOf { session: self.limits.rules().hours.as_ref(), tenant_zones: &[] };
+        let hours = HoursOf { session: self.limits.rules().hours.as_ref(), tenant_zones: &self.tenant_zones };
         self.streams.refresh_hours(hours, now);
         let gate = self.gate();
         match self.streams.choose(&gate, true, now) {
@@ -322,6 +326,7 @@ fn head(stream: &ForecastStream) -> Box<Work> {
         n_attempts: 0,
         n_attempts_before: 0,
         ready_at: Moment::default(),
+        capped_until: None,
         plan,
     })
 }

@@ -143,13 +143,15 @@ pub fn with_one_more(lanes: &[ForecastLane], campaign_id: CampaignId) -> Vec<For
         ..middle.row.clone()
     };
     let n_lanes = u64::try_from(lanes.len() + 1).unwrap_or(u64::MAX);
-    let mut given: BTreeMap<Band, ForecastStream> = BTreeMap::new();
+    // Of each kind its part of what was seen so far, so that no fractions are lost.
+    let mut given: BTreeMap<Band, (u64, ForecastStream)> = BTreeMap::new();
     for stream in all.iter_mut().flat_map(|lane| &mut lane.streams).filter(|stream| stream.campaign_id == campaign_id) {
-        let n = stream.n / n_lanes;
-        stream.n -= n;
-        given.entry(stream.band).or_insert_with(|| ForecastStream { n: 0, ..stream.clone() }).n += n;
+        let (seen, new) = given.entry(stream.band).or_insert_with(|| (0, ForecastStream { n: 0, ..stream.clone() }));
+        *seen += stream.n;
+        let n = *seen / n_lanes - new.n;
+        (stream.n, new.n) = (stream.n - n, new.n + n);
     }
-    all.push(ForecastLane { row, streams: given.into_values().collect() });
+    all.push(ForecastLane { row, streams: given.into_values().map(|(_, stream)| stream).collect() });
     all
 }
 

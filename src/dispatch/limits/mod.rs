@@ -142,7 +142,9 @@ impl LaneLimits {
         }
         due = due.or_later(self.place(now, n_before));
         if self.caps.any() {
-            let n_begun = (self.prepared, self.prepared_cold);
+            // One that is begun itself does not stand in its own way.
+            let n_before = u32::try_from(n_before).unwrap_or(u32::MAX);
+            let n_begun = (self.prepared.min(n_before), self.prepared_cold.min(n_before));
             due = self.caps.latest(&self.rules, due, now, (temperature, n_begun));
         }
         due

@@ -420,7 +420,8 @@ fn what_was_begun_counts_after_a_crash() {
     for _ in 0..2 {
         world.limits.begin(Temperature::Cold);
     }
-    assert_eq!(world.next(Temperature::Cold).by, HeldBy::HourlyCap);
+    assert_eq!(world.limits.next(world.now(), 2, Temperature::Cold).by, HeldBy::HourlyCap);
+    assert_eq!(world.next(Temperature::Cold).by, HeldBy::Pace, "those that are begun have their place");
     world.restart();
     assert_eq!(world.next(Temperature::Cold).by, HeldBy::HourlyCap);
     assert!(HOUR <= world.next(Temperature::Cold).at.since(START));

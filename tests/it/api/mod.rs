@@ -25,6 +25,8 @@ mod recipients;
 
 mod export;
 
+mod forecast;
+
 mod provider;
 
 mod ops;

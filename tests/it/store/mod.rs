@@ -8,6 +8,8 @@ mod events;
 
 mod failover;
 
+mod forecasts;
+
 mod heads;
 
 mod journal;
