@@ -100,7 +100,8 @@ impl ForecastService {
         let mut rows: HashMap<SessionId, _> = rows.into_iter().map(|row| (row.session_id, row)).collect();
         let rows = sessions.iter().filter_map(|id| rows.remove(id));
         let mut lanes: Vec<_> = rows.map(|row| ForecastLane { row, streams: Vec::new() }).collect();
-        let places: HashMap<SessionId, usize> = lanes.iter().zip(0..).map(|(lane, at)| (lane.row.session_id, at)).collect();
+        let places: HashMap<SessionId, usize> =
+            lanes.iter().zip(0..).map(|(lane, at)| (lane.row.session_id, at)).collect();
         for open in store.open_streams_beside(campaign.id).await? {
             if let Some(&at) = places.get(&open.session_id) {
                 lanes[at].streams.push(of_open(open));
@@ -133,7 +134,8 @@ impl ForecastService {
             }
         }
         if 0 < n_read && n_read < n {
-            let scaled = |count: u64| u128::from(count) * u128::from(n.unsigned_abs()) / u128::from(n_read.unsigned_abs());
+            let scaled =
+                |count: u64| u128::from(count) * u128::from(n.unsigned_abs()) / u128::from(n_read.unsigned_abs());
             counts.values_mut().for_each(|count| *count = u64::try_from(scaled(*count)).unwrap_or(u64::MAX));
         }
         Ok(counts)

@@ -20,7 +20,9 @@ async fn open_work_is_counted_with_what_shares_its_lanes(store: Store) {
     let (own, other, paused) = (campaign().await, campaign().await, campaign().await);
     seed::recipients(&store, own, &[lane], 0).await;
     let settled = seed::admit(&store, &seed::job(lane, own, 3)).await[1];
-    for (lane, campaign_id, n) in [(lane, other, 2), (lane, paused, 4), (lane, CampaignId::DIRECT, 1), (elsewhere, own, 5)] {
+    for (lane, campaign_id, n) in
+        [(lane, other, 2), (lane, paused, 4), (lane, CampaignId::DIRECT, 1), (elsewhere, own, 5)]
+    {
         seed::admit(&store, &seed::job(lane, campaign_id, n)).await;
     }
     seed::set_campaign_state(&store, paused, CampaignState::Paused).await;

@@ -22,6 +22,7 @@ pub mod safeguards;
 pub mod report;
 
 pub mod held;
+
 pub mod forecast;
 
 pub mod export;

@@ -159,6 +159,22 @@ fn an_attempt_is_written_ahead_and_let_go_on_time() {
 }
 
 #[test]
+fn the_last_message_before_a_cap_is_not_taken_back() {
+    let mut bench = Bench::new(60.0, 3);
+    let rules = LaneRules { hourly_cap: Some(2), ..LaneRules::plain(Pacing::new(60.0, 1).unwrap()) };
+    bench.lane.set_rules(Arc::new(rules));
+    let first = bench.released().remove(0);
+    bench.at(50).finish(first, accepted(), 0);
+    // Begun a lead before its moment, it has its place under the cap and only waits for its moment.
+    let Step::Begin(work, content) = bench.at(995).step() else { panic!("begun ahead") };
+    bench.lane.begun(work, content);
+    let due = START + Duration::from_secs(1);
+    assert!(matches!(bench.step(), Step::Wait(Some(at)) if at == due));
+    assert_eq!(bench.at(1_000).released().len(), 1);
+    assert_eq!(bench.at(3_000).released().len(), 0);
+}
+
+#[test]
 fn a_stall_is_not_caught_up() {
     let mut bench = Bench::new(60.0, 10);
     assert_eq!(bench.released().len(), 1);
