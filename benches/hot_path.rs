@@ -108,7 +108,7 @@ struct Lanes {
 impl Lanes {
     fn new() -> Self {
         let pacing = Pacing::new(60.0, 1).expect("a good pacing");
-        let mut shard = Shard::new(ShardSettings { default_pacing: pacing, n_places: N_LANES * 8 });
+        let mut shard = Shard::new(ShardSettings { default_pacing: pacing, n_places: N_LANES * 8 }, Arc::default());
         let (now, campaign_id) = (Moment::from_ms(1_800_000_000_000), CampaignId::generate());
         let fence = Fence { partition: PartitionNo::FIRST, number: 1 };
         let lease = Lease::new(fence, Moment(u64::MAX));
@@ -121,6 +121,8 @@ impl Lanes {
                 phone_number_id: Some(n.to_string()),
                 rate_per_minute: None,
                 burst: None,
+                account: None,
+                tenant_zone: None,
                 tat_us: None,
                 left_by_us: None,
                 suspension: None,
@@ -176,6 +178,7 @@ impl Lanes {
             n_attempts: 0,
             n_attempts_before: 0,
             ready_at: self.now,
+            capped_until: None,
             plan: Arc::clone(&self.plan),
         })
     }

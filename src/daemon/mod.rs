@@ -118,9 +118,7 @@ pub async fn run(config: Config, shutdown: Shutdown, ready: ReadyFile) -> anyhow
     let (wanted_sender, wanted) = watch::channel(BTreeSet::new());
     let (owner, release) = base.start_ownership(&dispatch.handle(), news, wanted);
     let (notices, reader) = notices();
-    let services = base.start_services(&dispatch.handle(), notices);
-    let session_news = SessionNews { sessions: services.sessions.clone(), receiver: lost };
-    base.tasks.spawn(session_news.run(base.stop_intake.clone()));
+    let services = base.start_services(&dispatch.handle(), notices, lost);
     let mut queue = base.start_queue(&dispatch.handle(), reader, between, wanted_sender)?;
     let state = base.api_state(services, dispatch.handle());
     base.readiness.set(Phase::Ready);
@@ -240,7 +238,7 @@ impl Base {
     }
 
     /// Starts the services and the reconcilers.
-    fn start_services(&self, dispatch: &DispatchHandle, notices: Notices) -> Services {
+    fn start_services(&self, dispatch: &DispatchHandle, notices: Notices, lost: LostSessions) -> Services {
         let tools = Tools { store: self.store.clone(), clock: self.clock.clone(), notices: notices.clone() };
         let services = Services::new(tools, settings::service_settings(&self.config), Arc::new(ByNumber));
         let background = Background {
@@ -255,6 +253,8 @@ impl Base {
             nudges: self.nudges.clone(),
         };
         background.start(&self.tasks, &self.stop_intake);
+        let session_news = SessionNews { sessions: services.sessions.clone(), receiver: lost };
+        self.tasks.spawn(session_news.run(self.stop_intake.clone()));
         self.tasks.spawn(watch_store(self.store.clone(), self.readiness.clone(), self.stop_intake.clone()));
         services
     }

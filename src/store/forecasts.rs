@@ -101,6 +101,9 @@ impl TryFrom<StoredOpen> for OpenStream {
     }
 }
 
+/// Place, recipient, session, and when the recipient last wrote.
+type StoredToCome = (i64, String, Uuid, Option<i64>);
+
 impl Store {
     /// Returns the streams with pending deliveries in the lanes of a campaign: its own, and those of other campaigns that
     /// run and of single messages. Counts up to [`FORECAST_MESSAGES_MAX`] of each.
@@ -127,11 +130,11 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<RecipientToCome>, StoreError> {
         let sql = TO_COME.of(self.pool());
-        let rows: Result<Vec<(i64, String, Uuid, Option<i64>)>, sqlx::Error> = with_reader!(self.pool(), |db| {
+        let rows: Result<Vec<StoredToCome>, sqlx::Error> = with_reader!(self.pool(), |db| {
             sqlx::query_as(sql).bind(campaign_id.0).bind(from_seq).bind(i64::from(limit)).fetch_all(db).await
         });
         let place = RowPlace { table: "campaign_recipients", key: campaign_id.0 };
-        let read = |(seq, recipient, session_id, wrote_at_ms): (i64, String, Uuid, Option<i64>)| {
+        let read = |(seq, recipient, session_id, wrote_at_ms): StoredToCome| {
             let temperature = if wrote_at_ms.is_some() { Temperature::Warm } else { Temperature::Cold };
             let recipient = place.recipient(&recipient)?;
             Ok(RecipientToCome { seq, recipient, session_id: SessionId(session_id), temperature })

@@ -26,7 +26,7 @@ pub(crate) struct HeldView {
 impl From<Waiting> for HeldView {
     fn from(waiting: Waiting) -> Self {
         // Rounded up: nobody is told a moment that is too early.
-        let ms_after = |at: Moment| Timestamp(at.as_ms() + i64::from(at.0 % 1_000_000 != 0));
+        let ms_after = |at: Moment| Timestamp(at.as_ms() + i64::from(!at.0.is_multiple_of(1_000_000)));
         Self {
             by: waiting.by.as_str(),
             meaning: waiting.by.meaning(),

@@ -242,7 +242,7 @@ impl<'a> LaneRun<'a> {
             return Next::Wait(self.now + REFUSED_WAIT, HeldBy::Turn);
         };
         let (now, temperature) = (self.now, work.band.temperature());
-        self.limits.begin(now, temperature);
+        self.limits.begin(temperature);
         if !self.limits.take(now, temperature) {
             self.limits.withdraw(temperature);
             self.streams.put_back(work);

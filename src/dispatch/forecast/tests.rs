@@ -44,6 +44,7 @@ fn row(number: u64, settings: &str) -> LaneRow {
         phone_number_id: Some(format!("number-{number}")),
         rate_per_minute: None,
         burst: None,
+        account: None,
         pacing: serde_json::from_str::<PacingSettings>(settings).unwrap(),
         pacing_version: 1,
         connected_at_ms: None,
@@ -80,7 +81,7 @@ fn lane(settings: &str, n: u64) -> ForecastLane {
 
 /// Caps, hours, a pace for strangers with jitter and breaks; every fourth session is slower.
 fn settings(number: u64) -> String {
-    let (rate, cap) = if number % 4 == 0 { (6.0, 900) } else { (10.0, 1_500 + 20 * number) };
+    let (rate, cap) = if number.is_multiple_of(4) { (6.0, 900) } else { (10.0, 1_500 + 20 * number) };
     format!(
         r#"{{"ratePerMinute":20,"jitter":0.4,"hourlyCap":300,"dailyCap":{cap},
             "cold":{{"ratePerMinute":{rate},"jitter":0.5,
@@ -121,7 +122,7 @@ struct World<'a> {
 impl<'a> World<'a> {
     fn new(lanes: &'a [ForecastLane]) -> Self {
         let spec = MessageSpec::Text { text: "Hello".to_owned() };
-        let mut shard = Shard::new(ShardSettings { default_pacing: pacing(), n_places: 4_096 });
+        let mut shard = Shard::new(ShardSettings { default_pacing: pacing(), n_places: 4_096 }, Arc::default());
         let lease = Lease::new(Fence { partition: PartitionNo(0), number: 1 }, Moment(u64::MAX));
         for lane in lanes {
             shard.command(Command::Session(Box::new(lane.row.clone()), Arc::clone(&lease)), START);
@@ -227,7 +228,7 @@ impl<'a> World<'a> {
         let works = (load.after_seq + 1..=last).map(|seq| {
             Box::new(Work {
                 delivery_id: DeliveryId(uuid::Uuid::from_u128(
-                    ((of * 8 + at) as u128) << 64 | seq.unsigned_abs() as u128,
+                    u128::try_from(of * 8 + at).unwrap() << 64 | u128::from(seq.unsigned_abs()),
                 )),
                 campaign_id: load.campaign_id,
                 band: load.band,
@@ -263,10 +264,10 @@ fn check(lanes: &[ForecastLane], n: u64) {
     assert_eq!(run.per_day.values().sum::<u64>(), n);
     let (told, found) = (forecast.finish_at.unwrap().since(START), run.last.since(START));
     let off = share_of((told.as_secs_f64() - found.as_secs_f64()).abs(), found.as_secs_f64());
-    println!("{n} messages: forecast {told:?}, run {found:?}, off by {:.4} %", off * 100.0);
+    eprintln!("{n} messages: forecast {told:?}, run {found:?}, off by {:.4} %", off * 100.0);
     assert!(off <= 0.02, "the finish is off by {off}");
     let told: BTreeMap<u64, u64> = forecast.per_day.iter().map(|(day, n)| (day.0 / 86_400_000_000_000, *n)).collect();
-    println!("per day: forecast {told:?}, run {:?}", run.per_day);
+    eprintln!("per day: forecast {told:?}, run {:?}", run.per_day);
     for day in told.keys().chain(run.per_day.keys()) {
         let [told, found] = [&told, &run.per_day].map(|of| float(of.get(day).copied().unwrap_or(0)));
         // A day's messages by those of a full day: the last one may have a handful only.
@@ -367,8 +368,8 @@ fn one_session_more_takes_its_part() {
 #[test]
 fn what_was_begun_when_the_lane_was_saved_does_not_count() {
     let mut begun = lane(r#"{"ratePerMinute":60,"burst":1,"dailyCap":3}"#, 3);
-    let mut saved = LaneState::default();
-    saved.limits = Some(crate::dispatch::limits::LaneMemory { prepared: 2, ..Default::default() });
+    let limits = crate::dispatch::limits::LaneMemory { prepared: 2, ..Default::default() };
+    let saved = LaneState { limits: Some(limits), ..LaneState::default() };
     begun.row.memory = saved.write();
     assert_eq!(forecast(&[begun], &terms()).finish_at, Some(START + Duration::from_secs(2)));
 }

@@ -193,14 +193,14 @@ async fn two_nodes_never_give_the_same_message_away() {
             let node = store.clone();
             async move { journal::write(&node, JournalBatch { begins, ..JournalBatch::default() }).await.begun.len() }
         });
-        assert_eq!(both_at_last_step(&store, nodes).await, 6);
+        assert_eq!(Box::pin(both_at_last_step(&store, nodes)).await, 6);
         assert_eq!(counts(usage(&store, first.tenant_id, "begun").await), [0, 6, 0, 0]);
         subscribe(&store, first.tenant_id, Some(12), NOW_MS).await;
         let nodes = lanes.map(|lane| {
             let node = store.clone();
             async move { seed::admit(&node, &seed::job(lane, CampaignId::DIRECT, 5)).await.len() }
         });
-        assert_eq!(both_at_last_step(&store, nodes).await, 10);
+        assert_eq!(Box::pin(both_at_last_step(&store, nodes)).await, 10);
         assert_eq!(counts(usage(&store, first.tenant_id, "admitted").await), [0, 6, 6, 4]);
     })
     .await;

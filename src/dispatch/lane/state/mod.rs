@@ -321,8 +321,9 @@ impl Lane {
 
     /// Returns up to where a stream is settled in this lane, if that is news worth saving.
     pub fn settled_below(&mut self, campaign_id: CampaignId, band: Band) -> Option<i64> {
-        let of_stream = |work: &Box<Work>| work.campaign_id == campaign_id && work.band == band;
-        let outstanding = self.n_out() + self.n_returning != 0 || self.retries.iter().any(of_stream);
+        let mut retries = self.retries.iter();
+        let outstanding = self.n_out() + self.n_returning != 0
+            || retries.any(|work| work.campaign_id == campaign_id && work.band == band);
         if outstanding { None } else { self.streams.settled_below(campaign_id, band) }
     }
 

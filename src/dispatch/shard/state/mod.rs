@@ -244,12 +244,6 @@ impl Shard {
         self.by_session.len()
     }
 
-    /// Returns how many lanes have work and wait, by what they wait for.
-    #[must_use]
-    pub fn held(&self) -> &BTreeMap<HeldBy, i64> {
-        &self.held
-    }
-
     fn step_lane(&mut self, index: LaneIndex, now: Moment, lead: Duration, out: &mut Output) {
         let breakers = Arc::clone(&self.breakers);
         loop {
@@ -309,33 +303,13 @@ impl Shard {
         }
     }
 
-    /// Lets lanes look again that waited for the breaker of an account.
-    pub fn look_again(&mut self) {
-        for index in (0..self.lanes.len()).map(index_of) {
-            if self.entry(index).held_by == Some(HeldBy::Account) {
-                self.queue(index);
-            }
-        }
-    }
-
-    fn count_held(&mut self, index: LaneIndex) {
-        let entry = self.entry(index);
-        let by = entry.lane.binding().map(|held| held.by);
-        let before = std::mem::replace(&mut entry.held_by, by);
-        if before != by {
-            for (by, n) in before.into_iter().zip([-1]).chain(by.into_iter().zip([1])) {
-                *self.held.entry(by).or_default() += n;
-            }
-        }
-    }
-
     fn offer(&mut self, offer: &Offer, now: Moment) {
         // A session that is not known yet is restored with its streams when it appears.
         let Some(&index) = self.by_session.get(&offer.session_id) else {
             return;
         };
         let entry = self.entry(index);
-        if !entry.closing && entry.lane.offer(&offer, now) {
+        if !entry.closing && entry.lane.offer(offer, now) {
             self.queue(index);
         }
     }
@@ -396,6 +370,8 @@ fn lane_state(entry: &mut Entry, now: Moment) -> (LaneSave, Fence) {
 fn index_of(place: usize) -> LaneIndex {
     LaneIndex(u32::try_from(place).expect("a shard has far fewer than 2^32 lanes"))
 }
+
+mod held;
 
 mod places;
 
