@@ -13,7 +13,7 @@ use crate::store::{Sql, StoreError};
 use crate::with_reader;
 
 const ATTEMPTS: Sql = Sql::portable(
-    "SELECT a.attempt_no, a.started_at_ms, o.outcome, o.failure_class, o.reason, o.provider_code, o.ended_at_ms \
+    "SELECT a.attempt_no, a.started_at_ms, a.settings_version, o.outcome, o.failure_class, o.reason, o.provider_code, o.ended_at_ms \
      FROM attempts a LEFT JOIN attempt_outcomes o ON o.delivery_id = a.delivery_id AND o.attempt_no = a.attempt_no \
      WHERE a.delivery_id = $1 ORDER BY a.attempt_no",
 );
@@ -36,6 +36,8 @@ pub enum TimelineKind {
     AttemptStarted {
         /// Which attempt, from 1.
         attempt_no: i32,
+        /// By which version of the session's settings; none on attempts from before there were any.
+        settings_version: Option<i64>,
     },
     /// An attempt ended.
     AttemptEnded {
@@ -92,7 +94,8 @@ fn timeline_of(delivery: &DeliveryRecord, attempts: Vec<AttemptRow>) -> Result<V
     let mut last_outcome = None;
     for row in attempts {
         let attempt_no = row.attempt_no;
-        events.push(TimelineEvent { at_ms: row.started_at_ms, kind: TimelineKind::AttemptStarted { attempt_no } });
+        let kind = TimelineKind::AttemptStarted { attempt_no, settings_version: row.settings_version };
+        events.push(TimelineEvent { at_ms: row.started_at_ms, kind });
         let (Some(outcome), Some(at_ms)) = (row.outcome, row.ended_at_ms) else {
             continue;
         };
@@ -131,6 +134,7 @@ fn timeline_of(delivery: &DeliveryRecord, attempts: Vec<AttemptRow>) -> Result<V
 struct AttemptRow {
     attempt_no: i32,
     started_at_ms: i64,
+    settings_version: Option<i64>,
     outcome: Option<String>,
     failure_class: Option<String>,
     reason: Option<String>,

@@ -108,6 +108,7 @@ async fn messages_tell_what_happened() {
         "deliveredAt": "[time]",
         "dueAt": null,
         "failure": null,
+        "heldBy": null,
         "id": "[id]",
         "providerMessageId": "wamid.1",
         "readAt": null,

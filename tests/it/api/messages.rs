@@ -34,6 +34,12 @@ async fn texts_are_queued_and_shown() {
         "deliveredAt": null,
         "dueAt": null,
         "failure": null,
+        "heldBy": {
+          "by": "no_owner",
+          "meaning": "No node drives the lane just now.",
+          "since": null,
+          "until": null
+        },
         "id": "[id]",
         "providerMessageId": null,
         "readAt": null,

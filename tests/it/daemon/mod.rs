@@ -17,5 +17,6 @@ mod lost_database;
 mod process;
 mod provider;
 mod slow_lane;
+mod throttled;
 mod wait;
 mod world;

@@ -102,9 +102,9 @@ async fn a_timeline_tells_every_step(store: Store) {
     };
     let expected = [
         (0, TimelineKind::Queued),
-        (10, TimelineKind::AttemptStarted { attempt_no: 1 }),
+        (10, TimelineKind::AttemptStarted { attempt_no: 1, settings_version: Some(1) }),
         (15, deferred),
-        (20, TimelineKind::AttemptStarted { attempt_no: 2 }),
+        (20, TimelineKind::AttemptStarted { attempt_no: 2, settings_version: Some(1) }),
         (25, accepted),
         (-1_000, TimelineKind::Delivered),
         (2_000, TimelineKind::Read),
@@ -141,5 +141,5 @@ async fn a_timeline_ends_with_what_no_attempt_explains(store: Store) {
     let skipped = TimelineKind::Settled { state: DeliveryState::Skipped, reason: Some(Reason::Expired) };
     assert_eq!(last[0], TimelineEvent { at_ms: NOW_MS + 3, kind: skipped });
     assert!(matches!(last[1].kind, TimelineKind::AttemptEnded { attempt_no: 1, .. }), "{last:?}");
-    assert_eq!(last[2].kind, TimelineKind::AttemptStarted { attempt_no: 1 });
+    assert_eq!(last[2].kind, TimelineKind::AttemptStarted { attempt_no: 1, settings_version: Some(1) });
 }

@@ -94,6 +94,10 @@ pub struct TimelineEventView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = 1)]
     attempt: Option<i32>,
+    /// By which version of the session's settings the attempt was made.
+    #[schema(example = 1)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    settings_version: Option<i64>,
     /// How the attempt ended: `accepted`, `deferred`, `rejected`, `unknown` or `withdrawn`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "accepted")]
@@ -143,11 +147,11 @@ impl FailureView {
 impl From<TimelineEvent> for TimelineEventView {
     fn from(event: TimelineEvent) -> Self {
         let at = Timestamp(event.at_ms);
-        let named = |event| Self { at, event, attempt: None, outcome: None, failure: None };
+        let named = |event| Self { at, event, attempt: None, settings_version: None, outcome: None, failure: None };
         match event.kind {
             TimelineKind::Queued => named("queued"),
-            TimelineKind::AttemptStarted { attempt_no } => {
-                Self { attempt: Some(attempt_no), ..named("attempt_started") }
+            TimelineKind::AttemptStarted { attempt_no, settings_version } => {
+                Self { attempt: Some(attempt_no), settings_version, ..named("attempt_started") }
             }
             TimelineKind::AttemptEnded { attempt_no, outcome, failure_class, reason, provider_code } => Self {
                 attempt: Some(attempt_no),

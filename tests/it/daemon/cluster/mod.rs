@@ -8,6 +8,7 @@ mod broker_away;
 mod chaos;
 mod kill_points;
 mod nodes;
+mod plan;
 mod records;
 mod replay;
 mod storm;
