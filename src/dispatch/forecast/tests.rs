@@ -59,8 +59,12 @@ fn row(number: u64, settings: &str) -> LaneRow {
 }
 
 fn stream(campaign_id: CampaignId, country: &str, n: u64) -> ForecastStream {
+    stream_of(campaign_id, (country, Temperature::Cold), n)
+}
+
+fn stream_of(campaign_id: CampaignId, (country, temperature): (&str, Temperature), n: u64) -> ForecastStream {
     let zone = Zone::of_country(country);
-    let band = Band::of(zone.as_ref(), Temperature::Cold);
+    let band = Band::of(zone.as_ref(), temperature);
     ForecastStream { campaign_id, band, zone, traffic_class: TrafficClass::Bulk, n, pacing: None }
 }
 
@@ -90,12 +94,13 @@ fn settings(number: u64) -> String {
     )
 }
 
-/// A campaign over all sessions, two thirds of it in India and one in Germany, spread round the sessions.
+/// A campaign over all sessions, two thirds of it in India and one in Germany, where some have written before.
 fn campaign(n: u64) -> Vec<ForecastLane> {
     let share = |number: u64| n / N_SESSIONS + u64::from(number < n % N_SESSIONS);
     let lane = |number: u64| {
         let (n, settings) = (share(number), settings(number));
-        let streams = vec![stream(CAMPAIGN, "IN", n - n / 3), stream(CAMPAIGN, "DE", n / 3)];
+        let warm = stream_of(CAMPAIGN, ("DE", Temperature::Warm), n / 10);
+        let streams = vec![stream(CAMPAIGN, "IN", n - n / 3), stream(CAMPAIGN, "DE", n / 3 - n / 10), warm];
         ForecastLane { row: row(number, &settings), streams }
     };
     (0..N_SESSIONS).map(lane).collect()
@@ -143,7 +148,7 @@ impl<'a> World<'a> {
                 on_limit: OnLimit::Hold,
                 not_before: None,
                 expires_at: None,
-                campaign_pacing: None,
+                campaign_pacing: lanes[0].streams[0].pacing.clone(),
                 template: Some(MessageTemplate::compile(&spec).unwrap()),
             }),
             answers: BinaryHeap::new(),
@@ -292,6 +297,18 @@ fn other_campaigns_in_the_lanes_are_reckoned_with() {
     }
     let n = lanes.iter().map(|lane| lane.n_of(CAMPAIGN)).sum();
     check(&lanes, n);
+}
+
+#[test]
+fn the_pace_of_the_campaign_is_reckoned_with() {
+    let mut lanes = campaign(2_000);
+    lanes.truncate(2);
+    let pacing: CampaignPacing = serde_json::from_str(r#"{"ratePerMinute":4,"dailyCap":30}"#).unwrap();
+    for stream in lanes.iter_mut().flat_map(|lane| &mut lane.streams) {
+        stream.pacing = Some(Arc::new(pacing.clone()));
+    }
+    assert_eq!(forecast(&lanes, &terms()).bound_by, Some(HeldBy::CampaignPace));
+    check(&lanes, 200);
 }
 
 #[test]

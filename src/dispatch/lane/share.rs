@@ -147,17 +147,17 @@ impl Share {
         self.n_prepared = self.n_prepared.saturating_sub(1);
     }
 
-    /// Returns when the campaign's own rate lets one go that was begun.
+    /// Returns when the campaign's own pace lets one go that was begun.
     #[must_use]
-    pub fn leaves(&self) -> Moment {
-        self.next
+    pub fn leaves(&self, now: Moment) -> Moment {
+        let capped = self.day.as_ref().zip(self.pacing.as_ref().and_then(|pacing| pacing.daily_cap));
+        self.next.max(capped.map(|(day, cap)| day.earliest(now, 0, cap)).unwrap_or_default())
     }
 
     /// Tells whether one that was begun may go now.
     #[must_use]
     pub fn may_leave(&self, now: Moment) -> bool {
-        let capped = self.day.as_ref().zip(self.pacing.as_ref().and_then(|pacing| pacing.daily_cap));
-        self.next <= now && capped.is_none_or(|(day, cap)| day.earliest(now, 0, cap) <= now)
+        self.leaves(now) <= now
     }
 
     /// Takes note of one that goes.

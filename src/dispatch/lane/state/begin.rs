@@ -163,7 +163,7 @@ impl Lane {
             return None;
         }
         let moment = |work: &Work| {
-            let share_at = self.streams.share(work.campaign_id).map(|share| share.leaves()).unwrap_or_default();
+            let share_at = self.streams.share(work.campaign_id).map(|share| share.leaves(now)).unwrap_or_default();
             self.limits.next(now, 0, work.band.temperature()).at.max(share_at)
         };
         self.next_prepared().into_iter().map(|index| moment(&self.prepared[index].work)).min()
