@@ -29,6 +29,8 @@ const N_SESSIONS: u64 = 20;
 /// How long before its moment a message is begun, and how long the provider takes.
 const LEAD: Duration = Duration::from_millis(20);
 const ANSWER: Duration = Duration::from_millis(50);
+/// Rounds at one moment, at most: all lanes may begin, load and let go a few messages each.
+const ROUNDS_MAX: u32 = 1_000;
 const CAMPAIGN: CampaignId = CampaignId(uuid::Uuid::from_u128(7));
 const OTHER: CampaignId = CampaignId(uuid::Uuid::from_u128(8));
 
@@ -160,10 +162,13 @@ impl<'a> World<'a> {
     }
 
     fn run(mut self) -> Self {
+        let mut n_standing = 0;
         loop {
             self.settle();
             let answer = self.answers.peek().map(|Answer(Reverse((at, _)))| *at);
             let Some(next) = [answer, self.shard.next_wake()].into_iter().flatten().min() else { return self };
+            n_standing = if self.now < next { 0 } else { n_standing + 1 };
+            assert!(n_standing < ROUNDS_MAX, "wakes without end at one moment");
             self.now = self.now.max(next);
             let mut out = Output::default();
             while self.answers.peek().is_some_and(|Answer(Reverse((at, _)))| *at <= self.now) {
@@ -177,7 +182,8 @@ impl<'a> World<'a> {
 
     /// Lets the shard act until it only waits.
     fn settle(&mut self) {
-        loop {
+        for round in 0.. {
+            assert!(round < ROUNDS_MAX, "acts without end at one moment");
             let mut out = Output::default();
             self.shard.run(self.now, LEAD, &mut out);
             let mut loads = Vec::new();
