@@ -11,29 +11,55 @@ use crate::limits::PAIRS_PER_LANE_MAX;
 
 /// When each of these recipients may have the next message.
 #[derive(Debug, Default)]
-pub struct Pairs(HashMap<u64, Moment>);
+pub struct Pairs {
+    held: HashMap<u64, Moment>,
+    /// Recipients of messages that are begun and have not left.
+    begun: HashMap<u64, u32>,
+}
 
 impl Pairs {
     /// Lets a recipient have nothing before a moment.
     pub fn hold(&mut self, recipient: &Recipient, until: Moment, now: Moment) {
-        if PAIRS_PER_LANE_MAX <= self.0.len() {
-            self.0.retain(|_, until| now < *until);
-            if PAIRS_PER_LANE_MAX <= self.0.len() {
+        if PAIRS_PER_LANE_MAX <= self.held.len() {
+            self.held.retain(|_, until| now < *until);
+            if PAIRS_PER_LANE_MAX <= self.held.len() {
                 // The provider itself refuses what is forgotten here.
-                self.0.clear();
+                self.held.clear();
             }
         }
-        let known = self.0.entry(key(recipient)).or_default();
+        let known = self.held.entry(key(recipient)).or_default();
         *known = until.max(*known);
     }
 
     /// Returns until when a recipient may have nothing, if so.
     #[must_use]
     pub fn held_until(&self, recipient: &Recipient, now: Moment) -> Option<Moment> {
-        if self.0.is_empty() {
+        if self.held.is_empty() {
             return None;
         }
-        self.0.get(&key(recipient)).copied().filter(|until| now < *until)
+        self.held.get(&key(recipient)).copied().filter(|until| now < *until)
+    }
+
+    /// Tells whether a message to a recipient is begun and has not left.
+    #[must_use]
+    pub fn is_begun(&self, recipient: &Recipient) -> bool {
+        !self.begun.is_empty() && self.begun.contains_key(&key(recipient))
+    }
+
+    /// Takes note of a message that is begun.
+    pub fn begin(&mut self, recipient: &Recipient) {
+        *self.begun.entry(key(recipient)).or_default() += 1;
+    }
+
+    /// Takes note of one that has left, or will not.
+    pub fn end(&mut self, recipient: &Recipient) {
+        let key = key(recipient);
+        if let Some(n) = self.begun.get_mut(&key) {
+            *n -= 1;
+            if *n == 0 {
+                self.begun.remove(&key);
+            }
+        }
     }
 }
 

@@ -35,7 +35,7 @@ impl Lane {
             match self.take_work(now, grant.lead) {
                 Err(opening) => break opening,
                 // A recipient who had a message a moment ago waits; the others do not.
-                Ok(mut work) => match self.pairs.held_until(&work.recipient, now) {
+                Ok(mut work) => match self.pair_held_until(&work, now) {
                     Some(until) => {
                         work.ready_at = until;
                         self.retries.push(work);
@@ -58,6 +58,13 @@ impl Lane {
         }
     }
 
+    /// Until when a recipient waits who had a message a moment ago, or is about to.
+    fn pair_held_until(&self, work: &Work, now: Moment) -> Option<Moment> {
+        let interval = self.limits.rules().pair_interval;
+        let is_begun = !interval.is_zero() && self.pairs.is_begun(&work.recipient);
+        self.pairs.held_until(&work.recipient, now).or_else(|| is_begun.then(|| now + interval))
+    }
+
     fn begin_with(&mut self, work: Box<Work>, now: Moment) -> Step {
         self.binding = None;
         if work.is_expired(now) {
@@ -70,6 +77,9 @@ impl Lane {
             Ok(content) => {
                 self.n_preparing += 1;
                 self.limits.begin(work.band.temperature());
+                if !self.limits.rules().pair_interval.is_zero() {
+                    self.pairs.begin(&work.recipient);
+                }
                 if let Some(share) = self.streams.share_mut(work.campaign_id) {
                     share.begun();
                 }

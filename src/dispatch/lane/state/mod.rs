@@ -54,7 +54,7 @@ pub struct Lane {
     pub streams: Streams,
     draining: bool,
     /// Every delivery in this lane's memory with its campaign, wherever it is: none may be there twice.
-    members: HashMap<DeliveryId, (CampaignId, Temperature)>,
+    members: HashMap<DeliveryId, CampaignId>,
     /// Deferred deliveries, unordered; few.
     #[expect(clippy::vec_box, reason = "they come and go as boxes")]
     retries: Vec<Box<Work>>,
@@ -163,6 +163,7 @@ impl Lane {
             share.left(now);
         }
         let pair_interval = self.limits.rules().pair_interval;
+        self.pairs.end(&prepared.work.recipient);
         if !pair_interval.is_zero() {
             self.pairs.hold(&prepared.work.recipient, now + pair_interval, now);
         }
@@ -172,14 +173,15 @@ impl Lane {
     fn withdraw(&mut self, index: usize) -> Step {
         let Some(prepared) = self.prepared.remove(index) else { return Step::Wait(None) };
         self.n_returning += 1;
-        self.give_back(prepared.work.campaign_id, prepared.work.band.temperature());
+        self.give_back(&prepared.work);
         Step::Withdraw(prepared)
     }
 
     /// Gives back the places of an attempt that will not go.
-    fn give_back(&mut self, campaign_id: CampaignId, temperature: Temperature) {
-        self.limits.withdraw(temperature);
-        if let Some(share) = self.streams.share_mut(campaign_id) {
+    fn give_back(&mut self, work: &Work) {
+        self.pairs.end(&work.recipient);
+        self.limits.withdraw(work.band.temperature());
+        if let Some(share) = self.streams.share_mut(work.campaign_id) {
             share.withdrawn();
         }
     }
@@ -188,7 +190,7 @@ impl Lane {
     pub fn offer(&mut self, offer: &Offer, now: Moment) -> bool {
         if self.streams.is_full() && !self.streams.is_open(offer.campaign_id, offer.band) {
             let members = &self.members;
-            self.streams.make_room(|campaign_id| members.values().any(|(of, _)| *of == campaign_id));
+            self.streams.make_room(|campaign_id| members.values().any(|of| *of == campaign_id));
         }
         let taken = self.streams.offer(offer);
         if let Some(share) = self.streams.share_mut(offer.campaign_id) {
@@ -246,10 +248,7 @@ impl Lane {
             share.set_pacing(work.plan.campaign_pacing.clone(), now);
             self.streams.forget_hours();
         }
-        works.retain(|work| {
-            let is_of = (work.campaign_id, work.band.temperature());
-            self.members.insert(work.delivery_id, is_of).is_none()
-        });
+        works.retain(|work| self.members.insert(work.delivery_id, work.campaign_id).is_none());
         let (due, mut later): (Vec<_>, Vec<_>) = works.into_iter().partition(|work| work.ready_at <= now);
         self.retries.append(&mut later);
         self.streams.loaded(load, n_rows, last_seq, due);

@@ -19,7 +19,7 @@ impl Lane {
     /// Tells the lane that an attempt may not be made; returns the delivery if it is to fail for that.
     pub fn begin_refused(&mut self, work: Box<Work>, why: BeginRefusal, now: Moment) -> Option<Box<Work>> {
         self.n_preparing -= 1;
-        self.give_back(work.campaign_id, work.band.temperature());
+        self.give_back(&work);
         let (by, until) = match why {
             BeginRefusal::NotPending => {
                 self.members.remove(&work.delivery_id);

@@ -16,6 +16,8 @@ use crate::domain::recipient::Recipient;
 use crate::limits::STREAMS_PER_LANE_MAX;
 use crate::store::journal::BeginRefusal;
 
+mod limits;
+
 const START: Moment = Moment(1_800_000_000_000_000_000);
 const GRANT: Grant = Grant {
     lead: Duration::from_millis(10),
