@@ -132,6 +132,7 @@ impl Lanes {
                 connected_at_ms: None,
                 first_linked_at_ms: None,
                 memory: None,
+                saved_at_us: 0,
             };
             shard.command(Command::Session(Box::new(row), Arc::clone(&lease)), now);
             let traffic_class = TrafficClass::Bulk;

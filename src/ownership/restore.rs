@@ -113,7 +113,8 @@ impl Restore {
             let tat = state_after_full_burst(row.pacing(self.default_pacing), now);
             saves.lanes.push(LaneSave {
                 session_id: row.session_id,
-                saved_at_us: now.as_us(),
+                // The clock of the last owner may have been ahead of ours: what is saved now must hold.
+                saved_at_us: now.as_us().max(row.saved_at_us + 1),
                 tat_us: tat.as_us(),
                 memory: row.memory.clone(),
             });

@@ -50,6 +50,8 @@ pub struct LaneRow {
     pub left_by_us: Option<i64>,
     /// What it remembers besides, as JSON.
     pub memory: Option<String>,
+    /// When that was saved, by the lane's own count of time, UTC microseconds; 0 before the first time.
+    pub saved_at_us: i64,
     /// What operators hold it by.
     pub suspension: Option<Held>,
     /// From then on the tenant's subscription is not active; none while it renews itself, and where there is none.
@@ -81,7 +83,7 @@ macro_rules! lanes {
     ($rest:literal) => {
         concat!(
             "SELECT s.session_id, s.tenant_id, s.state, s.phone_number_id, s.rate_per_minute, s.burst, s.account_id, s.pacing, \
-                 s.pacing_version, s.connected_at_ms, n.first_linked_at_ms, l.tat_us, l.left_by_us, l.memory, u.active_until_ms, \
+                 s.pacing_version, s.connected_at_ms, n.first_linked_at_ms, l.tat_us, l.left_by_us, l.memory, l.saved_at_us, u.active_until_ms, \
                  t.time_zone AS tenant_zone \
              FROM sessions s LEFT JOIN lanes l ON l.session_id = s.session_id \
              LEFT JOIN usage u ON u.tenant_id = s.tenant_id \
@@ -139,6 +141,7 @@ struct StoredLane {
     tat_us: Option<i64>,
     left_by_us: Option<i64>,
     memory: Option<String>,
+    saved_at_us: Option<i64>,
     active_until_ms: Option<i64>,
     tenant_zone: Option<String>,
 }
@@ -168,6 +171,7 @@ impl TryFrom<StoredLane> for LaneRow {
             tat_us: row.tat_us,
             left_by_us: row.left_by_us,
             memory: row.memory,
+            saved_at_us: row.saved_at_us.unwrap_or(0),
             suspension: None,
             active_until: row.active_until_ms.map(Moment::from_ms),
             tenant_zone: row.tenant_zone.as_deref().and_then(Zone::parse),

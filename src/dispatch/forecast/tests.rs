@@ -54,6 +54,7 @@ fn row(number: u64, settings: &str) -> LaneRow {
         tat_us: None,
         left_by_us: None,
         memory: None,
+        saved_at_us: 0,
         suspension: None,
         active_until: None,
         tenant_zone: None,

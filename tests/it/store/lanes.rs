@@ -34,6 +34,7 @@ async fn every_session_has_a_lane(store: Store) {
         tat_us: None,
         left_by_us: None,
         memory: None,
+        saved_at_us: 0,
         suspension: None,
         active_until: None,
         tenant_zone: None,

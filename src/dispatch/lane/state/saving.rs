@@ -31,7 +31,9 @@ impl Lane {
     }
 
     /// Goes on from what was saved; the limits were made from it already.
-    pub fn restore(&mut self, saved: LaneState, now: Moment) {
+    pub fn restore(&mut self, saved: LaneState, saved_at_us: i64, now: Moment) {
+        // What this lane saves must replace what its last owner saved, whatever the clock of that one said.
+        self.saved_at_us = saved_at_us;
         let opening = saved.number.as_ref().and_then(|hold| hold.opening());
         self.breaker = Breaker::restored(Extent::Number, opening, saved.n_strikes);
         self.cold_hold = saved.cold.as_ref().and_then(|hold| hold.hold(now));

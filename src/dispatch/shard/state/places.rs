@@ -28,7 +28,7 @@ impl Shard {
                 let saved = row.memory.as_deref().map(LaneState::read).unwrap_or_default();
                 let limits = restored_limits(row, &rules, saved.limits.as_ref(), &self.time);
                 let mut lane = Lane::new(row.session_id, limits);
-                lane.restore(saved, now);
+                lane.restore(saved, row.saved_at_us, now);
                 self.open(lane, lease)
             }
         };

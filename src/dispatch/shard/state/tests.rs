@@ -156,6 +156,7 @@ impl World {
             tat_us: self.saved_tat.get(&session_id).copied(),
             left_by_us: None,
             memory: None,
+            saved_at_us: 0,
             suspension: None,
             active_until: None,
             tenant_zone: None,

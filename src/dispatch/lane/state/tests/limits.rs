@@ -132,7 +132,7 @@ fn a_new_chat_timelock_parks_cold_recipients_only() {
     assert!(START + HOUR <= until && until <= START + HOUR + Duration::from_secs(2), "{until:?}");
     // It holds after a restart too, and what was refused is the first to go when it is over.
     let LaneSave { memory, .. } = bench.lane.save(bench.now);
-    bench.lane.restore(LaneState::read(&memory.unwrap()), bench.now);
+    bench.lane.restore(LaneState::read(&memory.unwrap()), 0, bench.now);
     assert!(bench.run(1_000, timelock).is_empty());
     bench.now = until;
     bench.time.set(until);
@@ -227,4 +227,12 @@ fn a_throttle_slows_down_and_holds_nothing() {
     assert_eq!(sent.len(), 61, "the refused one went again, and nobody waited an hour");
     let gap = |at: usize| sent[at + 1].1.since(sent[at].1);
     assert!(gap(5) < gap(40), "slower after the throttle: {:?} and {:?}", gap(5), gap(40));
+}
+
+#[test]
+fn a_restored_lane_saves_after_its_last_owner_whatever_the_clock_of_that_one_said() {
+    let mut bench = Bench::by("{}");
+    let ahead_us = START.as_us() + 5_000;
+    bench.lane.restore(LaneState::default(), ahead_us, START);
+    assert!(ahead_us < bench.lane.save(START).saved_at_us);
 }
