@@ -23,8 +23,8 @@ use crate::domain::plan::OnLimit;
 use crate::domain::recipient::Recipient;
 use crate::domain::zone::Temperature;
 
-/// 2027-01-15, 08:00 UTC.
-const START: Moment = Moment(1_800_000_000_000_000_000);
+/// 2027-01-15, 14:00 UTC: half an hour before sending hours end in India, five before they do in Germany.
+const START: Moment = Moment(1_800_021_600_000_000_000);
 const N_SESSIONS: u64 = 20;
 /// How long before its moment a message is begun, and how long the provider takes.
 const LEAD: Duration = Duration::from_millis(20);
