@@ -122,6 +122,7 @@ impl Lanes {
                 rate_per_minute: None,
                 burst: None,
                 account: None,
+                is_readable: true,
                 tenant_zone: None,
                 tat_us: None,
                 left_by_us: None,

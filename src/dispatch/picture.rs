@@ -86,6 +86,7 @@ impl<'a> Picture<'a> {
             })
             .or_else(|| lost.then(|| without_end(HeldBy::SessionLost)))
             .or_else(|| down.then(|| without_end(HeldBy::SessionDown)))
+            .or_else(|| (!self.row.is_readable).then(|| without_end(HeldBy::Settings)))
             .or_else(|| (!self.is_owned).then(|| without_end(HeldBy::NoOwner)))
             .or_else(|| number.map(|hold| hold.held().into()))
     }

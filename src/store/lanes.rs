@@ -36,6 +36,9 @@ pub struct LaneRow {
     pub burst: Option<u32>,
     /// The account of its number at the provider, where it is known.
     pub account: Option<String>,
+    /// Whether its settings can be read: a newer version may have written more than this one knows. Otherwise nothing
+    /// may be sent, and no other lane is concerned.
+    pub is_readable: bool,
     /// Its own pacing settings, those that have no column of their own.
     pub pacing: PacingSettings,
     /// Version of its settings.
@@ -151,6 +154,7 @@ impl TryFrom<StoredLane> for LaneRow {
 
     fn try_from(row: StoredLane) -> Result<Self, StoreError> {
         let corrupt = || StoreError::corrupt("sessions", "state", row.session_id);
+        let pacing = row.pacing.as_deref().map(serde_json::from_str::<PacingSettings>);
         Ok(Self {
             session_id: SessionId(row.session_id),
             tenant_id: TenantId(row.tenant_id),
@@ -159,12 +163,8 @@ impl TryFrom<StoredLane> for LaneRow {
             rate_per_minute: row.rate_per_minute,
             burst: row.burst.map(to_u32),
             account: row.account_id,
-            pacing: match &row.pacing {
-                Some(text) => {
-                    serde_json::from_str(text).map_err(|_| StoreError::corrupt("sessions", "pacing", row.session_id))?
-                }
-                None => PacingSettings::default(),
-            },
+            is_readable: !matches!(pacing, Some(Err(_))),
+            pacing: pacing.and_then(Result::ok).unwrap_or_default(),
             pacing_version: row.pacing_version,
             connected_at_ms: row.connected_at_ms,
             first_linked_at_ms: row.first_linked_at_ms,

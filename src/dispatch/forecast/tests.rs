@@ -47,6 +47,7 @@ fn row(number: u64, settings: &str) -> LaneRow {
         rate_per_minute: None,
         burst: None,
         account: None,
+        is_readable: true,
         pacing: serde_json::from_str::<PacingSettings>(settings).unwrap(),
         pacing_version: 1,
         connected_at_ms: None,

@@ -8,12 +8,18 @@ use actiwapi_dispatcher::domain::session::SessionState;
 use actiwapi_dispatcher::store::Store;
 use actiwapi_dispatcher::store::lanes::LaneRow;
 use actiwapi_dispatcher::store::page::PageRequest;
+use actiwapi_dispatcher::with_writer;
 
 use crate::support::db::store_contract;
 use crate::support::lanes::AllLanes;
 use crate::support::seed;
 
-store_contract!(every_session_has_a_lane, streams_with_work_are_listed, lanes_are_shown_with_their_open_streams);
+store_contract!(
+    settings_that_can_not_be_read_concern_one_lane,
+    every_session_has_a_lane,
+    streams_with_work_are_listed,
+    lanes_are_shown_with_their_open_streams
+);
 
 async fn every_session_has_a_lane(store: Store) {
     assert!(store.lanes().await.unwrap().is_empty());
@@ -27,6 +33,7 @@ async fn every_session_has_a_lane(store: Store) {
         rate_per_minute: Some(90.5),
         burst: Some(3),
         account: None,
+        is_readable: true,
         pacing: PacingSettings::default(),
         pacing_version: 1,
         connected_at_ms: None,
@@ -91,4 +98,16 @@ async fn lanes_are_shown_with_their_open_streams(store: Store) {
     assert_eq!((page.items, page.total), (vec![older.session_id], 2));
     assert_eq!(store.sessions_below(None, 1).await.unwrap(), [newer.session_id]);
     assert_eq!(store.sessions_below(Some(newer.session_id), 5).await.unwrap(), [older.session_id]);
+}
+
+/// A newer version may have written what this one does not know.
+async fn settings_that_can_not_be_read_concern_one_lane(store: Store) {
+    let (first, second) = (seed::lane(&store).await, seed::lane(&store).await);
+    with_writer!(store.pool(), |db| {
+        let text = "UPDATE sessions SET pacing = '{\"mood\":\"calm\"}' WHERE session_id = $1";
+        sqlx::query(text).bind(first.session_id.0).execute(db).await.map(drop)
+    })
+    .unwrap();
+    let readable: Vec<_> = store.lanes().await.unwrap().iter().map(|row| (row.session_id, row.is_readable)).collect();
+    assert_eq!(readable, [(first.session_id, false), (second.session_id, true)]);
 }

@@ -112,6 +112,7 @@ impl Lane {
             .or_else(|| inactive.map(|since| Held { by: HeldBy::SubscriptionInactive, since, until: None }))
             .or_else(|| self.lost.then(|| without_end(HeldBy::SessionLost)))
             .or_else(|| (!self.connected).then(|| without_end(HeldBy::SessionDown)))
+            .or_else(|| (!self.is_readable).then(|| without_end(HeldBy::Settings)))
             .or_else(|| self.shut(now))
             .or_else(|| self.hold.map(Hold::held))
     }

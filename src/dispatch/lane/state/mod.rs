@@ -42,6 +42,8 @@ pub struct Lane {
     pub connected: bool,
     /// Whether the session is gone for good: logged out or banned.
     pub lost: bool,
+    /// Whether its settings can be read.
+    pub is_readable: bool,
     /// What operators hold it by; it lifts by itself at its end.
     pub suspension: Option<Held>,
     /// From then on the tenant's subscription is not active; none where that is not known.
@@ -96,6 +98,7 @@ impl Lane {
             phone_number_id: None,
             connected: false,
             lost: false,
+            is_readable: true,
             suspension: None,
             active_until: None,
             tenant_zones: Vec::new(),

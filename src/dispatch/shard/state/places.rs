@@ -38,6 +38,7 @@ impl Shard {
         if let Some(at_ms) = row.connected_at_ms {
             lane.limits.connected(Moment::from_ms(at_ms));
         }
+        lane.is_readable = row.is_readable;
         lane.tenant_zones = row.tenant_zones();
         lane.lost = matches!(row.state, SessionState::LoggedOut | SessionState::Banned);
         lane.phone_number_id = row.phone_number_id.as_deref().map(Arc::from);

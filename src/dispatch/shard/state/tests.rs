@@ -149,6 +149,7 @@ impl World {
             rate_per_minute: None,
             burst: None,
             account: None,
+            is_readable: true,
             pacing: PacingSettings::default(),
             pacing_version: 1,
             connected_at_ms: None,
