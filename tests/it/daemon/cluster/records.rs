@@ -71,11 +71,9 @@ async fn a_poison_record_is_kept_listed_and_replayed_after_a_fix() {
     cluster.wait_for_arrivals(40).await;
     wait_for_dead_letters(&cluster, 2).await;
     let listed: Value = serde_json::from_str(&command(&cluster, &["dead-letters", "list", "--json"])).unwrap();
-    let mut causes: Vec<&str> =
-        listed.as_array().unwrap().iter().map(|letter| letter["cause"].as_str().unwrap()).collect();
     // They come from different partitions, so in any order.
-    causes.sort_unstable();
-    assert_eq!(causes, ["UNKNOWN_SESSION", "UNREADABLE"], "{listed}");
+    let letter = |cause: &str| listed.as_array().unwrap().iter().find(|letter| letter["cause"] == cause);
+    assert!(listed.as_array().unwrap().len() == 2 && letter("UNREADABLE").is_some(), "{listed}");
 
     with_writer!(store.pool(), |db| {
         sqlx::query(
@@ -90,7 +88,7 @@ async fn a_poison_record_is_kept_listed_and_replayed_after_a_fix() {
         .map(drop)
         .unwrap();
     });
-    let id = listed[1]["id"].as_str().unwrap();
+    let id = letter("UNKNOWN_SESSION").unwrap()["id"].as_str().unwrap();
     command(&cluster, &["dead-letters", "replay", id]);
     // The owner of its lane finds the new session at its next full look.
     cluster.wait_for_arrivals(42).await;
