@@ -45,6 +45,8 @@ pub(super) struct NewSession {
     pub(super) phone_number_id: String,
     /// Its pace.
     pub(super) rate_per_second: f64,
+    /// How many messages may go at once after a rest.
+    pub(super) burst: u32,
 }
 
 /// The counters of a campaign.
@@ -109,7 +111,7 @@ impl Client {
     pub(super) async fn connect(&self, sessions: &[NewSession]) -> Vec<String> {
         let made = sessions.iter().map(|session| async move {
             let body = json!({"name": session.phone_number_id, "phoneNumberId": session.phone_number_id,
-                              "ratePerMinute": session.rate_per_second * 60.0, "burst": 1});
+                              "ratePerMinute": session.rate_per_second * 60.0, "burst": session.burst});
             let id = text_of(&self.post("/whatsapp", &body).await?, "id");
             self.post(&format!("/whatsapp/{id}/connect"), &json!({})).await?;
             Ok::<_, Problem>(id)

@@ -16,8 +16,9 @@ const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
 const MARGIN: Duration = Duration::from_secs(3);
 
 async fn campaign_of(world: &World, n_sessions: u64, n_recipients: u64, rate_per_second: f64) -> Asked {
-    let sessions: Vec<_> =
-        (0..n_sessions).map(|n| NewSession { phone_number_id: format!("{}", 1_000 + n), rate_per_second }).collect();
+    let sessions: Vec<_> = (0..n_sessions)
+        .map(|n| NewSession { phone_number_id: format!("{}", 1_000 + n), rate_per_second, burst: 1 })
+        .collect();
     let sessions = world.client.connect(&sessions).await;
     let campaign = world.client.draft(&sessions, 0..n_recipients).await;
     world.client.start(&campaign).await.unwrap();

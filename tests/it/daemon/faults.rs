@@ -15,7 +15,7 @@ async fn faults_of_every_kind() {
     let plan = Plan { faults: FIVE_PERCENT, settings: "gateway.request_timeout_ms = 500", ..Plan::default() };
     let mut world = World::start(&plan, None).await;
     let sessions: Vec<_> = (0..N_SESSIONS)
-        .map(|n| NewSession { phone_number_id: format!("{}", 1_000 + n), rate_per_second: RATE_PER_SECOND })
+        .map(|n| NewSession { phone_number_id: format!("{}", 1_000 + n), rate_per_second: RATE_PER_SECOND, burst: 1 })
         .collect();
     let sessions = world.client.connect(&sessions).await;
     let campaign = world.client.draft(&sessions, 0..N_RECIPIENTS).await;

@@ -26,7 +26,7 @@ fn limit_files(pid: u32, bytes: &str) {
 async fn a_full_disk_stops_sending() {
     let mut world = World::start(&Plan::default(), None).await;
     let sessions: Vec<_> = (0..N_SESSIONS)
-        .map(|n| NewSession { phone_number_id: format!("{}", 1_000 + n), rate_per_second: RATE_PER_SECOND })
+        .map(|n| NewSession { phone_number_id: format!("{}", 1_000 + n), rate_per_second: RATE_PER_SECOND, burst: 1 })
         .collect();
     let sessions = world.client.connect(&sessions).await;
     let campaign = world.client.draft(&sessions, 0..N_RECIPIENTS).await;

@@ -41,7 +41,7 @@ async fn killed_at_random(store_url: &str) {
     let began = Instant::now();
     let mut world = World::start(&Plan { store_url, faults: EARLY_RECEIPTS, ..Plan::default() }, None).await;
     let sessions: Vec<_> = (0..n_sessions)
-        .map(|n| NewSession { phone_number_id: format!("{}", 1_000 + n), rate_per_second: RATE_PER_SECOND })
+        .map(|n| NewSession { phone_number_id: format!("{}", 1_000 + n), rate_per_second: RATE_PER_SECOND, burst: 1 })
         .collect();
     let sessions = world.client.connect(&sessions).await;
     let campaign = world.client.draft(&sessions, 0..n_messages).await;

@@ -41,7 +41,7 @@ async fn dies_and_comes_back(point: &str, nth: u64, store_url: &str) {
     let first = if at_start { ("journal: before lanes are told of attempts", nth) } else { (point, nth) };
     let mut world = World::start(&plan, Some(first)).await;
     let sessions: Vec<_> = (0..N_SESSIONS)
-        .map(|n| NewSession { phone_number_id: format!("{}", 1_000 + n), rate_per_second: RATE_PER_SECOND })
+        .map(|n| NewSession { phone_number_id: format!("{}", 1_000 + n), rate_per_second: RATE_PER_SECOND, burst: 1 })
         .collect();
     let sessions = world.client.connect(&sessions).await;
     let n_recipients = N_SESSIONS * RECIPIENTS_PER_SESSION;

@@ -88,7 +88,7 @@ async fn a_lost_database_stops_sending() {
     let store_url = format!("{before}{}{after}", proxy.address);
     let mut world = World::start(&Plan { store_url: &store_url, ..Plan::default() }, None).await;
     let sessions: Vec<_> = (0..N_SESSIONS)
-        .map(|n| NewSession { phone_number_id: format!("{}", 1_000 + n), rate_per_second: RATE_PER_SECOND })
+        .map(|n| NewSession { phone_number_id: format!("{}", 1_000 + n), rate_per_second: RATE_PER_SECOND, burst: 1 })
         .collect();
     let sessions = world.client.connect(&sessions).await;
     let campaign = world.client.draft(&sessions, 0..N_RECIPIENTS).await;

@@ -14,6 +14,7 @@ mod judge;
 mod kill_nine;
 mod kill_points;
 mod lost_database;
+mod mixed_rates;
 mod process;
 mod provider;
 mod slow_lane;

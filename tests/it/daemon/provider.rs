@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// Entries of one page; the most there are.
 const PAGE: usize = 10_000;
@@ -53,6 +53,26 @@ pub(super) struct Entry {
     pub(super) verdict: String,
 }
 
+/// What one number may do.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Pace {
+    pub(super) number: String,
+    pub(super) rate_per_second: f64,
+    pub(super) burst: u32,
+}
+
+/// How many arrivals came earlier than the paces of their numbers allow.
+#[derive(Debug, Deserialize)]
+pub(super) struct Judgement {
+    /// Numbers of which something arrived.
+    pub(super) judged: usize,
+    pub(super) violations: u64,
+    /// The numbers that did it; shown when a test fails.
+    #[serde(rename = "worst")]
+    _worst: serde_json::Value,
+}
+
 #[derive(Debug, Deserialize)]
 struct Page {
     entries: Vec<Entry>,
@@ -80,6 +100,13 @@ impl Provider {
     pub(super) async fn sums(&self, rate_per_second: f64) -> Sums {
         let tolerance = self.tolerance_ms.map(|ms| format!("&toleranceMs={ms}")).unwrap_or_default();
         self.get(&format!("ledger?ratePerSecond={rate_per_second}&burst=1{tolerance}")).await
+    }
+
+    /// Judges each number by its own pace.
+    pub(super) async fn judge(&self, paces: &[Pace], tolerance_ms: f64) -> Judgement {
+        let asked = serde_json::json!({"toleranceMs": tolerance_ms, "paces": paces});
+        let request = self.http.post(format!("{}/ledger/violations", self.address)).json(&asked);
+        request.send().await.unwrap().error_for_status().unwrap().json().await.unwrap()
     }
 
     /// Returns how many requests have arrived.

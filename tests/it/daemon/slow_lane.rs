@@ -30,7 +30,7 @@ async fn slow_lane_is_not_held_up() {
     let n_others = number("E2E_MESSAGES", 36_000);
     let plan = Plan { faults: FAULTS, store_url: &std::env::var("E2E_STORE").unwrap_or_default(), ..Plan::default() };
     let world = World::start(&plan, None).await;
-    let session = |id: u64, rate_per_second| NewSession { phone_number_id: id.to_string(), rate_per_second };
+    let session = |id: u64, rate_per_second| NewSession { phone_number_id: id.to_string(), rate_per_second, burst: 1 };
     let special = [session(1, 1.0), session(2, rate_of_others), session(3, rate_of_others)];
     let others: Vec<_> = (0..n_lanes).map(|n| session(1_000 + n, rate_of_others)).collect();
     let special = world.client.connect(&special).await;

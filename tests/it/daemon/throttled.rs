@@ -22,7 +22,7 @@ const SETTLED_AFTER_S: u64 = 60;
 async fn a_throttled_session_settles_at_what_the_provider_takes() {
     let n_seconds = SETTLED_AFTER_S + number("E2E_SECONDS", 25);
     let world = World::start(&Plan { faults: FAULTS, ..Plan::default() }, None).await;
-    let session = NewSession { phone_number_id: "1000".to_owned(), rate_per_second: RATE_PER_SECOND };
+    let session = NewSession { phone_number_id: "1000".to_owned(), rate_per_second: RATE_PER_SECOND, burst: 1 };
     let sessions = world.client.connect(&[session]).await;
     // A fifth more than the provider takes in that time, with its burst.
     let campaign = world.client.draft(&sessions, 0..n_seconds * 24 + 100).await;

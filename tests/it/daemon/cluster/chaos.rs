@@ -21,7 +21,8 @@ pub(super) static CHAOS: Mutex<()> = Mutex::const_new(());
 
 /// Connects sessions, all at the same pace.
 pub(super) async fn connect(cluster: &Cluster, n_sessions: u64) -> Vec<String> {
-    let session = |n| NewSession { phone_number_id: format!("{}", 1_000 + n), rate_per_second: RATE_PER_SECOND };
+    let session =
+        |n| NewSession { phone_number_id: format!("{}", 1_000 + n), rate_per_second: RATE_PER_SECOND, burst: 1 };
     let sessions: Vec<_> = (0..n_sessions).map(session).collect();
     cluster.client.connect(&sessions).await
 }

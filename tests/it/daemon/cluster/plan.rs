@@ -38,7 +38,7 @@ async fn two_nodes_send_exactly_what_the_plan_has_left() {
     let store = Store::open(cluster.store_url(), 2).await.unwrap();
     let tenant_id = allow(&store, n_left).await;
     let sessions: Vec<_> = (0..N_SESSIONS)
-        .map(|n| NewSession { phone_number_id: format!("{}", 1_000 + n), rate_per_second: RATE_PER_SECOND })
+        .map(|n| NewSession { phone_number_id: format!("{}", 1_000 + n), rate_per_second: RATE_PER_SECOND, burst: 1 })
         .collect();
     let sessions = cluster.client.connect(&sessions).await;
     let campaign = cluster.client.draft(&sessions, 0..n_submitted).await;
