@@ -145,6 +145,11 @@ impl Client {
         self.post(&format!("/campaigns/{campaign}/start"), &json!({})).await.map(drop)
     }
 
+    /// Pauses or resumes a campaign.
+    pub(super) async fn control(&self, campaign: &str, what: &str) -> Result<(), Problem> {
+        self.post(&format!("/campaigns/{campaign}/{what}"), &json!({})).await.map(drop)
+    }
+
     /// Unlinks a session for good.
     pub(super) async fn log_out(&self, session: &str) -> Result<(), Problem> {
         self.post(&format!("/whatsapp/{session}/logout"), &json!({})).await.map(drop)

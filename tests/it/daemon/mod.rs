@@ -15,6 +15,7 @@ mod kill_nine;
 mod kill_points;
 mod lost_database;
 mod mixed_rates;
+mod pauses;
 mod process;
 mod provider;
 mod slow_lane;

@@ -6,6 +6,7 @@
 
 mod broker_away;
 mod chaos;
+mod downtime;
 mod kill_points;
 mod nodes;
 mod plan;

@@ -18,7 +18,7 @@ use crate::daemon::judge::Observed;
 use crate::daemon::wait::{PATIENCE, until};
 
 /// Whose a session is.
-async fn tenant_of(store: &Store, session: &str) -> Uuid {
+pub(super) async fn tenant_of(store: &Store, session: &str) -> Uuid {
     let id: Uuid = session.parse().unwrap();
     with_writer!(store.pool(), |db| {
         sqlx::query_scalar("SELECT tenant_id FROM sessions WHERE session_id = $1").bind(id).fetch_one(db).await.unwrap()
@@ -26,13 +26,13 @@ async fn tenant_of(store: &Store, session: &str) -> Uuid {
 }
 
 /// A job of single messages.
-fn job(tenant: Uuid, session: &str, recipients: std::ops::Range<u64>) -> Value {
+pub(super) fn job(tenant: Uuid, session: &str, recipients: std::ops::Range<u64>) -> Value {
     let delivery = |n| json!({"id": Uuid::new_v4(), "to": phone(n)});
     json!({"v": 1, "jobId": Uuid::new_v4(), "tenantId": tenant, "sessionId": session, "campaignId": null,
            "message": {"type": "text", "text": "Hello"}, "deliveries": recipients.map(delivery).collect::<Vec<_>>()})
 }
 
-fn record(session: &str, job: &Value) -> Foreign {
+pub(super) fn record(session: &str, job: &Value) -> Foreign {
     Foreign { key: session.as_bytes().to_vec(), value: job.to_string().into_bytes(), headers: vec![] }
 }
 
