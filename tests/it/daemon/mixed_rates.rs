@@ -7,24 +7,28 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::by_hand::{is_by_hand, number};
+use super::by_hand::{Draw, is_by_hand, number};
 use super::client::NewSession;
 use super::provider::{Entry, Pace};
 use super::wait::{PATIENCE, until};
 use super::world::{Plan, World};
 
-/// How many of 10,000 sessions send how fast, and with which burst: fast ones may catch up a quarter of a second.
-const CLASSES: [(u64, f64, u32); 9] = [
-    (4_000, 0.02, 1),
-    (3_000, 0.05, 1),
-    (2_000, 0.1, 1),
-    (700, 0.2, 1),
-    (200, 0.5, 1),
-    (70, 1.0, 1),
-    (20, 5.0, 2),
-    (8, 20.0, 5),
-    (2, 80.0, 20),
+/// How many of 10,000 sessions send how many messages in 1,000 s, and with which burst: fast ones may catch up a quarter
+/// of a second. Each session's own rate is drawn from a fifth below to a fifth above, so that they do not march in step.
+const CLASSES: [(u64, u64, u32); 9] = [
+    (4_000, 20, 1),
+    (3_000, 50, 1),
+    (2_000, 100, 1),
+    (700, 200, 1),
+    (200, 500, 1),
+    (70, 1_000, 1),
+    (20, 5_000, 2),
+    (8, 20_000, 5),
+    (2, 80_000, 20),
 ];
+
+/// The slowest and the fastest, messages in 1,000 s.
+const RATES: (u64, u64) = (20, 80_000);
 
 /// Sessions of one campaign, at most.
 const SESSIONS_PER_CAMPAIGN: usize = 1_000;
@@ -38,14 +42,15 @@ const TOLERANCE_BY_HAND_MS: f64 = 50.0;
 const ACHIEVED_LEAST: f64 = 0.8;
 const ACHIEVED_BY_HAND_LEAST: f64 = 0.99;
 
-/// What one number did of what it may.
+/// What all numbers did of what they might.
+#[derive(Default)]
 struct Done {
-    /// Messages after the first.
+    /// Messages after each number's first.
     n: f64,
-    /// What its rate allows from the first message to its last, or to the end where it stopped early.
+    /// What their rates allow from the first message to the last, or to the end where a number stopped early.
     quota: f64,
-    /// How much later than allowed each message arrived, microseconds.
-    late_us: Vec<f64>,
+    /// How much later than allowed each of them arrived, microseconds; in order.
+    late_us: Vec<u64>,
 }
 
 #[tokio::test]
@@ -53,7 +58,8 @@ async fn no_window_of_any_session_holds_more_than_its_rate() {
     let (n_sessions, n_seconds) = (number("E2E_SESSIONS", 100), number("E2E_SECONDS", 15));
     let store_url = std::env::var("E2E_STORE").unwrap_or_default();
     let world = World::start(&Plan { store_url: &store_url, ..Plan::default() }, None).await;
-    let (paces, campaigns) = make(&world, n_sessions, n_seconds).await;
+    let mut draw = Draw::new();
+    let (paces, campaigns) = make(&world, &mut draw, (n_sessions, n_seconds)).await;
     let started = Instant::now();
     for campaign in &campaigns {
         world.client.start(campaign).await.unwrap();
@@ -64,20 +70,17 @@ async fn no_window_of_any_session_holds_more_than_its_rate() {
     let entries = world.provider.entries().await;
     let tolerance_ms = if is_by_hand() { TOLERANCE_BY_HAND_MS } else { TOLERANCE_MS };
     let judgement = world.provider.judge(&paces, tolerance_ms).await;
-    let done = done(&entries, &paces);
-    let achieved = done.values().map(|done| done.n).sum::<f64>() / done.values().map(|done| done.quota).sum::<f64>();
-    let mut late_us: Vec<f64> = done.values().flat_map(|done| done.late_us.iter().copied()).collect();
-    late_us.sort_unstable_by(f64::total_cmp);
-    let late_ms = |share: f64| late_us[(late_us.len() as f64 * share) as usize] / 1_000.0;
+    let done = Done::of(&entries, &paces);
+    let achieved = done.n / done.quota;
     eprintln!(
-        "{} messages of {} numbers in {n_seconds} s: {} early beyond {tolerance_ms} ms, {:.2} % of the quota; late {:.1} \
-         ms p50, {:.1} ms p99",
+        "{} messages of {} numbers in {n_seconds} s: {} early beyond {tolerance_ms} ms, {:.2} % of the quota; late {} us \
+         p50, {} us p99",
         entries.len(),
-        done.len(),
+        judgement.judged,
         judgement.violations,
         achieved * 100.0,
-        late_ms(0.5),
-        late_ms(0.99),
+        done.late_us[done.late_us.len() / 2],
+        done.late_us[done.late_us.len() * 99 / 100],
     );
     eprintln!("{}", lateness_told(&world).await);
     assert_eq!(judgement.violations, 0, "{judgement:?}");
@@ -87,48 +90,56 @@ async fn no_window_of_any_session_holds_more_than_its_rate() {
 }
 
 /// Makes the sessions, and campaigns that give each more than it can send; returns what each may do, and the campaigns.
-async fn make(world: &World, n_sessions: u64, n_seconds: u64) -> (Vec<Pace>, Vec<String>) {
+async fn make(world: &World, draw: &mut Draw, (n_sessions, n_seconds): (u64, u64)) -> (Vec<Pace>, Vec<String>) {
     let (mut paces, mut campaigns, mut n_recipients) = (Vec::new(), Vec::new(), 0);
-    for (share, rate_per_second, burst) in CLASSES {
+    for (share, in_1000_s, burst) in CLASSES {
         let first = 1_000 + paces.len() as u64;
         let numbers = first..first + (share * n_sessions).div_ceil(10_000);
-        let new: Vec<_> =
-            numbers.map(|number| NewSession { phone_number_id: number.to_string(), rate_per_second, burst }).collect();
-        let each = (rate_per_second * n_seconds as f64 * 1.2) as u64 + u64::from(burst) + 3;
+        let mut rate_per_second =
+            || draw.between(in_1000_s * 4 / 5, in_1000_s * 6 / 5).clamp(RATES.0, RATES.1) as f64 / 1_000.0;
+        let new: Vec<_> = numbers
+            .map(|number| NewSession { phone_number_id: number.to_string(), rate_per_second: rate_per_second(), burst })
+            .collect();
+        let each = in_1000_s * n_seconds * 13 / 10_000 + u64::from(burst) + 3;
         let sessions = world.client.connect(&new).await;
         for sessions in sessions.chunks(SESSIONS_PER_CAMPAIGN) {
             let until = n_recipients + each * sessions.len() as u64;
             campaigns.push(world.client.draft(sessions, n_recipients..until).await);
             n_recipients = until;
         }
-        paces.extend(new.into_iter().map(|new| Pace { number: new.phone_number_id, rate_per_second, burst }));
+        let pace = |new: NewSession| Pace { number: new.phone_number_id, rate_per_second: new.rate_per_second, burst };
+        paces.extend(new.into_iter().map(pace));
     }
     (paces, campaigns)
 }
 
-/// Replays each number's limiter over its arrivals.
-fn done(entries: &[Entry], paces: &[Pace]) -> BTreeMap<String, Done> {
-    let end_us = entries.last().unwrap().at_us as f64;
-    let mut arrivals: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
-    for entry in entries {
-        arrivals.entry(&entry.number).or_default().push(entry.at_us as f64);
-    }
-    let of_number = |pace: &Pace| {
-        let arrivals = arrivals.get(pace.number.as_str())?;
-        let interval_us = 1e6 / pace.rate_per_second;
-        let slack_us = interval_us * f64::from(pace.burst - 1);
-        let (first, last) = (arrivals[0], arrivals[arrivals.len() - 1]);
-        let mut full_at = first + interval_us;
-        let mut late_us = Vec::new();
-        for &at in &arrivals[1..] {
-            late_us.push((at - (full_at - slack_us)).max(0.0));
-            full_at = full_at.max(at) + interval_us;
+impl Done {
+    /// Replays each number's limiter over its arrivals.
+    fn of(entries: &[Entry], paces: &[Pace]) -> Self {
+        let mut arrivals: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
+        for entry in entries {
+            arrivals.entry(&entry.number).or_default().push(entry.at_us);
         }
-        // One that was due and never came is missing too. The burst goes beyond the rate.
-        let quota_us = last.max(end_us - interval_us) - first + slack_us;
-        Some((pace.number.clone(), Done { n: late_us.len() as f64, quota: quota_us / interval_us, late_us }))
-    };
-    paces.iter().filter_map(of_number).collect()
+        let end_us = entries.last().map_or(0, |entry| entry.at_us);
+        let mut done = Self::default();
+        for pace in paces {
+            let Some(arrivals) = arrivals.get(pace.number.as_str()) else { continue };
+            let interval_us = u64::try_from(Duration::from_secs_f64(1.0 / pace.rate_per_second).as_micros()).unwrap();
+            let slack_us = interval_us * u64::from(pace.burst - 1);
+            let (first, last) = (arrivals[0], arrivals[arrivals.len() - 1]);
+            let mut full_at = first + interval_us;
+            for &at in &arrivals[1..] {
+                done.late_us.push(at.saturating_sub(full_at.saturating_sub(slack_us)));
+                full_at = full_at.max(at) + interval_us;
+            }
+            done.n += (arrivals.len() - 1) as f64;
+            // One that was due and never came is missing too. The burst goes beyond the rate.
+            let quota_us = last.max(end_us.saturating_sub(interval_us)) - first + slack_us;
+            done.quota += quota_us as f64 / interval_us as f64;
+        }
+        done.late_us.sort_unstable();
+        done
+    }
 }
 
 /// What the daemon itself says of its lateness.

@@ -1,7 +1,8 @@
 //! A job whose time comes while no node runs.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
+use actiwapi_dispatcher::clock::Clock;
 use actiwapi_dispatcher::store::Store;
 use serde_json::json;
 use time::OffsetDateTime;
@@ -23,21 +24,23 @@ async fn what_comes_due_while_nobody_runs_is_sent_once_afterwards() {
     let sessions = connect(&cluster, 1).await;
     let mut later = job(tenant_of(&store, &sessions[0]).await, &sessions[0], 0..3);
     store.close().await;
-    let due_at = SystemTime::now() + UNTIL_DUE;
-    later["notBefore"] = json!(OffsetDateTime::from(due_at).format(&Rfc3339).unwrap());
+    let clock = Clock::system();
+    let due_at = clock.now() + UNTIL_DUE;
+    let due_ms = i128::from(due_at.as_ms());
+    let not_before = OffsetDateTime::from_unix_timestamp_nanos(due_ms * 1_000_000).unwrap();
+    later["notBefore"] = json!(not_before.format(&Rfc3339).unwrap());
     cluster.produce(vec![record(&sessions[0], &later)]).await;
     let taken_in = async || (cluster.own_ledger().await.accepted == 3).then_some(());
     until("the job is taken in", PATIENCE, taken_in).await;
     cluster.stop(0).await;
     assert_eq!(cluster.provider.n_received().await, 0, "sent before its time");
-    until("the job is due", PATIENCE, async || (due_at < SystemTime::now()).then_some(())).await;
+    until("the job is due", PATIENCE, async || (due_at < clock.now()).then_some(())).await;
     assert_eq!(cluster.provider.n_received().await, 0);
 
     cluster.launch(0).await;
     cluster.wait_for_arrivals(3).await;
-    let due_at_us = due_at.duration_since(UNIX_EPOCH).unwrap().as_micros();
     let entries = cluster.provider.entries().await;
-    assert!(entries.iter().all(|entry| due_at_us <= u128::from(entry.at_us)), "{entries:?}");
+    assert!(entries.iter().all(|entry| due_ms * 1_000 <= i128::from(entry.at_us)), "{entries:?}");
     // Whoever comes next finds nothing to do.
     cluster.stop(0).await;
     cluster.launch(0).await;
