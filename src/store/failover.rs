@@ -8,7 +8,6 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use sqlx::FromRow;
 use uuid::Uuid;
 
-use crate::domain::campaign::CampaignState;
 use crate::domain::delivery::DeliveryState;
 use crate::domain::id::{CampaignId, SessionId};
 use crate::domain::job::TrafficClass;
@@ -48,7 +47,7 @@ const STRANDED: Sql = Sql::portable(
      JOIN sessions s ON s.session_id = cs.session_id AND s.state IN ('logged_out', 'banned') \
      JOIN lane_streams t ON t.session_id = cs.session_id AND t.campaign_id = c.campaign_id \
          AND t.done_below_seq <= t.last_seq AND (t.band & 1) = 0 \
-     WHERE c.failover AND c.state IN ('running', 'paused') ORDER BY t.campaign_id, t.session_id, t.band",
+     WHERE c.failover AND c.state = 'running' ORDER BY t.campaign_id, t.session_id, t.band",
 );
 /// Those that can send, or will by themselves.
 const TARGETS: Sql = Sql::portable(
@@ -120,7 +119,8 @@ impl Store {
     }
 
     /// Moves the next pending deliveries of a stranded stream to the campaign's sessions that can send, in turn;
-    /// returns the streams that got some, none when nothing is left or no session can send.
+    /// returns the streams that got some, none when nothing is left, no session can send, or the campaign does not run
+    /// any more.
     ///
     /// # Errors
     /// [`StoreError::Database`] when nothing was written; safe to repeat.
@@ -136,9 +136,9 @@ impl Store {
 
     async fn fail_over_once(&self, of: &Stranded) -> Result<Vec<StreamRow>, StoreError> {
         let mut tx = self.begin_write(DOING_MOVE).await?;
-        let cancelled = tx.hold_cancelled(vec![of.campaign_id.0], DOING_MOVE).await?;
+        let is_running = tx.hold_running(of.campaign_id, DOING_MOVE).await?;
         let targets = tx.targets(of.campaign_id).await.map_err(StoreError::database(DOING_MOVE))?;
-        if !cancelled.is_empty() || targets.is_empty() {
+        if !is_running || targets.is_empty() {
             return Ok(Vec::new());
         }
         let ids = tx.next_pending(of).await.map_err(StoreError::database(DOING_MOVE))?;
@@ -170,7 +170,6 @@ impl Store {
             zone: of.zone.clone(),
             traffic_class: of.traffic_class,
             done_below_seq: given.done_below_seq,
-            campaign_state: Some(CampaignState::Running),
         };
         Ok(given.iter().map(stream).collect())
     }

@@ -6,7 +6,6 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use uuid::Uuid;
 
-use crate::domain::campaign::CampaignState;
 use crate::domain::id::{CampaignId, DeliveryId, SessionId};
 use crate::domain::job::TrafficClass;
 use crate::domain::zone::{Band, Zone};
@@ -18,11 +17,10 @@ use crate::store::tx::{Tries, Tx, with_tx};
 use crate::store::{Sql, Store, StoreError};
 
 const DUE_RESENDS: Sql = Sql::portable(
-    "SELECT r.delivery_id, d.session_id, d.campaign_id, d.band, s.zone, j.traffic_class, c.state AS campaign_state \
+    "SELECT r.delivery_id, d.session_id, d.campaign_id, d.band, s.zone, j.traffic_class \
      FROM resends r JOIN deliveries d ON d.delivery_id = r.delivery_id JOIN jobs j ON j.job_id = d.job_id \
      LEFT JOIN lane_streams s \
          ON s.session_id = d.session_id AND s.campaign_id = d.campaign_id AND s.band = d.band \
-     LEFT JOIN campaigns c ON c.campaign_id = d.campaign_id \
      WHERE r.unknown_at_ms < $1 ORDER BY r.unknown_at_ms, r.delivery_id LIMIT $2",
 );
 
@@ -46,22 +44,19 @@ struct DueResend {
     band: i32,
     zone: Option<String>,
     traffic_class: String,
-    campaign_state: Option<String>,
 }
 
 impl DueResend {
     /// Returns its stream; where that stands is known later.
     fn stream(&self) -> Result<StreamRow, StoreError> {
-        let corrupt = |column| StoreError::corrupt("jobs or campaigns", column, self.delivery_id);
-        let state = self.campaign_state.as_deref().map(CampaignState::parse);
+        let corrupt = || StoreError::corrupt("jobs", "traffic_class", self.delivery_id);
         Ok(StreamRow {
             session_id: SessionId(self.session_id),
             campaign_id: CampaignId(self.campaign_id),
             band: Band(self.band),
             zone: self.zone.as_deref().and_then(Zone::parse),
-            traffic_class: TrafficClass::parse(&self.traffic_class).ok_or_else(|| corrupt("traffic_class"))?,
+            traffic_class: TrafficClass::parse(&self.traffic_class).ok_or_else(corrupt)?,
             done_below_seq: 0,
-            campaign_state: state.map(|state| state.ok_or_else(|| corrupt("state"))).transpose()?,
         })
     }
 }

@@ -109,20 +109,35 @@ impl Tx {
     /// ends. To be called before deliveries are locked.
     pub(crate) async fn hold_cancelled(
         &mut self,
-        mut ids: Vec<Uuid>,
+        ids: Vec<Uuid>,
         doing: &'static str,
     ) -> Result<HashSet<CampaignId>, StoreError> {
+        let cancelled = CampaignState::Cancelled.as_str();
+        let rows = self.hold_campaigns(ids, doing).await?;
+        Ok(rows.into_iter().filter(|(_, state)| state == cancelled).map(|(id, _)| CampaignId(id)).collect())
+    }
+
+    /// Tells whether a campaign runs; that does not change until the transaction ends. To be called before deliveries
+    /// are locked.
+    pub(crate) async fn hold_running(&mut self, id: CampaignId, doing: &'static str) -> Result<bool, StoreError> {
+        let rows = self.hold_campaigns(vec![id.0], doing).await?;
+        Ok(rows.iter().any(|(_, state)| state == CampaignState::Running.as_str()))
+    }
+
+    async fn hold_campaigns(
+        &mut self,
+        mut ids: Vec<Uuid>,
+        doing: &'static str,
+    ) -> Result<Vec<(Uuid, String)>, StoreError> {
         if ids.is_empty() {
-            return Ok(HashSet::new());
+            return Ok(Vec::new());
         }
         ids.sort_unstable();
         ids.dedup();
-        let rows: Vec<(Uuid, String)> = match self {
+        match self {
             Self::Postgres(tx) => sqlx::query_as(HOLD_CAMPAIGNS.postgres()).bind(ids).fetch_all(&mut **tx).await,
             Self::Sqlite(tx) => sqlx::query_as(HOLD_CAMPAIGNS.sqlite()).bind(hex_list(&ids)).fetch_all(&mut **tx).await,
         }
-        .map_err(StoreError::database(doing))?;
-        let cancelled = CampaignState::Cancelled.as_str();
-        Ok(rows.into_iter().filter(|(_, state)| state == cancelled).map(|(id, _)| CampaignId(id)).collect())
+        .map_err(StoreError::database(doing))
     }
 }

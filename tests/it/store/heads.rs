@@ -1,6 +1,6 @@
 //! Contracts of [`Store::fetch_heads`] and [`Store::find_jobs`].
 
-use actiwapi_dispatcher::domain::campaign::OnUnknown;
+use actiwapi_dispatcher::domain::campaign::{CampaignState, OnUnknown};
 use actiwapi_dispatcher::domain::id::{CampaignId, JobId};
 use actiwapi_dispatcher::domain::job::TrafficClass;
 use actiwapi_dispatcher::domain::message::MessageSpec;
@@ -17,6 +17,7 @@ use crate::support::seed::{self, NOW_MS};
 store_contract!(
     heads_are_the_pending_ones_behind_the_place,
     requests_are_answered_in_their_order,
+    nothing_is_read_of_a_campaign_that_does_not_run,
     a_deferred_delivery_says_when_it_is_due,
     jobs_read_back_as_they_were_admitted,
     a_row_that_can_not_be_read_is_named,
@@ -64,6 +65,33 @@ async fn requests_are_answered_in_their_order(store: Store) {
     assert_eq!(ids, [there[..2].to_vec(), Vec::new(), here, there[..2].to_vec()]);
     assert!(heads[0].iter().all(|head| head.campaign_id == second && head.session_id == other.session_id));
     assert!(store.fetch_heads(&[]).await.unwrap().is_empty());
+}
+
+/// Whatever a lane was told, and in which order: it reads what it sends.
+async fn nothing_is_read_of_a_campaign_that_does_not_run(store: Store) {
+    let lane = seed::lane(&store).await;
+    let ours = seed::campaign(&store, lane.tenant_id, CampaignState::Running, OnUnknown::Quarantine).await;
+    let foreign = CampaignId::generate();
+    let ids = seed::admit(&store, &seed::job(lane, ours, 2)).await;
+    let others = seed::admit(&store, &seed::job(lane, foreign, 2)).await;
+    let request = |campaign_id| HeadRequest {
+        session_id: lane.session_id,
+        campaign_id,
+        band: seed::band_of(campaign_id),
+        after_seq: -1,
+        limit: 64,
+    };
+    let read = async || {
+        let heads = store.fetch_heads(&[request(ours), request(foreign)]).await.unwrap();
+        heads.iter().map(|heads| heads.iter().map(|head| head.delivery_id).collect()).collect::<Vec<Vec<_>>>()
+    };
+    assert_eq!(read().await, [ids.clone(), others.clone()]);
+    for state in [CampaignState::Paused, CampaignState::Cancelled] {
+        seed::set_campaign_state(&store, ours, state).await;
+        assert_eq!(read().await, [Vec::new(), others.clone()], "{state:?}");
+    }
+    seed::set_campaign_state(&store, ours, CampaignState::Running).await;
+    assert_eq!(read().await, [ids, others]);
 }
 
 async fn a_deferred_delivery_says_when_it_is_due(store: Store) {
