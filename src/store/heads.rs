@@ -83,6 +83,9 @@ pub struct JobRow {
     pub expires_at_ms: Option<i64>,
     /// What is sent.
     pub message: MessageSpec,
+    /// Whether the campaign's own pace can be read: a newer version may have written more than this one knows. Otherwise
+    /// nothing of the campaign may be sent, and no other one is concerned.
+    pub is_readable: bool,
     /// The campaign's own pace.
     pub campaign_pacing: Option<CampaignPacing>,
 }
@@ -176,6 +179,7 @@ impl TryFrom<StoredJob> for JobRow {
 
     fn try_from(row: StoredJob) -> Result<Self, StoreError> {
         let corrupt = |column| StoreError::corrupt("jobs", column, row.job_id);
+        let pacing = row.pacing.as_deref().map(serde_json::from_str::<CampaignPacing>);
         Ok(Self {
             job_id: JobId(row.job_id),
             tenant_id: TenantId(row.tenant_id),
@@ -187,10 +191,8 @@ impl TryFrom<StoredJob> for JobRow {
             not_before_ms: row.not_before_ms,
             expires_at_ms: row.expires_at_ms,
             message: serde_json::from_str(&row.message).map_err(|_| corrupt("message"))?,
-            campaign_pacing: match &row.pacing {
-                Some(text) => serde_json::from_str(text).map_err(|_| corrupt("pacing"))?,
-                None => None,
-            },
+            is_readable: !matches!(pacing, Some(Err(_))),
+            campaign_pacing: pacing.and_then(Result::ok),
         })
     }
 }
