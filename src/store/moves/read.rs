@@ -19,11 +19,11 @@ use crate::store::{Sql, StoreError};
 const LOCK: Sql = Sql::per_dialect(
     "SELECT delivery_id, tenant_id, session_id, campaign_id, band, seq, state, n_attempts, due_at_ms, failure_class, \
             reason, provider_code, provider_message_id, sent_at_ms, delivered_at_ms, read_at_ms, settled_at_ms, \
-            quota_period_ms \
+            quota_period_ms, ignored_message_id \
      FROM deliveries WHERE delivery_id = ANY($1) ORDER BY delivery_id FOR NO KEY UPDATE",
     "SELECT delivery_id, tenant_id, session_id, campaign_id, band, seq, state, n_attempts, due_at_ms, failure_class, \
             reason, provider_code, provider_message_id, sent_at_ms, delivered_at_ms, read_at_ms, settled_at_ms, \
-            quota_period_ms \
+            quota_period_ms, ignored_message_id \
      FROM deliveries WHERE delivery_id IN (SELECT unhex(value) FROM json_each($1))",
 );
 
@@ -53,6 +53,7 @@ struct StoredDelivery {
     read_at_ms: Option<i64>,
     settled_at_ms: Option<i64>,
     quota_period_ms: Option<i64>,
+    ignored_message_id: Option<String>,
 }
 
 impl TryFrom<StoredDelivery> for DeliveryRow {
@@ -80,6 +81,7 @@ impl TryFrom<StoredDelivery> for DeliveryRow {
             read_at_ms: row.read_at_ms,
             settled_at_ms: row.settled_at_ms,
             quota_period_ms: row.quota_period_ms,
+            ignored_message_id: row.ignored_message_id,
             moved_at_ms: None,
         })
     }

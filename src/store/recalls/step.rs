@@ -13,7 +13,7 @@ use crate::domain::recall::RecallKind;
 use crate::domain::zone::{Band, Zone};
 use crate::limits::{RECALL_LOOKS_MAX, RECALL_MOVES_MAX};
 use crate::store::audit::{Actor, Deed};
-use crate::store::bind::{Hex, column, to_json};
+use crate::store::bind::{Hex, column, hex_list, to_json};
 use crate::store::moves::{Moves, Recalled, counted_tenants};
 use crate::store::places::{Given, StreamKey, Wanted};
 use crate::store::tx::{Tries, Tx, with_tx};
@@ -47,11 +47,21 @@ const COUNT_MOVED: Sql = Sql::portable("UPDATE recalls SET n_moved = n_moved + $
 const END: Sql = Sql::portable("DELETE FROM recalls WHERE campaign_id = $1");
 const END_STREAMS: Sql = Sql::portable("DELETE FROM recall_streams WHERE campaign_id = $1");
 
-/// Also renews what is allowed. The place is in an index, so these updates are not HOT; they are as rare as people.
+/// Renews what is allowed, and takes note of the message of a failed attempt: what is still told of it says nothing about
+/// the next one. Of an unknown attempt everything still counts.
+const RENEW: Sql = Sql::per_dialect(
+    "UPDATE deliveries SET n_attempts_before = n_attempts, ignored_message_id = \
+         CASE state WHEN 'failed' THEN COALESCE(provider_message_id, ignored_message_id) ELSE ignored_message_id END \
+     WHERE delivery_id = ANY($1)",
+    "UPDATE deliveries SET n_attempts_before = n_attempts, ignored_message_id = \
+         CASE state WHEN 'failed' THEN COALESCE(provider_message_id, ignored_message_id) ELSE ignored_message_id END \
+     WHERE delivery_id IN (SELECT unhex(value) FROM json_each($1))",
+);
+/// The place is in an index, so these updates are not HOT; they are as rare as people.
 const PUT_BACK: Sql = Sql::per_dialect(
-    "UPDATE deliveries AS d SET seq = u.seq, n_attempts_before = d.n_attempts \
+    "UPDATE deliveries AS d SET seq = u.seq \
      FROM UNNEST($1::uuid[], $2::int8[]) AS u (delivery_id, seq) WHERE d.delivery_id = u.delivery_id",
-    "UPDATE deliveries AS d SET seq = u.seq, n_attempts_before = d.n_attempts \
+    "UPDATE deliveries AS d SET seq = u.seq \
      FROM (SELECT unhex(value ->> 0) AS delivery_id, value ->> 1 AS seq FROM json_each($1)) AS u \
      WHERE d.delivery_id = u.delivery_id",
 );
@@ -177,6 +187,9 @@ impl Store {
         let budgets = tx.hold_usage(&counted_tenants(&rows), i64::MIN, DOING_STEP).await?;
         let mut moves = Moves::of(rows, cancelled).spending(budgets);
         let recalled = moves.recall_all(recall.kind, now_ms);
+        if recall.kind.puts_back() {
+            tx.renew(&recalled).await.map_err(StoreError::database(DOING_STEP))?;
+        }
         tx.write_moves(&moves, self.recording(), DOING_STEP).await?;
         if let Some(given) = given {
             tx.put_back(&recalled, given).await.map_err(StoreError::database(DOING_STEP))?;
@@ -245,6 +258,15 @@ impl Tx {
         // The place behind the last one is always free; what the time adds is for new streams.
         let given: HashMap<_, _> = self.give_places(&BTreeMap::from([(key, wanted)]), 0, DOING_STEP).await?;
         Ok(given.get(&key).copied())
+    }
+
+    /// Lets deliveries begin anew; to be called while they are still as they were.
+    async fn renew(&mut self, recalled: &[Recalled]) -> Result<(), sqlx::Error> {
+        let ids = column(recalled, |row| row.2.0);
+        match self {
+            Self::Postgres(tx) => sqlx::query(RENEW.postgres()).bind(ids).execute(&mut **tx).await.map(drop),
+            Self::Sqlite(tx) => sqlx::query(RENEW.sqlite()).bind(hex_list(&ids)).execute(&mut **tx).await.map(drop),
+        }
     }
 
     /// Gives deliveries new places, in the order that they had.
