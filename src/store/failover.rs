@@ -39,7 +39,8 @@ pub struct Stranded {
     pub last_seq: i64,
 }
 
-/// An even band is one of recipients who never wrote to the session; see the domain's `Band`.
+/// An even band is one of recipients who never wrote to the session; see the domain's `Band`. The first condition on the
+/// state is that of the index on what is open, which SQLite knows by its words.
 const STRANDED: Sql = Sql::portable(
     "SELECT t.session_id, t.campaign_id, t.band, t.zone, t.traffic_class, t.done_below_seq, t.last_seq \
      FROM campaigns c JOIN campaign_counters k ON k.campaign_id = c.campaign_id AND 0 < k.pending \
@@ -47,7 +48,7 @@ const STRANDED: Sql = Sql::portable(
      JOIN sessions s ON s.session_id = cs.session_id AND s.state IN ('logged_out', 'banned') \
      JOIN lane_streams t ON t.session_id = cs.session_id AND t.campaign_id = c.campaign_id \
          AND t.done_below_seq <= t.last_seq AND (t.band & 1) = 0 \
-     WHERE c.failover AND c.state = 'running' ORDER BY t.campaign_id, t.session_id, t.band",
+     WHERE c.failover AND c.state IN ('running', 'paused') AND c.state = 'running' ORDER BY t.campaign_id, t.session_id, t.band",
 );
 /// Those that can send, or will by themselves.
 const TARGETS: Sql = Sql::portable(

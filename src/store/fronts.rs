@@ -83,8 +83,8 @@ const OF_SESSIONS: Sql = Sql::per_dialect(
 );
 
 const OF_CAMPAIGN: Sql = Sql::portable(fronts!(
-    "FROM lane_streams s ",
-    "WHERE s.campaign_id = $1 AND c.tenant_id = $2 AND s.done_below_seq <= s.last_seq \
+    "FROM campaign_sessions cs JOIN lane_streams s ON s.session_id = cs.session_id AND s.campaign_id = cs.campaign_id ",
+    "WHERE cs.campaign_id = $1 AND c.tenant_id = $2 AND s.done_below_seq <= s.last_seq \
      ORDER BY s.session_id, s.campaign_id, s.band"
 ));
 

@@ -42,11 +42,12 @@ macro_rules! counted {
     };
 }
 
+/// The first condition is that of the index on what is open, which SQLite knows by its words.
 const JUDGED: Sql = Sql::portable(concat!(
     "SELECT c.campaign_id, c.tenant_id, c.guardrails, c.sample_from, c.canary_below_seq, c.canary_settled_at_ms, ",
     counted!(),
     "FROM campaigns c JOIN campaign_counters k ON k.campaign_id = c.campaign_id \
-     WHERE c.state = 'running' AND (c.guardrails IS NOT NULL OR c.canary_below_seq IS NOT NULL) ORDER BY c.campaign_id"
+     WHERE c.state IN ('running', 'paused') AND c.state = 'running' AND (c.guardrails IS NOT NULL OR c.canary_below_seq IS NOT NULL) ORDER BY c.campaign_id"
 ));
 const COUNTED: Sql = Sql::portable(concat!("SELECT ", counted!(), "FROM campaign_counters k WHERE k.campaign_id = $2"));
 const PAUSE: Sql = Sql::portable(

@@ -10,12 +10,19 @@ use sqlx::{Postgres, Sqlite, Transaction};
 use crate::limits::WRITE_TRIES_MAX;
 use crate::store::{Pool, Store, StoreError};
 
-/// PostgreSQL begins like this where rows are reached by their keys.
+/// PostgreSQL begins with this where rows are reached by their keys.
 ///
 /// The planner knows a fast-growing table as it was a minute ago: an empty one, worth a full scan.
 /// Plans of prepared statements outlive that minute, so scans and hashing are ruled out.
-const BEGIN_BY_KEY: &str = "BEGIN; SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; \
-     SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off";
+macro_rules! by_key {
+    ($begin:literal) => {
+        concat!(
+            $begin,
+            "; SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL enable_hashjoin = off; \
+             SET LOCAL enable_mergejoin = off"
+        )
+    };
+}
 
 /// An open transaction; rolled back unless committed.
 #[derive(Debug)]
@@ -47,7 +54,7 @@ impl Store {
     /// Begins a transaction that writes.
     pub(crate) async fn begin_write(&self, doing: &'static str) -> Result<Tx, StoreError> {
         match self.pool() {
-            Pool::Postgres(pool) => pool.begin_with(BEGIN_BY_KEY).await.map(Tx::Postgres),
+            Pool::Postgres(pool) => pool.begin_with(by_key!("BEGIN")).await.map(Tx::Postgres),
             Pool::Sqlite { writer, .. } => writer.begin_with("BEGIN IMMEDIATE").await.map(Tx::Sqlite),
         }
         .map_err(StoreError::database(doing))
@@ -56,7 +63,19 @@ impl Store {
     /// Begins a transaction that reads rows by their keys.
     pub(crate) async fn begin_read(&self, doing: &'static str) -> Result<Tx, StoreError> {
         match self.pool() {
-            Pool::Postgres(pool) => pool.begin_with(BEGIN_BY_KEY).await.map(Tx::Postgres),
+            Pool::Postgres(pool) => pool.begin_with(by_key!("BEGIN")).await.map(Tx::Postgres),
+            Pool::Sqlite { reader, .. } => reader.begin().await.map(Tx::Sqlite),
+        }
+        .map_err(StoreError::database(doing))
+    }
+
+    /// Begins a transaction that reads rows by their keys, all as of one moment.
+    pub(crate) async fn begin_snapshot_by_key(&self, doing: &'static str) -> Result<Tx, StoreError> {
+        match self.pool() {
+            Pool::Postgres(pool) => {
+                let begin = by_key!("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY");
+                pool.begin_with(begin).await.map(Tx::Postgres)
+            }
             Pool::Sqlite { reader, .. } => reader.begin().await.map(Tx::Sqlite),
         }
         .map_err(StoreError::database(doing))

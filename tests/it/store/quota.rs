@@ -52,6 +52,7 @@ pub(super) async fn usage(store: &Store, tenant_id: TenantId, place: &str) -> Us
     let mut found = Usage::default();
     for (id, stored, counted) in store.recount_usage().await.unwrap() {
         assert_eq!(stored, counted, "{place}: stored and counted of {id}");
+        assert_eq!(store.recount_usage_of(id).await.unwrap(), Some((stored, counted)), "{place}: {id} alone");
         if id == tenant_id {
             found = stored;
         }
