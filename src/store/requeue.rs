@@ -2,18 +2,18 @@
 //!
 //! A step of bounded size that is safe to repeat; when to take it is decided elsewhere.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
-use crate::domain::id::{CampaignId, DeliveryId, SessionId};
+use crate::domain::id::{CampaignId, SessionId};
 use crate::domain::job::TrafficClass;
 use crate::domain::zone::{Band, Zone};
-use crate::store::bind::{Hex, column, to_json};
+use crate::store::bind::column;
 use crate::store::lanes::StreamRow;
 use crate::store::moves::{Moves, counted_tenants};
-use crate::store::places::{Given, StreamKey, Wanted};
-use crate::store::tx::{Tries, Tx, with_tx};
+use crate::store::places::{StreamKey, Wanted};
+use crate::store::tx::{Tries, with_tx};
 use crate::store::{Sql, Store, StoreError};
 
 const DUE_RESENDS: Sql = Sql::portable(
@@ -22,15 +22,6 @@ const DUE_RESENDS: Sql = Sql::portable(
      LEFT JOIN lane_streams s \
          ON s.session_id = d.session_id AND s.campaign_id = d.campaign_id AND s.band = d.band \
      WHERE r.unknown_at_ms < $1 ORDER BY r.unknown_at_ms, r.delivery_id LIMIT $2",
-);
-
-/// The place is in an index, so these updates are not HOT; they are as rare as lost answers.
-const MOVE_TO_END: Sql = Sql::per_dialect(
-    "UPDATE deliveries AS d SET seq = u.seq FROM UNNEST($1::uuid[], $2::int8[]) AS u (delivery_id, seq) \
-     WHERE d.delivery_id = u.delivery_id",
-    "UPDATE deliveries AS d SET seq = u.seq \
-     FROM (SELECT unhex(value ->> 0) AS delivery_id, value ->> 1 AS seq FROM json_each($1)) AS u \
-     WHERE d.delivery_id = u.delivery_id",
 );
 
 const DOING_REQUEUE: &str = "put unknown deliveries back in line";
@@ -110,7 +101,8 @@ impl Store {
         requeued.sort_unstable();
         tx.write_moves(&moves, self.recording(), DOING_REQUEUE).await?;
         tx.save_usage(moves.budgets(), DOING_REQUEUE).await?;
-        tx.move_to_end(&requeued, &given).await.map_err(StoreError::database(DOING_REQUEUE))?;
+        let in_order = requeued.iter().map(|(stream, _, delivery_id)| (*stream, *delivery_id));
+        tx.move_to_places(in_order, &given, DOING_REQUEUE).await?;
         // Those that were not put back are not to be looked at again.
         tx.forget_resends(column(&due, |row| row.delivery_id)).await.map_err(StoreError::database(DOING_REQUEUE))?;
         tx.add_to_reasons(&moves.reason_deltas(), DOING_REQUEUE).await?;
@@ -123,37 +115,5 @@ impl Store {
             StreamRow { done_below_seq, ..row }
         };
         Ok(streams.into_iter().map(with_place).collect())
-    }
-}
-
-impl Tx {
-    /// Gives deliveries, in the order of their streams and places, the places that their streams gave.
-    async fn move_to_end(
-        &mut self,
-        requeued: &[(StreamKey, i64, DeliveryId)],
-        given: &HashMap<StreamKey, Given>,
-    ) -> Result<(), sqlx::Error> {
-        let mut next: HashMap<StreamKey, i64> = given.iter().map(|(key, given)| (*key, given.first_seq)).collect();
-        let mut places = Vec::with_capacity(requeued.len());
-        for (stream, _, delivery_id) in requeued {
-            let seq = next.get_mut(stream).expect("places were asked for each of them");
-            places.push((delivery_id.0, *seq));
-            *seq += 1;
-        }
-        if places.is_empty() {
-            return Ok(());
-        }
-        match self {
-            Self::Postgres(tx) => sqlx::query(MOVE_TO_END.postgres())
-                .bind(column(&places, |place| place.0))
-                .bind(column(&places, |place| place.1))
-                .execute(&mut **tx)
-                .await
-                .map(drop),
-            Self::Sqlite(tx) => {
-                let json = to_json(&places, |place| (Hex(place.0), place.1));
-                sqlx::query(MOVE_TO_END.sqlite()).bind(json).execute(&mut **tx).await.map(drop)
-            }
-        }
     }
 }
