@@ -1,9 +1,12 @@
 //! A transaction that writes, on either database.
 //!
-//! Every write of the message path waits for its rows in the same order — plans, recalls, fences, campaigns,
+//! Every write of the message path waits for its rows in the same order — plans, subscriptions, recalls, fences, campaigns,
 //! streams, jobs, deliveries, usage, tiers, attempts, lanes, conversations, outbox, reasons, counters, and by id within
 //! each — so two of them never wait for each other in a circle. The journal alone comes to streams late, and passes over those
-//! that are held instead of waiting. Knows no tables.
+//! that are held instead of waiting.
+//!
+//! One circle is left: usage without a limit is only added to, behind the tiers, so a tenant that gets its first limit just
+//! then may be waited for out of turn. PostgreSQL ends one of the two, and [`Tries`] begins it again. Knows no tables.
 
 use sqlx::{Postgres, Sqlite, Transaction};
 
