@@ -147,6 +147,7 @@ impl Lanes {
             on_limit: OnLimit::Hold,
             not_before: None,
             expires_at: None,
+            is_readable: true,
             campaign_pacing: None,
             template: MessageTemplate::compile(&spec).ok(),
         });

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use crate::domain::campaign;
+use crate::domain::id::CampaignId;
 use crate::domain::plan::Meter;
 use crate::store::StoreError;
 use crate::store::plan_usage::PlanRefusal;
@@ -163,6 +164,36 @@ impl From<PlanRefusal> for Error {
     }
 }
 
+/// What went wrong in work on campaign after campaign: one that fails must not stop those behind it.
+#[derive(Debug, Default)]
+pub struct Failures(Option<Error>);
+
+impl Failures {
+    /// Logs the failure of one campaign and keeps the first; returns the value where there is one.
+    ///
+    /// # Errors
+    /// An outage, which concerns all that are left.
+    pub fn note<T>(&mut self, campaign_id: CampaignId, doing: &'static str, result: Result<T>) -> Result<Option<T>> {
+        match result {
+            Ok(value) => Ok(Some(value)),
+            Err(error) if error.is_outage() => Err(error),
+            Err(error) => {
+                tracing::warn!(campaign.id = %campaign_id, doing, error = chain(&error), "one campaign failed");
+                self.0.get_or_insert(error);
+                Ok(None)
+            }
+        }
+    }
+
+    /// Returns the first failure, if there was any.
+    ///
+    /// # Errors
+    /// That failure.
+    pub fn into_result(self) -> Result<()> {
+        self.0.map_or(Ok(()), Err)
+    }
+}
+
 /// Writes an error with all its causes, for the one log line where it stops.
 #[must_use]
 pub fn chain(error: &dyn std::error::Error) -> String {
@@ -174,4 +205,22 @@ pub fn chain(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_failure_is_kept_and_an_outage_stops_all() {
+        let (id, mut failures) = (CampaignId::generate(), Failures::default());
+        assert_eq!(failures.note(id, "look", Ok(7)).ok(), Some(Some(7)));
+        for thing in ["first", "second"] {
+            let failed = failures.note::<()>(id, "look", Err(Error::NotFound(thing)));
+            assert_eq!(failed.ok(), Some(None));
+        }
+        assert!(failures.note::<()>(id, "look", Err(Error::Unavailable("the database"))).is_err());
+        assert!(matches!(failures.into_result(), Err(Error::NotFound("first"))));
+        assert!(Failures::default().into_result().is_ok());
+    }
 }

@@ -14,12 +14,13 @@ use tokio_util::task::TaskTracker;
 use crate::clock::Clock;
 use crate::dispatch::DispatchHandle;
 use crate::domain::partition::PartitionNo;
-use crate::error::{Result, chain};
+use crate::error::{Error, Failures, Result, chain};
 use crate::kill_point;
 use crate::limits::{FAILOVER_STEPS_MAX, REQUEUE_ROWS_MAX};
 use crate::notice::{Notice, Notices};
 use crate::service::Services;
 use crate::store::Store;
+use crate::store::failover::Stranded;
 use crate::telemetry::metrics::Metrics;
 
 pub mod check_ledger;
@@ -127,16 +128,18 @@ impl Background {
 
     /// Completes campaigns whose last delivery is settled, and closes their streams.
     async fn finish_campaigns(&self) -> Result<()> {
+        let mut failures = Failures::default();
         for campaign_id in self.store.open_campaigns().await? {
             kill_point!("background: before a campaign is completed");
-            if self.store.finish_if_settled(campaign_id, self.clock.now().as_ms()).await? {
+            let result = self.store.finish_if_settled(campaign_id, self.clock.now().as_ms()).await;
+            if failures.note(campaign_id, "complete a campaign", result.map_err(Error::from))? == Some(true) {
                 tracing::info!(campaign.id = %campaign_id, "campaign completed");
                 // To all nodes: each has lanes with a stream of it.
                 self.notices.tell(Notice::CampaignChanged(campaign_id));
                 self.nudges.finished.notify_one();
             }
         }
-        Ok(())
+        failures.into_result()
     }
 
     /// Takes the steps of what people asked for that nobody takes any more.
@@ -151,15 +154,22 @@ impl Background {
 
     /// Moves what waits for cold recipients away from sessions that are lost for good, where campaigns want that.
     async fn fail_over(&self) -> Result<()> {
+        let mut failures = Failures::default();
         for stranded in self.store.stranded().await? {
-            for _ in 0..FAILOVER_STEPS_MAX {
-                kill_point!("background: before deliveries leave a lost session");
-                let streams = self.store.fail_over(&stranded).await?;
-                if streams.is_empty() {
-                    break;
-                }
-                self.dispatch.offer_streams(streams).await;
+            let result = self.fail_over_stream(&stranded).await;
+            failures.note(stranded.campaign_id, "move what a lost session has of it", result)?;
+        }
+        failures.into_result()
+    }
+
+    async fn fail_over_stream(&self, stranded: &Stranded) -> Result<()> {
+        for _ in 0..FAILOVER_STEPS_MAX {
+            kill_point!("background: before deliveries leave a lost session");
+            let streams = self.store.fail_over(stranded).await?;
+            if streams.is_empty() {
+                break;
             }
+            self.dispatch.offer_streams(streams).await;
         }
         Ok(())
     }

@@ -276,7 +276,8 @@ impl DispatchHandle {
         self.journal.send(Entry::Receipts(receipts, done)).await && durable.await.is_ok()
     }
 
-    /// Tells dispatch of the streams of a session, as found in the database.
+    /// Tells dispatch of the streams of a session, as found in the database; also of campaigns that do not run, of which
+    /// nothing is read.
     pub async fn offer_streams(&self, streams: Vec<StreamRow>) {
         for row in streams {
             self.offer(Offer {
@@ -288,9 +289,6 @@ impl DispatchHandle {
                 done_below_seq: row.done_below_seq,
             })
             .await;
-            if let Some(state @ CampaignState::Paused) = row.campaign_state {
-                self.tell(self.shard_of(row.session_id), Command::Campaign(row.campaign_id, state)).await;
-            }
         }
     }
 

@@ -101,6 +101,9 @@ impl<'a> Picture<'a> {
             let by = if front.pause_reason.is_some() { HeldBy::Guardrail } else { HeldBy::CampaignPaused };
             return Waiting { by, since: None, until: None };
         }
+        if !front.is_readable {
+            return Waiting { by: HeldBy::Settings, since: None, until: None };
+        }
         if front.waits_for_plan {
             return Waiting { by: HeldBy::PlanMessages, since: None, until: None };
         }

@@ -43,7 +43,7 @@ constraints! {
     LaneSuspended = "lane_suspended", "An operator has suspended the lane.";
     SubscriptionInactive = "subscription_inactive", "The tenant's subscription is not active.";
     PlanMessages = "plan_messages", "The messages of the plan are used up.";
-    Settings = "settings", "This version can not read the settings of the session.";
+    Settings = "settings", "This version can not read the settings of the session or the campaign.";
     NoOwner = "no_owner", "No node drives the lane just now.";
     SessionDown = "session_down", "The session is not connected.";
     SessionLost = "session_lost", "The session is logged out or banned.";

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::domain::failure::Reason;
 use crate::domain::id::{CampaignId, TenantId, UserId};
 use crate::domain::recall::RecallKind;
-use crate::error::{Error, Problems, Result};
+use crate::error::{Error, Failures, Problems, Result};
 use crate::limits::RECALL_STEPS_PER_REQUEST_MAX;
 use crate::notice::Notice;
 use crate::service::CampaignService;
@@ -69,17 +69,24 @@ impl CampaignService {
     /// Takes the steps that nobody else takes any more; for the daemon, on a beat. Safe to break off.
     ///
     /// # Errors
-    /// `Store` when a step was not taken.
+    /// `Store` when a step was not taken; those of other campaigns were.
     pub async fn finish_recalls(&self) -> Result<()> {
         let before = self.tools.clock.now() - ASKER_TIME;
+        let mut failures = Failures::default();
         for campaign_id in self.tools.store.open_recalls(before.as_ms()).await? {
-            while let Some(progress) = self.step(campaign_id).await? {
-                if progress.is_done {
-                    break;
-                }
-            }
-            self.tools.notices.tell(Notice::CampaignChanged(campaign_id));
+            let result = self.finish_recall(campaign_id).await;
+            failures.note(campaign_id, "finish what people asked of it", result)?;
         }
+        failures.into_result()
+    }
+
+    async fn finish_recall(&self, campaign_id: CampaignId) -> Result<()> {
+        while let Some(progress) = self.step(campaign_id).await? {
+            if progress.is_done {
+                break;
+            }
+        }
+        self.tools.notices.tell(Notice::CampaignChanged(campaign_id));
         Ok(())
     }
 

@@ -74,18 +74,16 @@ impl PlanService {
         let now = self.tools.clock.now();
         let store = &self.tools.store;
         store.tenants().find(tenant_id).await?.ok_or(Error::NotFound("tenant"))?;
-        let plan = store.plans().find(&new.plan).await?;
         let mut problems = Problems::default();
-        if plan.is_none() {
+        if store.plans().find(&new.plan).await?.is_none() {
             problems.push("plan", "is not a known plan");
         }
         if new.period_end.is_some_and(|at| at <= now) {
             problems.push("periodEnd", "must be in the future");
         }
         problems.check()?;
-        let plan = plan.ok_or(Error::NotFound("plan"))?;
         let period_end_ms = new.period_end.map(Moment::as_ms);
-        let subscription = plans::NewSubscription { plan, state: new.state, period_end_ms, actor };
+        let subscription = plans::NewSubscription { plan: new.plan, state: new.state, period_end_ms, actor };
         store.plans().subscribe(tenant_id, &subscription, now.as_ms()).await?;
         self.tools.notices.tell(Notice::TenantChanged(tenant_id));
         self.usage(tenant_id).await?.ok_or(Error::NotFound("subscription"))

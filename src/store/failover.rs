@@ -3,19 +3,18 @@
 //! Steps of bounded size that are safe to repeat: what has left is not found again. Warm recipients stay, and so does
 //! what is being sent or may have been sent. When to take a step is decided elsewhere.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 
 use sqlx::FromRow;
 use uuid::Uuid;
 
-use crate::domain::campaign::CampaignState;
 use crate::domain::delivery::DeliveryState;
-use crate::domain::id::{CampaignId, SessionId};
+use crate::domain::id::{CampaignId, DeliveryId, SessionId};
 use crate::domain::job::TrafficClass;
 use crate::domain::zone::{Band, Zone};
 use crate::limits::FAILOVER_ROWS_MAX;
-use crate::store::bind::{Hex, column, to_json};
 use crate::store::lanes::StreamRow;
+use crate::store::moves::DeliveryRow;
 use crate::store::places::{Given, StreamKey, Wanted};
 use crate::store::tx::{Tries, Tx, with_tx};
 use crate::store::{Sql, Store, StoreError};
@@ -40,7 +39,8 @@ pub struct Stranded {
     pub last_seq: i64,
 }
 
-/// An even band is one of recipients who never wrote to the session; see the domain's `Band`.
+/// An even band is one of recipients who never wrote to the session; see the domain's `Band`. The first condition on the
+/// state is that of the index on what is open, which SQLite knows by its words.
 const STRANDED: Sql = Sql::portable(
     "SELECT t.session_id, t.campaign_id, t.band, t.zone, t.traffic_class, t.done_below_seq, t.last_seq \
      FROM campaigns c JOIN campaign_counters k ON k.campaign_id = c.campaign_id AND 0 < k.pending \
@@ -48,7 +48,7 @@ const STRANDED: Sql = Sql::portable(
      JOIN sessions s ON s.session_id = cs.session_id AND s.state IN ('logged_out', 'banned') \
      JOIN lane_streams t ON t.session_id = cs.session_id AND t.campaign_id = c.campaign_id \
          AND t.done_below_seq <= t.last_seq AND (t.band & 1) = 0 \
-     WHERE c.failover AND c.state IN ('running', 'paused') ORDER BY t.campaign_id, t.session_id, t.band",
+     WHERE c.failover AND c.state IN ('running', 'paused') AND c.state = 'running' ORDER BY t.campaign_id, t.session_id, t.band",
 );
 /// Those that can send, or will by themselves.
 const TARGETS: Sql = Sql::portable(
@@ -58,15 +58,6 @@ const TARGETS: Sql = Sql::portable(
 const PENDING: Sql = Sql::portable(
     "SELECT delivery_id FROM deliveries WHERE session_id = $1 AND campaign_id = $2 AND band = $3 AND $4 <= seq \
      AND state = 'pending' ORDER BY seq LIMIT $5",
-);
-const MOVE: Sql = Sql::per_dialect(
-    "UPDATE deliveries AS d SET session_id = u.session_id, seq = u.seq \
-     FROM UNNEST($1::uuid[], $2::uuid[], $3::int8[]) AS u (delivery_id, session_id, seq) \
-     WHERE d.delivery_id = u.delivery_id",
-    "UPDATE deliveries AS d SET session_id = u.session_id, seq = u.seq \
-     FROM (SELECT unhex(value ->> 0) AS delivery_id, unhex(value ->> 1) AS session_id, value ->> 2 AS seq \
-           FROM json_each($1)) AS u \
-     WHERE d.delivery_id = u.delivery_id",
 );
 /// Nothing up to the place that was the last one can become pending in this stream again: what goes back in line gets
 /// a new place. So the stream need not be looked at again.
@@ -120,7 +111,8 @@ impl Store {
     }
 
     /// Moves the next pending deliveries of a stranded stream to the campaign's sessions that can send, in turn;
-    /// returns the streams that got some, none when nothing is left or no session can send.
+    /// returns the streams that got some, none when nothing is left, no session can send, or the campaign does not run
+    /// any more.
     ///
     /// # Errors
     /// [`StoreError::Database`] when nothing was written; safe to repeat.
@@ -136,9 +128,9 @@ impl Store {
 
     async fn fail_over_once(&self, of: &Stranded) -> Result<Vec<StreamRow>, StoreError> {
         let mut tx = self.begin_write(DOING_MOVE).await?;
-        let cancelled = tx.hold_cancelled(vec![of.campaign_id.0], DOING_MOVE).await?;
+        let is_running = tx.hold_running(of.campaign_id, DOING_MOVE).await?;
         let targets = tx.targets(of.campaign_id).await.map_err(StoreError::database(DOING_MOVE))?;
-        if !cancelled.is_empty() || targets.is_empty() {
+        if !is_running || targets.is_empty() {
             return Ok(Vec::new());
         }
         let ids = tx.next_pending(of).await.map_err(StoreError::database(DOING_MOVE))?;
@@ -156,12 +148,12 @@ impl Store {
         // The place behind the last one is always free; a stream that is new begins where this one was.
         let given = tx.give_places(&wanted, of.last_seq, DOING_MOVE).await?;
         let rows = tx.lock_deliveries(ids.clone(), DOING_MOVE).await?;
-        let is_still = |row: &crate::store::moves::DeliveryRow| {
+        let is_still = |row: &DeliveryRow| {
             row.state == DeliveryState::Pending && (row.session_id, row.band) == (of.session_id, of.band)
         };
-        let still: HashSet<Uuid> = rows.iter().filter(|row| is_still(row)).map(|row| row.delivery_id.0).collect();
-        let places = places_of(&ids, &still, key_of, &given);
-        tx.move_to_sessions(&places).await.map_err(StoreError::database(DOING_MOVE))?;
+        let still: HashSet<DeliveryId> = rows.iter().filter(|row| is_still(row)).map(|row| row.delivery_id).collect();
+        let all = ids.into_iter().map(DeliveryId).enumerate().filter(|(_, id)| still.contains(id));
+        tx.move_to_places(all.map(|(place, id)| (key_of(place), id)), &given, DOING_MOVE).await?;
         tx.commit(DOING_MOVE).await?;
         let stream = |(key, given): (&StreamKey, &Given)| StreamRow {
             session_id: key.0,
@@ -170,28 +162,9 @@ impl Store {
             zone: of.zone.clone(),
             traffic_class: of.traffic_class,
             done_below_seq: given.done_below_seq,
-            campaign_state: Some(CampaignState::Running),
         };
         Ok(given.iter().map(stream).collect())
     }
-}
-
-/// Gives each delivery that can still be moved a place in its new stream, in the order that they had.
-fn places_of(
-    ids: &[Uuid],
-    still: &HashSet<Uuid>,
-    key_of: impl Fn(usize) -> StreamKey,
-    given: &HashMap<StreamKey, Given>,
-) -> Vec<(Uuid, Uuid, i64)> {
-    let mut next: HashMap<StreamKey, i64> = given.iter().map(|(key, given)| (*key, given.first_seq)).collect();
-    let mut places = Vec::with_capacity(still.len());
-    for (place, id) in ids.iter().enumerate().filter(|(_, id)| still.contains(id)) {
-        let key = key_of(place);
-        let seq = next.get_mut(&key).expect("places were asked for each of them");
-        places.push((*id, key.0.0, *seq));
-        *seq += 1;
-    }
-    places
 }
 
 impl Tx {
@@ -216,24 +189,5 @@ impl Tx {
             let query = sqlx::query(sql).bind(of.session_id.0).bind(of.campaign_id.0).bind(of.band.0);
             query.bind(of.last_seq).bind(of.done_below_seq).execute(db).await.map(drop)
         })
-    }
-
-    async fn move_to_sessions(&mut self, places: &[(Uuid, Uuid, i64)]) -> Result<(), sqlx::Error> {
-        if places.is_empty() {
-            return Ok(());
-        }
-        match self {
-            Self::Postgres(tx) => sqlx::query(MOVE.postgres())
-                .bind(column(places, |place| place.0))
-                .bind(column(places, |place| place.1))
-                .bind(column(places, |place| place.2))
-                .execute(&mut **tx)
-                .await
-                .map(drop),
-            Self::Sqlite(tx) => {
-                let json = to_json(places, |place| (Hex(place.0), Hex(place.1), place.2));
-                sqlx::query(MOVE.sqlite()).bind(json).execute(&mut **tx).await.map(drop)
-            }
-        }
     }
 }

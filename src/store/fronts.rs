@@ -28,6 +28,8 @@ pub struct StreamFront {
     pub traffic_class: TrafficClass,
     /// Where the campaign stands; none when it is not in our tables.
     pub campaign_state: Option<CampaignState>,
+    /// Whether the campaign's own pace can be read; otherwise nothing of the campaign may be sent.
+    pub is_readable: bool,
     /// The campaign's own pace.
     pub campaign_pacing: Option<CampaignPacing>,
     /// Why the campaign paused itself, if it did.
@@ -81,8 +83,8 @@ const OF_SESSIONS: Sql = Sql::per_dialect(
 );
 
 const OF_CAMPAIGN: Sql = Sql::portable(fronts!(
-    "FROM lane_streams s ",
-    "WHERE s.campaign_id = $1 AND c.tenant_id = $2 AND s.done_below_seq <= s.last_seq \
+    "FROM campaign_sessions cs JOIN lane_streams s ON s.session_id = cs.session_id AND s.campaign_id = cs.campaign_id ",
+    "WHERE cs.campaign_id = $1 AND c.tenant_id = $2 AND s.done_below_seq <= s.last_seq \
      ORDER BY s.session_id, s.campaign_id, s.band"
 ));
 
@@ -111,7 +113,7 @@ impl TryFrom<StoredFront> for StreamFront {
     fn try_from(row: StoredFront) -> Result<Self, StoreError> {
         let of_campaign = |column| StoreError::corrupt("campaigns", column, row.campaign_id);
         let state = row.campaign_state.as_deref().map(CampaignState::parse);
-        let pacing = row.pacing.as_deref().map(serde_json::from_str).transpose();
+        let pacing = row.pacing.as_deref().map(serde_json::from_str::<CampaignPacing>);
         Ok(Self {
             session_id: SessionId(row.session_id),
             campaign_id: CampaignId(row.campaign_id),
@@ -120,7 +122,8 @@ impl TryFrom<StoredFront> for StreamFront {
             traffic_class: TrafficClass::parse(&row.traffic_class)
                 .ok_or_else(|| StoreError::corrupt("lane_streams", "traffic_class", row.session_id))?,
             campaign_state: state.map(|state| state.ok_or_else(|| of_campaign("state"))).transpose()?,
-            campaign_pacing: pacing.map_err(|_| of_campaign("pacing"))?,
+            is_readable: !matches!(pacing, Some(Err(_))),
+            campaign_pacing: pacing.and_then(Result::ok),
             pause_reason: row.pause_reason,
             delivery_id: DeliveryId(row.delivery_id),
             due_at_ms: row.due_at_ms,

@@ -13,7 +13,6 @@ use crate::domain::safeguards::{CanaryStanding, CanaryState, Guardrails, Sample,
 use crate::store::audit::{Actor, Deed};
 use crate::store::campaign_moves::Move;
 use crate::store::campaigns::Campaigns;
-use crate::store::column::RowPlace;
 use crate::store::tx::{Tx, with_tx};
 use crate::store::{Sql, StoreError};
 use crate::with_reader;
@@ -25,8 +24,9 @@ pub struct Judged {
     pub campaign_id: CampaignId,
     /// Whose it is.
     pub tenant_id: TenantId,
-    /// Its counts and its budget.
-    pub standing: Standing,
+    /// Its counts and its budget; none when they can not be read, because a newer version has written more than this one
+    /// knows. Then it can not be judged, and no other one is concerned.
+    pub standing: Option<Standing>,
 }
 
 /// What was counted of a campaign by now; `$2` is the word of recipients who have opted out.
@@ -42,11 +42,12 @@ macro_rules! counted {
     };
 }
 
+/// The first condition is that of the index on what is open, which SQLite knows by its words.
 const JUDGED: Sql = Sql::portable(concat!(
     "SELECT c.campaign_id, c.tenant_id, c.guardrails, c.sample_from, c.canary_below_seq, c.canary_settled_at_ms, ",
     counted!(),
     "FROM campaigns c JOIN campaign_counters k ON k.campaign_id = c.campaign_id \
-     WHERE c.state = 'running' AND (c.guardrails IS NOT NULL OR c.canary_below_seq IS NOT NULL) ORDER BY c.campaign_id"
+     WHERE c.state IN ('running', 'paused') AND c.state = 'running' AND (c.guardrails IS NOT NULL OR c.canary_below_seq IS NOT NULL) ORDER BY c.campaign_id"
 ));
 const COUNTED: Sql = Sql::portable(concat!("SELECT ", counted!(), "FROM campaign_counters k WHERE k.campaign_id = $2"));
 const PAUSE: Sql = Sql::portable(
@@ -111,26 +112,27 @@ struct StoredJudged {
     counted: Counted,
 }
 
-impl TryFrom<StoredJudged> for Judged {
-    type Error = StoreError;
-
-    fn try_from(row: StoredJudged) -> Result<Self, StoreError> {
-        let place = RowPlace { table: "campaigns", key: row.campaign_id };
-        let guardrails: Option<Guardrails> =
-            row.guardrails.as_deref().map(|text| place.json("guardrails", text)).transpose()?;
-        let from: Option<Sample> =
-            row.sample_from.as_deref().map(|text| place.json("sample_from", text)).transpose()?;
-        let counted = &row.counted;
-        let canary = row.canary_below_seq.map(|below| CanaryStanding {
+impl StoredJudged {
+    fn standing(&self) -> Result<Standing, serde_json::Error> {
+        let guardrails: Option<Guardrails> = self.guardrails.as_deref().map(serde_json::from_str).transpose()?;
+        let from: Option<Sample> = self.sample_from.as_deref().map(serde_json::from_str).transpose()?;
+        let counted = &self.counted;
+        let canary = self.canary_below_seq.map(|below| CanaryStanding {
             is_settled: below <= counted.n_admitted && counted.n_open == 0,
-            settled_at_ms: row.canary_settled_at_ms,
+            settled_at_ms: self.canary_settled_at_ms,
         });
-        let standing = Standing {
+        Ok(Standing {
             guardrails: guardrails.unwrap_or_default(),
             sample: counted.sample().since(&from.unwrap_or_default()),
             canary,
-        };
-        Ok(Self { campaign_id: CampaignId(row.campaign_id), tenant_id: TenantId(row.tenant_id), standing })
+        })
+    }
+}
+
+impl From<StoredJudged> for Judged {
+    fn from(row: StoredJudged) -> Self {
+        let standing = row.standing().ok();
+        Self { campaign_id: CampaignId(row.campaign_id), tenant_id: TenantId(row.tenant_id), standing }
     }
 }
 
@@ -138,13 +140,13 @@ impl Campaigns<'_> {
     /// Lists the running campaigns that have a budget, or a canary that is not over; of all tenants.
     ///
     /// # Errors
-    /// [`StoreError::Database`] when they could not be read, [`StoreError::Corrupt`] when a row is not readable.
+    /// [`StoreError::Database`] when they could not be read.
     pub async fn judged(&self) -> Result<Vec<Judged>, StoreError> {
         let sql = JUDGED.of(self.store.pool());
         let rows = with_reader!(self.store.pool(), |db| {
             sqlx::query_as::<_, StoredJudged>(sql).bind(Reason::RecipientOptedOut.as_str()).fetch_all(db).await
         });
-        rows.map_err(StoreError::database(DOING_READ))?.into_iter().map(Judged::try_from).collect()
+        Ok(rows.map_err(StoreError::database(DOING_READ))?.into_iter().map(Judged::from).collect())
     }
 
     /// Pauses a running campaign in its own name; `false` if it does not run any more.
@@ -166,7 +168,7 @@ impl Campaigns<'_> {
             action: "campaign.paused".to_owned(),
             subject: judged.campaign_id.to_string(),
             tenant_id: Some(judged.tenant_id),
-            details: json!({ "reason": reason, "sample": judged.standing.sample }),
+            details: json!({ "reason": reason, "sample": judged.standing.map(|standing| standing.sample) }),
         };
         tx.write_deed(&Actor::SYSTEM, &deed, now_ms, DOING_WRITE).await?;
         tx.commit(DOING_WRITE).await?;

@@ -83,26 +83,32 @@ pub struct JobRow {
     pub expires_at_ms: Option<i64>,
     /// What is sent.
     pub message: MessageSpec,
+    /// Whether the campaign's own pace can be read: a newer version may have written more than this one knows. Otherwise
+    /// nothing of the campaign may be sent, and no other one is concerned.
+    pub is_readable: bool,
     /// The campaign's own pace.
     pub campaign_pacing: Option<CampaignPacing>,
 }
 
-/// Goes along the index on columns that do not change in a usual life, one stretch per request.
+/// Goes along the index on columns that do not change in a usual life, one stretch per request. Of a campaign of ours that
+/// does not run nothing is read: a lane may have opened its stream after the news of the pause had passed.
 const FETCH: Sql = Sql::per_dialect(
     "SELECT r.no, d.*, v.marketing_capped_until_ms \
      FROM UNNEST($1::uuid[], $2::uuid[], $3::int4[], $4::int8[], $5::int8[]) \
           WITH ORDINALITY AS r (session_id, campaign_id, band, after_seq, n_max, no) \
+     LEFT JOIN campaigns c ON c.campaign_id = r.campaign_id \
      CROSS JOIN LATERAL ( \
          SELECT delivery_id, job_id, seq, recipient, variables, n_attempts, n_attempts_before, due_at_ms FROM deliveries d \
          WHERE d.session_id = r.session_id AND d.campaign_id = r.campaign_id AND d.band = r.band \
            AND r.after_seq < d.seq \
            AND d.state = 'pending' ORDER BY d.seq LIMIT r.n_max) AS d \
      LEFT JOIN conversations v ON v.session_id = r.session_id AND v.recipient = d.recipient \
-     ORDER BY r.no, d.seq",
+     WHERE c.state IS NULL OR c.state = 'running' ORDER BY r.no, d.seq",
     "SELECT 1 AS no, d.delivery_id, d.job_id, d.seq, d.recipient, d.variables, d.n_attempts, d.n_attempts_before, \
          d.due_at_ms, v.marketing_capped_until_ms \
      FROM deliveries d LEFT JOIN conversations v ON v.session_id = d.session_id AND v.recipient = d.recipient \
      WHERE d.session_id = $1 AND d.campaign_id = $2 AND d.band = $3 AND $4 < d.seq AND d.state = 'pending' \
+       AND NOT EXISTS (SELECT 1 FROM campaigns c WHERE c.campaign_id = $2 AND c.state <> 'running') \
      ORDER BY d.seq LIMIT $5",
 );
 
@@ -173,6 +179,7 @@ impl TryFrom<StoredJob> for JobRow {
 
     fn try_from(row: StoredJob) -> Result<Self, StoreError> {
         let corrupt = |column| StoreError::corrupt("jobs", column, row.job_id);
+        let pacing = row.pacing.as_deref().map(serde_json::from_str::<CampaignPacing>);
         Ok(Self {
             job_id: JobId(row.job_id),
             tenant_id: TenantId(row.tenant_id),
@@ -184,16 +191,15 @@ impl TryFrom<StoredJob> for JobRow {
             not_before_ms: row.not_before_ms,
             expires_at_ms: row.expires_at_ms,
             message: serde_json::from_str(&row.message).map_err(|_| corrupt("message"))?,
-            campaign_pacing: match &row.pacing {
-                Some(text) => serde_json::from_str(text).map_err(|_| corrupt("pacing"))?,
-                None => None,
-            },
+            is_readable: !matches!(pacing, Some(Err(_))),
+            campaign_pacing: pacing.and_then(Result::ok),
         })
     }
 }
 
 impl Store {
-    /// Returns the pending deliveries behind each request's place, in stream order, one list per request.
+    /// Returns the pending deliveries behind each request's place, in stream order, one list per request; none of a
+    /// campaign that does not run.
     ///
     /// # Errors
     /// [`StoreError::Database`] when the read failed, [`StoreError::Corrupt`] when a row can not be read.

@@ -268,8 +268,10 @@ impl Store {
         let lanes: Vec<_> = batch.lanes.iter().filter(|lane| welcome(&lane.session_id)).cloned().collect();
         let streams: Vec<_> = batch.streams.iter().filter(|stream| welcome(&stream.session_id)).copied().collect();
         let now_ms = batch.begins.iter().map(|begin| begin.started_at_ms).max().unwrap_or(i64::MIN);
-        let budgets = tx.hold_usage(&spenders(&rows, batch), now_ms, DOING).await?;
-        let tiers = tx.hold_tiers(&batch.begins, DOING).await?;
+        let begins_of: BTreeSet<SessionId> = batch.begins.iter().map(|begin| begin.session_id).collect();
+        let of = (&spenders(&rows, batch), &begins_of);
+        let (budgets, tiers) = tx.hold_usage_with_tiers(of, now_ms, DOING).await?;
+        let tiers = tx.hold_tiers(&batch.begins, tiers, DOING).await?;
         let mut moves = Moves::of(rows, cancelled).refusing(refused).spending(budgets).counting(tiers);
         moves.receive(&late);
         let Begins { begun, refused } = moves.apply_batch(batch);

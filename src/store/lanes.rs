@@ -5,7 +5,6 @@
 use jiff::tz::TimeZone;
 use uuid::Uuid;
 
-use crate::domain::campaign::CampaignState;
 use crate::domain::held_by::Held;
 use crate::domain::id::{CampaignId, SessionId, TenantId};
 use crate::domain::job::TrafficClass;
@@ -78,8 +77,6 @@ pub struct StreamRow {
     pub traffic_class: TrafficClass,
     /// Every delivery below it is settled.
     pub done_below_seq: i64,
-    /// Where the campaign stands; none when it is not in our tables.
-    pub campaign_state: Option<CampaignState>,
 }
 
 macro_rules! lanes {
@@ -109,20 +106,19 @@ const LANES_OF_SESSIONS: Sql = Sql::per_dialect(
 const LANES_OF_TENANT: Sql = Sql::portable(lanes!("WHERE s.tenant_id = $1 ORDER BY s.session_id"));
 
 const STREAMS: Sql = Sql::per_dialect(
-    "SELECT s.session_id, s.campaign_id, s.band, s.zone, s.traffic_class, s.done_below_seq, c.state AS campaign_state \
+    "SELECT s.session_id, s.campaign_id, s.band, s.zone, s.traffic_class, s.done_below_seq \
      FROM UNNEST($1::uuid[]) AS w (session_id) JOIN lane_streams s ON s.session_id = w.session_id \
      LEFT JOIN campaigns c ON c.campaign_id = s.campaign_id \
      WHERE c.state IS NULL OR c.state IN ('running', 'paused') ORDER BY s.session_id, s.campaign_id, s.band",
-    "SELECT s.session_id, s.campaign_id, s.band, s.zone, s.traffic_class, s.done_below_seq, c.state AS campaign_state \
+    "SELECT s.session_id, s.campaign_id, s.band, s.zone, s.traffic_class, s.done_below_seq \
      FROM json_each($1) AS w JOIN lane_streams s ON s.session_id = unhex(w.value) \
      LEFT JOIN campaigns c ON c.campaign_id = s.campaign_id \
      WHERE c.state IS NULL OR c.state IN ('running', 'paused') ORDER BY s.session_id, s.campaign_id, s.band",
 );
 
 const STREAMS_OF_CAMPAIGN: Sql = Sql::portable(
-    "SELECT s.session_id, s.campaign_id, s.band, s.zone, s.traffic_class, s.done_below_seq, c.state AS campaign_state \
-     FROM lane_streams s LEFT JOIN campaigns c ON c.campaign_id = s.campaign_id \
-     WHERE s.campaign_id = $1 ORDER BY s.session_id, s.band",
+    "SELECT s.session_id, s.campaign_id, s.band, s.zone, s.traffic_class, s.done_below_seq \
+     FROM lane_streams s WHERE s.campaign_id = $1 ORDER BY s.session_id, s.band",
 );
 
 const DOING: &str = "read lanes";
@@ -187,7 +183,6 @@ struct StoredStream {
     zone: Option<String>,
     traffic_class: String,
     done_below_seq: i64,
-    campaign_state: Option<String>,
 }
 
 impl TryFrom<StoredStream> for StreamRow {
@@ -195,7 +190,6 @@ impl TryFrom<StoredStream> for StreamRow {
 
     fn try_from(row: StoredStream) -> Result<Self, StoreError> {
         let class = TrafficClass::parse(&row.traffic_class);
-        let state = row.campaign_state.as_deref().map(CampaignState::parse);
         Ok(Self {
             session_id: SessionId(row.session_id),
             campaign_id: CampaignId(row.campaign_id),
@@ -205,9 +199,6 @@ impl TryFrom<StoredStream> for StreamRow {
                 StoreError::corrupt("lane_streams", "traffic_class", format_args!("{}", row.session_id))
             })?,
             done_below_seq: row.done_below_seq,
-            campaign_state: state
-                .map(|state| state.ok_or_else(|| StoreError::corrupt("campaigns", "state", row.campaign_id)))
-                .transpose()?,
         })
     }
 }

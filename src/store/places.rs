@@ -1,13 +1,13 @@
 //! Places in streams, given out by the database: they grow in the order of commits.
 //!
 //! The row of a stream stays locked until the transaction ends, so a place is never below one that
-//! was committed earlier, whichever node gives it out and whatever its clock says. Puts nothing there.
+//! was committed earlier, whichever node gives it out and whatever its clock says.
 
 use std::collections::{BTreeMap, HashMap};
 
 use uuid::Uuid;
 
-use crate::domain::id::{CampaignId, SessionId};
+use crate::domain::id::{CampaignId, DeliveryId, SessionId};
 use crate::domain::job::TrafficClass;
 use crate::domain::zone::{Band, Zone};
 use crate::store::bind::{Hex, column, to_json};
@@ -55,7 +55,55 @@ const GIVE: Sql = Sql::per_dialect(
      RETURNING session_id, campaign_id, band, last_seq, done_below_seq",
 );
 
+/// The place is in an index, so these updates are not HOT; they are as rare as people, lost answers and lost sessions.
+const MOVE: Sql = Sql::per_dialect(
+    "UPDATE deliveries AS d SET session_id = u.session_id, seq = u.seq \
+     FROM UNNEST($1::uuid[], $2::uuid[], $3::int8[]) AS u (delivery_id, session_id, seq) \
+     WHERE d.delivery_id = u.delivery_id",
+    "UPDATE deliveries AS d SET session_id = u.session_id, seq = u.seq \
+     FROM (SELECT unhex(value ->> 0) AS delivery_id, unhex(value ->> 1) AS session_id, value ->> 2 AS seq \
+           FROM json_each($1)) AS u \
+     WHERE d.delivery_id = u.delivery_id",
+);
+
 impl Tx {
+    /// Puts deliveries that are locked to the places that streams gave, each into the stream it is named with, in the
+    /// order in which they are named.
+    ///
+    /// # Panics
+    /// When a stream was not asked for as many places: only a bug could do that.
+    pub(crate) async fn move_to_places(
+        &mut self,
+        deliveries: impl IntoIterator<Item = (StreamKey, DeliveryId)>,
+        given: &HashMap<StreamKey, Given>,
+        doing: &'static str,
+    ) -> Result<(), StoreError> {
+        let mut next: HashMap<StreamKey, i64> = given.iter().map(|(key, given)| (*key, given.first_seq)).collect();
+        let place = |(stream, delivery_id): (StreamKey, DeliveryId)| {
+            let seq = next.get_mut(&stream).expect("places were asked for each of them");
+            *seq += 1;
+            (delivery_id.0, stream.0.0, *seq - 1)
+        };
+        let places: Vec<(Uuid, Uuid, i64)> = deliveries.into_iter().map(place).collect();
+        if places.is_empty() {
+            return Ok(());
+        }
+        match self {
+            Self::Postgres(tx) => sqlx::query(MOVE.postgres())
+                .bind(column(&places, |place| place.0))
+                .bind(column(&places, |place| place.1))
+                .bind(column(&places, |place| place.2))
+                .execute(&mut **tx)
+                .await
+                .map(drop),
+            Self::Sqlite(tx) => {
+                let json = to_json(&places, |place| (Hex(place.0), Hex(place.1), place.2));
+                sqlx::query(MOVE.sqlite()).bind(json).execute(&mut **tx).await.map(drop)
+            }
+        }
+        .map_err(StoreError::database(doing))
+    }
+
     /// Takes places at the end of streams and holds the streams until the transaction ends; a
     /// stream that is not there is made, and begins with its first place.
     ///

@@ -23,15 +23,32 @@ const N_SESSIONS: Sql = Sql::portable("SELECT COUNT(*) FROM sessions WHERE tenan
 const N_REQUESTS: Sql =
     Sql::portable("SELECT n_requests FROM request_usage WHERE tenant_id = $1 AND $2 <= period_start_ms");
 
-const STORED: Sql = Sql::portable(
-    "SELECT tenant_id, period_start_ms, messages_used, messages_sending, messages_reserved, messages_waiting, \
-         campaigns FROM usage",
-);
+macro_rules! stored {
+    ($where:literal) => {
+        Sql::portable(concat!(
+            "SELECT tenant_id, period_start_ms, messages_used, messages_sending, messages_reserved, messages_waiting, \
+                 campaigns FROM usage",
+            $where
+        ))
+    };
+}
 
-const COUNTED: Sql = Sql::portable(
-    "SELECT tenant_id, state, quota_period_ms, COUNT(*) FROM deliveries WHERE quota_period_ms IS NOT NULL \
-     GROUP BY tenant_id, state, quota_period_ms",
-);
+macro_rules! counted {
+    ($from:literal) => {
+        Sql::portable(concat!(
+            "SELECT d.tenant_id, d.state, d.quota_period_ms, COUNT(*) FROM ",
+            $from,
+            " d.quota_period_ms IS NOT NULL GROUP BY d.tenant_id, d.state, d.quota_period_ms"
+        ))
+    };
+}
+
+const STORED: Sql = stored!("");
+const COUNTED: Sql = counted!("deliveries d WHERE");
+const STORED_OF: Sql = stored!(" WHERE tenant_id = $1");
+/// Deliveries are found by their sessions, which are of the same tenant.
+const COUNTED_OF: Sql =
+    counted!("sessions s JOIN deliveries d ON d.session_id = s.session_id WHERE s.tenant_id = $1 AND");
 
 /// A node whose clock is ahead may have begun the next period; then the request is counted in that one.
 const COUNT_REQUEST: Sql = Sql::portable(
@@ -136,12 +153,36 @@ impl Store {
     /// # Errors
     /// [`StoreError::Database`] when the read failed, [`StoreError::Corrupt`] when a row can not be read.
     pub async fn recount_usage(&self) -> Result<Vec<(TenantId, Usage, Usage)>, StoreError> {
+        self.recount_usages(None).await
+    }
+
+    /// Returns the usage of one tenant as stored and as counted, as of one moment; `None` without a subscription.
+    ///
+    /// Reads every delivery of the tenant.
+    ///
+    /// # Errors
+    /// As [`Store::recount_usage`].
+    pub async fn recount_usage_of(&self, tenant_id: TenantId) -> Result<Option<(Usage, Usage)>, StoreError> {
+        let counted = self.recount_usages(Some(tenant_id)).await?;
+        Ok(counted.into_iter().map(|(_, stored, counted)| (stored, counted)).next())
+    }
+
+    async fn recount_usages(&self, of: Option<TenantId>) -> Result<Vec<(TenantId, Usage, Usage)>, StoreError> {
         type Stored = (Uuid, i64, i64, i64, i64, i64, i64);
-        let mut tx = self.begin_snapshot(DOING_RECOUNT).await?;
-        let (stored, counted) = (STORED.of(self.pool()), COUNTED.of(self.pool()));
+        type Counted = (Uuid, String, i64, i64);
+        let mut tx = match of {
+            None => self.begin_snapshot(DOING_RECOUNT).await?,
+            Some(_) => self.begin_snapshot_by_key(DOING_RECOUNT).await?,
+        };
         let read: Result<_, sqlx::Error> = with_tx!(&mut tx, |db| async {
-            let stored = sqlx::query_as::<_, Stored>(stored).fetch_all(&mut *db).await?;
-            let counted = sqlx::query_as::<_, (Uuid, String, i64, i64)>(counted).fetch_all(&mut *db).await?;
+            let (stored, counted) = match of {
+                None => (sqlx::query_as(STORED.postgres()), sqlx::query_as(COUNTED.postgres())),
+                Some(of) => {
+                    (sqlx::query_as(STORED_OF.postgres()).bind(of.0), sqlx::query_as(COUNTED_OF.postgres()).bind(of.0))
+                }
+            };
+            let stored: Vec<Stored> = stored.fetch_all(&mut *db).await?;
+            let counted: Vec<Counted> = counted.fetch_all(&mut *db).await?;
             Ok((stored, counted))
         }
         .await);

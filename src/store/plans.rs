@@ -34,6 +34,13 @@ const UPDATE: Sql = Sql::portable(
          max_campaigns = $7, max_contacts = $8 WHERE slug = $1",
 );
 
+/// Held as it is until the transaction ends: whoever changes the plan comes before, and this reads it, or finds the
+/// subscription afterwards.
+const HOLD_LIMIT: Sql = Sql::per_dialect(
+    "SELECT max_messages FROM plans WHERE slug = $1 FOR SHARE",
+    "SELECT max_messages FROM plans WHERE slug = $1",
+);
+
 const SUBSCRIBERS: Sql = Sql::portable("SELECT tenant_id FROM subscriptions WHERE plan = $1");
 
 const SET_LIMIT: Sql = Sql::portable(
@@ -82,8 +89,8 @@ pub struct PlanRecord {
 /// A subscription to make or to change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewSubscription {
-    /// The plan.
-    pub plan: PlanRecord,
+    /// The slug of a plan that is there.
+    pub plan: String,
     /// Where it stands.
     pub state: SubscriptionState,
     /// When the present period ends, UTC milliseconds; as it was, or a month from now, where none is given.
@@ -188,7 +195,7 @@ impl Plans<'_> {
     /// What was used of the present period stays used. A period that was over begins anew.
     ///
     /// # Errors
-    /// [`StoreError::Database`] when nothing was written; safe to repeat.
+    /// [`StoreError::Database`] when nothing was written, also because there is no such plan; safe to repeat.
     pub async fn subscribe(&self, tenant_id: TenantId, new: &NewSubscription, now_ms: i64) -> Result<(), StoreError> {
         let mut tries = Tries::default();
         loop {
@@ -202,12 +209,15 @@ impl Plans<'_> {
     async fn subscribe_once(&self, tenant_id: TenantId, new: &NewSubscription, now_ms: i64) -> Result<(), StoreError> {
         let pool = self.store.pool();
         let mut tx = self.store.begin_write(DOING_SUBSCRIBE).await?;
-        let sql = SUBSCRIBE.of(pool);
-        with_tx!(&mut tx, |db| {
-            let query = sqlx::query(sql).bind(tenant_id.0).bind(&new.plan.slug).bind(new.state.as_str());
-            query.bind(now_ms).execute(db).await.map(drop)
-        })
-        .map_err(StoreError::database(DOING_SUBSCRIBE))?;
+        let sql = (HOLD_LIMIT.of(pool), SUBSCRIBE.of(pool));
+        let limit: Result<Option<i64>, sqlx::Error> = with_tx!(&mut tx, |db| async {
+            let limit = sqlx::query_scalar(sql.0).bind(&new.plan).fetch_one(&mut *db).await?;
+            let query = sqlx::query(sql.1).bind(tenant_id.0).bind(&new.plan).bind(new.state.as_str());
+            query.bind(now_ms).execute(db).await?;
+            Ok(limit)
+        }
+        .await);
+        let limit = limit.map_err(StoreError::database(DOING_SUBSCRIBE))?;
         let mut budgets = tx.lock_usage(&BTreeSet::from([tenant_id]), now_ms, DOING_SUBSCRIBE).await?;
         let before = budgets.get_mut(tenant_id).copied();
         let period = period_of(before, new, now_ms);
@@ -221,7 +231,7 @@ impl Plans<'_> {
                 .bind(period.end_ms)
                 .bind(period.anchor_ms)
                 .bind(new.state.active_until_ms(now_ms, period.end_ms))
-                .bind(new.plan.limits.messages)
+                .bind(limit)
                 .bind(used)
                 .bind(campaigns)
                 .execute(&mut *db)
@@ -234,7 +244,7 @@ impl Plans<'_> {
             action: "subscription.changed".to_owned(),
             subject: tenant_id.to_string(),
             tenant_id: Some(tenant_id),
-            details: json!({ "plan": new.plan.slug, "status": new.state.as_str(), "periodEndMs": period.end_ms }),
+            details: json!({ "plan": new.plan, "status": new.state.as_str(), "periodEndMs": period.end_ms }),
         };
         tx.write_deed(&new.actor, &deed, now_ms, DOING_SUBSCRIBE).await?;
         tx.commit(DOING_SUBSCRIBE).await

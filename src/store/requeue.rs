@@ -2,37 +2,26 @@
 //!
 //! A step of bounded size that is safe to repeat; when to take it is decided elsewhere.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
-use crate::domain::campaign::CampaignState;
-use crate::domain::id::{CampaignId, DeliveryId, SessionId};
+use crate::domain::id::{CampaignId, SessionId};
 use crate::domain::job::TrafficClass;
 use crate::domain::zone::{Band, Zone};
-use crate::store::bind::{Hex, column, to_json};
+use crate::store::bind::column;
 use crate::store::lanes::StreamRow;
 use crate::store::moves::{Moves, counted_tenants};
-use crate::store::places::{Given, StreamKey, Wanted};
-use crate::store::tx::{Tries, Tx, with_tx};
+use crate::store::places::{StreamKey, Wanted};
+use crate::store::tx::{Tries, with_tx};
 use crate::store::{Sql, Store, StoreError};
 
 const DUE_RESENDS: Sql = Sql::portable(
-    "SELECT r.delivery_id, d.session_id, d.campaign_id, d.band, s.zone, j.traffic_class, c.state AS campaign_state \
+    "SELECT r.delivery_id, d.session_id, d.campaign_id, d.band, s.zone, j.traffic_class \
      FROM resends r JOIN deliveries d ON d.delivery_id = r.delivery_id JOIN jobs j ON j.job_id = d.job_id \
      LEFT JOIN lane_streams s \
          ON s.session_id = d.session_id AND s.campaign_id = d.campaign_id AND s.band = d.band \
-     LEFT JOIN campaigns c ON c.campaign_id = d.campaign_id \
      WHERE r.unknown_at_ms < $1 ORDER BY r.unknown_at_ms, r.delivery_id LIMIT $2",
-);
-
-/// The place is in an index, so these updates are not HOT; they are as rare as lost answers.
-const MOVE_TO_END: Sql = Sql::per_dialect(
-    "UPDATE deliveries AS d SET seq = u.seq FROM UNNEST($1::uuid[], $2::int8[]) AS u (delivery_id, seq) \
-     WHERE d.delivery_id = u.delivery_id",
-    "UPDATE deliveries AS d SET seq = u.seq \
-     FROM (SELECT unhex(value ->> 0) AS delivery_id, value ->> 1 AS seq FROM json_each($1)) AS u \
-     WHERE d.delivery_id = u.delivery_id",
 );
 
 const DOING_REQUEUE: &str = "put unknown deliveries back in line";
@@ -46,22 +35,19 @@ struct DueResend {
     band: i32,
     zone: Option<String>,
     traffic_class: String,
-    campaign_state: Option<String>,
 }
 
 impl DueResend {
     /// Returns its stream; where that stands is known later.
     fn stream(&self) -> Result<StreamRow, StoreError> {
-        let corrupt = |column| StoreError::corrupt("jobs or campaigns", column, self.delivery_id);
-        let state = self.campaign_state.as_deref().map(CampaignState::parse);
+        let corrupt = || StoreError::corrupt("jobs", "traffic_class", self.delivery_id);
         Ok(StreamRow {
             session_id: SessionId(self.session_id),
             campaign_id: CampaignId(self.campaign_id),
             band: Band(self.band),
             zone: self.zone.as_deref().and_then(Zone::parse),
-            traffic_class: TrafficClass::parse(&self.traffic_class).ok_or_else(|| corrupt("traffic_class"))?,
+            traffic_class: TrafficClass::parse(&self.traffic_class).ok_or_else(corrupt)?,
             done_below_seq: 0,
-            campaign_state: state.map(|state| state.ok_or_else(|| corrupt("state"))).transpose()?,
         })
     }
 }
@@ -115,7 +101,8 @@ impl Store {
         requeued.sort_unstable();
         tx.write_moves(&moves, self.recording(), DOING_REQUEUE).await?;
         tx.save_usage(moves.budgets(), DOING_REQUEUE).await?;
-        tx.move_to_end(&requeued, &given).await.map_err(StoreError::database(DOING_REQUEUE))?;
+        let in_order = requeued.iter().map(|(stream, _, delivery_id)| (*stream, *delivery_id));
+        tx.move_to_places(in_order, &given, DOING_REQUEUE).await?;
         // Those that were not put back are not to be looked at again.
         tx.forget_resends(column(&due, |row| row.delivery_id)).await.map_err(StoreError::database(DOING_REQUEUE))?;
         tx.add_to_reasons(&moves.reason_deltas(), DOING_REQUEUE).await?;
@@ -128,37 +115,5 @@ impl Store {
             StreamRow { done_below_seq, ..row }
         };
         Ok(streams.into_iter().map(with_place).collect())
-    }
-}
-
-impl Tx {
-    /// Gives deliveries, in the order of their streams and places, the places that their streams gave.
-    async fn move_to_end(
-        &mut self,
-        requeued: &[(StreamKey, i64, DeliveryId)],
-        given: &HashMap<StreamKey, Given>,
-    ) -> Result<(), sqlx::Error> {
-        let mut next: HashMap<StreamKey, i64> = given.iter().map(|(key, given)| (*key, given.first_seq)).collect();
-        let mut places = Vec::with_capacity(requeued.len());
-        for (stream, _, delivery_id) in requeued {
-            let seq = next.get_mut(stream).expect("places were asked for each of them");
-            places.push((delivery_id.0, *seq));
-            *seq += 1;
-        }
-        if places.is_empty() {
-            return Ok(());
-        }
-        match self {
-            Self::Postgres(tx) => sqlx::query(MOVE_TO_END.postgres())
-                .bind(column(&places, |place| place.0))
-                .bind(column(&places, |place| place.1))
-                .execute(&mut **tx)
-                .await
-                .map(drop),
-            Self::Sqlite(tx) => {
-                let json = to_json(&places, |place| (Hex(place.0), place.1));
-                sqlx::query(MOVE_TO_END.sqlite()).bind(json).execute(&mut **tx).await.map(drop)
-            }
-        }
     }
 }

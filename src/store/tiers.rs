@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
+use sqlx::SqliteConnection;
 use uuid::Uuid;
 
 use crate::domain::id::{DeliveryId, SessionId};
@@ -17,11 +18,9 @@ use crate::store::{Sql, StoreError};
 const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
 const SLOT_MS: i64 = 15 * 60 * 1_000;
 
-const SESSIONS: Sql = Sql::per_dialect(
-    "SELECT session_id, account_id, tier FROM sessions WHERE session_id = ANY($1) AND tier IS NOT NULL",
-    "SELECT session_id, account_id, tier FROM sessions \
-     WHERE session_id IN (SELECT unhex(value) FROM json_each($1)) AND tier IS NOT NULL",
-);
+/// SQLite only; PostgreSQL asks together with the usage, see [`crate::store::usage`].
+const SESSIONS: &str = "SELECT session_id, account_id, tier FROM sessions \
+     WHERE session_id IN (SELECT unhex(value) FROM json_each($1)) AND tier IS NOT NULL";
 
 const RECIPIENTS: Sql = Sql::per_dialect(
     "SELECT delivery_id, recipient FROM deliveries WHERE delivery_id = ANY($1)",
@@ -88,6 +87,22 @@ const ADD: Sql = Sql::per_dialect(
      ON CONFLICT (account_id, slot_no) DO UPDATE SET n_recipients = t.n_recipients + EXCLUDED.n_recipients",
 );
 
+/// The account of each session that has a tier, and the tier.
+pub(crate) type SessionTiers = HashMap<SessionId, (String, i64)>;
+
+/// Names the account of a session and its tier; a session whose account is not known is one by itself.
+pub(crate) fn tier_of(session_id: Uuid, account_id: Option<String>, tier: i64) -> (String, i64) {
+    (account_id.unwrap_or_else(|| session_id.to_string()), tier)
+}
+
+/// Returns the tiers of those sessions that have one.
+pub(super) async fn session_tiers(db: &mut SqliteConnection, ids: &[Uuid]) -> Result<SessionTiers, sqlx::Error> {
+    type Row = (Uuid, Option<String>, i64);
+    let rows = sqlx::query_as::<_, Row>(SESSIONS).bind(hex_list(ids)).fetch_all(db).await?;
+    let of = |(id, account_id, tier): Row| (SessionId(id), tier_of(id, account_id, tier));
+    Ok(rows.into_iter().map(of).collect())
+}
+
 /// An account, the recipients it wrote to in its slots that count, and the oldest of these.
 type Uses = (String, i64, i64);
 
@@ -105,7 +120,7 @@ struct Account {
 /// The tiers of the sessions of one transaction; sessions without one are not there.
 #[derive(Debug, Default)]
 pub(crate) struct Tiers {
-    sessions: HashMap<SessionId, (String, i64)>,
+    sessions: SessionTiers,
     recipients: HashMap<DeliveryId, String>,
     accounts: BTreeMap<String, Account>,
 }
@@ -148,8 +163,12 @@ impl Tx {
     /// Returns what the accounts of some attempts may still do, and holds these accounts until the transaction ends.
     ///
     /// To be called behind the usage and before the counters; see [`crate::store::tx`].
-    pub(crate) async fn hold_tiers(&mut self, begins: &[Begin], doing: &'static str) -> Result<Tiers, StoreError> {
-        let sessions = self.tiers_of(begins).await.map_err(StoreError::database(doing))?;
+    pub(crate) async fn hold_tiers(
+        &mut self,
+        begins: &[Begin],
+        sessions: SessionTiers,
+        doing: &'static str,
+    ) -> Result<Tiers, StoreError> {
         if sessions.is_empty() {
             return Ok(Tiers::default());
         }
@@ -161,22 +180,6 @@ impl Tx {
         let mut tiers = Tiers { sessions, ..Tiers::default() };
         self.fill_tiers(&mut tiers, &accounts, (&begins, now_ms)).await.map_err(StoreError::database(doing))?;
         Ok(tiers)
-    }
-
-    async fn tiers_of(&mut self, begins: &[Begin]) -> Result<HashMap<SessionId, (String, i64)>, sqlx::Error> {
-        let ids: BTreeSet<Uuid> = begins.iter().map(|begin| begin.session_id.0).collect();
-        let ids: Vec<Uuid> = ids.into_iter().collect();
-        if ids.is_empty() {
-            return Ok(HashMap::new());
-        }
-        let rows: Vec<(Uuid, Option<String>, i64)> = match self {
-            Self::Postgres(tx) => sqlx::query_as(SESSIONS.postgres()).bind(ids).fetch_all(&mut **tx).await?,
-            Self::Sqlite(tx) => sqlx::query_as(SESSIONS.sqlite()).bind(hex_list(&ids)).fetch_all(&mut **tx).await?,
-        };
-        let of = |(session_id, account_id, tier): (Uuid, Option<String>, i64)| {
-            (SessionId(session_id), (account_id.unwrap_or_else(|| session_id.to_string()), tier))
-        };
-        Ok(rows.into_iter().map(of).collect())
     }
 
     async fn hold_accounts(&mut self, accounts: &[String], now_ms: i64) -> Result<(), sqlx::Error> {

@@ -1,21 +1,31 @@
 //! A transaction that writes, on either database.
 //!
-//! Every write of the message path waits for its rows in the same order — recalls, fences, campaigns,
+//! Every write of the message path waits for its rows in the same order — plans, subscriptions, recalls, fences, campaigns,
 //! streams, jobs, deliveries, usage, tiers, attempts, lanes, conversations, outbox, reasons, counters, and by id within
 //! each — so two of them never wait for each other in a circle. The journal alone comes to streams late, and passes over those
-//! that are held instead of waiting. Knows no tables.
+//! that are held instead of waiting.
+//!
+//! One circle is left: usage without a limit is only added to, behind the tiers, so a tenant that gets its first limit just
+//! then may be waited for out of turn. PostgreSQL ends one of the two, and [`Tries`] begins it again. Knows no tables.
 
 use sqlx::{Postgres, Sqlite, Transaction};
 
 use crate::limits::WRITE_TRIES_MAX;
 use crate::store::{Pool, Store, StoreError};
 
-/// PostgreSQL begins like this where rows are reached by their keys.
+/// PostgreSQL begins with this where rows are reached by their keys.
 ///
 /// The planner knows a fast-growing table as it was a minute ago: an empty one, worth a full scan.
 /// Plans of prepared statements outlive that minute, so scans and hashing are ruled out.
-const BEGIN_BY_KEY: &str = "BEGIN; SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; \
-     SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off";
+macro_rules! by_key {
+    ($begin:literal) => {
+        concat!(
+            $begin,
+            "; SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL enable_hashjoin = off; \
+             SET LOCAL enable_mergejoin = off"
+        )
+    };
+}
 
 /// An open transaction; rolled back unless committed.
 #[derive(Debug)]
@@ -47,7 +57,7 @@ impl Store {
     /// Begins a transaction that writes.
     pub(crate) async fn begin_write(&self, doing: &'static str) -> Result<Tx, StoreError> {
         match self.pool() {
-            Pool::Postgres(pool) => pool.begin_with(BEGIN_BY_KEY).await.map(Tx::Postgres),
+            Pool::Postgres(pool) => pool.begin_with(by_key!("BEGIN")).await.map(Tx::Postgres),
             Pool::Sqlite { writer, .. } => writer.begin_with("BEGIN IMMEDIATE").await.map(Tx::Sqlite),
         }
         .map_err(StoreError::database(doing))
@@ -56,7 +66,19 @@ impl Store {
     /// Begins a transaction that reads rows by their keys.
     pub(crate) async fn begin_read(&self, doing: &'static str) -> Result<Tx, StoreError> {
         match self.pool() {
-            Pool::Postgres(pool) => pool.begin_with(BEGIN_BY_KEY).await.map(Tx::Postgres),
+            Pool::Postgres(pool) => pool.begin_with(by_key!("BEGIN")).await.map(Tx::Postgres),
+            Pool::Sqlite { reader, .. } => reader.begin().await.map(Tx::Sqlite),
+        }
+        .map_err(StoreError::database(doing))
+    }
+
+    /// Begins a transaction that reads rows by their keys, all as of one moment.
+    pub(crate) async fn begin_snapshot_by_key(&self, doing: &'static str) -> Result<Tx, StoreError> {
+        match self.pool() {
+            Pool::Postgres(pool) => {
+                let begin = by_key!("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY");
+                pool.begin_with(begin).await.map(Tx::Postgres)
+            }
             Pool::Sqlite { reader, .. } => reader.begin().await.map(Tx::Sqlite),
         }
         .map_err(StoreError::database(doing))

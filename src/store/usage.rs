@@ -8,11 +8,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
 use crate::domain::delivery::DeliveryState;
-use crate::domain::id::TenantId;
+use crate::domain::id::{SessionId, TenantId};
 use crate::domain::plan::{OnLimit, Period};
 use crate::domain::quota::{Allowance, Refused, Usage, claim};
 use crate::store::bind::{Hex, column, hex_list, to_json};
 use crate::store::journal::BeginRefusal;
+use crate::store::tiers::{SessionTiers, session_tiers, tier_of};
 use crate::store::tx::Tx;
 use crate::store::{Sql, StoreError};
 
@@ -29,6 +30,21 @@ macro_rules! select {
 const READ: Sql = Sql::per_dialect(
     select!("WHERE tenant_id = ANY($1)"),
     select!("WHERE tenant_id IN (SELECT unhex(value) FROM json_each($1))"),
+);
+
+/// PostgreSQL only: SQLite has one writer. Locks the rows of tenants with a limit and reads the others, as they are; and
+/// looks which sessions have a tier: in one statement, because most journal transactions find neither.
+///
+/// A row that has lost its limit since the statement began is not held; it is read as it was.
+const HOLD: &str = concat!(
+    "WITH held AS (",
+    select!("WHERE tenant_id = ANY($1) AND max_messages IS NOT NULL ORDER BY tenant_id FOR NO KEY UPDATE"),
+    ") SELECT held.*, TRUE AS is_locked, NULL::uuid AS session_id, NULL::text AS account_id, NULL::int8 AS tier FROM held \
+     UNION ALL SELECT r.*, FALSE, NULL, NULL, NULL FROM (",
+    select!("WHERE tenant_id = ANY($1)"),
+    ") AS r WHERE r.tenant_id NOT IN (SELECT h.tenant_id FROM held h) \
+     UNION ALL SELECT tenant_id, 0, 0, 0, NULL, NULL, 0, 0, 0, 0, 0, FALSE, session_id, account_id, tier \
+     FROM sessions WHERE session_id = ANY($2) AND tier IS NOT NULL"
 );
 
 /// PostgreSQL only: SQLite has one writer. Reads the rows as they are when they are locked.
@@ -80,6 +96,17 @@ pub(super) struct StoredUsage {
     messages_reserved: i64,
     messages_waiting: i64,
     campaigns: i64,
+}
+
+/// The usage of a tenant, or, where it names a session, that session's tier.
+#[derive(sqlx::FromRow)]
+struct StoredHold {
+    #[sqlx(flatten)]
+    usage: StoredUsage,
+    is_locked: bool,
+    session_id: Option<Uuid>,
+    account_id: Option<String>,
+    tier: Option<i64>,
 }
 
 impl From<&StoredUsage> for Allowance {
@@ -204,11 +231,39 @@ impl Tx {
         now_ms: i64,
         doing: &'static str,
     ) -> Result<Budgets, StoreError> {
-        let mut budgets = self.read_usage(tenants, now_ms, doing).await?;
-        let limited = budgets.by_tenant.iter().filter(|(_, budget)| budget.now.limit.is_some());
-        let limited: BTreeSet<TenantId> = limited.map(|(tenant_id, _)| *tenant_id).collect();
-        budgets.by_tenant.extend(self.lock_usage(&limited, now_ms, doing).await?.by_tenant);
-        Ok(budgets)
+        Ok(self.hold_usage_with_tiers((tenants, &BTreeSet::new()), now_ms, doing).await?.0)
+    }
+
+    /// As [`Self::hold_usage`]; also returns the tiers of those of the sessions that have one, which are not held yet.
+    pub(crate) async fn hold_usage_with_tiers(
+        &mut self,
+        (tenants, sessions): (&BTreeSet<TenantId>, &BTreeSet<SessionId>),
+        now_ms: i64,
+        doing: &'static str,
+    ) -> Result<(Budgets, SessionTiers), StoreError> {
+        if tenants.is_empty() && sessions.is_empty() {
+            return Ok(Default::default());
+        }
+        let ids: Vec<Uuid> = sessions.iter().map(|id| id.0).collect();
+        let tx = match self {
+            Self::Postgres(tx) => tx,
+            Self::Sqlite(tx) => {
+                let tiers = session_tiers(tx, &ids).await.map_err(StoreError::database(doing))?;
+                return Ok((self.read_usage(tenants, now_ms, doing).await?, tiers));
+            }
+        };
+        let tenants: Vec<Uuid> = tenants.iter().map(|id| id.0).collect();
+        let rows = sqlx::query_as::<_, StoredHold>(HOLD).bind(tenants).bind(ids).fetch_all(&mut **tx).await;
+        let (mut budgets, mut tiers) = (Budgets { now_ms, ..Budgets::default() }, SessionTiers::new());
+        for row in rows.map_err(StoreError::database(doing))? {
+            if let Some((session_id, tier)) = row.session_id.zip(row.tier) {
+                tiers.insert(SessionId(session_id), tier_of(session_id, row.account_id, tier));
+            } else {
+                let budget = Budget::of(&row.usage, now_ms, row.is_locked);
+                budgets.by_tenant.insert(TenantId(row.usage.tenant_id), budget);
+            }
+        }
+        Ok((budgets, tiers))
     }
 
     /// Returns the allowances of tenants and holds all of them until the transaction ends.

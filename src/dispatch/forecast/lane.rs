@@ -313,6 +313,7 @@ fn head(stream: &ForecastStream) -> Box<Work> {
         on_limit: OnLimit::Hold,
         not_before: None,
         expires_at: None,
+        is_readable: true,
         campaign_pacing: None,
         template: None,
     });

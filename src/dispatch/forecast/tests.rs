@@ -152,6 +152,7 @@ impl<'a> World<'a> {
                 on_limit: OnLimit::Hold,
                 not_before: None,
                 expires_at: None,
+                is_readable: true,
                 campaign_pacing: lanes[0].streams[0].pacing.clone(),
                 template: Some(MessageTemplate::compile(&spec).unwrap()),
             }),

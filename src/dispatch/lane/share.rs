@@ -34,6 +34,8 @@ pub struct Share {
     /// Begun before a restart: they may have left, which is counted as soon as the campaign's pace is known.
     n_unsure: u32,
     is_told: bool,
+    /// Since when it is known that its settings can not be read.
+    unreadable_since: Option<Moment>,
 }
 
 /// What is kept of a campaign's own pace.
@@ -67,6 +69,7 @@ impl Share {
             n_prepared: 0,
             n_unsure: 0,
             is_told: false,
+            unreadable_since: None,
         }
     }
 
@@ -101,6 +104,11 @@ impl Share {
         self.is_told
     }
 
+    /// Holds the campaign because its settings can not be read, for as long as this lane has streams of it.
+    pub fn set_unreadable(&mut self, now: Moment) {
+        self.unreadable_since = Some(now);
+    }
+
     /// Holds the campaign in this lane.
     pub fn set_hold(&mut self, hold: Option<Hold>) {
         self.hold = hold;
@@ -115,7 +123,8 @@ impl Share {
     /// Returns what holds the campaign now.
     #[must_use]
     pub fn held(&self, now: Moment) -> Option<Held> {
-        self.hold.filter(|hold| now < hold.until).map(Hold::held)
+        let unreadable = self.unreadable_since.map(|since| Held { by: HeldBy::Settings, since, until: None });
+        unreadable.or_else(|| self.hold.filter(|hold| now < hold.until).map(Hold::held))
     }
 
     /// Returns the campaign's own pace, if it is known.
@@ -186,4 +195,20 @@ impl Share {
 
 fn rate_of(pacing: Option<&CampaignPacing>) -> Option<Pacing> {
     pacing?.rate_per_minute.and_then(|rate| Pacing::new(rate, 1).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_that_can_not_be_read_hold_the_campaign_whatever_comes() {
+        let (mut share, now) = (Share::new(CampaignId::generate(), 0), Moment::from_ms(5));
+        share.set_pacing(None, now);
+        assert_eq!(share.held(now), None);
+        share.set_unreadable(now);
+        share.set_hold(None);
+        let held = Held { by: HeldBy::Settings, since: now, until: None };
+        assert_eq!(share.held(Moment::from_ms(1_000_000)), Some(held));
+    }
 }

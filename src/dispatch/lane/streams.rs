@@ -414,6 +414,7 @@ mod tests {
             on_limit: OnLimit::Hold,
             not_before: None,
             expires_at: None,
+            is_readable: true,
             campaign_pacing: None,
             template: None,
         });

@@ -24,6 +24,8 @@ pub struct JobPlan {
     pub not_before: Option<Moment>,
     /// Not to be sent from then on.
     pub expires_at: Option<Moment>,
+    /// Whether the campaign's own pace can be read.
+    pub is_readable: bool,
     /// The campaign's own pace, as it was when the job was read.
     pub campaign_pacing: Option<Arc<CampaignPacing>>,
     /// What is sent; `None` when the stored message can not be read, and every delivery fails.

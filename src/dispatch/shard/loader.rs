@@ -127,6 +127,7 @@ fn plan(row: &JobRow) -> JobPlan {
         on_limit: row.on_limit,
         not_before: row.not_before_ms.map(Moment::from_ms),
         expires_at: row.expires_at_ms.map(Moment::from_ms),
+        is_readable: row.is_readable,
         campaign_pacing: row.campaign_pacing.clone().map(Arc::new),
         template: MessageTemplate::compile(&row.message).ok(),
     }

@@ -51,6 +51,8 @@ pub(crate) struct DeliveryRow {
     pub(crate) settled_at_ms: Option<i64>,
     /// What it takes of its plan; see [`crate::domain::quota`].
     pub(crate) quota_period_ms: Option<i64>,
+    /// The message of an attempt that a person took back; only read here, see [`crate::store::recalls`].
+    pub(crate) ignored_message_id: Option<String>,
     /// When it moved in this transaction, where that is known; not a column.
     pub(crate) moved_at_ms: Option<i64>,
 }
@@ -76,6 +78,11 @@ impl DeliveryRow {
         };
         self.move_to(next, at_ms);
         true
+    }
+
+    /// Tells whether a receipt is about a message whose failure a person has already taken up: providers repeat themselves.
+    fn ignores(&self, receipt: &Receipt) -> bool {
+        self.ignored_message_id.is_some() && self.ignored_message_id == receipt.provider_message_id
     }
 
     /// Fills in what a receipt tells besides the state; the first to tell is believed.
@@ -201,7 +208,7 @@ impl<'a> Moves<'a> {
         let mut in_order: Vec<&Receipt> = receipts.iter().collect();
         in_order.sort_by_key(|receipt| (receipt.kind, receipt.at_ms));
         for receipt in in_order {
-            let Some(row) = find(&mut self.rows, receipt.delivery_id) else {
+            let Some(row) = find(&mut self.rows, receipt.delivery_id).filter(|row| !row.ignores(receipt)) else {
                 continue;
             };
             row.note(receipt);
@@ -267,7 +274,8 @@ impl<'a> Moves<'a> {
         Ok(())
     }
 
-    /// Ends an attempt. The outcome is kept even where a receipt was faster.
+    /// Ends an attempt. The outcome is kept even where a receipt was faster; it moves only what is being sent, because a
+    /// repeated batch may find what became of the delivery since, such as another try that a person asked for.
     fn end(&mut self, end: &'a End) {
         let Some(row) = find(&mut self.rows, end.delivery_id) else {
             return;
@@ -276,6 +284,9 @@ impl<'a> Moves<'a> {
             return;
         }
         self.outcomes.push(end);
+        if row.n_attempts != end.attempt_no || row.state == DeliveryState::Pending {
+            return;
+        }
         if let Ended::Outcome(Outcome::Accepted { provider_message_id }) = &end.ended {
             row.provider_message_id.get_or_insert_with(|| provider_message_id.clone());
             row.sent_at_ms.get_or_insert(end.ended_at_ms);
@@ -284,10 +295,10 @@ impl<'a> Moves<'a> {
             Ended::Withdrawn => DeliveryEvent::AttemptWithdrawn,
             Ended::Outcome(outcome) => outcome.event(),
         };
-        let Some(next) = row.state.apply(event).filter(|_| row.n_attempts == end.attempt_no) else {
+        let from = row.state;
+        let Some(next) = from.apply(event) else {
             return;
         };
-        let from = row.state;
         row.move_to(next, end.ended_at_ms);
         if let Ended::Outcome(outcome) = &end.ended
             && let Some(failure) = outcome.failure()

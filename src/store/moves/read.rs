@@ -19,11 +19,11 @@ use crate::store::{Sql, StoreError};
 const LOCK: Sql = Sql::per_dialect(
     "SELECT delivery_id, tenant_id, session_id, campaign_id, band, seq, state, n_attempts, due_at_ms, failure_class, \
             reason, provider_code, provider_message_id, sent_at_ms, delivered_at_ms, read_at_ms, settled_at_ms, \
-            quota_period_ms \
+            quota_period_ms, ignored_message_id \
      FROM deliveries WHERE delivery_id = ANY($1) ORDER BY delivery_id FOR NO KEY UPDATE",
     "SELECT delivery_id, tenant_id, session_id, campaign_id, band, seq, state, n_attempts, due_at_ms, failure_class, \
             reason, provider_code, provider_message_id, sent_at_ms, delivered_at_ms, read_at_ms, settled_at_ms, \
-            quota_period_ms \
+            quota_period_ms, ignored_message_id \
      FROM deliveries WHERE delivery_id IN (SELECT unhex(value) FROM json_each($1))",
 );
 
@@ -53,6 +53,7 @@ struct StoredDelivery {
     read_at_ms: Option<i64>,
     settled_at_ms: Option<i64>,
     quota_period_ms: Option<i64>,
+    ignored_message_id: Option<String>,
 }
 
 impl TryFrom<StoredDelivery> for DeliveryRow {
@@ -80,6 +81,7 @@ impl TryFrom<StoredDelivery> for DeliveryRow {
             read_at_ms: row.read_at_ms,
             settled_at_ms: row.settled_at_ms,
             quota_period_ms: row.quota_period_ms,
+            ignored_message_id: row.ignored_message_id,
             moved_at_ms: None,
         })
     }
@@ -109,20 +111,35 @@ impl Tx {
     /// ends. To be called before deliveries are locked.
     pub(crate) async fn hold_cancelled(
         &mut self,
-        mut ids: Vec<Uuid>,
+        ids: Vec<Uuid>,
         doing: &'static str,
     ) -> Result<HashSet<CampaignId>, StoreError> {
+        let cancelled = CampaignState::Cancelled.as_str();
+        let rows = self.hold_campaigns(ids, doing).await?;
+        Ok(rows.into_iter().filter(|(_, state)| state == cancelled).map(|(id, _)| CampaignId(id)).collect())
+    }
+
+    /// Tells whether a campaign runs; that does not change until the transaction ends. To be called before deliveries
+    /// are locked.
+    pub(crate) async fn hold_running(&mut self, id: CampaignId, doing: &'static str) -> Result<bool, StoreError> {
+        let rows = self.hold_campaigns(vec![id.0], doing).await?;
+        Ok(rows.iter().any(|(_, state)| state == CampaignState::Running.as_str()))
+    }
+
+    async fn hold_campaigns(
+        &mut self,
+        mut ids: Vec<Uuid>,
+        doing: &'static str,
+    ) -> Result<Vec<(Uuid, String)>, StoreError> {
         if ids.is_empty() {
-            return Ok(HashSet::new());
+            return Ok(Vec::new());
         }
         ids.sort_unstable();
         ids.dedup();
-        let rows: Vec<(Uuid, String)> = match self {
+        match self {
             Self::Postgres(tx) => sqlx::query_as(HOLD_CAMPAIGNS.postgres()).bind(ids).fetch_all(&mut **tx).await,
             Self::Sqlite(tx) => sqlx::query_as(HOLD_CAMPAIGNS.sqlite()).bind(hex_list(&ids)).fetch_all(&mut **tx).await,
         }
-        .map_err(StoreError::database(doing))?;
-        let cancelled = CampaignState::Cancelled.as_str();
-        Ok(rows.into_iter().filter(|(_, state)| state == cancelled).map(|(id, _)| CampaignId(id)).collect())
+        .map_err(StoreError::database(doing))
     }
 }

@@ -24,7 +24,7 @@ impl Moves<'_> {
             row.spend(from, &mut self.budgets);
             (row.class, row.reason, row.provider_code) = (None, None, None);
             if kind.puts_back() {
-                // What an earlier attempt left behind says nothing about the next one.
+                // What an earlier attempt left behind says nothing about the next one; its message is kept apart.
                 (row.due_at_ms, row.provider_message_id, row.sent_at_ms) = (0, None, None);
             }
             recalled.push(((row.session_id, row.campaign_id, row.band), row.seq, row.delivery_id));

@@ -35,6 +35,7 @@ fn row(n: u8, state: DeliveryState, n_attempts: u32) -> DeliveryRow {
         read_at_ms: None,
         settled_at_ms: state.is_settled().then_some(1),
         quota_period_ms: None,
+        ignored_message_id: None,
         moved_at_ms: None,
     }
 }

@@ -7,13 +7,13 @@ use sqlx::FromRow;
 use uuid::Uuid;
 
 use super::{Progress, deed_of};
-use crate::domain::id::{CampaignId, DeliveryId, SessionId, TenantId, UserId};
+use crate::domain::id::{CampaignId, SessionId, TenantId, UserId};
 use crate::domain::job::TrafficClass;
 use crate::domain::recall::RecallKind;
 use crate::domain::zone::{Band, Zone};
 use crate::limits::{RECALL_LOOKS_MAX, RECALL_MOVES_MAX};
 use crate::store::audit::{Actor, Deed};
-use crate::store::bind::{Hex, column, to_json};
+use crate::store::bind::{column, hex_list};
 use crate::store::moves::{Moves, Recalled, counted_tenants};
 use crate::store::places::{Given, StreamKey, Wanted};
 use crate::store::tx::{Tries, Tx, with_tx};
@@ -47,13 +47,15 @@ const COUNT_MOVED: Sql = Sql::portable("UPDATE recalls SET n_moved = n_moved + $
 const END: Sql = Sql::portable("DELETE FROM recalls WHERE campaign_id = $1");
 const END_STREAMS: Sql = Sql::portable("DELETE FROM recall_streams WHERE campaign_id = $1");
 
-/// Also renews what is allowed. The place is in an index, so these updates are not HOT; they are as rare as people.
-const PUT_BACK: Sql = Sql::per_dialect(
-    "UPDATE deliveries AS d SET seq = u.seq, n_attempts_before = d.n_attempts \
-     FROM UNNEST($1::uuid[], $2::int8[]) AS u (delivery_id, seq) WHERE d.delivery_id = u.delivery_id",
-    "UPDATE deliveries AS d SET seq = u.seq, n_attempts_before = d.n_attempts \
-     FROM (SELECT unhex(value ->> 0) AS delivery_id, value ->> 1 AS seq FROM json_each($1)) AS u \
-     WHERE d.delivery_id = u.delivery_id",
+/// Renews what is allowed, and takes note of the message of a failed attempt: what is still told of it says nothing about
+/// the next one. Of an unknown attempt everything still counts.
+const RENEW: Sql = Sql::per_dialect(
+    "UPDATE deliveries SET n_attempts_before = n_attempts, ignored_message_id = \
+         CASE state WHEN 'failed' THEN COALESCE(provider_message_id, ignored_message_id) ELSE ignored_message_id END \
+     WHERE delivery_id = ANY($1)",
+    "UPDATE deliveries SET n_attempts_before = n_attempts, ignored_message_id = \
+         CASE state WHEN 'failed' THEN COALESCE(provider_message_id, ignored_message_id) ELSE ignored_message_id END \
+     WHERE delivery_id IN (SELECT unhex(value) FROM json_each($1))",
 );
 
 const DOING_STEP: &str = "move deliveries that a person asked for";
@@ -176,11 +178,14 @@ impl Store {
         let rows = tx.lock_deliveries(look.ids, DOING_STEP).await?;
         let budgets = tx.hold_usage(&counted_tenants(&rows), i64::MIN, DOING_STEP).await?;
         let mut moves = Moves::of(rows, cancelled).spending(budgets);
-        let recalled = moves.recall_all(recall.kind, now_ms);
-        tx.write_moves(&moves, self.recording(), DOING_STEP).await?;
-        if let Some(given) = given {
-            tx.put_back(&recalled, given).await.map_err(StoreError::database(DOING_STEP))?;
+        let mut recalled = moves.recall_all(recall.kind, now_ms);
+        if recall.kind.puts_back() {
+            recalled.sort_unstable();
+            tx.renew(&recalled).await.map_err(StoreError::database(DOING_STEP))?;
+            let in_order = recalled.iter().map(|(stream, _, delivery_id)| (*stream, *delivery_id));
+            tx.move_to_places(in_order, &given, DOING_STEP).await?;
         }
+        tx.write_moves(&moves, self.recording(), DOING_STEP).await?;
         let n_moved = i64::try_from(recalled.len()).unwrap_or(i64::MAX);
         tx.note_step(key, look.next, n_moved).await.map_err(StoreError::database(DOING_STEP))?;
         tx.save_usage(moves.budgets(), DOING_STEP).await?;
@@ -232,9 +237,9 @@ impl Tx {
         recall: &Recall,
         stream: &StoredStream,
         (key, n): (StreamKey, usize),
-    ) -> Result<Option<Given>, StoreError> {
+    ) -> Result<HashMap<StreamKey, Given>, StoreError> {
         if !recall.kind.puts_back() || n == 0 {
-            return Ok(None);
+            return Ok(HashMap::new());
         }
         let corrupt = || StoreError::corrupt("lane_streams", "traffic_class", stream.session_id);
         let wanted = Wanted {
@@ -243,30 +248,15 @@ impl Tx {
             n: i64::try_from(n).unwrap_or(i64::MAX),
         };
         // The place behind the last one is always free; what the time adds is for new streams.
-        let given: HashMap<_, _> = self.give_places(&BTreeMap::from([(key, wanted)]), 0, DOING_STEP).await?;
-        Ok(given.get(&key).copied())
+        self.give_places(&BTreeMap::from([(key, wanted)]), 0, DOING_STEP).await
     }
 
-    /// Gives deliveries new places, in the order that they had.
-    async fn put_back(&mut self, recalled: &[Recalled], given: Given) -> Result<(), sqlx::Error> {
-        let mut in_order: Vec<(i64, DeliveryId)> = recalled.iter().map(|row| (row.1, row.2)).collect();
-        in_order.sort_unstable();
-        let places: Vec<(Uuid, i64)> =
-            in_order.iter().zip(given.first_seq..).map(|(row, seq)| (row.1.0, seq)).collect();
-        if places.is_empty() {
-            return Ok(());
-        }
+    /// Lets deliveries begin anew; to be called while they are still as they were.
+    async fn renew(&mut self, recalled: &[Recalled]) -> Result<(), sqlx::Error> {
+        let ids = column(recalled, |row| row.2.0);
         match self {
-            Self::Postgres(tx) => sqlx::query(PUT_BACK.postgres())
-                .bind(column(&places, |place| place.0))
-                .bind(column(&places, |place| place.1))
-                .execute(&mut **tx)
-                .await
-                .map(drop),
-            Self::Sqlite(tx) => {
-                let json = to_json(&places, |place| (Hex(place.0), place.1));
-                sqlx::query(PUT_BACK.sqlite()).bind(json).execute(&mut **tx).await.map(drop)
-            }
+            Self::Postgres(tx) => sqlx::query(RENEW.postgres()).bind(ids).execute(&mut **tx).await.map(drop),
+            Self::Sqlite(tx) => sqlx::query(RENEW.sqlite()).bind(hex_list(&ids)).execute(&mut **tx).await.map(drop),
         }
     }
 

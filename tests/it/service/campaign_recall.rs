@@ -16,6 +16,7 @@ use actiwapi_dispatcher::store::heads::{Head, HeadRequest};
 use actiwapi_dispatcher::store::journal::Ended;
 use actiwapi_dispatcher::store::page::PageRequest;
 use actiwapi_dispatcher::store::recalls::{Asked, NewRecall, Progress};
+use actiwapi_dispatcher::with_writer;
 use serde_json::json;
 
 use super::front::{Front, conflict, fields};
@@ -33,6 +34,7 @@ store_contract!(
     states_that_refuse_and_foreign_campaigns,
     a_recall_that_is_broken_off_is_finished_by_the_daemon,
     two_who_take_steps_move_each_delivery_once,
+    a_recall_that_always_fails_stops_no_other,
     what_is_recalled_is_written_down,
 );
 
@@ -258,6 +260,22 @@ async fn a_recall_that_is_broken_off_is_finished_by_the_daemon(store: Store) {
     assert_eq!(seed::ledger(&front.store, of.id).await, expected);
     assert_eq!(seed::count(&front.store, "recalls").await + seed::count(&front.store, "recall_streams").await, 0);
     assert_eq!(front.store.step_recall(of.id, NOW_MS).await.unwrap(), None);
+}
+
+async fn a_recall_that_always_fails_stops_no_other(store: Store) {
+    let front = Front::new(store);
+    for n in [2, 3] {
+        let of = ended(&front, &vec![journal::rejected_by_limit as fn() -> Ended; n]).await;
+        assert_eq!(front.store.ask_recall(&new_recall(&of, RecallKind::RetryFailed)).await.unwrap(), Asked::Begun);
+        if n == 2 {
+            let text = "UPDATE recalls SET reasons = 'what a newer version wrote', asked_at_ms = asked_at_ms - 1";
+            with_writer!(front.store.pool(), |db| sqlx::query(text).execute(db).await.map(drop)).unwrap();
+        }
+    }
+    front.clock.advance(Duration::from_secs(11));
+    let failed = front.services.campaigns.finish_recalls().await;
+    assert!(matches!(failed, Err(Error::Store(_))), "{failed:?}");
+    assert_eq!(seed::count(&front.store, "deliveries WHERE state = 'pending'").await, 3);
 }
 
 async fn two_who_take_steps_move_each_delivery_once(store: Store) {

@@ -14,6 +14,7 @@ use actiwapi_dispatcher::store::campaigns::CampaignRecord;
 use actiwapi_dispatcher::store::journal::Ended;
 use actiwapi_dispatcher::store::no_receipts::NoReceiptLook;
 use actiwapi_dispatcher::store::page::PageRequest;
+use actiwapi_dispatcher::with_writer;
 
 use super::front::{Front, campaign, fields, recipients};
 use crate::support::db::store_contract;
@@ -27,6 +28,7 @@ store_contract!(
     a_campaign_beyond_its_budget_pauses_itself_once,
     a_person_begins_a_new_sample,
     every_problem_of_safeguards_is_told,
+    a_budget_that_can_not_be_read_concerns_one_campaign,
     missing_receipts_are_counted_once,
     missing_receipts_are_part_of_the_budget,
 );
@@ -212,6 +214,23 @@ async fn every_problem_of_safeguards_is_told(store: Store) {
     let rates = ["guardrails.maxFailureRate", "guardrails.maxNoReceiptRate", "guardrails.maxOptOutRate"];
     let others = ["guardrails.minSample", "guardrails.noReceiptAfterSeconds"];
     assert_eq!(told(None, Some(bad)).await, [&rates[..], &others[..]].concat());
+}
+
+/// A newer version may have written what this one does not know: nobody can watch over that campaign, so it stops.
+async fn a_budget_that_can_not_be_read_concerns_one_campaign(store: Store) {
+    let safeguards = Safeguards { guardrails: Some(BUDGET), ..Safeguards::default() };
+    let strange = Running::start(store.clone(), 8, safeguards).await;
+    let text = "UPDATE campaigns SET guardrails = '{\"mood\":1}'";
+    with_writer!(store.pool(), |db| sqlx::query(text).execute(db).await.map(drop)).unwrap();
+    strange.expand().await;
+    let other = Running::start(store.clone(), 8, safeguards).await;
+    let ids = other.expand().await;
+    other.end(&ids[..4], journal::rejected).await;
+    let judged = other.judge().await;
+    assert_eq!(judged.pause_reason.as_deref(), Some("guardrail: failure rate 100 % above 25 %"));
+    let paused =
+        "campaigns WHERE state = 'paused' AND pause_reason = 'guardrail: this version can not read the budget'";
+    assert_eq!(seed::count(&store, paused).await, 1);
 }
 
 async fn missing_receipts_are_counted_once(store: Store) {

@@ -15,6 +15,7 @@ store_contract!(
     cold_recipients_go_to_the_others_in_turn,
     warm_ones_and_what_is_under_way_stay,
     nothing_leaves_unless_it_is_wanted_and_possible,
+    what_is_paused_stays_where_it_is,
     the_lost_session_can_not_begin_what_has_left,
     each_step_can_be_the_last_before_a_crash,
 );
@@ -148,13 +149,30 @@ async fn nothing_leaves_unless_it_is_wanted_and_possible(store: Store) {
         seed::set_campaign_state(&store, campaign_id, state).await;
         assert_eq!(store.stranded().await.unwrap(), []);
     }
-    seed::set_campaign_state(&store, campaign_id, CampaignState::Paused).await;
+    seed::set_campaign_state(&store, campaign_id, CampaignState::Running).await;
     set_state(&store, others[0].session_id, "logged_out").await;
     set_state(&store, others[1].session_id, "disconnected").await;
     assert_eq!(fail_over(&store).await, 0, "nobody can take them");
     set_state(&store, others[1].session_id, "reconnecting").await;
     assert_eq!(fail_over(&store).await, 1);
     assert_eq!(pending(&store, others[1], campaign_id).await.len(), 2);
+}
+
+/// The other session has never had anything of the campaign, so no lane of it was told of the pause.
+async fn what_is_paused_stays_where_it_is(store: Store) {
+    let World { lost, others, campaign_id } = world(&store).await;
+    seed::admit(&store, &seed::job(lost, campaign_id, 3)).await;
+    set_state(&store, lost.session_id, "banned").await;
+    let stranded = store.stranded().await.unwrap();
+    assert_eq!(stranded.len(), 1);
+    seed::set_campaign_state(&store, campaign_id, CampaignState::Paused).await;
+    assert_eq!(store.fail_over(&stranded[0]).await.unwrap(), [], "found before the pause, moved after it");
+    assert_eq!(store.stranded().await.unwrap(), []);
+    for lane in others {
+        assert_eq!(pending(&store, lane, campaign_id).await, []);
+    }
+    seed::set_campaign_state(&store, campaign_id, CampaignState::Running).await;
+    assert_eq!(fail_over(&store).await, 1);
 }
 
 async fn the_lost_session_can_not_begin_what_has_left(store: Store) {

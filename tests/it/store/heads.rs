@@ -1,10 +1,11 @@
 //! Contracts of [`Store::fetch_heads`] and [`Store::find_jobs`].
 
-use actiwapi_dispatcher::domain::campaign::OnUnknown;
+use actiwapi_dispatcher::domain::campaign::{CampaignState, OnUnknown};
 use actiwapi_dispatcher::domain::id::{CampaignId, JobId};
 use actiwapi_dispatcher::domain::job::TrafficClass;
 use actiwapi_dispatcher::domain::message::MessageSpec;
 use actiwapi_dispatcher::domain::plan::OnLimit;
+use actiwapi_dispatcher::store::fronts::FrontsOf;
 use actiwapi_dispatcher::store::heads::{HeadRequest, JobRow};
 use actiwapi_dispatcher::store::{Store, StoreError};
 use actiwapi_dispatcher::with_writer;
@@ -17,9 +18,11 @@ use crate::support::seed::{self, NOW_MS};
 store_contract!(
     heads_are_the_pending_ones_behind_the_place,
     requests_are_answered_in_their_order,
+    nothing_is_read_of_a_campaign_that_does_not_run,
     a_deferred_delivery_says_when_it_is_due,
     jobs_read_back_as_they_were_admitted,
     a_row_that_can_not_be_read_is_named,
+    a_pace_that_can_not_be_read_concerns_one_campaign,
 );
 
 async fn heads_are_the_pending_ones_behind_the_place(store: Store) {
@@ -64,6 +67,56 @@ async fn requests_are_answered_in_their_order(store: Store) {
     assert_eq!(ids, [there[..2].to_vec(), Vec::new(), here, there[..2].to_vec()]);
     assert!(heads[0].iter().all(|head| head.campaign_id == second && head.session_id == other.session_id));
     assert!(store.fetch_heads(&[]).await.unwrap().is_empty());
+}
+
+/// Whatever a lane was told, and in which order: it reads what it sends.
+async fn nothing_is_read_of_a_campaign_that_does_not_run(store: Store) {
+    let lane = seed::lane(&store).await;
+    let ours = seed::campaign(&store, lane.tenant_id, CampaignState::Running, OnUnknown::Quarantine).await;
+    let foreign = CampaignId::generate();
+    let ids = seed::admit(&store, &seed::job(lane, ours, 2)).await;
+    let others = seed::admit(&store, &seed::job(lane, foreign, 2)).await;
+    let request = |campaign_id| HeadRequest {
+        session_id: lane.session_id,
+        campaign_id,
+        band: seed::band_of(campaign_id),
+        after_seq: -1,
+        limit: 64,
+    };
+    let read = async || {
+        let heads = store.fetch_heads(&[request(ours), request(foreign)]).await.unwrap();
+        heads.iter().map(|heads| heads.iter().map(|head| head.delivery_id).collect()).collect::<Vec<Vec<_>>>()
+    };
+    assert_eq!(read().await, [ids.clone(), others.clone()]);
+    for state in [CampaignState::Paused, CampaignState::Cancelled] {
+        seed::set_campaign_state(&store, ours, state).await;
+        assert_eq!(read().await, [Vec::new(), others.clone()], "{state:?}");
+    }
+    seed::set_campaign_state(&store, ours, CampaignState::Running).await;
+    assert_eq!(read().await, [ids, others]);
+}
+
+/// A newer version may have written what this one does not know.
+async fn a_pace_that_can_not_be_read_concerns_one_campaign(store: Store) {
+    let lane = seed::lane(&store).await;
+    let mut jobs = Vec::new();
+    for _ in 0..2 {
+        let id = seed::campaign(&store, lane.tenant_id, CampaignState::Running, OnUnknown::Quarantine).await;
+        let job = seed::job(lane, id, 1);
+        seed::admit(&store, &job).await;
+        jobs.push((id, job.job_id));
+    }
+    with_writer!(store.pool(), |db| {
+        let text = "UPDATE campaigns SET pacing = '{\"mood\":\"calm\"}' WHERE campaign_id = $1";
+        sqlx::query(text).bind(jobs[0].0.0).execute(db).await.map(drop)
+    })
+    .unwrap();
+    let found = store.find_jobs(&[jobs[0].1, jobs[1].1]).await.unwrap();
+    let readable = |job_id: JobId| found.iter().find(|row| row.job_id == job_id).unwrap().is_readable;
+    assert_eq!((readable(jobs[0].1), readable(jobs[1].1)), (false, true));
+    let fronts = store.fronts(FrontsOf::Sessions(&[lane.session_id])).await.unwrap();
+    let readable: Vec<_> = fronts.iter().map(|front| (front.campaign_id, front.is_readable)).collect();
+    assert_eq!(readable, [(jobs[0].0, false), (jobs[1].0, true)]);
 }
 
 async fn a_deferred_delivery_says_when_it_is_due(store: Store) {
@@ -113,6 +166,7 @@ async fn jobs_read_back_as_they_were_admitted(store: Store) {
         not_before_ms: Some(NOW_MS + 1),
         expires_at_ms: Some(NOW_MS + 2),
         message: job.message.clone(),
+        is_readable: true,
         campaign_pacing: None,
     };
     assert_eq!(found, [expected]);

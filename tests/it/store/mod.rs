@@ -12,6 +12,8 @@ mod forecasts;
 
 mod heads;
 
+mod history;
+
 mod journal;
 
 mod lanes;

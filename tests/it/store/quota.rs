@@ -12,6 +12,8 @@ use actiwapi_dispatcher::store::audit::Actor;
 use actiwapi_dispatcher::store::journal::{BeginRefusal, JournalBatch};
 use actiwapi_dispatcher::store::plans::{NewSubscription, PlanRecord};
 use actiwapi_dispatcher::store::{Pool, Store};
+use actiwapi_dispatcher::with_writer;
+use sqlx::PgPool;
 use tokio::task::JoinSet;
 
 use crate::support::db::{on_postgres, store_contract};
@@ -24,6 +26,7 @@ store_contract!(
     a_refund_lets_the_next_one_go,
     a_message_is_charged_to_the_period_it_is_sent_in,
     a_lowered_limit_stops_at_once_and_a_raised_one_lets_go,
+    a_subscription_has_the_limit_that_its_plan_has_now,
     an_inactive_subscription_sends_nothing,
     without_a_subscription_nothing_is_counted,
 );
@@ -36,10 +39,10 @@ pub(super) async fn subscribe(store: &Store, tenant_id: TenantId, messages: Opti
 }
 
 async fn set(store: &Store, tenant_id: TenantId, messages: Option<i64>, (state, at_ms): (SubscriptionState, i64)) {
-    let plan = PlanRecord {
-        limits: PlanLimits { messages, ..PlanLimits::default() },
-        ..store.plans().find("enterprise").await.unwrap().unwrap()
-    };
+    let plan = tenant_id.to_string();
+    let sql = "INSERT INTO plans (slug, name, price_cents, currency, max_messages) VALUES ($1, 'Plan', 0, 'INR', $2) \
+               ON CONFLICT (slug) DO UPDATE SET max_messages = EXCLUDED.max_messages";
+    with_writer!(store.pool(), |db| sqlx::query(sql).bind(&plan).bind(messages).execute(db).await.map(drop)).unwrap();
     let new = NewSubscription { plan, state, period_end_ms: None, actor: Actor::SYSTEM };
     store.plans().subscribe(tenant_id, &new, at_ms).await.unwrap();
 }
@@ -49,6 +52,7 @@ pub(super) async fn usage(store: &Store, tenant_id: TenantId, place: &str) -> Us
     let mut found = Usage::default();
     for (id, stored, counted) in store.recount_usage().await.unwrap() {
         assert_eq!(stored, counted, "{place}: stored and counted of {id}");
+        assert_eq!(store.recount_usage_of(id).await.unwrap(), Some((stored, counted)), "{place}: {id} alone");
         if id == tenant_id {
             found = stored;
         }
@@ -150,6 +154,61 @@ async fn a_lowered_limit_stops_at_once_and_a_raised_one_lets_go(store: Store) {
     assert_eq!(counts(usage(&store, lane.tenant_id, "all").await), [0, 4, 0, 0]);
 }
 
+/// Two operators at once: one gives tenants a plan, the other one changes it.
+async fn a_subscription_has_the_limit_that_its_plan_has_now(store: Store) {
+    let plan = store.plans().find("enterprise").await.unwrap().unwrap();
+    for n in 0..20 {
+        let tenant_id = seed::lane(&store).await.tenant_id;
+        let changed = PlanRecord { limits: PlanLimits { messages: Some(n), ..plan.limits }, ..plan.clone() };
+        let new = NewSubscription {
+            plan: plan.slug.clone(),
+            state: SubscriptionState::Active,
+            period_end_ms: None,
+            actor: Actor::SYSTEM,
+        };
+        let plans = store.plans();
+        let both =
+            tokio::join!(plans.subscribe(tenant_id, &new, NOW_MS), plans.change(&changed, &Actor::SYSTEM, NOW_MS));
+        assert!(both.0.is_ok() && both.1.is_ok());
+        let usage = store.usage_of_tenant(tenant_id, NOW_MS).await.unwrap().unwrap();
+        assert_eq!((usage.allowance.limit, usage.plan.limits.messages), (Some(n), Some(n)));
+    }
+}
+
+/// The change of a plan is under way while a tenant is given the plan: the subscription waits for it.
+#[tokio::test]
+async fn a_subscription_waits_for_the_change_of_its_plan() {
+    on_postgres(async |store: Store| {
+        let Pool::Postgres(pool) = store.pool() else { unreachable!() };
+        let tenant_id = seed::lane(&store).await.tenant_id;
+        let mut change = pool.begin().await.unwrap();
+        sqlx::query("UPDATE plans SET max_messages = 5 WHERE slug = 'trial'").execute(&mut *change).await.unwrap();
+        let node = store.clone();
+        let mut subscription = JoinSet::new();
+        subscription.spawn(async move {
+            let state = SubscriptionState::Active;
+            let new = NewSubscription { plan: "trial".to_owned(), state, period_end_ms: None, actor: Actor::SYSTEM };
+            node.plans().subscribe(tenant_id, &new, NOW_MS).await.unwrap();
+        });
+        while n_waiting(pool).await == 0 {
+            assert!(subscription.try_join_next().is_none(), "it did not wait");
+            tokio::task::yield_now().await;
+        }
+        change.commit().await.unwrap();
+        subscription.join_all().await;
+        let usage = store.usage_of_tenant(tenant_id, NOW_MS).await.unwrap().unwrap();
+        assert_eq!(usage.allowance.limit, Some(5));
+    })
+    .await;
+}
+
+/// Counts the transactions that wait for somebody.
+async fn n_waiting(pool: &PgPool) -> i64 {
+    let waiting =
+        "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    sqlx::query_scalar(waiting).fetch_one(pool).await.unwrap()
+}
+
 async fn an_inactive_subscription_sends_nothing(store: Store) {
     let (lane, entries) = tenant_with(&store, 3).await;
     let ids = seed::admit(&store, &seed::job(lane, CampaignId::DIRECT, 1)).await;
@@ -222,9 +281,7 @@ where
         running.spawn(node);
     }
     let n_nodes = i64::try_from(running.len()).unwrap();
-    let waiting =
-        "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
-    while sqlx::query_scalar::<_, i64>(waiting).fetch_one(pool).await.unwrap() < n_nodes {
+    while n_waiting(pool).await < n_nodes {
         tokio::task::yield_now().await;
     }
     holder.rollback().await.unwrap();

@@ -125,18 +125,17 @@ impl From<TenantUsage> for SubscriptionView {
 
 async fn view(ctx: &OperatorContext, tenant: TenantRecord) -> ApiResult<TenantView> {
     let subscription = ctx.services.plans.usage(tenant.id).await?.map(SubscriptionView::from);
-    let counted = ctx.store.recount_usage().await?;
-    let drift = counted.iter().filter(|(id, ..)| *id == tenant.id).map(|(_, stored, counted)| stored.drift(counted));
+    let counted = ctx.store.recount_usage_of(tenant.id).await?;
     ok(TenantView {
         id: tenant.id.0,
         name: tenant.name,
         created_at: Timestamp(tenant.created_at_ms),
         subscription,
-        drift: drift.sum(),
+        drift: counted.map_or(0, |(stored, counted)| stored.drift(&counted)),
     })
 }
 
-/// Shows a tenant: its subscription, what it used of it, and the drift of the numbers. Counts all deliveries.
+/// Shows a tenant: its subscription, what it used of it, and the drift of the numbers. Counts all its deliveries.
 #[utoipa::path(get, path = "/ops/tenants/{id}", tag = "ops", security(("bearer" = [])),
     params(("id" = uuid::Uuid, Path, description = "The tenant.")),
     responses((status = 200, body = Envelope<TenantView>), Failures, Guarded, OfOne))]

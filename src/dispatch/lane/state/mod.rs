@@ -249,6 +249,9 @@ impl Lane {
             && !share.is_told()
         {
             share.set_pacing(work.plan.campaign_pacing.clone(), now);
+            if !work.plan.is_readable {
+                share.set_unreadable(now);
+            }
             self.streams.forget_hours();
         }
         works.retain(|work| self.members.insert(work.delivery_id, work.campaign_id).is_none());

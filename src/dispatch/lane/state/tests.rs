@@ -68,6 +68,7 @@ impl Bench {
             on_limit: OnLimit::Hold,
             not_before: None,
             expires_at,
+            is_readable: true,
             campaign_pacing: None,
             template: Some(MessageTemplate::compile(&spec).unwrap()),
         });
@@ -341,7 +342,16 @@ fn what_is_not_to_wait_fails_when_the_plan_is_used_up() {
 
 fn plan_of(work: &Work) -> JobPlan {
     let JobPlan { job_id, traffic_class, on_limit, not_before, expires_at, .. } = *work.plan;
-    JobPlan { job_id, traffic_class, on_limit, not_before, expires_at, campaign_pacing: None, template: None }
+    JobPlan {
+        job_id,
+        traffic_class,
+        on_limit,
+        not_before,
+        expires_at,
+        is_readable: true,
+        campaign_pacing: None,
+        template: None,
+    }
 }
 
 #[test]
@@ -410,6 +420,7 @@ impl Bench {
             on_limit: OnLimit::Hold,
             not_before: None,
             expires_at: None,
+            is_readable: true,
             campaign_pacing: None,
             template: Some(MessageTemplate::compile(&spec).unwrap()),
         });

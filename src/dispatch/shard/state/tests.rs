@@ -115,6 +115,7 @@ impl World {
                 on_limit: OnLimit::Hold,
                 not_before: None,
                 expires_at: None,
+                is_readable: true,
                 campaign_pacing: None,
                 template: Some(MessageTemplate::compile(&spec).unwrap()),
             }),

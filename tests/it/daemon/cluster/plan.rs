@@ -26,6 +26,7 @@ async fn allow(store: &Store, n_messages: u64) -> TenantId {
     plan.limits = PlanLimits { messages, sessions: None, api_requests: None, campaigns: None, contacts: None };
     let now_ms = store.now_us().await.unwrap() / 1_000;
     store.plans().change(&plan, &Actor::SYSTEM, now_ms).await.unwrap();
+    let plan = plan.slug;
     let new = NewSubscription { plan, state: SubscriptionState::Active, period_end_ms: None, actor: Actor::SYSTEM };
     store.plans().subscribe(tenant_id, &new, now_ms).await.unwrap();
     tenant_id
