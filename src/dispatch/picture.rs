@@ -9,10 +9,10 @@ use crate::clock::Moment;
 use crate::dispatch::lane::gate::{Gate, Opening, StreamFacts};
 use crate::dispatch::lane::hours::hours_of;
 use crate::dispatch::lane::memory::{LaneState, SavedHold};
+use crate::dispatch::lane::restore::restored_limits;
 use crate::dispatch::lane::share::Share;
 use crate::dispatch::limits::LaneLimits;
 use crate::dispatch::pacer::ShardTime;
-use crate::domain::backoff::splitmix;
 use crate::domain::campaign::CampaignState;
 use crate::domain::held_by::{Held, HeldBy};
 use crate::domain::hours::SendingHours;
@@ -61,9 +61,7 @@ impl<'a> Picture<'a> {
             (limits.prepared, limits.prepared_cold) = (0, 0);
         }
         let rules = Arc::new(row.rules(default));
-        let seed = splitmix(row.session_id.0.as_u64_pair().1);
-        let tat = row.tat_us.map(Moment::from_us);
-        let mut limits = LaneLimits::new(rules, saved.limits.as_ref(), tat, seed, &time);
+        let mut limits = restored_limits(row, &rules, saved.limits.as_ref(), &time);
         if let Some(at_ms) = row.connected_at_ms {
             limits.connected(Moment::from_ms(at_ms));
         }

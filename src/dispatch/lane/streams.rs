@@ -301,10 +301,11 @@ impl Streams {
         }
     }
 
-    /// Tells whether there is a head that no person holds back.
+    /// Tells whether there is, or may be, a delivery that no person holds back.
     #[must_use]
-    pub fn has_turn(&self) -> bool {
-        self.streams.iter().any(|stream| !stream.heads.is_empty() && !self.is_paused(stream.campaign_id))
+    pub fn has_work(&self) -> bool {
+        let may_have = |stream: &Stream| !stream.exhausted || !stream.heads.is_empty();
+        self.streams.iter().any(|stream| may_have(stream) && !self.is_paused(stream.campaign_id))
     }
 
     fn turn(&self, is_open: impl Fn(usize) -> bool) -> Option<usize> {

@@ -20,7 +20,7 @@ impl Lane {
             return self.wait_for(None, now);
         }
         if let Some(held) = self.held(now) {
-            return self.wait_for(Some((held.by, held.until)), now);
+            return self.wait_for(self.has_work().then_some((held.by, held.until)), now);
         }
         let n_waiting = self.n_preparing + self.prepared.len();
         let n_ahead_max = if self.is_probing(now) { 1 } else { PREPARED_PER_LANE_MAX };

@@ -130,8 +130,8 @@ impl Lane {
     pub fn step(&mut self, now: Moment, grant: Grant) -> Step {
         if !grant.leased && !self.draining {
             // Not renewed yet, or never again: then the lane is closed soon.
-            let has_work = !self.prepared.is_empty() || self.streams.has_turn() || !self.retries.is_empty();
-            return self.wait_for(has_work.then_some((HeldBy::NoOwner, Some(now + LEASE_RECHECK))), now);
+            let held = (HeldBy::NoOwner, Some(now + LEASE_RECHECK));
+            return self.wait_for(self.has_work().then_some(held), now);
         }
         self.account = grant.account;
         self.lift_holds(now);
@@ -155,6 +155,10 @@ impl Lane {
             }
         }
         self.begin(now, grant)
+    }
+
+    fn has_work(&self) -> bool {
+        !self.prepared.is_empty() || !self.retries.is_empty() || self.streams.has_work()
     }
 
     fn release(&mut self, index: usize, lateness: Lateness, now: Moment) -> Step {

@@ -598,3 +598,15 @@ fn a_restored_lane_saves_after_its_last_owner_whatever_the_clock_of_that_one_sai
     bench.lane.restore(LaneState::default(), ahead_us, START);
     assert!(ahead_us < bench.lane.save(START).saved_at_us);
 }
+
+#[test]
+fn a_lane_without_work_waits_for_nothing() {
+    let mut bench = Bench::new(60.0, 1);
+    bench.lane.connected = false;
+    assert!(matches!(bench.step(), Step::Wait(None)));
+    assert_eq!(bench.lane.binding().map(|held| held.by), Some(HeldBy::SessionDown));
+    let mut idle = Bench::new(60.0, 0);
+    idle.lane.connected = false;
+    assert!(matches!(idle.step(), Step::Wait(None)));
+    assert_eq!(idle.lane.binding(), None);
+}
