@@ -119,7 +119,7 @@ impl<'a> Picture<'a> {
             cold: hold(&self.saved.cold),
             business: hold(&self.saved.business),
         };
-        let mut share = Share::new(front.campaign_id, 0);
+        let mut share = Share::new(front.campaign_id);
         for saved in self.saved.shares.iter().filter(|saved| saved.campaign_id == front.campaign_id) {
             let mut saved = saved.clone();
             saved.n_prepared = 0;

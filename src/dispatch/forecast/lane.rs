@@ -132,13 +132,14 @@ impl<'a> LaneRun<'a> {
             .filter(|stream| stream.n != 0)
             .partition(|stream| stream.campaign_id == terms.campaign_id);
         run.has_others = !others.is_empty();
+        run.streams.remember(&saved, start);
         // Its own first: a lane has places for so many streams only.
-        own.into_iter().chain(others).for_each(|stream| run.open(row, stream, &saved));
+        own.into_iter().chain(others).for_each(|stream| run.open(row, stream));
         run.refill();
         run
     }
 
-    fn open(&mut self, row: &LaneRow, stream: &ForecastStream, saved: &LaneState) {
+    fn open(&mut self, row: &LaneRow, stream: &ForecastStream) {
         let &ForecastStream { campaign_id, band, traffic_class, .. } = stream;
         let zone = stream.zone.clone();
         let offer = Offer { session_id: row.session_id, campaign_id, band, zone, traffic_class, done_below_seq: 1 };
@@ -150,12 +151,6 @@ impl<'a> LaneRun<'a> {
             self.own.push((campaign_id, band));
         }
         if let Some(share) = self.streams.share_mut(campaign_id).filter(|share| !share.is_told()) {
-            if let Some(saved) = saved.shares.iter().find(|saved| saved.campaign_id == campaign_id) {
-                share.restore(saved, self.now);
-            }
-            if let Some((_, hold)) = saved.campaigns.iter().find(|(of, _)| *of == campaign_id) {
-                share.set_hold(hold.hold(self.now));
-            }
             share.set_pacing(stream.pacing.clone(), self.now);
         }
         let mut loads = Vec::new();

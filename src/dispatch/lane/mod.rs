@@ -19,6 +19,8 @@ pub mod restore;
 
 pub mod share;
 
+pub mod shares;
+
 pub mod step;
 
 pub mod state;

@@ -98,6 +98,21 @@ impl Hold {
     }
 }
 
+/// Of two holds the one that ends later; what holds already keeps its beginning.
+pub(super) trait MaxByEnd {
+    fn max_by_end(self, other: Hold) -> Option<Hold>;
+}
+
+impl MaxByEnd for Option<Hold> {
+    fn max_by_end(self, other: Hold) -> Option<Hold> {
+        Some(match self {
+            Some(own) if own.reason == other.reason => Hold { until: own.until.max(other.until), ..own },
+            Some(own) if other.until < own.until => own,
+            _ => other,
+        })
+    }
+}
+
 /// What becomes of a delivery after an attempt.
 #[derive(Debug)]
 pub struct Verdict {

@@ -11,7 +11,6 @@ use jiff::tz::TimeZone;
 
 use crate::clock::Moment;
 use crate::dispatch::breaker::{Breaker, Extent, Opening, Verdict};
-use crate::dispatch::lane::memory::LaneState;
 use crate::dispatch::lane::pairs::Pairs;
 use crate::dispatch::lane::step::{Grant, Hold, Lateness, Step};
 use crate::dispatch::lane::streams::{Load, Streams};
@@ -81,8 +80,6 @@ pub struct Lane {
     open_since: Moment,
     /// What it waits for, as found at the last step.
     binding: Option<Held>,
-    /// Campaigns as they were saved, until they are offered again.
-    saved: LaneState,
     /// Whether something changed that no attempt carries into the database.
     unsaved: bool,
     /// When it was last saved, UTC microseconds.
@@ -120,7 +117,6 @@ impl Lane {
             account: Verdict::Closed,
             open_since: Moment::default(),
             binding: None,
-            saved: LaneState::default(),
             unsaved: false,
             saved_at_us: 0,
         }
@@ -199,16 +195,10 @@ impl Lane {
             let members = &self.members;
             self.streams.make_room(|campaign_id| members.values().any(|of| *of == campaign_id));
         }
-        let taken = self.streams.offer(offer);
-        if let Some(share) = self.streams.share_mut(offer.campaign_id) {
-            for (_, hold) in self.saved.campaigns.extract_if(.., |(of, _)| *of == offer.campaign_id) {
-                share.set_hold(hold.hold(now));
-            }
-            for saved in self.saved.shares.extract_if(.., |saved| saved.campaign_id == offer.campaign_id) {
-                share.restore(&saved, now);
-            }
+        if !self.streams.is_open(offer.campaign_id, offer.band) {
+            self.streams.forget_passed(now);
         }
-        taken
+        self.streams.offer(offer)
     }
 
     /// Follows other rules from now on.
@@ -229,6 +219,7 @@ impl Lane {
     /// Gives back a delivery that is durably pending again: withdrawn, or deferred until later.
     pub fn put_back(&mut self, work: Box<Work>, now: Moment) {
         self.n_returning -= 1;
+        self.tell_pace(&work, now);
         if !self.streams.is_open(work.campaign_id, work.band) {
             self.members.remove(&work.delivery_id);
         } else if now < work.ready_at {
@@ -249,19 +240,25 @@ impl Lane {
         if !self.streams.is_open(load.campaign_id, load.band) {
             return;
         }
-        if let Some((work, share)) = works.first().zip(self.streams.share_mut(load.campaign_id))
-            && !share.is_told()
-        {
-            share.set_pacing(work.plan.campaign_pacing.clone(), now);
-            if !work.plan.is_readable {
-                share.set_unreadable(now);
-            }
-            self.streams.forget_hours();
+        if let Some(work) = works.first() {
+            self.tell_pace(work, now);
         }
         works.retain(|work| self.members.insert(work.delivery_id, work.campaign_id).is_none());
         let (due, mut later): (Vec<_>, Vec<_>) = works.into_iter().partition(|work| work.ready_at <= now);
         self.retries.append(&mut later);
         self.streams.loaded(load, n_rows, last_seq, due);
+    }
+
+    /// Takes the campaign's own pace from the first of its deliveries that comes.
+    fn tell_pace(&mut self, work: &Work, now: Moment) {
+        if let Some(share) = self.streams.share_mut(work.campaign_id).filter(|share| !share.is_told()) {
+            if work.plan.is_readable {
+                share.set_pacing(work.plan.campaign_pacing.clone(), now);
+            } else {
+                share.set_unreadable(now);
+            }
+            self.streams.forget_hours();
+        }
     }
 
     /// Tells the lane that a released message did not leave, because the lease had ended.
@@ -271,12 +268,12 @@ impl Lane {
         self.breaker.give_back(self.session_id);
     }
 
-    /// Forgets everything but what is under way: the lane is another node's from now on.
+    /// Forgets all work but what is under way: the lane is another node's from now on. What that one has to know of the
+    /// campaigns stays, because answers that are still to come save the lane.
     pub fn abandon(&mut self) {
         self.draining = true;
-        self.streams = Streams::default();
+        self.streams.close_all();
         self.retries.clear();
-        self.hold = None;
     }
 
     /// Tells the lane that an end is durable.

@@ -4,7 +4,7 @@ use super::Lane;
 use crate::clock::Moment;
 use crate::dispatch::breaker::{Noted, Sent};
 use crate::dispatch::lane::pairs;
-use crate::dispatch::lane::step::{Hold, Verdict};
+use crate::dispatch::lane::step::{Hold, MaxByEnd, Verdict};
 use crate::dispatch::lane::work::Work;
 use crate::domain::attempt::Outcome;
 use crate::domain::backoff::{Next, next_attempt};
@@ -75,9 +75,7 @@ impl Lane {
             Handling::HoldStream => {
                 let due_at = self.retry_after(failure, work, now)?;
                 let hold = Hold { reason: failure.reason, since: now, until: due_at };
-                if let Some(share) = self.streams.share_mut(work.campaign_id) {
-                    share.set_hold(share.hold().max_by_end(hold));
-                }
+                self.streams.hold_campaign(work.campaign_id, hold, now);
                 self.unsaved = true;
                 Some(Again { due_at, ready_at: now })
             }
@@ -119,19 +117,4 @@ impl Lane {
 #[must_use]
 pub fn sent(work: &Work, released_at: Moment) -> Sent {
     Sent { recipient: pairs::key(&work.recipient), seed: work.seed(), released_at }
-}
-
-/// Of two holds the one that ends later; what holds already keeps its beginning.
-trait MaxByEnd {
-    fn max_by_end(self, other: Hold) -> Option<Hold>;
-}
-
-impl MaxByEnd for Option<Hold> {
-    fn max_by_end(self, other: Hold) -> Option<Hold> {
-        Some(match self {
-            Some(own) if own.reason == other.reason => Hold { until: own.until.max(other.until), ..own },
-            Some(own) if other.until < own.until => own,
-            _ => other,
-        })
-    }
 }
