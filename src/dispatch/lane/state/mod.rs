@@ -53,6 +53,8 @@ pub struct Lane {
     pub limits: LaneLimits,
     /// Its campaigns.
     pub streams: Streams,
+    /// Whether its settings could never be read since it was opened: then its limits are not those of its row.
+    is_provisional: bool,
     draining: bool,
     /// Every delivery in this lane's memory with its campaign, wherever it is: none may be there twice.
     members: HashMap<DeliveryId, CampaignId>,
@@ -101,6 +103,7 @@ impl Lane {
             tenant_zones: Vec::new(),
             limits,
             streams: Streams::default(),
+            is_provisional: false,
             draining: false,
             members: HashMap::new(),
             retries: Vec::new(),
@@ -199,6 +202,31 @@ impl Lane {
             self.streams.forget_passed(now);
         }
         self.streams.offer(offer)
+    }
+
+    /// Takes note of a change of the session's settings. Such as can not be read change nothing but that nothing goes;
+    /// a lane that was opened with those gets the limits of its row as soon as they can be read.
+    pub fn settings_changed(
+        &mut self,
+        rules: Arc<LaneRules>,
+        is_readable: bool,
+        restored: impl FnOnce(&Arc<LaneRules>) -> LaneLimits,
+    ) {
+        self.is_readable = is_readable;
+        if !is_readable {
+            return;
+        }
+        if std::mem::take(&mut self.is_provisional) {
+            self.limits = restored(&rules);
+            self.streams.forget_hours();
+        } else {
+            self.set_rules(rules);
+        }
+    }
+
+    /// Says that the limits were made without the session's settings, because these can not be read.
+    pub fn set_provisional(&mut self) {
+        self.is_provisional = true;
     }
 
     /// Follows other rules from now on.

@@ -11,6 +11,8 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use super::*;
+use crate::dispatch::lane::memory::LaneState;
+use crate::dispatch::lane::restore::restored_limits;
 use crate::dispatch::lane::task::Finished;
 use crate::dispatch::lane::work::{JobPlan, Work};
 use crate::dispatch::pacer::state_after_full_burst;
@@ -24,7 +26,7 @@ use crate::domain::pacing::PacingSettings;
 use crate::domain::plan::OnLimit;
 use crate::domain::recipient::Recipient;
 use crate::domain::session::SessionState;
-use crate::domain::zone::Band;
+use crate::domain::zone::{Band, Temperature};
 use crate::store::journal::BeginRefusal;
 use crate::store::lanes::LaneRow;
 
@@ -36,6 +38,30 @@ const RATE_PER_MINUTE: f64 = 600.0;
 fn lease(partition: usize, number: i64) -> Arc<Lease> {
     let partition = PartitionNo(u16::try_from(partition).unwrap());
     Lease::new(Fence { partition, number }, Moment(u64::MAX))
+}
+
+fn lane_row(session_id: SessionId) -> LaneRow {
+    LaneRow {
+        session_id,
+        tenant_id: TenantId::generate(),
+        state: SessionState::Connected,
+        phone_number_id: Some(format!("number-{session_id}")),
+        rate_per_minute: None,
+        burst: None,
+        account: None,
+        is_readable: true,
+        pacing: PacingSettings::default(),
+        pacing_version: 1,
+        connected_at_ms: None,
+        first_linked_at_ms: None,
+        tat_us: None,
+        left_by_us: None,
+        memory: None,
+        saved_at_us: 0,
+        suspension: None,
+        active_until: None,
+        tenant_zone: None,
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -143,25 +169,9 @@ impl World {
     fn tell_session(&mut self, session: usize, connected: bool) {
         let session_id = self.sessions[session];
         let row = LaneRow {
-            session_id,
-            tenant_id: TenantId::generate(),
             state: if connected { SessionState::Connected } else { SessionState::Reconnecting },
-            phone_number_id: Some(format!("number-{session}")),
-            rate_per_minute: None,
-            burst: None,
-            account: None,
-            is_readable: true,
-            pacing: PacingSettings::default(),
-            pacing_version: 1,
-            connected_at_ms: None,
-            first_linked_at_ms: None,
             tat_us: self.saved_tat.get(&session_id).copied(),
-            left_by_us: None,
-            memory: None,
-            saved_at_us: 0,
-            suspension: None,
-            active_until: None,
-            tenant_zone: None,
+            ..lane_row(session_id)
         };
         let lease = Arc::clone(&self.leases[session % N_PARTITIONS]);
         self.shard.command(Command::Session(Box::new(row), lease), self.now);
@@ -541,5 +551,62 @@ fn histories_keep_the_promises() {
             assert_eq!(left, 0, "deliveries were left behind");
         });
         assert!(history.is_ok(), "seed {seed}");
+    }
+}
+
+/// A shard with one lane, told of in rows.
+struct OneLane {
+    shard: Shard,
+    lease: Arc<Lease>,
+    row: LaneRow,
+}
+
+impl OneLane {
+    /// A session with a cap of two messages an hour, of which one is used.
+    fn capped() -> Self {
+        let settings: PacingSettings = serde_json::from_str(r#"{"hourlyCap":2,"ratePerMinute":6}"#).unwrap();
+        let row = LaneRow { pacing: settings, ..lane_row(SessionId::generate()) };
+        let time = ShardTime::default();
+        time.set(START);
+        let rules = Arc::new(row.rules(self::settings(1).default_pacing));
+        let mut limits = restored_limits(&row, &rules, None, &time);
+        limits.begin(Temperature::Warm);
+        assert!(limits.take(START, Temperature::Warm));
+        let tat_us = limits.saved_tat().map(|tat| tat.as_us());
+        let memory = LaneState { limits: limits.memory(), ..LaneState::default() }.write();
+        let row = LaneRow { tat_us, memory, ..row };
+        Self { shard: Shard::new(self::settings(1), Arc::default()), lease: lease(0, 1), row }
+    }
+
+    fn tell(&mut self, row: LaneRow) {
+        self.shard.command(Command::Session(Box::new(row), Arc::clone(&self.lease)), START);
+    }
+
+    fn lane(&mut self) -> &mut Lane {
+        &mut self.shard.lanes[0].lane
+    }
+
+    fn memory(&mut self) -> LaneState {
+        LaneState::read(&self.lane().save(START).memory.unwrap_or_default())
+    }
+}
+
+/// A newer version wrote settings that this one can not read; what counts must be there when they can be read again.
+#[test]
+fn settings_that_can_not_be_read_change_no_count() {
+    let unreadable = |row: &LaneRow| LaneRow { is_readable: false, pacing: PacingSettings::default(), ..row.clone() };
+    for opened_readable in [true, false] {
+        let mut one = OneLane::capped();
+        let saved = LaneState::read(one.row.memory.as_deref().unwrap());
+        if opened_readable {
+            one.tell(one.row.clone());
+        }
+        one.tell(unreadable(&one.row));
+        assert!(!one.lane().is_readable);
+        one.tell(one.row.clone());
+        assert!(one.lane().is_readable);
+        assert_eq!(one.memory(), saved, "opened readable: {opened_readable}");
+        let tat_us = one.lane().limits.saved_tat().map(|tat| tat.as_us());
+        assert_eq!(tat_us, one.row.tat_us);
     }
 }
