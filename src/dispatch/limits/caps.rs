@@ -65,10 +65,6 @@ impl Caps {
         self.hour.is_some() || self.day.is_some() || self.cold_day.is_some()
     }
 
-    pub(super) fn last_send(&self) -> Option<Moment> {
-        self.last_send
-    }
-
     /// Returns the later of `due` and what the caps allow to one more send, with so many begun before it.
     pub(super) fn latest(
         &self,
