@@ -40,6 +40,8 @@ pub struct Stream {
     hours: Hours,
     /// What holds its next delivery, for longer than a moment.
     held: Option<Held>,
+    /// When the recipient of its next delivery may have a message again, where that one can not wait elsewhere.
+    pair_until: Moment,
     heads: VecDeque<Box<Work>>,
     /// Everything up to here was loaded or is settled.
     cursor: i64,
@@ -108,6 +110,7 @@ impl Streams {
             traffic_class,
             hours: Hours { from: Some(Moment::default()), known_until: Moment::default() },
             held: None,
+            pair_until: Moment::default(),
             heads: VecDeque::new(),
             cursor: done_below_seq - 1,
             exhausted: false,
@@ -279,7 +282,7 @@ impl Streams {
             if waits || self.is_paused(stream.campaign_id) {
                 continue;
             }
-            let opening = gate.opening(&self.facts(stream, now), now);
+            let opening = gate.opening(&self.facts(stream, now), now).or_later(Some(stream.pair_until), HeldBy::Pair);
             is_open[index] = opening.is_open(now);
             first = Some(first.map_or(opening, |first| first.earlier(opening)));
         }
@@ -301,10 +304,18 @@ impl Streams {
         stream.heads.pop_front()
     }
 
-    /// Puts back a head that did not go after all.
+    /// Puts back a head that did not go after all, by its place.
     pub fn put_back(&mut self, work: Box<Work>) {
         if let Some(stream) = self.find(work.campaign_id, work.band) {
-            stream.heads.push_front(work);
+            let place = stream.heads.iter().position(|head| work.seq <= head.seq).unwrap_or(stream.heads.len());
+            stream.heads.insert(place, work);
+        }
+    }
+
+    /// Holds the heads of a stream until the recipient of its first one may have a message again.
+    pub fn hold_for_pair(&mut self, (campaign_id, band): (CampaignId, Band), until: Moment) {
+        if let Some(stream) = self.find(campaign_id, band) {
+            stream.pair_until = until;
         }
     }
 

@@ -85,6 +85,12 @@ impl Work {
         self.delivery_id.0.as_u64_pair().1
     }
 
+    /// Returns the stream it belongs to.
+    #[must_use]
+    pub fn stream(&self) -> (CampaignId, Band) {
+        (self.campaign_id, self.band)
+    }
+
     /// Returns how many attempts count against what is allowed.
     #[must_use]
     pub fn n_tries(&self) -> u32 {

@@ -31,15 +31,13 @@ impl Lane {
             return self.wait_for(Some((by, wake_for_release)), now);
         }
         self.refresh_hours(now);
+        self.take_up_pairs(now);
         let opening = loop {
             match self.take_work(now, grant.lead) {
                 Err(opening) => break opening,
                 // A recipient who had a message a moment ago waits; the others do not.
-                Ok(mut work) => match self.pair_held_until(&work, now) {
-                    Some(until) => {
-                        work.ready_at = until;
-                        self.retries.push(work);
-                    }
+                Ok(work) => match self.pair_held_until(&work, now) {
+                    Some(until) => self.wait_for_pair(work, until),
                     None => return self.begin_with(work, now),
                 },
             }
@@ -63,6 +61,25 @@ impl Lane {
         let interval = self.limits.rules().pair_interval;
         let is_begun = !interval.is_zero() && self.pairs.is_begun(&work.recipient);
         self.pairs.held_until(&work.recipient, now).or_else(|| is_begun.then(|| now + interval))
+    }
+
+    fn wait_for_pair(&mut self, mut work: Box<Work>, until: Moment) {
+        work.ready_at = until;
+        if let Err(work) = self.pairs.wait(work, until) {
+            self.streams.hold_for_pair(work.stream(), until);
+            self.streams.put_back(work);
+        }
+    }
+
+    /// Gives deliveries back to their streams whose recipients may have a message again.
+    fn take_up_pairs(&mut self, now: Moment) {
+        while let Some(work) = self.pairs.take_due(now) {
+            if self.streams.is_open(work.campaign_id, work.band) {
+                self.streams.put_back(work);
+            } else {
+                self.members.remove(&work.delivery_id);
+            }
+        }
     }
 
     fn begin_with(&mut self, work: Box<Work>, now: Moment) -> Step {
@@ -147,7 +164,7 @@ impl Lane {
         let gate = self.gate(self.n_preparing + self.prepared.len(), lead);
         let mut first: Option<(Opening, usize)> = None;
         for (index, work) in self.retries.iter().enumerate() {
-            let by = if work.n_attempts == 0 { HeldBy::Pair } else { HeldBy::Retry };
+            let by = if work.n_attempts == 0 { HeldBy::NotBefore } else { HeldBy::Retry };
             let Some(stream) = self.streams.opening(&gate, (work.campaign_id, work.band), now) else { continue };
             let opening = stream.or_later(Some(work.ready_at), by);
             if first.is_none_or(|(first, _)| first.earlier(opening) != first) {
@@ -157,7 +174,8 @@ impl Lane {
         if let Some((_, index)) = first.filter(|(opening, _)| opening.is_open(now)) {
             return Ok(self.retries.swap_remove(index));
         }
-        let first = first.map(|(opening, _)| opening);
+        let pairs = self.pairs.next_due().map(|at| Opening { at: Some(at), by: HeldBy::Pair });
+        let first = first.map(|(opening, _)| opening).into_iter().chain(pairs).reduce(Opening::earlier);
         // A lane full of refused messages takes no new bulk.
         match self.streams.choose(&gate, self.retries.len() < RETRIES_PER_LANE_MAX, now) {
             Ok(index) => self.streams.take(index).ok_or(first),

@@ -157,7 +157,7 @@ impl Lane {
     }
 
     fn has_work(&self) -> bool {
-        !self.prepared.is_empty() || !self.retries.is_empty() || self.streams.has_work()
+        !self.prepared.is_empty() || !self.retries.is_empty() || self.pairs.has_waiting() || self.streams.has_work()
     }
 
     fn release(&mut self, index: usize, lateness: Lateness, now: Moment) -> Step {
@@ -251,7 +251,10 @@ impl Lane {
         if !self.streams.is_open(work.campaign_id, work.band) {
             self.members.remove(&work.delivery_id);
         } else if now < work.ready_at {
-            self.retries.push(work);
+            let is_held = self.pairs.held_until(&work.recipient, now).is_some();
+            let until = work.ready_at;
+            let waits = if is_held { self.pairs.wait(work, until) } else { Err(work) };
+            self.retries.extend(waits.err());
         } else {
             self.streams.put_back(work);
         }
@@ -302,6 +305,7 @@ impl Lane {
         self.draining = true;
         self.streams.close_all();
         self.retries.clear();
+        self.pairs.close(|_| true);
     }
 
     /// Tells the lane that an end is durable.
@@ -325,7 +329,9 @@ impl Lane {
         for work in self.streams.close(campaign_id) {
             self.members.remove(&work.delivery_id);
         }
-        for work in self.retries.extract_if(.., |work| work.campaign_id == campaign_id) {
+        let is_over = |of: CampaignId| of == campaign_id;
+        let retries = self.retries.extract_if(.., |work| is_over(work.campaign_id));
+        for work in retries.chain(self.pairs.close(is_over)) {
             self.members.remove(&work.delivery_id);
         }
     }
@@ -357,6 +363,7 @@ impl Lane {
     pub fn settled_below(&mut self, campaign_id: CampaignId, band: Band) -> Option<i64> {
         let mut retries = self.retries.iter();
         let outstanding = self.n_out() + self.n_returning != 0
+            || self.pairs.has_waiting_of((campaign_id, band))
             || retries.any(|work| work.campaign_id == campaign_id && work.band == band);
         if outstanding { None } else { self.streams.settled_below(campaign_id, band) }
     }

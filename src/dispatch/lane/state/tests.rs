@@ -18,7 +18,7 @@ use crate::domain::pacing::{CampaignPacing, Pacing, PacingSettings};
 use crate::domain::plan::OnLimit;
 use crate::domain::recipient::Recipient;
 use crate::domain::zone::Zone;
-use crate::limits::{CAMPAIGNS_PER_LANE_MAX, STREAMS_PER_LANE_MAX};
+use crate::limits::{CAMPAIGNS_PER_LANE_MAX, PAIRS_WAITING_PER_LANE_MAX, STREAMS_PER_LANE_MAX};
 use crate::store::journal::{BeginRefusal, LaneSave};
 
 const START: Moment = Moment(1_800_000_000_000_000_000);
@@ -409,13 +409,19 @@ impl Bench {
 
     /// Gives the lane `n` deliveries of a stream, to recipients counted from `first`.
     fn give(&mut self, of: Of, first: u32, n: u32) {
+        self.give_to(of, first..first + n);
+    }
+
+    /// Gives the lane deliveries of a stream to these recipients.
+    fn give_to(&mut self, of: Of, numbers: impl ExactSizeIterator<Item = u32>) {
+        let n = numbers.len();
         let session_id = self.lane.session_id;
         let Of { campaign_id, class: traffic_class, .. } = of;
         let zone = Some(of.zone());
         let offer = Offer { session_id, campaign_id, band: of.band(), zone, traffic_class, done_below_seq: 1 };
         assert!(self.lane.offer(&offer, self.now));
         let mut loads = Vec::new();
-        self.lane.streams.loads(usize::try_from(n).unwrap() + 1, &mut loads);
+        self.lane.streams.loads(n + 1, &mut loads);
         let load = *loads.iter().find(|load| load.campaign_id == campaign_id && load.band == of.band()).unwrap();
         let spec = MessageSpec::Text { text: "Hello".to_owned() };
         let plan = Arc::new(JobPlan {
@@ -428,8 +434,9 @@ impl Bench {
             campaign_pacing: None,
             template: Some(MessageTemplate::compile(&spec).unwrap()),
         });
-        let works: Vec<_> = (1..=i64::from(n))
-            .zip(first..)
+        let last_seq = i64::try_from(n).unwrap();
+        let works: Vec<_> = (1..)
+            .zip(numbers)
             .map(|(seq, number)| {
                 Box::new(Work {
                     delivery_id: DeliveryId::generate(),
@@ -446,7 +453,7 @@ impl Bench {
                 })
             })
             .collect();
-        self.lane.loaded(&load, works.len(), Some(i64::from(n)), (works, self.now));
+        self.lane.loaded(&load, n, Some(last_seq), (works, self.now));
     }
 
     /// Sends what may go until nothing more goes within `ms`; `answer` says what comes of each.
@@ -551,6 +558,61 @@ fn a_pair_keeps_its_distance_and_others_do_not_wait_for_it() {
     assert_eq!(sent.len(), 4, "each of the four recipients had one message");
     assert_eq!(bench.lane.binding().map(|held| held.by), Some(HeldBy::Pair));
     assert_eq!(bench.run(200, |_| accepted()).len(), 3);
+}
+
+/// However many messages there are to one recipient: others go on, and memory is bounded.
+#[test]
+fn messages_to_one_recipient_keep_nobody_else_waiting() {
+    for class in [TrafficClass::Bulk, TrafficClass::Transactional] {
+        let mut bench = Bench::by(r#"{"pairIntervalMs":6000}"#);
+        let (one, others) = (Of::new(class, Temperature::Warm), Of::new(WARM_BULK.0, WARM_BULK.1));
+        let numbers: Vec<u32> = std::iter::repeat_n(7, 200).chain(100..110).collect();
+        bench.give_to(one, numbers.into_iter());
+        bench.give(others, 200, 30);
+        let sent = bench.run(1_000, |_| accepted());
+        let n_of = |sent: &[(CampaignId, Moment)], of: Of| sent.iter().filter(|(id, _)| *id == of.campaign_id).count();
+        assert_eq!((n_of(&sent, one), n_of(&sent, others)), (11, 30), "{class:?}");
+        assert_eq!(bench.lane.binding().map(|held| held.by), Some(HeldBy::Pair));
+        // Each has its turn in the order of places, and comes on time.
+        let mut seqs = Vec::new();
+        let sent = bench.run(18_000, |work| {
+            seqs.push(work.seq);
+            accepted()
+        });
+        assert_eq!(seqs, [2, 3, 4], "{class:?}");
+        let gaps: Vec<_> = sent.windows(2).map(|two| two[1].1.since(two[0].1)).collect();
+        assert!(gaps.iter().all(|gap| *gap < Duration::from_millis(6_010)), "{gaps:?}");
+        bench.lane.close_campaign(one.campaign_id);
+        assert!(bench.run(7_000, |_| accepted()).is_empty());
+        assert!(bench.lane.is_idle() && bench.lane.binding().is_none());
+    }
+}
+
+#[test]
+fn more_messages_to_one_recipient_than_may_wait_hold_their_stream_alone() {
+    let mut bench = Bench::by(r#"{"pairIntervalMs":6000}"#);
+    let (one, others) = (Of::new(TrafficClass::Transactional, Temperature::Warm), Of::new(WARM_BULK.0, WARM_BULK.1));
+    let numbers: Vec<u32> = std::iter::repeat_n(7, PAIRS_WAITING_PER_LANE_MAX + 2).collect();
+    bench.give_to(one, numbers.into_iter());
+    bench.give(others, 200, 30);
+    let sent = bench.run(1_000, |_| accepted());
+    assert_eq!(sent.len(), 31);
+    let mut seqs = Vec::new();
+    bench.run(12_000, |work| {
+        seqs.push(work.seq);
+        accepted()
+    });
+    assert_eq!(seqs, [2, 3]);
+}
+
+/// Refusals of one pair are no refusals of the lane.
+#[test]
+fn refused_pairs_leave_places_for_bulk() {
+    let mut bench = Bench::by("{}");
+    let of = Of::new(WARM_BULK.0, WARM_BULK.1);
+    bench.give(of, 0, 100);
+    let refused = |_: &Work| deferred(Reason::PairRateLimit, Handling::HoldPair, Retry::After(HOUR));
+    assert_eq!(bench.run(1_000, refused).len(), 100);
 }
 
 /// Each recipient's own clock counts; 1_800_000_000 s is Friday 2027-01-15 08:00 UTC, 13:30 in India.
