@@ -187,6 +187,13 @@ impl Share {
         }
     }
 
+    /// Takes back one that was let go and certainly did not leave.
+    pub fn not_left(&mut self, released_at: Moment) {
+        if let Some(day) = &mut self.day {
+            day.take_back(released_at);
+        }
+    }
+
     /// Returns what to keep of the campaign's own pace, as far as it counts: a window has not passed, or something that
     /// was begun may have left. Where that pace is not known yet, all that was saved before.
     #[must_use]

@@ -99,6 +99,14 @@ impl Caps {
         }
     }
 
+    /// Takes back a send that did not go after all.
+    pub(super) fn take_back(&mut self, at: Moment, temperature: Temperature) {
+        let cold_day = self.cold_day.as_mut().filter(|_| temperature == Temperature::Cold);
+        for count in [self.hour.as_mut(), self.day.as_mut(), cold_day].into_iter().flatten() {
+            count.take_back(at);
+        }
+    }
+
     /// Moves a send to when it really left.
     pub(super) fn shift(&mut self, from: Moment, to: Moment, temperature: Temperature) {
         let cold_day = self.cold_day.as_mut().filter(|_| temperature == Temperature::Cold);

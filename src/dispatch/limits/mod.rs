@@ -187,6 +187,11 @@ impl LaneLimits {
         true
     }
 
+    /// Takes back a send that was let go and certainly did not leave; its place in the row of all stays taken.
+    pub fn not_left(&mut self, released_at: Moment, temperature: Temperature) {
+        self.caps.take_back(released_at, temperature);
+    }
+
     /// Takes note of when a send that was released really left: what comes next keeps its distance from there.
     /// Returns whether that moved anything.
     pub fn left(&mut self, released_at: Moment, at: Moment, temperature: Temperature) -> bool {

@@ -185,6 +185,8 @@ impl Lane {
 
     /// Gives back the places of an attempt that will not go.
     fn give_back(&mut self, work: &Work) {
+        // They were saved with the attempt.
+        self.unsaved = true;
         self.pairs.end(&work.recipient);
         self.limits.withdraw(work.band.temperature());
         if let Some(share) = self.streams.share_mut(work.campaign_id) {
@@ -293,9 +295,14 @@ impl Lane {
     }
 
     /// Tells the lane that a released message did not leave, because the lease had ended.
-    pub fn not_sent(&mut self) {
+    pub fn not_sent(&mut self, work: &Work, released_at: Moment) {
         self.n_in_flight -= 1;
         self.n_returning += 1;
+        self.unsaved = true;
+        self.limits.not_left(released_at, work.band.temperature());
+        if let Some(share) = self.streams.share_mut(work.campaign_id) {
+            share.not_left(released_at);
+        }
         self.breaker.give_back(self.session_id);
     }
 

@@ -149,13 +149,14 @@ impl Shard {
                 }
             }
             Report::Finished(finished) => self.finished(finished, now, out),
-            Report::NotSent(index, work) => {
+            Report::NotSent(index, work, released_at) => {
                 let entry = self.entry(index);
-                entry.lane.not_sent();
+                entry.lane.not_sent(&work, released_at);
                 let (session_id, fence) = (entry.lane.session_id, entry.lease.fence);
                 let account = Arc::clone(&entry.account);
                 self.breakers.give_back(&account, session_id);
                 out.withdrawals.push(Withdrawal { lane: index, session_id, fence, work });
+                self.queue(index);
             }
             Report::Loaded(loads) => loads.into_iter().for_each(|loaded| self.loaded(loaded, now)),
         }
@@ -261,7 +262,8 @@ impl Shard {
                 Step::Begin(work, content) => {
                     let settings_version = lane.limits.rules().version;
                     // What the attempt uses up must be durable with it, where anything is kept.
-                    let save = Some(lane.save(now)).filter(|save| save.memory.is_some());
+                    let is_unsaved = lane.is_unsaved();
+                    let save = Some(lane.save(now)).filter(|save| is_unsaved || save.memory.is_some());
                     self.n_out += 1;
                     self.n_preparing += 1;
                     out.begins.push(Begin { lane: index, session_id, fence, work, content, settings_version, save });
@@ -292,6 +294,7 @@ impl Shard {
                     }
                     self.set_timer(index, until);
                     self.count_held(index);
+                    self.save_changes(index, now, out);
                     break;
                 }
             }
@@ -300,6 +303,14 @@ impl Shard {
             self.forget_if_idle(index);
         } else {
             self.note_hungry(index);
+        }
+    }
+
+    /// Saves what no attempt carries into the database: holds, and places that were given back.
+    fn save_changes(&mut self, index: LaneIndex, now: Moment, out: &mut Output) {
+        let entry = self.entry(index);
+        if entry.lane.is_unsaved() {
+            out.lane_states.push(lane_state(entry, now));
         }
     }
 

@@ -33,9 +33,6 @@ impl Shard {
         let entry = self.entry(index);
         entry.lane.account_says(breakers.verdict(&account, now));
         let verdict = entry.lane.finished(work, outcome, released_at, now);
-        if entry.lane.is_unsaved() {
-            out.lane_states.push(lane_state(entry, now));
-        }
         let Verdict { outcome, due_at, again } = verdict;
         out.ends.push(End {
             lane: index,
