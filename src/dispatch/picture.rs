@@ -76,7 +76,7 @@ impl<'a> Picture<'a> {
         let suspension = self.row.suspension.filter(|held| held.until.is_none_or(|until| self.now < until));
         let lost = matches!(self.row.state, SessionState::LoggedOut | SessionState::Banned);
         let down = self.row.state != SessionState::Connected || self.row.phone_number_id.is_none();
-        let number = self.saved.number.as_ref().and_then(|hold| hold.hold(self.now));
+        let number = self.saved.held(self.now);
         suspension
             .map(Waiting::from)
             .or_else(|| {

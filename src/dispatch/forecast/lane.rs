@@ -288,7 +288,7 @@ fn holds_of(row: &LaneRow, saved: &LaneState, start: Moment) -> Vec<(Moment, Hel
     let is_lost = matches!(row.state, SessionState::LoggedOut | SessionState::Banned);
     let is_down = row.state != SessionState::Connected || row.phone_number_id.is_none();
     let inactive = row.active_until.map(|from| (from, without_end(HeldBy::SubscriptionInactive)));
-    let number = saved.number.as_ref().and_then(|hold| hold.hold(start)).map(Hold::held);
+    let number = saved.held(start).map(Hold::held);
     let always = |held: Held| (Moment::default(), held);
     let holds = [
         row.suspension.map(always),

@@ -27,6 +27,9 @@ pub struct LaneState {
     pub number: Option<SavedHold>,
     /// Holds in a row without a success between them.
     pub n_strikes: u32,
+    /// Until when the provider asked all of it to wait, where it named a time itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub throttle: Option<SavedHold>,
     /// What holds back messages to recipients who never wrote.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cold: Option<SavedHold>,
@@ -54,6 +57,13 @@ pub struct SavedHold {
 }
 
 impl LaneState {
+    /// Returns what holds all of the lane, if it lasts.
+    #[must_use]
+    pub fn held(&self, now: Moment) -> Option<Hold> {
+        let lasting = |hold: &Option<SavedHold>| hold.as_ref().and_then(|hold| hold.hold(now));
+        lasting(&self.number).or_else(|| lasting(&self.throttle))
+    }
+
     /// Reads what was kept; what can not be read is as if it had not been.
     #[must_use]
     pub fn read(text: &str) -> Self {

@@ -56,6 +56,7 @@ impl Lane {
                     let until = self.until(failure, work, now);
                     let hold = Hold { reason: failure.reason, since: now, until };
                     self.hold = self.hold.max_by_end(hold);
+                    self.unsaved = true;
                 }
                 Some(both(now))
             }

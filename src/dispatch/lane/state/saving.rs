@@ -36,6 +36,7 @@ impl Lane {
         self.saved_at_us = saved_at_us;
         let opening = saved.number.as_ref().and_then(|hold| hold.opening());
         self.breaker = Breaker::restored(Extent::Number, opening, saved.n_strikes);
+        self.hold = saved.throttle.as_ref().and_then(|hold| hold.hold(now));
         self.cold_hold = saved.cold.as_ref().and_then(|hold| hold.hold(now));
         self.business_hold = saved.business.as_ref().and_then(|hold| hold.hold(now));
         self.streams.remember(&saved, now);
@@ -48,6 +49,7 @@ impl Lane {
             limits: self.limits.memory(),
             number: self.breaker.opening().map(|opening| Hold::from(opening).into()),
             n_strikes: self.breaker.n_strikes(),
+            throttle: lasting(self.hold),
             cold: lasting(self.cold_hold),
             business: lasting(self.business_hold),
             ..LaneState::default()

@@ -657,6 +657,28 @@ fn a_throttle_slows_down_and_holds_nothing() {
     assert!(gap(5) < gap(40), "slower after the throttle: {:?} and {:?}", gap(5), gap(40));
 }
 
+/// A provider that names the time is believed, also by the next owner of the lane.
+#[test]
+fn a_throttle_with_a_time_lasts_across_a_restart() {
+    let mut bench = Bench::by("{}");
+    bench.give(Of::new(COLD_BULK.0, COLD_BULK.1), 0, 20);
+    let throttle = |_: &Work| deferred(Reason::Throughput, Handling::Throttle, Retry::After(Duration::from_secs(5)));
+    assert_eq!(bench.run(10, throttle).len(), 1);
+    assert!(bench.lane.is_unsaved());
+    let LaneSave { memory, .. } = bench.lane.save(bench.now);
+    bench.lane.abandon();
+    let rules = Arc::clone(bench.lane.limits.rules());
+    bench.lane = Lane::new(bench.lane.session_id, LaneLimits::new(rules, None, None, 7, &bench.time));
+    bench.lane.connected = true;
+    bench.lane.restore(LaneState::read(&memory.unwrap()), 0, bench.now);
+    bench.give(Of::new(COLD_BULK.0, COLD_BULK.1), 0, 20);
+    assert!(bench.run(4_900, |_| accepted()).is_empty());
+    assert_eq!(bench.lane.binding().map(|held| held.by), Some(HeldBy::Throughput));
+    assert!(!bench.run(200, |_| accepted()).is_empty());
+    let memory = bench.lane.save(bench.now).memory.unwrap_or_default();
+    assert_eq!(LaneState::read(&memory).throttle, None, "what is over is not kept");
+}
+
 #[test]
 fn a_restored_lane_saves_after_its_last_owner_whatever_the_clock_of_that_one_said() {
     let mut bench = Bench::by("{}");
