@@ -118,6 +118,8 @@ impl MaxByEnd for Option<Hold> {
 pub struct Verdict {
     /// The outcome to write; a deferral that used up its attempts has become a rejection.
     pub outcome: Outcome,
+    /// Whether it counts against the attempts that the delivery may have.
+    pub is_try: bool,
     /// When a deferred delivery is due again.
     pub due_at: Moment,
     /// A deferred delivery, to be given back by `Lane::put_back` when that is durable.

@@ -49,7 +49,8 @@ pub struct Work {
     pub variables: Variables,
     /// Attempts begun so far.
     pub n_attempts: u32,
-    /// Those of them that were made before a person put it back in line.
+    /// Those of them that do not count against what is allowed: made before a person put it back in line, taken back,
+    /// throttled, or refused for what holds the number or a kind of its messages.
     pub n_attempts_before: u32,
     /// When it could go as far as the delivery itself is concerned: loaded and due.
     pub ready_at: Moment,

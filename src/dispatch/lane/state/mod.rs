@@ -177,7 +177,8 @@ impl Lane {
     }
 
     fn withdraw(&mut self, index: usize) -> Step {
-        let Some(prepared) = self.prepared.remove(index) else { return Step::Wait(None) };
+        let Some(mut prepared) = self.prepared.remove(index) else { return Step::Wait(None) };
+        prepared.work.n_attempts_before += 1;
         self.n_returning += 1;
         self.give_back(&prepared.work);
         Step::Withdraw(prepared)
@@ -295,10 +296,11 @@ impl Lane {
     }
 
     /// Tells the lane that a released message did not leave, because the lease had ended.
-    pub fn not_sent(&mut self, work: &Work, released_at: Moment) {
+    pub fn not_sent(&mut self, work: &mut Work, released_at: Moment) {
         self.n_in_flight -= 1;
         self.n_returning += 1;
         self.unsaved = true;
+        work.n_attempts_before += 1;
         self.limits.not_left(released_at, work.band.temperature());
         if let Some(share) = self.streams.share_mut(work.campaign_id) {
             share.not_left(released_at);

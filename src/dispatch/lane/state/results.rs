@@ -15,6 +15,20 @@ use crate::limits::ATTEMPTS_PER_DELIVERY_MAX;
 struct Again {
     due_at: Moment,
     ready_at: Moment,
+    /// Whether the attempt counts against those that the delivery may have.
+    is_try: bool,
+}
+
+impl Again {
+    /// Counts the attempt: it was about the delivery, or may have been.
+    fn tried(at: Moment) -> Self {
+        Self { due_at: at, ready_at: at, is_try: true }
+    }
+
+    /// Does not count the attempt: the delivery waits with the others of its kind.
+    fn spared(due_at: Moment, ready_at: Moment) -> Self {
+        Self { due_at, ready_at, is_try: false }
+    }
 }
 
 impl Lane {
@@ -33,21 +47,21 @@ impl Lane {
         let Outcome::Deferred(failure) = outcome else {
             self.members.remove(&work.delivery_id);
             self.n_unwritten += 1;
-            return Verdict { outcome, due_at: now, again: None };
+            return Verdict { outcome, is_try: true, due_at: now, again: None };
         };
-        let Some(Again { due_at, ready_at }) = self.handle(&failure, &work, released_at, now) else {
+        let Some(Again { due_at, ready_at, is_try }) = self.handle(&failure, &work, released_at, now) else {
             self.members.remove(&work.delivery_id);
             self.n_unwritten += 1;
-            return Verdict { outcome: Outcome::Rejected(failure), due_at: now, again: None };
+            return Verdict { outcome: Outcome::Rejected(failure), is_try: true, due_at: now, again: None };
         };
         work.ready_at = ready_at;
+        work.n_attempts_before += u32::from(!is_try);
         self.n_returning += 1;
-        Verdict { outcome: Outcome::Deferred(failure), due_at, again: Some(work) }
+        Verdict { outcome: Outcome::Deferred(failure), is_try, due_at, again: Some(work) }
     }
 
     /// Does what the failure asks for; returns when the delivery is due again, none when it is not.
     fn handle(&mut self, failure: &Failure, work: &Work, released_at: Moment, now: Moment) -> Option<Again> {
-        let both = |at| Again { due_at: at, ready_at: at };
         match failure.handling {
             Handling::Throttle => {
                 self.unsaved |= self.limits.throttled(released_at, now);
@@ -58,40 +72,43 @@ impl Lane {
                     self.hold = self.hold.max_by_end(hold);
                     self.unsaved = true;
                 }
-                Some(both(now))
+                Some(Again::spared(now, now))
             }
             // What holds a kind of message lets the delivery go back to its stream, where it waits with the others.
             Handling::HoldCold => {
                 let hold = Hold { reason: failure.reason, since: now, until: self.until(failure, work, now) };
                 self.cold_hold = self.cold_hold.max_by_end(hold);
                 self.unsaved = true;
-                Some(Again { due_at: hold.until, ready_at: now })
+                Some(Again::spared(hold.until, now))
             }
             Handling::HoldBusinessInitiated => {
                 let hold = Hold { reason: failure.reason, since: now, until: self.until(failure, work, now) };
                 self.business_hold = self.business_hold.max_by_end(hold);
                 self.unsaved = true;
-                Some(Again { due_at: hold.until, ready_at: now })
+                Some(Again::spared(hold.until, now))
             }
             Handling::HoldStream => {
                 let due_at = self.retry_after(failure, work, now)?;
                 let hold = Hold { reason: failure.reason, since: now, until: due_at };
                 self.streams.hold_campaign(work.campaign_id, hold, now);
                 self.unsaved = true;
-                Some(Again { due_at, ready_at: now })
+                Some(Again::spared(due_at, now))
             }
             Handling::HoldPair => {
                 let due_at = self.retry_after(failure, work, now)?;
                 self.pairs.hold(&work.recipient, due_at, now);
-                Some(both(due_at))
+                Some(Again::tried(due_at))
             }
             Handling::HoldLane | Handling::HoldAccount | Handling::LoseSession => {
                 // Until a breaker is sure that it is about more, it is about this message.
                 let shut_until = self.shut(now).and_then(|held| held.until);
-                shut_until.or_else(|| self.retry_after(failure, work, now)).map(both)
+                match shut_until {
+                    Some(until) => Some(Again::spared(until, until)),
+                    None => self.retry_after(failure, work, now).map(Again::tried),
+                }
             }
             Handling::FailMessage | Handling::RetryMessage | Handling::Reconcile => {
-                self.retry_after(failure, work, now).map(both)
+                self.retry_after(failure, work, now).map(Again::tried)
             }
         }
     }

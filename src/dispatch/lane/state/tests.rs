@@ -18,7 +18,9 @@ use crate::domain::pacing::{CampaignPacing, Pacing, PacingSettings};
 use crate::domain::plan::OnLimit;
 use crate::domain::recipient::Recipient;
 use crate::domain::zone::Zone;
-use crate::limits::{CAMPAIGNS_PER_LANE_MAX, PAIRS_WAITING_PER_LANE_MAX, STREAMS_PER_LANE_MAX};
+use crate::limits::{
+    ATTEMPTS_PER_DELIVERY_MAX, CAMPAIGNS_PER_LANE_MAX, PAIRS_WAITING_PER_LANE_MAX, STREAMS_PER_LANE_MAX,
+};
 use crate::store::journal::{BeginRefusal, LaneSave};
 
 const START: Moment = Moment(1_800_000_000_000_000_000);
@@ -546,6 +548,45 @@ fn a_paused_template_holds_its_campaign_and_no_other() {
     let n_of = |of: Of| sent.iter().filter(|(id, _)| *id == of.campaign_id).count();
     assert_eq!((n_of(paused), n_of(other)), (1, 40));
     assert_eq!(bench.lane.binding().map(|held| held.by), Some(HeldBy::Template));
+}
+
+/// What is not about the message costs it none of its attempts, however often; what is about it does.
+#[test]
+fn attempts_are_not_burned_by_what_holds_others_too() {
+    let minute = Duration::from_secs(60);
+    let spared = [
+        (Reason::Throughput, Handling::Throttle),
+        (Reason::NewChatTimelock, Handling::HoldCold),
+        (Reason::SpamRateLimit, Handling::HoldBusinessInitiated),
+        (Reason::TemplatePaused, Handling::HoldStream),
+        (Reason::SessionRateLimit, Handling::HoldLane),
+    ];
+    for (reason, handling) in spared {
+        let mut bench = Bench::by("{}");
+        bench.give(Of::new(COLD_BULK.0, COLD_BULK.1), 0, 1);
+        for _ in 0..ATTEMPTS_PER_DELIVERY_MAX * 2 {
+            let mut tries = Vec::new();
+            let sent = bench.run(1, |work| {
+                tries.push(work.n_tries());
+                deferred(reason, handling, Retry::After(minute))
+            });
+            assert_eq!((sent.len(), tries), (1, vec![1]), "{reason:?}");
+            bench.now = bench.now + minute * 3;
+            bench.time.set(bench.now);
+        }
+    }
+    let mut bench = Bench::new(60.0, 2);
+    bench.released();
+    let Step::Begin(work, content) = bench.at(995).step() else { panic!("nothing was begun") };
+    bench.lane.begun(work, content);
+    bench.lane.streams.pause(bench.campaign_id, true);
+    let Step::Withdraw(prepared) = bench.step() else { panic!("not taken back") };
+    assert_eq!((prepared.work.n_attempts, prepared.work.n_tries()), (1, 0));
+    let mut bench = Bench::by("{}");
+    bench.give(Of::new(COLD_BULK.0, COLD_BULK.1), 0, 1);
+    let retry = Retry::After(Duration::from_millis(1));
+    let sent = bench.run(1_000, |_| deferred(Reason::ProviderError, Handling::RetryMessage, retry));
+    assert_eq!(u32::try_from(sent.len()), Ok(ATTEMPTS_PER_DELIVERY_MAX));
 }
 
 #[test]

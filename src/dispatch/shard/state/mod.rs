@@ -149,9 +149,9 @@ impl Shard {
                 }
             }
             Report::Finished(finished) => self.finished(finished, now, out),
-            Report::NotSent(index, work, released_at) => {
+            Report::NotSent(index, mut work, released_at) => {
                 let entry = self.entry(index);
-                entry.lane.not_sent(&work, released_at);
+                entry.lane.not_sent(&mut work, released_at);
                 let (session_id, fence) = (entry.lane.session_id, entry.lease.fence);
                 let account = Arc::clone(&entry.account);
                 self.breakers.give_back(&account, session_id);

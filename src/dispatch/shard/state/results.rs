@@ -33,7 +33,7 @@ impl Shard {
         let entry = self.entry(index);
         entry.lane.account_says(breakers.verdict(&account, now));
         let verdict = entry.lane.finished(work, outcome, released_at, now);
-        let Verdict { outcome, due_at, again } = verdict;
+        let Verdict { outcome, is_try, due_at, again } = verdict;
         out.ends.push(End {
             lane: index,
             session_id,
@@ -42,6 +42,7 @@ impl Shard {
             delivery_id,
             attempt_no,
             outcome,
+            is_try,
             ended_at,
             took: ended_at.since(released_at),
             due_at,
