@@ -132,7 +132,7 @@ impl<'a> LaneRun<'a> {
             .filter(|stream| stream.n != 0)
             .partition(|stream| stream.campaign_id == terms.campaign_id);
         run.has_others = !others.is_empty();
-        run.streams.remember(&saved, start);
+        run.streams.shares.remember(&saved, start);
         // Its own first: a lane has places for so many streams only.
         own.into_iter().chain(others).for_each(|stream| run.open(row, stream));
         run.refill();
@@ -150,7 +150,7 @@ impl<'a> LaneRun<'a> {
         if campaign_id == self.terms.campaign_id {
             self.own.push((campaign_id, band));
         }
-        if let Some(share) = self.streams.share_mut(campaign_id).filter(|share| !share.is_told()) {
+        if let Some(share) = self.streams.shares.get_mut(campaign_id).filter(|share| !share.is_told()) {
             share.set_pacing(stream.pacing.clone(), self.now);
         }
         let mut loads = Vec::new();
@@ -243,7 +243,7 @@ impl<'a> LaneRun<'a> {
             self.streams.put_back(work);
             return Next::Wait(now + REFUSED_WAIT, HeldBy::Pace);
         }
-        if let Some(share) = self.streams.share_mut(work.campaign_id) {
+        if let Some(share) = self.streams.shares.get_mut(work.campaign_id) {
             share.begun();
             share.left(now);
         }

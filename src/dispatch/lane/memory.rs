@@ -54,6 +54,14 @@ pub struct SavedHold {
     pub since_ms: i64,
     /// Until when, UTC milliseconds, rounded up.
     pub until_ms: i64,
+    /// Refusals in a row, where they make it longer.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub n_strikes: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the form asks like this")]
+fn is_zero(n: &u32) -> bool {
+    *n == 0
 }
 
 impl LaneState {
@@ -97,6 +105,6 @@ impl SavedHold {
 impl From<Hold> for SavedHold {
     fn from(hold: Hold) -> Self {
         let until_ms = (hold.until + Duration::from_nanos(999_999)).as_ms();
-        Self { reason: hold.reason.as_str().to_owned(), since_ms: hold.since.as_ms(), until_ms }
+        Self { reason: hold.reason.as_str().to_owned(), since_ms: hold.since.as_ms(), until_ms, n_strikes: 0 }
     }
 }

@@ -11,6 +11,8 @@ pub mod gate;
 
 pub mod hours;
 
+pub mod kind;
+
 pub mod memory;
 
 pub mod pairs;

@@ -5,8 +5,9 @@
 use std::collections::BTreeMap;
 
 use crate::clock::Moment;
-use crate::dispatch::lane::memory::SavedHold;
-use crate::dispatch::lane::share::{SavedShare, Share};
+use crate::dispatch::lane::memory::LaneState;
+use crate::dispatch::lane::share::Share;
+use crate::dispatch::lane::step::{Hold, MaxByEnd};
 use crate::domain::id::CampaignId;
 use crate::limits::CAMPAIGNS_PER_LANE_MAX;
 
@@ -36,13 +37,21 @@ impl Shares {
         Some(self.by_campaign.entry(campaign_id).or_insert_with(|| Share::new(campaign_id)))
     }
 
+    /// Holds a campaign, also one that has no stream here any more; of two holds the one that ends later.
+    pub fn hold(&mut self, campaign_id: CampaignId, hold: Hold, now: Moment) {
+        // Without a place for it the provider says so again.
+        if let Some(share) = self.get_or_make(campaign_id) {
+            share.set_hold(share.hold(now).max_by_end(hold));
+        }
+    }
+
     /// Takes up what was saved.
-    pub fn remember(&mut self, holds: &[(CampaignId, SavedHold)], shares: &[SavedShare], now: Moment) {
-        for saved in shares {
+    pub fn remember(&mut self, saved: &LaneState, now: Moment) {
+        for saved in &saved.shares {
             let share = self.by_campaign.entry(saved.campaign_id).or_insert_with(|| Share::new(saved.campaign_id));
             share.restore(saved, now);
         }
-        for (campaign_id, hold) in holds {
+        for (campaign_id, hold) in &saved.campaigns {
             let share = self.by_campaign.entry(*campaign_id).or_insert_with(|| Share::new(*campaign_id));
             share.set_hold(hold.hold(now));
         }
@@ -53,16 +62,10 @@ impl Shares {
         self.by_campaign.retain(|campaign_id, share| share.is_worth_keeping(now) || is_served(*campaign_id));
     }
 
-    /// Returns the holds of campaigns that last, to be saved.
-    #[must_use]
-    pub fn saved_holds(&self, now: Moment) -> Vec<(CampaignId, SavedHold)> {
+    /// Puts down what is to be saved: holds that last, and where own paces stand as far as that counts.
+    pub fn save_into(&self, state: &mut LaneState, now: Moment) {
         let holds = self.by_campaign.iter().filter_map(|(id, share)| Some((*id, share.hold(now)?.into())));
-        holds.collect()
-    }
-
-    /// Returns where the own paces of campaigns stand, as far as that counts, to be saved.
-    #[must_use]
-    pub fn saved(&self, now: Moment) -> Vec<SavedShare> {
-        self.by_campaign.values().filter_map(|share| share.saved(now)).collect()
+        state.campaigns = holds.collect();
+        state.shares = self.by_campaign.values().filter_map(|share| share.saved(now)).collect();
     }
 }

@@ -10,10 +10,7 @@ use std::collections::VecDeque;
 use crate::clock::Moment;
 use crate::dispatch::lane::gate::{Gate, Opening, StreamFacts};
 use crate::dispatch::lane::hours::{Hours, HoursOf, hours_of};
-use crate::dispatch::lane::memory::LaneState;
-use crate::dispatch::lane::share::Share;
 use crate::dispatch::lane::shares::Shares;
-use crate::dispatch::lane::step::{Hold, MaxByEnd};
 use crate::dispatch::lane::work::Work;
 use crate::dispatch::shard::Offer;
 use crate::domain::held_by::{Held, HeldBy};
@@ -73,7 +70,8 @@ pub struct Load {
 #[derive(Debug, Default)]
 pub struct Streams {
     streams: Vec<Stream>,
-    shares: Shares,
+    /// What is known of their campaigns, and of those that had streams here.
+    pub shares: Shares,
     n_transactional_turns: u32,
 }
 
@@ -145,46 +143,17 @@ impl Streams {
     }
 
     fn n_served_of(&self, campaign_id: CampaignId) -> u64 {
-        self.share(campaign_id).map_or(0, |share| share.n_served)
+        self.shares.get(campaign_id).map_or(0, |share| share.n_served)
     }
 
     fn is_paused(&self, campaign_id: CampaignId) -> bool {
-        self.share(campaign_id).is_some_and(|share| share.paused)
-    }
-
-    /// Returns a campaign's share of the lane.
-    #[must_use]
-    pub fn share(&self, campaign_id: CampaignId) -> Option<&Share> {
-        self.shares.get(campaign_id)
-    }
-
-    /// Returns a campaign's share of the lane, to be changed.
-    pub fn share_mut(&mut self, campaign_id: CampaignId) -> Option<&mut Share> {
-        self.shares.get_mut(campaign_id)
-    }
-
-    /// Holds a campaign, also one that has no stream here any more; of two holds the one that ends later.
-    pub fn hold_campaign(&mut self, campaign_id: CampaignId, hold: Hold, now: Moment) {
-        // Without a place for it the provider says so again.
-        if let Some(share) = self.shares.get_or_make(campaign_id) {
-            share.set_hold(share.hold(now).max_by_end(hold));
-        }
-    }
-
-    /// Takes up what was saved of campaigns.
-    pub fn remember(&mut self, saved: &LaneState, now: Moment) {
-        self.shares.remember(&saved.campaigns, &saved.shares, now);
+        self.shares.get(campaign_id).is_some_and(|share| share.paused)
     }
 
     /// Forgets campaigns that have no stream here and of which nothing counts any more.
     pub fn forget_passed(&mut self, now: Moment) {
         let streams = &self.streams;
         self.shares.forget(now, |campaign_id| streams.iter().any(|stream| stream.campaign_id == campaign_id));
-    }
-
-    /// Puts down what is to be saved of campaigns.
-    pub fn save_into(&self, state: &mut LaneState, now: Moment) {
-        (state.campaigns, state.shares) = (self.shares.saved_holds(now), self.shares.saved(now));
     }
 
     /// Forgets what was looked up of sending hours: the rules have changed.
@@ -206,7 +175,7 @@ impl Streams {
 
     /// Returns what is known of a stream, for whoever decides whether it may go.
     fn facts(&self, stream: &Stream, now: Moment) -> StreamFacts {
-        let share = self.share(stream.campaign_id);
+        let share = self.shares.get(stream.campaign_id);
         StreamFacts {
             temperature: stream.band.temperature(),
             traffic_class: stream.traffic_class,
@@ -262,12 +231,6 @@ impl Streams {
     /// Closes all streams; what is known of their campaigns stays.
     pub fn close_all(&mut self) {
         self.streams.clear();
-    }
-
-    /// Tells whether deliveries of a stream may go: it is open and its campaign is not paused.
-    #[must_use]
-    pub fn may_send(&self, campaign_id: CampaignId, band: Band) -> bool {
-        self.is_open(campaign_id, band) && !self.is_paused(campaign_id)
     }
 
     /// Finds the stream whose turn it is among those that may go; `bulk` tells whether bulk may go at all.

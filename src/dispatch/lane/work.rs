@@ -9,7 +9,7 @@ use crate::domain::message::{Content, MessageTemplate, RenderProblem, Variables}
 use crate::domain::pacing::CampaignPacing;
 use crate::domain::plan::OnLimit;
 use crate::domain::recipient::Recipient;
-use crate::domain::zone::Band;
+use crate::domain::zone::{Band, Temperature};
 
 /// What the deliveries of one job share.
 #[derive(Debug)]
@@ -84,6 +84,18 @@ impl Work {
     #[must_use]
     pub fn seed(&self) -> u64 {
         self.delivery_id.0.as_u64_pair().1
+    }
+
+    /// Tells whether its recipient never wrote to the session.
+    #[must_use]
+    pub fn is_cold(&self) -> bool {
+        self.band.temperature() == Temperature::Cold
+    }
+
+    /// Tells whether it is no answer to its recipient.
+    #[must_use]
+    pub fn is_business(&self) -> bool {
+        self.is_cold() || self.plan.traffic_class == TrafficClass::Bulk
     }
 
     /// Returns the stream it belongs to.

@@ -9,6 +9,7 @@ use crate::dispatch::lane::hours::HoursOf;
 use crate::dispatch::lane::step::{Dismissed, Grant, Hold, Step};
 use crate::dispatch::lane::work::Work;
 use crate::domain::held_by::{Held, HeldBy};
+use crate::domain::id::DeliveryId;
 use crate::limits::{
     HEADS_PER_LANE_MAX, IN_FLIGHT_PER_LANE_CROWDED_MAX, IN_FLIGHT_PER_LANE_MAX, PREPARED_PER_LANE_MAX,
     RETRIES_PER_LANE_MAX,
@@ -93,11 +94,17 @@ impl Lane {
         match work.render() {
             Ok(content) => {
                 self.n_preparing += 1;
+                if work.is_cold() {
+                    self.cold.begin(work.delivery_id, now);
+                }
+                if work.is_business() {
+                    self.business.begin(work.delivery_id, now);
+                }
                 self.limits.begin(work.band.temperature());
                 if !self.limits.rules().pair_interval.is_zero() {
                     self.pairs.begin(&work.recipient);
                 }
-                if let Some(share) = self.streams.share_mut(work.campaign_id) {
+                if let Some(share) = self.streams.shares.get_mut(work.campaign_id) {
                     share.begun();
                 }
                 Step::Begin(work, content)
@@ -134,14 +141,15 @@ impl Lane {
             .or_else(|| self.hold.map(Hold::held))
     }
 
-    fn gate(&self, n_before: usize, lead: Duration) -> Gate<'_> {
-        Gate {
-            limits: &self.limits,
-            n_before,
-            lead,
-            cold: self.cold_hold.map(Hold::held),
-            business: self.business_hold.map(Hold::held),
-        }
+    fn gate(&self, n_before: usize, lead: Duration, now: Moment) -> Gate<'_> {
+        let (cold, business) = (self.cold.held(now), self.business.held(now));
+        Gate { limits: &self.limits, n_before, lead, cold, business }
+    }
+
+    /// The gate of a delivery that was begun.
+    fn gate_of(&self, delivery_id: DeliveryId, now: Moment) -> Gate<'_> {
+        let (cold, business) = (self.cold.held_of(delivery_id, now), self.business.held_of(delivery_id, now));
+        Gate { cold, business, ..self.gate(0, Duration::ZERO, now) }
     }
 
     fn refresh_hours(&mut self, now: Moment) {
@@ -155,13 +163,13 @@ impl Lane {
         let work = &self.prepared[index].work;
         !self.draining
             && self.held(now).is_none()
-            && self.streams.may_go_on(&self.gate(0, Duration::ZERO), (work.campaign_id, work.band), now)
+            && self.streams.may_go_on(&self.gate_of(work.delivery_id, now), (work.campaign_id, work.band), now)
             && !work.is_expired(now)
     }
 
     /// Takes the next delivery to begin, or says when there will be one.
     fn take_work(&mut self, now: Moment, lead: Duration) -> Result<Box<Work>, Option<Opening>> {
-        let gate = self.gate(self.n_preparing + self.prepared.len(), lead);
+        let gate = self.gate(self.n_preparing + self.prepared.len(), lead, now);
         let mut first: Option<(Opening, usize)> = None;
         for (index, work) in self.retries.iter().enumerate() {
             let by = if work.n_attempts == 0 { HeldBy::NotBefore } else { HeldBy::Retry };
@@ -192,7 +200,7 @@ impl Lane {
             return None;
         }
         let moment = |work: &Work| {
-            let share_at = self.streams.share(work.campaign_id).map(|share| share.leaves(now)).unwrap_or_default();
+            let share_at = self.streams.shares.get(work.campaign_id).map(|share| share.leaves(now)).unwrap_or_default();
             self.limits.next(now, 0, work.band.temperature()).at.max(share_at)
         };
         self.next_prepared().into_iter().map(|index| moment(&self.prepared[index].work)).min()

@@ -11,6 +11,7 @@ use jiff::tz::TimeZone;
 
 use crate::clock::Moment;
 use crate::dispatch::breaker::{Breaker, Extent, Opening, Verdict};
+use crate::dispatch::lane::kind::KindBreaker;
 use crate::dispatch::lane::pairs::Pairs;
 use crate::dispatch::lane::step::{Grant, Hold, Lateness, Step};
 use crate::dispatch::lane::streams::{Load, Streams};
@@ -21,7 +22,6 @@ use crate::domain::held_by::{Held, HeldBy};
 use crate::domain::id::{CampaignId, DeliveryId, SessionId};
 use crate::domain::job::TrafficClass;
 use crate::domain::message::Content;
-use crate::domain::pacing::LaneRules;
 use crate::domain::zone::{Band, Temperature};
 
 /// When a lane whose lease has ended looks again whether it was renewed.
@@ -72,8 +72,8 @@ pub struct Lane {
     n_unwritten: usize,
     hold: Option<Hold>,
     /// What holds back messages to recipients who never wrote, and all that is no answer.
-    cold_hold: Option<Hold>,
-    business_hold: Option<Hold>,
+    cold: KindBreaker,
+    business: KindBreaker,
     /// Stops where the provider refuses the number, or does not answer.
     breaker: Breaker,
     /// What the breaker of the number's account says.
@@ -114,8 +114,8 @@ impl Lane {
             n_returning: 0,
             n_unwritten: 0,
             hold: None,
-            cold_hold: None,
-            business_hold: None,
+            cold: KindBreaker::new(session_id, Extent::NewChats),
+            business: KindBreaker::new(session_id, Extent::BusinessInitiated),
             breaker: Breaker::new(Extent::Number),
             account: Verdict::Closed,
             open_since: Moment::default(),
@@ -144,7 +144,7 @@ impl Lane {
             }
             let Prepared { work, .. } = &self.prepared[index];
             let (temperature, ready_at) = (work.band.temperature(), work.ready_at);
-            let share_allows = self.streams.share(work.campaign_id).is_none_or(|share| share.may_leave(now));
+            let share_allows = self.streams.shares.get(work.campaign_id).is_none_or(|share| share.may_leave(now));
             let due = self.limits.free_since(temperature).max(ready_at).max(self.open_since);
             if share_allows && self.limits.take(now, temperature) {
                 return self.release(index, Lateness(now.since(due)), now);
@@ -165,7 +165,7 @@ impl Lane {
         self.n_in_flight += 1;
         // Where the breaker is open, this is the message that finds out.
         self.breaker.take(self.session_id, now);
-        if let Some(share) = self.streams.share_mut(prepared.work.campaign_id) {
+        if let Some(share) = self.streams.shares.get_mut(prepared.work.campaign_id) {
             share.left(now);
         }
         let pair_interval = self.limits.rules().pair_interval;
@@ -188,9 +188,11 @@ impl Lane {
     fn give_back(&mut self, work: &Work) {
         // They were saved with the attempt.
         self.unsaved = true;
+        self.cold.give_back(work.delivery_id);
+        self.business.give_back(work.delivery_id);
         self.pairs.end(&work.recipient);
         self.limits.withdraw(work.band.temperature());
-        if let Some(share) = self.streams.share_mut(work.campaign_id) {
+        if let Some(share) = self.streams.shares.get_mut(work.campaign_id) {
             share.withdrawn();
         }
     }
@@ -205,39 +207,6 @@ impl Lane {
             self.streams.forget_passed(now);
         }
         self.streams.offer(offer)
-    }
-
-    /// Takes note of a change of the session's settings. Such as can not be read change nothing but that nothing goes;
-    /// a lane that was opened with those gets the limits of its row as soon as they can be read.
-    pub fn settings_changed(
-        &mut self,
-        rules: Arc<LaneRules>,
-        is_readable: bool,
-        restored: impl FnOnce(&Arc<LaneRules>) -> LaneLimits,
-    ) {
-        self.is_readable = is_readable;
-        if !is_readable {
-            return;
-        }
-        if std::mem::take(&mut self.is_provisional) {
-            self.limits = restored(&rules);
-            self.streams.forget_hours();
-        } else {
-            self.set_rules(rules);
-        }
-    }
-
-    /// Says that the limits were made without the session's settings, because these can not be read.
-    pub fn set_provisional(&mut self) {
-        self.is_provisional = true;
-    }
-
-    /// Follows other rules from now on.
-    pub fn set_rules(&mut self, rules: Arc<LaneRules>) {
-        if **self.limits.rules() != *rules {
-            self.limits.set_rules(rules);
-            self.streams.forget_hours();
-        }
     }
 
     /// Tells the lane that an attempt is durable.
@@ -285,7 +254,7 @@ impl Lane {
 
     /// Takes the campaign's own pace from the first of its deliveries that comes.
     fn tell_pace(&mut self, work: &Work, now: Moment) {
-        if let Some(share) = self.streams.share_mut(work.campaign_id).filter(|share| !share.is_told()) {
+        if let Some(share) = self.streams.shares.get_mut(work.campaign_id).filter(|share| !share.is_told()) {
             if work.plan.is_readable {
                 share.set_pacing(work.plan.campaign_pacing.clone(), now);
             } else {
@@ -301,8 +270,10 @@ impl Lane {
         self.n_returning += 1;
         self.unsaved = true;
         work.n_attempts_before += 1;
+        self.cold.give_back(work.delivery_id);
+        self.business.give_back(work.delivery_id);
         self.limits.not_left(released_at, work.band.temperature());
-        if let Some(share) = self.streams.share_mut(work.campaign_id) {
+        if let Some(share) = self.streams.shares.get_mut(work.campaign_id) {
             share.not_left(released_at);
         }
         self.breaker.give_back(self.session_id);
@@ -408,6 +379,8 @@ mod results;
 pub use results::sent;
 
 mod saving;
+
+mod settings;
 
 #[cfg(test)]
 mod tests;

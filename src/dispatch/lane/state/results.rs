@@ -9,6 +9,7 @@ use crate::dispatch::lane::work::Work;
 use crate::domain::attempt::Outcome;
 use crate::domain::backoff::{Next, next_attempt};
 use crate::domain::failure::{Failure, Handling, Retry};
+use crate::domain::held_by::Held;
 use crate::limits::ATTEMPTS_PER_DELIVERY_MAX;
 
 /// When a delivery is due again, in the database and in this lane's memory.
@@ -25,6 +26,11 @@ impl Again {
         Self { due_at: at, ready_at: at, is_try: true }
     }
 
+    /// Lets the delivery wait with the others of its kind.
+    fn with_its_kind(held: Option<Held>, now: Moment) -> Self {
+        Self::spared(held.and_then(|held| held.until).unwrap_or(now), now)
+    }
+
     /// Does not count the attempt: the delivery waits with the others of its kind.
     fn spared(due_at: Moment, ready_at: Moment) -> Self {
         Self { due_at, ready_at, is_try: false }
@@ -36,10 +42,13 @@ impl Lane {
     pub fn finished(&mut self, mut work: Box<Work>, outcome: Outcome, released_at: Moment, now: Moment) -> Verdict {
         self.n_in_flight -= 1;
         let sent = sent(&work, released_at);
-        match self.breaker.settle(&sent, &outcome, now) {
-            Noted::Unchanged => {}
-            Noted::Opened(_) => self.unsaved = true,
-            Noted::Closed => (self.open_since, self.unsaved) = (now, true),
+        let of_kinds = self.settle_kinds(&work, (&sent, &outcome), now);
+        for noted in [self.breaker.settle(&sent, &outcome, now)].into_iter().chain(of_kinds) {
+            match noted {
+                Noted::Unchanged => {}
+                Noted::Opened(_) => self.unsaved = true,
+                Noted::Closed => (self.open_since, self.unsaved) = (now, true),
+            }
         }
         if matches!(outcome, Outcome::Accepted { .. }) {
             self.limits.accepted(now);
@@ -60,6 +69,19 @@ impl Lane {
         Verdict { outcome: Outcome::Deferred(failure), is_try, due_at, again: Some(work) }
     }
 
+    /// Tells the breakers of the kinds of messages that one is of, or that its failure is about.
+    fn settle_kinds(&mut self, work: &Work, told: (&Sent, &Outcome), now: Moment) -> Vec<Noted> {
+        let handling = told.1.failure().map(|failure| failure.handling);
+        let mut noted = Vec::new();
+        if work.is_cold() || handling == Some(Handling::HoldCold) {
+            noted.push(self.cold.settle(work.delivery_id, told, now));
+        }
+        if work.is_business() || handling == Some(Handling::HoldBusinessInitiated) {
+            noted.push(self.business.settle(work.delivery_id, told, now));
+        }
+        noted
+    }
+
     /// Does what the failure asks for; returns when the delivery is due again, none when it is not.
     fn handle(&mut self, failure: &Failure, work: &Work, released_at: Moment, now: Moment) -> Option<Again> {
         match failure.handling {
@@ -75,22 +97,12 @@ impl Lane {
                 Some(Again::spared(now, now))
             }
             // What holds a kind of message lets the delivery go back to its stream, where it waits with the others.
-            Handling::HoldCold => {
-                let hold = Hold { reason: failure.reason, since: now, until: self.until(failure, work, now) };
-                self.cold_hold = self.cold_hold.max_by_end(hold);
-                self.unsaved = true;
-                Some(Again::spared(hold.until, now))
-            }
-            Handling::HoldBusinessInitiated => {
-                let hold = Hold { reason: failure.reason, since: now, until: self.until(failure, work, now) };
-                self.business_hold = self.business_hold.max_by_end(hold);
-                self.unsaved = true;
-                Some(Again::spared(hold.until, now))
-            }
+            Handling::HoldCold => Some(Again::with_its_kind(self.cold.held(now), now)),
+            Handling::HoldBusinessInitiated => Some(Again::with_its_kind(self.business.held(now), now)),
             Handling::HoldStream => {
                 let due_at = self.retry_after(failure, work, now)?;
                 let hold = Hold { reason: failure.reason, since: now, until: due_at };
-                self.streams.hold_campaign(work.campaign_id, hold, now);
+                self.streams.shares.hold(work.campaign_id, hold, now);
                 self.unsaved = true;
                 Some(Again::spared(due_at, now))
             }

@@ -37,9 +37,9 @@ impl Lane {
         let opening = saved.number.as_ref().and_then(|hold| hold.opening());
         self.breaker = Breaker::restored(Extent::Number, opening, saved.n_strikes);
         self.hold = saved.throttle.as_ref().and_then(|hold| hold.hold(now));
-        self.cold_hold = saved.cold.as_ref().and_then(|hold| hold.hold(now));
-        self.business_hold = saved.business.as_ref().and_then(|hold| hold.hold(now));
-        self.streams.remember(&saved, now);
+        self.cold.restore(saved.cold.as_ref());
+        self.business.restore(saved.business.as_ref());
+        self.streams.shares.remember(&saved, now);
     }
 
     /// What is kept; what is over is not.
@@ -50,11 +50,11 @@ impl Lane {
             number: self.breaker.opening().map(|opening| Hold::from(opening).into()),
             n_strikes: self.breaker.n_strikes(),
             throttle: lasting(self.hold),
-            cold: lasting(self.cold_hold),
-            business: lasting(self.business_hold),
+            cold: self.cold.saved(),
+            business: self.business.saved(),
             ..LaneState::default()
         };
-        self.streams.save_into(&mut state, now);
+        self.streams.shares.save_into(&mut state, now);
         state
     }
 }

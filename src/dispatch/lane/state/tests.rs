@@ -14,7 +14,7 @@ use crate::domain::failure::{Failure, FailureClass, Handling, Reason, Retry, Sco
 use crate::domain::held_by::HeldBy;
 use crate::domain::id::JobId;
 use crate::domain::message::{MessageSpec, MessageTemplate, Variables};
-use crate::domain::pacing::{CampaignPacing, Pacing, PacingSettings};
+use crate::domain::pacing::{CampaignPacing, LaneRules, Pacing, PacingSettings};
 use crate::domain::plan::OnLimit;
 use crate::domain::recipient::Recipient;
 use crate::domain::zone::Zone;
@@ -530,6 +530,58 @@ fn a_spam_limit_leaves_answers_alone() {
     assert_eq!(bench.lane.binding().map(|held| held.by), Some(HeldBy::SpamLimit));
 }
 
+/// When a limit on a kind of messages is thought to be over, one of them finds out; each refusal makes it longer.
+#[test]
+fn one_message_of_a_kind_finds_out_whether_it_is_taken_again() {
+    let kinds = [
+        (Reason::SpamRateLimit, Handling::HoldBusinessInitiated, WARM_BULK),
+        (Reason::NewChatTimelock, Handling::HoldCold, COLD_BULK),
+    ];
+    for (reason, handling, kind) in kinds {
+        let mut bench = Bench::by("{}");
+        bench.give(Of::new(kind.0, kind.1), 0, 40);
+        let refuse = |_: &Work| deferred(reason, handling, Retry::AfterAction { probe: HOUR });
+        assert_eq!(bench.run(100, refuse).len(), 1);
+        for strikes in [1, 2, 4] {
+            let until = bench.lane.binding().unwrap().until.unwrap();
+            let wait = until.since(bench.now);
+            assert!(HOUR * strikes - Duration::from_secs(1) < wait && wait <= HOUR * strikes, "{strikes}: {wait:?}");
+            if strikes == 2 {
+                let LaneSave { memory, .. } = bench.lane.save(bench.now);
+                bench.lane.restore(LaneState::read(&memory.unwrap()), 0, bench.now);
+            }
+            bench.now = until - Duration::from_millis(50);
+            bench.time.set(bench.now);
+            assert!(bench.run(45, refuse).is_empty());
+            assert_eq!(bench.run(100, refuse).len(), 1, "one finds out");
+        }
+        bench.now = bench.lane.binding().unwrap().until.unwrap();
+        bench.time.set(bench.now);
+        // While its answer is out the others wait; taken back, another one finds out.
+        let Step::Begin(work, content) = bench.step() else { panic!("nothing finds out") };
+        assert!(matches!(bench.step(), Step::Wait(_)));
+        bench.lane.begun(work, content);
+        let suspension = Held { by: HeldBy::LaneSuspended, since: bench.now, until: None };
+        bench.lane.suspension = Some(suspension);
+        let Step::Withdraw(prepared) = bench.step() else { panic!("not taken back") };
+        bench.lane.put_back(prepared.work, bench.now);
+        bench.lane.suspension = None;
+        let probes = bench.released();
+        assert_eq!(probes.len(), 1);
+        bench.now = bench.now + Duration::from_secs(1);
+        bench.time.set(bench.now);
+        assert!(bench.released().is_empty());
+        for probe in probes {
+            let released_at = bench.now - Duration::from_secs(1);
+            bench.lane.finished(probe.work, accepted(), released_at, bench.now);
+        }
+        assert_eq!(bench.run(200, |_| accepted()).len(), 39);
+        let memory = bench.lane.save(bench.now).memory.unwrap_or_default();
+        let saved = LaneState::read(&memory);
+        assert_eq!((saved.cold, saved.business), (None, None));
+    }
+}
+
 #[test]
 fn a_paused_template_holds_its_campaign_and_no_other() {
     let mut bench = Bench::by("{}");
@@ -1009,7 +1061,7 @@ fn what_a_lane_remembers_of_campaigns_is_bounded() {
     let mut bench = Bench::by("{}");
     let hold = Hold { reason: Reason::TemplatePaused, since: START, until: START + HOUR };
     for _ in 0..CAMPAIGNS_PER_LANE_MAX * 2 {
-        bench.lane.streams.hold_campaign(CampaignId::generate(), hold, START);
+        bench.lane.streams.shares.hold(CampaignId::generate(), hold, START);
     }
     let saved = LaneState::read(&bench.lane.save(START).memory.unwrap());
     assert_eq!(saved.campaigns.len() + 1, CAMPAIGNS_PER_LANE_MAX, "one has a stream");
