@@ -225,8 +225,10 @@ impl Breaker {
     }
 
     /// Gives a probe back that was not sent after all.
-    pub fn give_back(&mut self, session_id: SessionId) {
-        self.probe.take_if(|(holder, _)| *holder == session_id);
+    ///
+    /// Returns whether it had it.
+    pub fn give_back(&mut self, session_id: SessionId) -> bool {
+        self.probe.take_if(|(holder, _)| *holder == session_id).is_some()
     }
 
     /// Takes in how a send ended.
@@ -236,7 +238,11 @@ impl Breaker {
         }
         let was_probe = self.opening.is_some() && self.probe.take().is_some();
         match self.extent.hears(outcome) {
-            Says::Nothing => Noted::Unchanged,
+            // Silence answers no question, and the next one must not be asked at once: each may leave a delivery unknown.
+            Says::Nothing => match self.opening.filter(|_| was_probe && matches!(outcome, Outcome::Unknown(_))) {
+                Some(opening) => self.open(opening.reason, SILENCE, sent.seed, now),
+                None => Noted::Unchanged,
+            },
             Says::Open if self.opening.is_some() => {
                 *self = Self { opened_at: self.opened_at, ..Self::new(self.extent) };
                 Noted::Closed

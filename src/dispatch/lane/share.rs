@@ -187,6 +187,17 @@ impl Share {
         }
     }
 
+    /// Takes note of when one that was let go really left; returns whether that moved anything.
+    pub fn moved(&mut self, released_at: Moment, at: Moment) -> bool {
+        if let Some(day) = &mut self.day {
+            day.shift(released_at, at);
+        }
+        let least = rate_of(self.pacing.as_deref()).map_or(Moment::default(), |rate| at + rate.interval());
+        let moves = self.next < least;
+        self.next = self.next.max(least);
+        moves
+    }
+
     /// Takes back one that was let go and certainly did not leave.
     pub fn not_left(&mut self, released_at: Moment) {
         if let Some(day) = &mut self.day {

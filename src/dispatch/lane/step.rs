@@ -19,6 +19,8 @@ pub enum Step {
     Begin(Box<Work>, Content),
     /// Let the message go now; then tell `Lane::finished`.
     Release(Prepared, Lateness),
+    /// Ask for the probe of the account's breaker, then ask the lane again.
+    ClaimProbe,
     /// Take the attempt back: it has not left and must wait.
     Withdraw(Prepared),
     /// Settle the delivery without an attempt.
@@ -57,6 +59,8 @@ pub struct Grant {
     pub leased: bool,
     /// What the breaker of the number's account says.
     pub account: breaker::Verdict,
+    /// Whether its probe is this lane's: others, also of other shards, have seen the same verdict.
+    pub has_probe: bool,
 }
 
 /// A wait that the provider, or a failure of number scope or wider, put on the lane.

@@ -146,6 +146,10 @@ impl Lane {
             let (temperature, ready_at) = (work.band.temperature(), work.ready_at);
             let share_allows = self.streams.shares.get(work.campaign_id).is_none_or(|share| share.may_leave(now));
             let due = self.limits.free_since(temperature).max(ready_at).max(self.open_since);
+            let needs_probe = grant.account == Verdict::Probe && !grant.has_probe;
+            if share_allows && needs_probe && self.limits.next(now, 0, temperature).at <= now {
+                return Step::ClaimProbe;
+            }
             if share_allows && self.limits.take(now, temperature) {
                 return self.release(index, Lateness(now.since(due)), now);
             }
@@ -262,6 +266,19 @@ impl Lane {
             }
             self.streams.forget_hours();
         }
+    }
+
+    /// Takes note of when a message that was released really left: what comes next keeps its distance from there.
+    pub fn left(&mut self, work: &Work, released_at: Moment, at: Moment) {
+        let mut moved = self.limits.left(released_at, at, work.band.temperature());
+        if let Some(share) = self.streams.shares.get_mut(work.campaign_id) {
+            moved |= share.moved(released_at, at);
+        }
+        let pair_interval = self.limits.rules().pair_interval;
+        if !pair_interval.is_zero() {
+            self.pairs.hold(&work.recipient, at + pair_interval, at);
+        }
+        self.unsaved |= moved;
     }
 
     /// Tells the lane that a released message did not leave, because the lease had ended.

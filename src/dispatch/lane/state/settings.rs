@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use jiff::tz::TimeZone;
+
 use super::Lane;
 use crate::dispatch::limits::LaneLimits;
 use crate::domain::pacing::LaneRules;
@@ -30,6 +32,14 @@ impl Lane {
     /// Says that the limits were made without the session's settings, because these can not be read.
     pub fn set_provisional(&mut self) {
         self.is_provisional = true;
+    }
+
+    /// Takes note of the tenant's zones.
+    pub fn set_tenant_zones(&mut self, zones: Vec<TimeZone>) {
+        if self.tenant_zones != zones {
+            self.tenant_zones = zones;
+            self.streams.forget_hours();
+        }
     }
 
     /// Follows other rules from now on.

@@ -30,6 +30,7 @@ const GRANT: Grant = Grant {
     crowded: false,
     leased: true,
     account: crate::dispatch::breaker::Verdict::Closed,
+    has_probe: false,
 };
 
 struct Bench {
@@ -116,7 +117,7 @@ impl Bench {
                 Step::Begin(work, content) => self.lane.begun(work, content),
                 Step::Release(prepared, _) => released.push(prepared),
                 Step::Withdraw(prepared) => self.lane.put_back(prepared.work, self.now),
-                Step::Dismiss(..) => {}
+                Step::Dismiss(..) | Step::ClaimProbe => {}
                 Step::Wait(_) => return released,
             }
         }
@@ -386,12 +387,12 @@ impl Of {
         Self { campaign_id: CampaignId::generate(), class, temperature, country: "IN" }
     }
 
-    fn zone(self) -> Zone {
-        Zone::of_country(self.country).unwrap()
+    fn zone(self) -> Option<Zone> {
+        Zone::of_country(self.country)
     }
 
     fn band(self) -> Band {
-        Band::of(Some(&self.zone()), self.temperature)
+        Band::of(self.zone().as_ref(), self.temperature)
     }
 }
 
@@ -405,7 +406,7 @@ impl Bench {
         let settings: PacingSettings = serde_json::from_str(settings).unwrap();
         let rules = LaneRules::resolve(&settings, Pacing::new(60_000.0, 1).unwrap(), 3);
         bench.lane.set_rules(Arc::new(rules));
-        bench.lane.tenant_zones = vec![TimeZone::UTC];
+        bench.lane.set_tenant_zones(vec![TimeZone::UTC]);
         bench
     }
 
@@ -419,7 +420,7 @@ impl Bench {
         let n = numbers.len();
         let session_id = self.lane.session_id;
         let Of { campaign_id, class: traffic_class, .. } = of;
-        let zone = Some(of.zone());
+        let zone = of.zone();
         let offer = Offer { session_id, campaign_id, band: of.band(), zone, traffic_class, done_below_seq: 1 };
         assert!(self.lane.offer(&offer, self.now));
         let mut loads = Vec::new();
@@ -580,6 +581,55 @@ fn one_message_of_a_kind_finds_out_whether_it_is_taken_again() {
         let saved = LaneState::read(&memory);
         assert_eq!((saved.cold, saved.business), (None, None));
     }
+}
+
+/// Lanes of one account in several shards see the same verdict; the one that gets the probe lets it go.
+#[test]
+fn a_probe_of_the_account_is_asked_for_before_it_goes() {
+    use crate::dispatch::breaker::Verdict;
+    let mut bench = Bench::by("{}");
+    bench.give(Of::new(WARM_BULK.0, WARM_BULK.1), 0, 3);
+    let grant = Grant { account: Verdict::Probe, ..GRANT };
+    let Step::Begin(work, content) = bench.lane.step(bench.now, grant) else { panic!("nothing begins") };
+    bench.lane.begun(work, content);
+    assert!(matches!(bench.lane.step(bench.now, grant), Step::ClaimProbe));
+    let opening = Opening { reason: Reason::AuthInvalid, since: START, until: START + HOUR };
+    let others = Grant { account: Verdict::Open(opening), ..GRANT };
+    let Step::Withdraw(prepared) = bench.lane.step(bench.now, others) else { panic!("not taken back") };
+    bench.lane.put_back(prepared.work, bench.now);
+    let Step::Begin(work, content) = bench.lane.step(bench.now, grant) else { panic!("nothing begins") };
+    bench.lane.begun(work, content);
+    assert!(matches!(bench.lane.step(bench.now, grant), Step::ClaimProbe));
+    assert!(matches!(bench.lane.step(bench.now, Grant { has_probe: true, ..grant }), Step::Release(..)));
+}
+
+/// A message may leave a while after it was let go; whoever comes next keeps the distance from there.
+#[test]
+fn distances_of_pairs_and_campaigns_count_from_when_a_message_left() {
+    let mut bench = Bench::by(r#"{"pairIntervalMs":6000}"#);
+    let of = Of::new(WARM_BULK.0, WARM_BULK.1);
+    bench.give_to(of, [7, 7, 8].into_iter());
+    let pacing = CampaignPacing { rate_per_minute: Some(60.0), daily_cap: None, hours: None };
+    bench.lane.streams.shares.get_mut(of.campaign_id).unwrap().set_pacing(Some(Arc::new(pacing)), START);
+    let first = bench.released().remove(0);
+    let left_at = START + Duration::from_millis(400);
+    bench.at(500).lane.left(&first.work, START, left_at);
+    bench.finish(first, accepted(), 0);
+    assert!(bench.lane.is_unsaved());
+    let sent = bench.run(8_000, |_| accepted());
+    let after: Vec<_> = sent.iter().map(|(_, at)| at.since(left_at)).collect();
+    assert_eq!(after, [Duration::from_secs(1), Duration::from_secs(6)]);
+}
+
+/// Where nobody knows a recipient's own zone, the tenant's counts, also when it changes.
+#[test]
+fn another_zone_of_the_tenant_counts_at_once() {
+    let mut bench = Bench::by(r#"{"hours":[{"days":["fri"],"from":"09:00","to":"17:00"}]}"#);
+    let of = Of { country: "", ..Of::new(WARM_BULK.0, WARM_BULK.1) };
+    bench.give(of, 0, 3);
+    assert!(bench.run(100, |_| accepted()).is_empty(), "eight in the morning");
+    bench.lane.set_tenant_zones(vec![TimeZone::fixed(jiff::tz::offset(2))]);
+    assert_eq!(bench.run(100, |_| accepted()).len(), 3, "ten");
 }
 
 #[test]
@@ -917,7 +967,7 @@ impl History {
                     self.on_wire.push(prepared);
                 }
                 Step::Withdraw(prepared) => self.bench.lane.put_back(prepared.work, self.bench.now),
-                Step::Dismiss(..) => {}
+                Step::Dismiss(..) | Step::ClaimProbe => {}
                 Step::Wait(_) => break,
             }
         }

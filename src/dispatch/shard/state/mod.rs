@@ -247,18 +247,20 @@ impl Shard {
 
     fn step_lane(&mut self, index: LaneIndex, now: Moment, lead: Duration, out: &mut Output) {
         let breakers = Arc::clone(&self.breakers);
+        let mut has_probe = false;
         loop {
             let (busy, full) = (self.is_busy(), self.is_full());
             let crowded = self.settings.n_places / 4 <= self.n_out;
             let entry = self.entry(index);
             let fence = entry.lease.fence;
             let leased = !entry.lease.deadline.has_passed(now);
-            let account = breakers.verdict(&entry.account, now);
+            let account = if has_probe { Verdict::Probe } else { breakers.verdict(&entry.account, now) };
             let lane = &mut entry.lane;
             let session_id = lane.session_id;
             let idle = lane.is_idle();
             let may_begin = if idle { !full } else { !busy };
-            match lane.step(now, Grant { lead, may_begin, crowded, leased, account }) {
+            match lane.step(now, Grant { lead, may_begin, crowded, leased, account, has_probe }) {
+                Step::ClaimProbe => has_probe = breakers.take(&entry.account, session_id, now) == Verdict::Probe,
                 Step::Begin(work, content) => {
                     let settings_version = lane.limits.rules().version;
                     // What the attempt uses up must be durable with it, where anything is kept.
@@ -272,9 +274,7 @@ impl Shard {
                     // A lane is connected only with a number; see session_changed.
                     let phone_number_id = lane.phone_number_id.clone().unwrap_or_default();
                     let lease = Arc::clone(&entry.lease);
-                    if account == Verdict::Probe {
-                        breakers.take(&entry.account, session_id, now);
-                    }
+                    has_probe = false;
                     out.lane_states.push(lane_state(entry, now));
                     out.releases.push(Release { lane: index, lease, phone_number_id, prepared, lateness });
                 }

@@ -45,7 +45,7 @@ impl Shard {
         if let Some(at_ms) = row.connected_at_ms {
             lane.limits.connected(Moment::from_ms(at_ms));
         }
-        lane.tenant_zones = row.tenant_zones();
+        lane.set_tenant_zones(row.tenant_zones());
         lane.lost = matches!(row.state, SessionState::LoggedOut | SessionState::Banned);
         lane.phone_number_id = row.phone_number_id.as_deref().map(Arc::from);
         lane.connected = row.state == SessionState::Connected && lane.phone_number_id.is_some();
