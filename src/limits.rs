@@ -18,8 +18,16 @@ pub const RETRIES_PER_LANE_MAX: usize = 64;
 /// more wait for a place.
 pub const STREAMS_PER_LANE_MAX: usize = 256;
 
+/// Campaigns of one lane that are served, or were while something of their own pace counts, a day at most: 256 with a
+/// stream and as many without, × at most 600 bytes with a day of counts = 300 kB; more are not begun before one is over.
+pub const CAMPAIGNS_PER_LANE_MAX: usize = 512;
+
 /// Recipients of one lane that are remembered for a few seconds: 1,000/s × 6 s = 6,000, × 24 bytes = 150 kB.
 pub const PAIRS_PER_LANE_MAX: usize = 8_192;
+
+/// Deliveries of one lane that wait in memory because their recipients had a message a moment ago: 256 × about 300 bytes =
+/// 77 kB; where more come in a row, their stream waits.
+pub const PAIRS_WAITING_PER_LANE_MAX: usize = 256;
 
 /// Attempts of one lane durable and waiting for their moment: 32 at 1,000/s cover a commit of 32 ms.
 pub const PREPARED_PER_LANE_MAX: usize = 32;

@@ -9,10 +9,10 @@ use crate::clock::Moment;
 use crate::dispatch::lane::gate::{Gate, Opening, StreamFacts};
 use crate::dispatch::lane::hours::hours_of;
 use crate::dispatch::lane::memory::{LaneState, SavedHold};
+use crate::dispatch::lane::restore::restored_limits;
 use crate::dispatch::lane::share::Share;
 use crate::dispatch::limits::LaneLimits;
 use crate::dispatch::pacer::ShardTime;
-use crate::domain::backoff::splitmix;
 use crate::domain::campaign::CampaignState;
 use crate::domain::held_by::{Held, HeldBy};
 use crate::domain::hours::SendingHours;
@@ -61,9 +61,7 @@ impl<'a> Picture<'a> {
             (limits.prepared, limits.prepared_cold) = (0, 0);
         }
         let rules = Arc::new(row.rules(default));
-        let seed = splitmix(row.session_id.0.as_u64_pair().1);
-        let tat = row.tat_us.map(Moment::from_us);
-        let mut limits = LaneLimits::new(rules, saved.limits.as_ref(), tat, seed, &time);
+        let mut limits = restored_limits(row, &rules, saved.limits.as_ref(), &time);
         if let Some(at_ms) = row.connected_at_ms {
             limits.connected(Moment::from_ms(at_ms));
         }
@@ -78,7 +76,7 @@ impl<'a> Picture<'a> {
         let suspension = self.row.suspension.filter(|held| held.until.is_none_or(|until| self.now < until));
         let lost = matches!(self.row.state, SessionState::LoggedOut | SessionState::Banned);
         let down = self.row.state != SessionState::Connected || self.row.phone_number_id.is_none();
-        let number = self.saved.number.as_ref().and_then(|hold| hold.hold(self.now));
+        let number = self.saved.held(self.now);
         suspension
             .map(Waiting::from)
             .or_else(|| {
@@ -121,7 +119,7 @@ impl<'a> Picture<'a> {
             cold: hold(&self.saved.cold),
             business: hold(&self.saved.business),
         };
-        let mut share = Share::new(front.campaign_id, 0);
+        let mut share = Share::new(front.campaign_id);
         for saved in self.saved.shares.iter().filter(|saved| saved.campaign_id == front.campaign_id) {
             let mut saved = saved.clone();
             saved.n_prepared = 0;

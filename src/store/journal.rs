@@ -64,6 +64,8 @@ pub struct End {
     pub ended_at_ms: i64,
     /// When a deferred or withdrawn delivery is due again, UTC milliseconds.
     pub due_at_ms: i64,
+    /// Whether it counts against the attempts that the delivery may have; not so where it was not about the delivery.
+    pub is_try: bool,
 }
 
 /// Settles a pending delivery without an attempt: expired, or it can not be rendered.

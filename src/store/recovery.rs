@@ -247,6 +247,7 @@ fn lost_track(attempt: &InFlight, now_ms: i64) -> End {
         ended: Ended::Outcome(Outcome::Unknown(failure)),
         ended_at_ms: now_ms,
         due_at_ms: 0,
+        is_try: true,
     }
 }
 

@@ -29,6 +29,12 @@ const PROBE_LAPSES_AFTER: Duration = Duration::from_secs(120);
 /// Wait where the failure's rule has none.
 const WAIT_WITHOUT_RULE: Duration = Duration::from_secs(60);
 
+/// Longest wait between two messages that find out whether a kind of them is taken again, unless the rule's is longer.
+const KIND_WAIT_MAX: Duration = Duration::from_secs(86_400);
+
+/// How many times that wait doubles at most, to stay within numbers.
+const DOUBLINGS_MAX: u32 = 16;
+
 /// The hold after silence: each send into it leaves one more delivery unknown.
 const SILENCE: Retry =
     Retry::Backoff { first: Duration::from_secs(1), longest: Duration::from_secs(60), attempts_max: u32::MAX };
@@ -40,6 +46,10 @@ pub enum Extent {
     Number,
     /// An account with all its numbers, its app, and the platform behind them.
     Account,
+    /// Messages of one number to recipients who never wrote to it.
+    NewChats,
+    /// Messages of one number that are no answer.
+    BusinessInitiated,
 }
 
 /// Whether messages may go.
@@ -122,8 +132,27 @@ enum Says<'a> {
 }
 
 impl Extent {
+    /// Tells whether it is a kind of messages of a number.
+    fn is_kind(self) -> bool {
+        self.handling().is_some()
+    }
+
+    /// Returns the handling that shuts a kind of messages; none of what is no such kind.
+    fn handling(self) -> Option<Handling> {
+        match self {
+            Self::Number | Self::Account => None,
+            Self::NewChats => Some(Handling::HoldCold),
+            Self::BusinessInitiated => Some(Handling::HoldBusinessInitiated),
+        }
+    }
+
     fn hears(self, outcome: &Outcome) -> Says<'_> {
         match outcome {
+            Outcome::Deferred(failure) | Outcome::Rejected(failure) if self.is_kind() => {
+                // Whatever else is wrong with a message tells nothing about its kind.
+                let is_own = self.handling() == Some(failure.handling);
+                if is_own { Says::Refuses(failure) } else { Says::Nothing }
+            }
             Outcome::Accepted { .. } => Says::Open,
             // A number that gets no answers is no reason to stop the others.
             Outcome::Unknown(failure) if self == Self::Number => Says::MayRefuse(failure, Seen::Silent),
@@ -196,8 +225,10 @@ impl Breaker {
     }
 
     /// Gives a probe back that was not sent after all.
-    pub fn give_back(&mut self, session_id: SessionId) {
-        self.probe.take_if(|(holder, _)| *holder == session_id);
+    ///
+    /// Returns whether it had it.
+    pub fn give_back(&mut self, session_id: SessionId) -> bool {
+        self.probe.take_if(|(holder, _)| *holder == session_id).is_some()
     }
 
     /// Takes in how a send ended.
@@ -207,7 +238,11 @@ impl Breaker {
         }
         let was_probe = self.opening.is_some() && self.probe.take().is_some();
         match self.extent.hears(outcome) {
-            Says::Nothing => Noted::Unchanged,
+            // Silence answers no question, and the next one must not be asked at once: each may leave a delivery unknown.
+            Says::Nothing => match self.opening.filter(|_| was_probe && matches!(outcome, Outcome::Unknown(_))) {
+                Some(opening) => self.open(opening.reason, SILENCE, sent.seed, now),
+                None => Noted::Unchanged,
+            },
             Says::Open if self.opening.is_some() => {
                 *self = Self { opened_at: self.opened_at, ..Self::new(self.extent) };
                 Noted::Closed
@@ -234,7 +269,12 @@ impl Breaker {
 
     fn open(&mut self, reason: Reason, retry: Retry, seed: u64, now: Moment) -> Noted {
         self.n_strikes = self.n_strikes.saturating_add(1);
-        let wait = wait_before_next(retry, self.n_strikes, seed).unwrap_or(WAIT_WITHOUT_RULE);
+        let mut wait = wait_before_next(retry, self.n_strikes, seed).unwrap_or(WAIT_WITHOUT_RULE);
+        if let (true, Retry::AfterAction { .. }) = (self.extent.is_kind(), retry) {
+            // Nobody knows when: each refusal makes it longer.
+            let doublings = self.n_strikes.saturating_sub(1).min(DOUBLINGS_MAX);
+            wait = wait.saturating_mul(1 << doublings).min(KIND_WAIT_MAX.max(wait));
+        }
         let since = self.opening.map_or(now, |opening| opening.since);
         let opening = Opening { reason, since, until: now + wait };
         (self.opening, self.opened_at, self.probe) = (Some(opening), now, None);

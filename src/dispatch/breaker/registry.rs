@@ -40,10 +40,10 @@ impl Breakers {
         self.by_account.get_mut(account).map_or(Verdict::Closed, |mut breaker| breaker.take(session_id, now))
     }
 
-    /// Gives a probe back that was not sent after all; others may have it.
+    /// Gives a probe back that was not sent after all; others may have it, and all who wait are told.
     pub fn give_back(&self, account: &str, session_id: SessionId) {
-        if let Some(mut breaker) = self.by_account.get_mut(account) {
-            breaker.give_back(session_id);
+        if self.by_account.get_mut(account).is_some_and(|mut breaker| breaker.give_back(session_id)) {
+            self.closings.send_modify(|n| *n += 1);
         }
     }
 
@@ -65,7 +65,7 @@ impl Breakers {
         noted
     }
 
-    /// Returns what changes whenever a breaker is closed.
+    /// Returns what changes whenever a breaker is closed, or its probe given back.
     #[must_use]
     pub fn closings(&self) -> watch::Receiver<u64> {
         self.closings.subscribe()

@@ -188,17 +188,37 @@ fn a_wait_named_by_the_provider_is_kept() {
 #[test]
 fn accounts_are_apart_and_closings_are_told() {
     let breakers = Breakers::default();
-    let closings = breakers.closings();
+    let mut closings = breakers.closings();
     assert!(matches!(breakers.settle("a", &sent(1, 1), &expired_token(), at(1)), Noted::Opened(_)));
     assert!(matches!(breakers.take("a", ME, at(2)), Verdict::Open(_)));
     assert_eq!(breakers.take("b", ME, at(2)), Verdict::Closed);
     assert_eq!(breakers.take("a", ME, at(60_001)), Verdict::Probe);
+    breakers.give_back("a", OTHER);
+    assert!(!closings.has_changed().unwrap());
     breakers.give_back("a", ME);
     assert_eq!(breakers.verdict("a", at(60_001)), Verdict::Probe);
-    assert!(!closings.has_changed().unwrap());
+    assert!(closings.has_changed().unwrap(), "who waits for its answer may have it now");
+    closings.mark_unchanged();
     assert_eq!(breakers.settle("a", &sent(2, 60_001), &accepted(), at(60_002)), Noted::Closed);
     assert!(closings.has_changed().unwrap());
     assert_eq!(breakers.verdict("a", at(60_002)), Verdict::Closed);
+}
+
+/// A probe without an answer says nothing; the next one waits all the same, longer each time.
+#[test]
+fn a_silent_probe_is_not_followed_by_another_at_once() {
+    let mut breaker = Breaker::new(Extent::Account);
+    let Noted::Opened(mut opening) = settle(&mut breaker, 1, &expired_token(), 0) else { panic!("not opened") };
+    for n in 2..6 {
+        let now = opening.until;
+        assert_eq!(breaker.take(ME, now), Verdict::Probe);
+        let sent = Sent { recipient: n, seed: n, released_at: now };
+        let ended_at = now + Duration::from_secs(10);
+        let Noted::Opened(next) = breaker.settle(&sent, &silence(), ended_at) else { panic!("not opened again") };
+        assert!(ended_at < next.until && next.until <= ended_at + Duration::from_secs(60));
+        assert_eq!((next.reason, next.since), (opening.reason, opening.since));
+        opening = next;
+    }
 }
 
 /// A provider that is out for a while, and senders that ask the breaker before each message, one every 10 ms.

@@ -132,13 +132,14 @@ impl<'a> LaneRun<'a> {
             .filter(|stream| stream.n != 0)
             .partition(|stream| stream.campaign_id == terms.campaign_id);
         run.has_others = !others.is_empty();
+        run.streams.shares.remember(&saved, start);
         // Its own first: a lane has places for so many streams only.
-        own.into_iter().chain(others).for_each(|stream| run.open(row, stream, &saved));
+        own.into_iter().chain(others).for_each(|stream| run.open(row, stream));
         run.refill();
         run
     }
 
-    fn open(&mut self, row: &LaneRow, stream: &ForecastStream, saved: &LaneState) {
+    fn open(&mut self, row: &LaneRow, stream: &ForecastStream) {
         let &ForecastStream { campaign_id, band, traffic_class, .. } = stream;
         let zone = stream.zone.clone();
         let offer = Offer { session_id: row.session_id, campaign_id, band, zone, traffic_class, done_below_seq: 1 };
@@ -149,13 +150,7 @@ impl<'a> LaneRun<'a> {
         if campaign_id == self.terms.campaign_id {
             self.own.push((campaign_id, band));
         }
-        if let Some(share) = self.streams.share_mut(campaign_id).filter(|share| !share.is_told()) {
-            if let Some(saved) = saved.shares.iter().find(|saved| saved.campaign_id == campaign_id) {
-                share.restore(saved, self.now);
-            }
-            if let Some((_, hold)) = saved.campaigns.iter().find(|(of, _)| *of == campaign_id) {
-                share.set_hold(hold.hold(self.now));
-            }
+        if let Some(share) = self.streams.shares.get_mut(campaign_id).filter(|share| !share.is_told()) {
             share.set_pacing(stream.pacing.clone(), self.now);
         }
         let mut loads = Vec::new();
@@ -248,7 +243,7 @@ impl<'a> LaneRun<'a> {
             self.streams.put_back(work);
             return Next::Wait(now + REFUSED_WAIT, HeldBy::Pace);
         }
-        if let Some(share) = self.streams.share_mut(work.campaign_id) {
+        if let Some(share) = self.streams.shares.get_mut(work.campaign_id) {
             share.begun();
             share.left(now);
         }
@@ -293,7 +288,7 @@ fn holds_of(row: &LaneRow, saved: &LaneState, start: Moment) -> Vec<(Moment, Hel
     let is_lost = matches!(row.state, SessionState::LoggedOut | SessionState::Banned);
     let is_down = row.state != SessionState::Connected || row.phone_number_id.is_none();
     let inactive = row.active_until.map(|from| (from, without_end(HeldBy::SubscriptionInactive)));
-    let number = saved.number.as_ref().and_then(|hold| hold.hold(start)).map(Hold::held);
+    let number = saved.held(start).map(Hold::held);
     let always = |held: Held| (Moment::default(), held);
     let holds = [
         row.suspension.map(always),

@@ -27,6 +27,9 @@ pub struct LaneState {
     pub number: Option<SavedHold>,
     /// Holds in a row without a success between them.
     pub n_strikes: u32,
+    /// Until when the provider asked all of it to wait, where it named a time itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub throttle: Option<SavedHold>,
     /// What holds back messages to recipients who never wrote.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cold: Option<SavedHold>,
@@ -51,9 +54,24 @@ pub struct SavedHold {
     pub since_ms: i64,
     /// Until when, UTC milliseconds, rounded up.
     pub until_ms: i64,
+    /// Refusals in a row, where they make it longer.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub n_strikes: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the form asks like this")]
+fn is_zero(n: &u32) -> bool {
+    *n == 0
 }
 
 impl LaneState {
+    /// Returns what holds all of the lane, if it lasts.
+    #[must_use]
+    pub fn held(&self, now: Moment) -> Option<Hold> {
+        let lasting = |hold: &Option<SavedHold>| hold.as_ref().and_then(|hold| hold.hold(now));
+        lasting(&self.number).or_else(|| lasting(&self.throttle))
+    }
+
     /// Reads what was kept; what can not be read is as if it had not been.
     #[must_use]
     pub fn read(text: &str) -> Self {
@@ -87,6 +105,6 @@ impl SavedHold {
 impl From<Hold> for SavedHold {
     fn from(hold: Hold) -> Self {
         let until_ms = (hold.until + Duration::from_nanos(999_999)).as_ms();
-        Self { reason: hold.reason.as_str().to_owned(), since_ms: hold.since.as_ms(), until_ms }
+        Self { reason: hold.reason.as_str().to_owned(), since_ms: hold.since.as_ms(), until_ms, n_strikes: 0 }
     }
 }

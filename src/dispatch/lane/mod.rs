@@ -11,6 +11,8 @@ pub mod gate;
 
 pub mod hours;
 
+pub mod kind;
+
 pub mod memory;
 
 pub mod pairs;
@@ -18,6 +20,8 @@ pub mod pairs;
 pub mod restore;
 
 pub mod share;
+
+pub mod shares;
 
 pub mod step;
 

@@ -13,7 +13,7 @@ use crate::domain::held_by::{Held, HeldBy};
 use crate::domain::id::CampaignId;
 use crate::domain::pacing::{CampaignPacing, Pacing};
 
-/// A campaign that has streams in the lane.
+/// A campaign that has streams in the lane, or had, as long as something of that counts.
 #[derive(Debug)]
 pub struct Share {
     /// The campaign.
@@ -55,13 +55,13 @@ pub struct SavedShare {
 }
 
 impl Share {
-    /// Makes the share of a campaign that begins level with the one that is furthest behind.
+    /// Makes the share of a campaign of which nothing is known.
     #[must_use]
-    pub fn new(campaign_id: CampaignId, n_served: u64) -> Self {
+    pub fn new(campaign_id: CampaignId) -> Self {
         Self {
             campaign_id,
             paused: false,
-            n_served,
+            n_served: 0,
             hold: None,
             pacing: None,
             next: Moment::default(),
@@ -92,7 +92,7 @@ impl Share {
             self.next = Moment::default();
         }
         self.pacing = pacing;
-        self.is_told = true;
+        (self.is_told, self.unreadable_since) = (true, None);
         for _ in 0..std::mem::take(&mut self.n_unsure) {
             self.left(now);
         }
@@ -104,9 +104,16 @@ impl Share {
         self.is_told
     }
 
-    /// Holds the campaign because its settings can not be read, for as long as this lane has streams of it.
+    /// Holds the campaign because its settings can not be read, until they are told or its streams are opened anew.
     pub fn set_unreadable(&mut self, now: Moment) {
-        self.unreadable_since = Some(now);
+        self.unreadable_since.get_or_insert(now);
+    }
+
+    /// Begins anew with the first stream of the campaign: what is known of its state and settings may be old, what counts
+    /// is not.
+    pub fn open(&mut self, n_served: u64) {
+        (self.n_served, self.paused) = (n_served, false);
+        (self.is_told, self.unreadable_since) = (false, None);
     }
 
     /// Holds the campaign in this lane.
@@ -114,17 +121,17 @@ impl Share {
         self.hold = hold;
     }
 
-    /// Returns what holds the campaign, to be kept.
+    /// Returns the hold of the campaign, if it lasts.
     #[must_use]
-    pub fn hold(&self) -> Option<Hold> {
-        self.hold
+    pub fn hold(&self, now: Moment) -> Option<Hold> {
+        self.hold.filter(|hold| now < hold.until)
     }
 
     /// Returns what holds the campaign now.
     #[must_use]
     pub fn held(&self, now: Moment) -> Option<Held> {
         let unreadable = self.unreadable_since.map(|since| Held { by: HeldBy::Settings, since, until: None });
-        unreadable.or_else(|| self.hold.filter(|hold| now < hold.until).map(Hold::held))
+        unreadable.or_else(|| self.hold(now).map(Hold::held))
     }
 
     /// Returns the campaign's own pace, if it is known.
@@ -180,16 +187,44 @@ impl Share {
         }
     }
 
-    /// Returns what to keep, if the campaign has a pace of its own.
+    /// Takes note of when one that was let go really left; returns whether that moved anything.
+    pub fn moved(&mut self, released_at: Moment, at: Moment) -> bool {
+        if let Some(day) = &mut self.day {
+            day.shift(released_at, at);
+        }
+        let least = rate_of(self.pacing.as_deref()).map_or(Moment::default(), |rate| at + rate.interval());
+        let moves = self.next < least;
+        self.next = self.next.max(least);
+        moves
+    }
+
+    /// Takes back one that was let go and certainly did not leave.
+    pub fn not_left(&mut self, released_at: Moment) {
+        if let Some(day) = &mut self.day {
+            day.take_back(released_at);
+        }
+    }
+
+    /// Returns what to keep of the campaign's own pace, as far as it counts: a window has not passed, or something that
+    /// was begun may have left. Where that pace is not known yet, all that was saved before.
     #[must_use]
-    pub fn saved(&self) -> Option<SavedShare> {
-        let pacing = self.pacing.as_ref()?;
-        (pacing.rate_per_minute.is_some() || pacing.daily_cap.is_some()).then(|| SavedShare {
+    pub fn saved(&self, now: Moment) -> Option<SavedShare> {
+        let pacing = self.pacing.as_ref();
+        let is_paced = pacing.is_some_and(|pacing| pacing.rate_per_minute.is_some() || pacing.daily_cap.is_some());
+        let n_prepared = self.n_prepared + self.n_unsure;
+        let counts = n_prepared != 0 || now < self.next || self.day.as_ref().is_some_and(|day| day.at(now) != 0);
+        (counts && (is_paced || !self.is_told)).then(|| SavedShare {
             campaign_id: self.campaign_id,
             next_ns: self.next.0,
             day: self.day.as_ref().map(MovingCount::saved),
-            n_prepared: self.n_prepared,
+            n_prepared,
         })
+    }
+
+    /// Tells whether something of the campaign counts, though it may have no stream here.
+    #[must_use]
+    pub fn is_worth_keeping(&self, now: Moment) -> bool {
+        self.saved(now).is_some() || self.hold(now).is_some()
     }
 }
 
@@ -203,12 +238,28 @@ mod tests {
 
     #[test]
     fn settings_that_can_not_be_read_hold_the_campaign_whatever_comes() {
-        let (mut share, now) = (Share::new(CampaignId::generate(), 0), Moment::from_ms(5));
+        let (mut share, now) = (Share::new(CampaignId::generate()), Moment::from_ms(5));
         share.set_pacing(None, now);
         assert_eq!(share.held(now), None);
         share.set_unreadable(now);
         share.set_hold(None);
         let held = Held { by: HeldBy::Settings, since: now, until: None };
         assert_eq!(share.held(Moment::from_ms(1_000_000)), Some(held));
+    }
+
+    #[test]
+    fn settings_that_can_not_be_read_change_no_count() {
+        let (mut share, now) = (Share::new(CampaignId::generate()), Moment::from_ms(5));
+        let pacing = Some(Arc::new(CampaignPacing { daily_cap: Some(2), ..CampaignPacing::default() }));
+        share.set_pacing(pacing.clone(), now);
+        share.begun();
+        share.left(now);
+        let before = share.saved(now);
+        assert!(before.is_some());
+        share.open(0);
+        share.set_unreadable(now);
+        assert_eq!(share.saved(now), before);
+        share.set_pacing(pacing, now);
+        assert_eq!((share.saved(now), share.held(now)), (before, None));
     }
 }

@@ -19,6 +19,8 @@ pub enum Step {
     Begin(Box<Work>, Content),
     /// Let the message go now; then tell `Lane::finished`.
     Release(Prepared, Lateness),
+    /// Ask for the probe of the account's breaker, then ask the lane again.
+    ClaimProbe,
     /// Take the attempt back: it has not left and must wait.
     Withdraw(Prepared),
     /// Settle the delivery without an attempt.
@@ -57,6 +59,8 @@ pub struct Grant {
     pub leased: bool,
     /// What the breaker of the number's account says.
     pub account: breaker::Verdict,
+    /// Whether its probe is this lane's: others, also of other shards, have seen the same verdict.
+    pub has_probe: bool,
 }
 
 /// A wait that the provider, or a failure of number scope or wider, put on the lane.
@@ -98,11 +102,28 @@ impl Hold {
     }
 }
 
+/// Of two holds the one that ends later; what holds already keeps its beginning.
+pub(super) trait MaxByEnd {
+    fn max_by_end(self, other: Hold) -> Option<Hold>;
+}
+
+impl MaxByEnd for Option<Hold> {
+    fn max_by_end(self, other: Hold) -> Option<Hold> {
+        Some(match self {
+            Some(own) if own.reason == other.reason => Hold { until: own.until.max(other.until), ..own },
+            Some(own) if other.until < own.until => own,
+            _ => other,
+        })
+    }
+}
+
 /// What becomes of a delivery after an attempt.
 #[derive(Debug)]
 pub struct Verdict {
     /// The outcome to write; a deferral that used up its attempts has become a rejection.
     pub outcome: Outcome,
+    /// Whether it counts against the attempts that the delivery may have.
+    pub is_try: bool,
     /// When a deferred delivery is due again.
     pub due_at: Moment,
     /// A deferred delivery, to be given back by `Lane::put_back` when that is durable.

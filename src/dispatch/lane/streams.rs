@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use crate::clock::Moment;
 use crate::dispatch::lane::gate::{Gate, Opening, StreamFacts};
 use crate::dispatch::lane::hours::{Hours, HoursOf, hours_of};
-use crate::dispatch::lane::share::Share;
+use crate::dispatch::lane::shares::Shares;
 use crate::dispatch::lane::work::Work;
 use crate::dispatch::shard::Offer;
 use crate::domain::held_by::{Held, HeldBy};
@@ -37,6 +37,8 @@ pub struct Stream {
     hours: Hours,
     /// What holds its next delivery, for longer than a moment.
     held: Option<Held>,
+    /// When the recipient of its next delivery may have a message again, where that one can not wait elsewhere.
+    pair_until: Moment,
     heads: VecDeque<Box<Work>>,
     /// Everything up to here was loaded or is settled.
     cursor: i64,
@@ -68,7 +70,8 @@ pub struct Load {
 #[derive(Debug, Default)]
 pub struct Streams {
     streams: Vec<Stream>,
-    shares: Vec<Share>,
+    /// What is known of their campaigns, and of those that had streams here.
+    pub shares: Shares,
     n_transactional_turns: u32,
 }
 
@@ -89,11 +92,12 @@ impl Streams {
         if self.is_full() {
             return false;
         }
-        if !self.shares.iter().any(|share| share.campaign_id == campaign_id) {
+        if !self.has_stream_of(campaign_id) {
             // A newcomer starts level with the one that is furthest behind, not with a claim to all
             // turns since the lane began.
-            let n_served = self.shares.iter().map(|share| share.n_served).min().unwrap_or(0);
-            self.shares.push(Share::new(campaign_id, n_served));
+            let n_served = self.streams.iter().map(|stream| self.n_served_of(stream.campaign_id)).min();
+            let Some(share) = self.shares.get_or_make(campaign_id) else { return false };
+            share.open(n_served.unwrap_or(0));
         }
         let siblings = self.streams.iter().filter(|stream| stream.campaign_id == campaign_id);
         let n_served = siblings.map(|stream| stream.n_served).min().unwrap_or(0);
@@ -104,6 +108,7 @@ impl Streams {
             traffic_class,
             hours: Hours { from: Some(Moment::default()), known_until: Moment::default() },
             held: None,
+            pair_until: Moment::default(),
             heads: VecDeque::new(),
             cursor: done_below_seq - 1,
             exhausted: false,
@@ -127,29 +132,28 @@ impl Streams {
 
     /// Holds a campaign, or lets it go on; returns whether it has a stream here.
     pub fn pause(&mut self, campaign_id: CampaignId, paused: bool) -> bool {
-        let share = self.shares.iter_mut().find(|share| share.campaign_id == campaign_id);
-        share.map(|share| share.paused = paused).is_some()
+        if let Some(share) = self.shares.get_mut(campaign_id) {
+            share.paused = paused;
+        }
+        self.has_stream_of(campaign_id)
+    }
+
+    fn has_stream_of(&self, campaign_id: CampaignId) -> bool {
+        self.streams.iter().any(|stream| stream.campaign_id == campaign_id)
+    }
+
+    fn n_served_of(&self, campaign_id: CampaignId) -> u64 {
+        self.shares.get(campaign_id).map_or(0, |share| share.n_served)
     }
 
     fn is_paused(&self, campaign_id: CampaignId) -> bool {
-        self.share(campaign_id).is_some_and(|share| share.paused)
+        self.shares.get(campaign_id).is_some_and(|share| share.paused)
     }
 
-    /// Returns a campaign's share of the lane.
-    #[must_use]
-    pub fn share(&self, campaign_id: CampaignId) -> Option<&Share> {
-        self.shares.iter().find(|share| share.campaign_id == campaign_id)
-    }
-
-    /// Returns a campaign's share of the lane, to be changed.
-    pub fn share_mut(&mut self, campaign_id: CampaignId) -> Option<&mut Share> {
-        self.shares.iter_mut().find(|share| share.campaign_id == campaign_id)
-    }
-
-    /// Returns the shares of all campaigns.
-    #[must_use]
-    pub fn shares(&self) -> &[Share] {
-        &self.shares
+    /// Forgets campaigns that have no stream here and of which nothing counts any more.
+    pub fn forget_passed(&mut self, now: Moment) {
+        let streams = &self.streams;
+        self.shares.forget(now, |campaign_id| streams.iter().any(|stream| stream.campaign_id == campaign_id));
     }
 
     /// Forgets what was looked up of sending hours: the rules have changed.
@@ -163,7 +167,7 @@ impl Streams {
             if now < stream.hours.known_until {
                 continue;
             }
-            let share = self.shares.iter().find(|share| share.campaign_id == stream.campaign_id);
+            let share = self.shares.get(stream.campaign_id);
             let own = share.and_then(|share| share.pacing()).and_then(|pacing| pacing.hours.as_ref());
             stream.hours = hours_of(&[of.session, own], stream.zone.as_ref(), of.tenant_zones, now);
         }
@@ -171,7 +175,7 @@ impl Streams {
 
     /// Returns what is known of a stream, for whoever decides whether it may go.
     fn facts(&self, stream: &Stream, now: Moment) -> StreamFacts {
-        let share = self.share(stream.campaign_id);
+        let share = self.shares.get(stream.campaign_id);
         StreamFacts {
             temperature: stream.band.temperature(),
             traffic_class: stream.traffic_class,
@@ -215,27 +219,18 @@ impl Streams {
         };
         if let Some(at) = self.streams.iter().position(is_idle) {
             self.streams.swap_remove(at);
-            self.forget_shares();
         }
-    }
-
-    fn forget_shares(&mut self) {
-        let streams = &self.streams;
-        self.shares.retain(|share| streams.iter().any(|stream| stream.campaign_id == share.campaign_id));
     }
 
     /// Closes the streams of a campaign that is over; returns their heads.
     pub fn close(&mut self, campaign_id: CampaignId) -> Vec<Box<Work>> {
         let closed = self.streams.extract_if(.., |stream| stream.campaign_id == campaign_id);
-        let heads = closed.flat_map(|stream| stream.heads).collect();
-        self.forget_shares();
-        heads
+        closed.flat_map(|stream| stream.heads).collect()
     }
 
-    /// Tells whether deliveries of a stream may go: it is open and its campaign is not paused.
-    #[must_use]
-    pub fn may_send(&self, campaign_id: CampaignId, band: Band) -> bool {
-        self.is_open(campaign_id, band) && !self.is_paused(campaign_id)
+    /// Closes all streams; what is known of their campaigns stays.
+    pub fn close_all(&mut self) {
+        self.streams.clear();
     }
 
     /// Finds the stream whose turn it is among those that may go; `bulk` tells whether bulk may go at all.
@@ -250,7 +245,7 @@ impl Streams {
             if waits || self.is_paused(stream.campaign_id) {
                 continue;
             }
-            let opening = gate.opening(&self.facts(stream, now), now);
+            let opening = gate.opening(&self.facts(stream, now), now).or_later(Some(stream.pair_until), HeldBy::Pair);
             is_open[index] = opening.is_open(now);
             first = Some(first.map_or(opening, |first| first.earlier(opening)));
         }
@@ -266,16 +261,24 @@ impl Streams {
         }
         stream.n_served += 1;
         let campaign_id = stream.campaign_id;
-        if let Some(share) = self.shares.iter_mut().find(|share| share.campaign_id == campaign_id) {
+        if let Some(share) = self.shares.get_mut(campaign_id) {
             share.n_served += 1;
         }
         stream.heads.pop_front()
     }
 
-    /// Puts back a head that did not go after all.
+    /// Puts back a head that did not go after all, by its place.
     pub fn put_back(&mut self, work: Box<Work>) {
         if let Some(stream) = self.find(work.campaign_id, work.band) {
-            stream.heads.push_front(work);
+            let place = stream.heads.iter().position(|head| work.seq <= head.seq).unwrap_or(stream.heads.len());
+            stream.heads.insert(place, work);
+        }
+    }
+
+    /// Holds the heads of a stream until the recipient of its first one may have a message again.
+    pub fn hold_for_pair(&mut self, (campaign_id, band): (CampaignId, Band), until: Moment) {
+        if let Some(stream) = self.find(campaign_id, band) {
+            stream.pair_until = until;
         }
     }
 
@@ -301,24 +304,19 @@ impl Streams {
         }
     }
 
-    /// Tells whether there is a head that no person holds back.
+    /// Tells whether there is, or may be, a delivery that no person holds back.
     #[must_use]
-    pub fn has_turn(&self) -> bool {
-        self.streams.iter().any(|stream| !stream.heads.is_empty() && !self.is_paused(stream.campaign_id))
+    pub fn has_work(&self) -> bool {
+        let may_have = |stream: &Stream| !stream.exhausted || !stream.heads.is_empty();
+        self.streams.iter().any(|stream| may_have(stream) && !self.is_paused(stream.campaign_id))
     }
 
     fn turn(&self, is_open: impl Fn(usize) -> bool) -> Option<usize> {
         let first_of = |class: TrafficClass| {
-            let of_share = |share: &Share| {
-                let ready = |(index, stream): &(usize, &Stream)| {
-                    stream.campaign_id == share.campaign_id && stream.traffic_class == class && is_open(*index)
-                };
-                let streams = self.streams.iter().enumerate().filter(ready);
-                streams.min_by_key(|(_, stream)| stream.n_served).map(|(index, _)| index)
-            };
-            let open = self.shares.iter().filter(|share| !share.paused);
-            let turns = open.filter_map(|share| Some((share.n_served, of_share(share)?)));
-            turns.min_by_key(|(n_served, _)| *n_served).map(|(_, index)| index)
+            let ready = |(index, stream): &(usize, &Stream)| stream.traffic_class == class && is_open(*index);
+            let streams = self.streams.iter().enumerate().filter(ready);
+            let turn = |(_, stream): &(usize, &Stream)| (self.n_served_of(stream.campaign_id), stream.n_served);
+            streams.min_by_key(turn).map(|(index, _)| index)
         };
         let bulk_turn = first_of(TrafficClass::Bulk);
         match first_of(TrafficClass::Transactional) {
@@ -330,7 +328,7 @@ impl Streams {
     /// Collects what should be loaded so that every stream holds up to `n_wanted` heads.
     pub fn loads(&mut self, n_wanted: usize, out: &mut Vec<Load>) {
         for stream in &mut self.streams {
-            let paused = self.shares.iter().any(|share| share.campaign_id == stream.campaign_id && share.paused);
+            let paused = self.shares.get(stream.campaign_id).is_some_and(|share| share.paused);
             if paused || stream.loading || stream.exhausted || n_wanted / 2 < stream.heads.len() {
                 continue;
             }

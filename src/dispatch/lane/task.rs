@@ -60,7 +60,7 @@ impl Sender {
         let ended_at = self.clock.now();
         let report = match outcome {
             Some(outcome) => Report::Finished(Finished { lane, work, outcome, released_at, left_at, ended_at }),
-            None => Report::NotSent(lane, work),
+            None => Report::NotSent(lane, work, released_at),
         };
         if self.reports.send(report).await.is_err() {
             // The shard is gone, which happens only when the process is being ended at once: the

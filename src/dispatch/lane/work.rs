@@ -9,7 +9,7 @@ use crate::domain::message::{Content, MessageTemplate, RenderProblem, Variables}
 use crate::domain::pacing::CampaignPacing;
 use crate::domain::plan::OnLimit;
 use crate::domain::recipient::Recipient;
-use crate::domain::zone::Band;
+use crate::domain::zone::{Band, Temperature};
 
 /// What the deliveries of one job share.
 #[derive(Debug)]
@@ -49,7 +49,8 @@ pub struct Work {
     pub variables: Variables,
     /// Attempts begun so far.
     pub n_attempts: u32,
-    /// Those of them that were made before a person put it back in line.
+    /// Those of them that do not count against what is allowed: made before a person put it back in line, taken back,
+    /// throttled, or refused for what holds the number or a kind of its messages.
     pub n_attempts_before: u32,
     /// When it could go as far as the delivery itself is concerned: loaded and due.
     pub ready_at: Moment,
@@ -83,6 +84,24 @@ impl Work {
     #[must_use]
     pub fn seed(&self) -> u64 {
         self.delivery_id.0.as_u64_pair().1
+    }
+
+    /// Tells whether its recipient never wrote to the session.
+    #[must_use]
+    pub fn is_cold(&self) -> bool {
+        self.band.temperature() == Temperature::Cold
+    }
+
+    /// Tells whether it is no answer to its recipient.
+    #[must_use]
+    pub fn is_business(&self) -> bool {
+        self.is_cold() || self.plan.traffic_class == TrafficClass::Bulk
+    }
+
+    /// Returns the stream it belongs to.
+    #[must_use]
+    pub fn stream(&self) -> (CampaignId, Band) {
+        (self.campaign_id, self.band)
     }
 
     /// Returns how many attempts count against what is allowed.

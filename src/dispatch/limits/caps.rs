@@ -65,10 +65,6 @@ impl Caps {
         self.hour.is_some() || self.day.is_some() || self.cold_day.is_some()
     }
 
-    pub(super) fn last_send(&self) -> Option<Moment> {
-        self.last_send
-    }
-
     /// Returns the later of `due` and what the caps allow to one more send, with so many begun before it.
     pub(super) fn latest(
         &self,
@@ -100,6 +96,14 @@ impl Caps {
         let cold_day = self.cold_day.as_mut().filter(|_| temperature == Temperature::Cold);
         for count in [self.hour.as_mut(), self.day.as_mut(), cold_day].into_iter().flatten() {
             count.add(now);
+        }
+    }
+
+    /// Takes back a send that did not go after all.
+    pub(super) fn take_back(&mut self, at: Moment, temperature: Temperature) {
+        let cold_day = self.cold_day.as_mut().filter(|_| temperature == Temperature::Cold);
+        for count in [self.hour.as_mut(), self.day.as_mut(), cold_day].into_iter().flatten() {
+            count.take_back(at);
         }
     }
 

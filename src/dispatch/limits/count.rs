@@ -84,6 +84,15 @@ impl MovingCount {
         }
     }
 
+    /// Takes back a send that did not go after all.
+    pub fn take_back(&mut self, at: Moment) {
+        let index = self.grain_of(at).checked_sub(self.first).and_then(|index| usize::try_from(index).ok());
+        if let Some(count) = index.and_then(|index| self.counts.get_mut(index)) {
+            *count = count.saturating_sub(1);
+            self.forget(Moment::default());
+        }
+    }
+
     /// Returns the sends that the window ending at `at` may hold.
     #[must_use]
     pub fn at(&self, at: Moment) -> u32 {

@@ -55,6 +55,8 @@ pub struct LaneLimits {
     time: ShardTime,
     draws: Draws,
     pacer: Pacer,
+    /// When the last send left, or by when at the latest.
+    last: Option<Moment>,
     /// Sends so far; which draws come next.
     n: u64,
     rest: Rest,
@@ -86,6 +88,7 @@ impl LaneLimits {
         let mut limits = Self {
             time: time.clone(),
             draws: Draws { seed },
+            last: tat.map(|tat| (tat - rules.pacing.interval()).min(now)),
             pacer,
             n: memory.n,
             rest: memory.rest,
@@ -113,10 +116,9 @@ impl LaneLimits {
             let used_ns = self.pacer.saved_state().map_or(Duration::ZERO, |tat| tat.since(now)).as_nanos();
             let n_used = used_ns.div_ceil(self.rules.pacing.interval().as_nanos().max(1));
             let used = rules.pacing.interval().saturating_mul(u32::try_from(n_used).unwrap_or(u32::MAX));
-            self.pacer = Pacer::with_slack(rules.pacing, Some(now + used), used, &self.time);
-            if let Some(last) = self.caps.last_send() {
-                self.pacer.left(last);
-            }
+            let after_last = self.last.map(|last| last + rules.pacing.interval());
+            let tat = (!used.is_zero()).then(|| now + used).max(after_last);
+            self.pacer = Pacer::with_slack(rules.pacing, tat, used, &self.time);
         }
         self.throughput.forget_at(per_second(rules.pacing));
         self.caps.set_rules(&rules);
@@ -185,10 +187,16 @@ impl LaneLimits {
         true
     }
 
+    /// Takes back a send that was let go and certainly did not leave; its place in the row of all stays taken.
+    pub fn not_left(&mut self, released_at: Moment, temperature: Temperature) {
+        self.caps.take_back(released_at, temperature);
+    }
+
     /// Takes note of when a send that was released really left: what comes next keeps its distance from there.
     /// Returns whether that moved anything.
     pub fn left(&mut self, released_at: Moment, at: Moment, temperature: Temperature) -> bool {
         let mut moved = self.pacer.left(at);
+        self.last = self.last.max(Some(at));
         if let Some(pacing) = self.rules.cold.pacing.filter(|_| temperature == Temperature::Cold) {
             let least = at + pacing.interval();
             moved |= self.cold.next < least;
@@ -228,7 +236,8 @@ impl LaneLimits {
     /// Returns the theoretical arrival time, saved apart from the rest.
     #[must_use]
     pub fn saved_tat(&self) -> Option<Moment> {
-        self.pacer.saved_state()
+        // A pacer that was made later knows nothing of a place that was free by then.
+        self.pacer.saved_state().max(self.last.map(|last| last + self.rules.pacing.interval()))
     }
 
     /// Returns how many messages a second the provider is thought to take, if fewer than the rules allow.
@@ -300,6 +309,7 @@ impl LaneLimits {
     /// Counts a send that goes now, but for the pacer's place and its jitter, which are taken before.
     fn count(&mut self, now: Moment, temperature: Temperature) {
         let rules = &self.rules;
+        self.last = self.last.max(Some(now));
         if let Some(breaks) = &rules.breaks {
             self.rest.sent(now, self.n, breaks, (self.draws, OF_ALL));
         }

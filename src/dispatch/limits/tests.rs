@@ -474,3 +474,27 @@ fn a_send_that_left_in_the_next_grain_counts_from_there() {
     assert_eq!(world.next(Temperature::Cold).at, next + Duration::from_secs(60));
     assert!(HOUR < world.next(Temperature::Cold).at.since(world.now()));
 }
+
+/// Rules may change twice, and the process in between: from the last send the new distance is kept.
+#[test]
+fn other_rules_keep_their_distance_from_the_last_send() {
+    for idle_ms in [0, 500, 2_000, 30_000] {
+        for restarts in [false, true] {
+            let mut world = World::new(&plain(60.0, 1), 1);
+            let last = world.send(Temperature::Warm);
+            world.pass(Duration::from_millis(idle_ms));
+            if restarts {
+                world.restart();
+            }
+            world.limits.set_rules(Arc::new(plain(600.0, 1)));
+            if restarts {
+                world.restart();
+            }
+            world.limits.set_rules(Arc::new(plain(1.0, 1)));
+            let next = world.next(Temperature::Warm).at;
+            let least = last + Duration::from_secs(60);
+            assert!(least <= next && next <= world.now() + Duration::from_secs(60), "{idle_ms} ms, {restarts}");
+            assert!(idle_ms < 1_000 || next == least, "{idle_ms} ms, {restarts}: {:?}", next.since(least));
+        }
+    }
+}

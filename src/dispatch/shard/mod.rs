@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use crate::clock::Moment;
 use crate::dispatch::lane::streams::Load;
 use crate::dispatch::lane::task::Finished;
 use crate::dispatch::lane::work::Work;
@@ -43,8 +44,8 @@ pub enum Report {
     Written(Vec<LaneIndex>),
     /// A send came back.
     Finished(Finished),
-    /// A released message did not leave: its lease had ended.
-    NotSent(LaneIndex, Box<Work>),
+    /// A message released then did not leave: its lease had ended.
+    NotSent(LaneIndex, Box<Work>, Moment),
     /// Heads were loaded.
     Loaded(Vec<Loaded>),
 }

@@ -122,6 +122,8 @@ pub struct End {
     pub attempt_no: u32,
     /// How it ended.
     pub outcome: Outcome,
+    /// Whether it counts against the attempts that the delivery may have.
+    pub is_try: bool,
     /// When it ended.
     pub ended_at: Moment,
     /// How long the provider took.

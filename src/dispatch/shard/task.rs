@@ -184,6 +184,7 @@ impl ShardTask {
             session_id: end.session_id,
             attempt_no: end.attempt_no,
             ended: Ended::Outcome(end.outcome),
+            is_try: end.is_try,
             ended_at_ms: end.ended_at.as_ms(),
             due_at_ms: end.due_at.as_ms(),
         };
@@ -203,6 +204,7 @@ impl ShardTask {
             session_id,
             attempt_no: work.n_attempts,
             ended: Ended::Withdrawn,
+            is_try: false,
             ended_at_ms: now.as_ms(),
             due_at_ms: now.as_ms(),
         };

@@ -142,6 +142,8 @@ pub(crate) struct Moves<'a> {
     answered_early: BTreeSet<SessionId>,
     attempts: Vec<&'a Begin>,
     outcomes: Vec<&'a End>,
+    /// Deliveries that are pending again after an attempt that does not count against what they may have.
+    spared: Vec<DeliveryId>,
     n_receipts_applied: usize,
     /// What the tenants may send; of those whose deliveries may take or give back anything.
     budgets: Budgets,
@@ -307,6 +309,9 @@ impl<'a> Moves<'a> {
         }
         if next == DeliveryState::Pending {
             row.due_at_ms = end.due_at_ms;
+            if !end.is_try {
+                self.spared.push(end.delivery_id);
+            }
             if self.cancelled.contains(&row.campaign_id) {
                 row.cancel(end.ended_at_ms);
             }

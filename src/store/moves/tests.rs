@@ -71,6 +71,7 @@ fn end(n: u8, attempt_no: u32, ended: Ended) -> End {
         ended,
         ended_at_ms: 3,
         due_at_ms: 4,
+        is_try: true,
     }
 }
 

@@ -9,6 +9,7 @@ use super::{DeliveryRow, Moves, Moving};
 use crate::domain::attempt::Outcome;
 use crate::domain::delivery::DeliveryState;
 use crate::domain::failure::FailureClass;
+use crate::domain::id::DeliveryId;
 use crate::store::bind::{Hex, column, hex_list, to_i32, to_json};
 use crate::store::journal::{End, Ended};
 use crate::store::tx::Tx;
@@ -37,6 +38,13 @@ const UPDATE: Sql = Sql::per_dialect(
                   value ->> 9 AS sent_at_ms, value ->> 10 AS delivered_at_ms, value ->> 11 AS read_at_ms, \
                   value ->> 12 AS settled_at_ms, value ->> 13 AS quota_period_ms FROM json_each($1)) AS u \
      WHERE d.delivery_id = u.delivery_id AND d.state = u.was",
+);
+
+/// Apart from the others, because it is rare.
+const SPARE: Sql = Sql::per_dialect(
+    "UPDATE deliveries SET n_attempts_before = n_attempts_before + 1 WHERE delivery_id = ANY($1)",
+    "UPDATE deliveries SET n_attempts_before = n_attempts_before + 1 \
+     WHERE delivery_id IN (SELECT unhex(value) FROM json_each($1))",
 );
 
 const INSERT_ATTEMPTS: Sql = Sql::per_dialect(
@@ -105,6 +113,9 @@ impl Tx {
             let n_written = self.update_deliveries(&changed).await.map_err(StoreError::database(doing))?;
             assert_eq!(n_written, changed.len() as u64, "a locked delivery was not as it was read");
         }
+        if !moves.spared.is_empty() {
+            self.spare(&moves.spared).await.map_err(StoreError::database(doing))?;
+        }
         if !moves.attempts.is_empty() {
             self.insert_attempts(moves).await.map_err(StoreError::database(doing))?;
         }
@@ -119,6 +130,14 @@ impl Tx {
         match recording {
             Some(recording) => self.record(recording, |written_at| moves.changes(written_at), doing).await,
             None => Ok(()),
+        }
+    }
+
+    async fn spare(&mut self, deliveries: &[DeliveryId]) -> Result<(), sqlx::Error> {
+        let ids = column(deliveries, |delivery_id| delivery_id.0);
+        match self {
+            Self::Postgres(tx) => sqlx::query(SPARE.postgres()).bind(ids).execute(&mut **tx).await.map(drop),
+            Self::Sqlite(tx) => sqlx::query(SPARE.sqlite()).bind(hex_list(&ids)).execute(&mut **tx).await.map(drop),
         }
     }
 

@@ -45,6 +45,7 @@ fn end(session_id: SessionId, delivery_id: DeliveryId, attempt_no: u32, outcome:
         ended: Ended::Outcome(outcome),
         ended_at_ms: NOW_MS + 10 * i64::from(attempt_no) + 5,
         due_at_ms: NOW_MS + 10 * i64::from(attempt_no) + 10,
+        is_try: true,
     };
     JournalBatch { ends: vec![end], ..JournalBatch::default() }
 }

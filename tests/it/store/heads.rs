@@ -7,6 +7,7 @@ use actiwapi_dispatcher::domain::message::MessageSpec;
 use actiwapi_dispatcher::domain::plan::OnLimit;
 use actiwapi_dispatcher::store::fronts::FrontsOf;
 use actiwapi_dispatcher::store::heads::{HeadRequest, JobRow};
+use actiwapi_dispatcher::store::journal::{End, Ended, JournalBatch};
 use actiwapi_dispatcher::store::{Store, StoreError};
 use actiwapi_dispatcher::with_writer;
 use time::OffsetDateTime;
@@ -20,6 +21,7 @@ store_contract!(
     requests_are_answered_in_their_order,
     nothing_is_read_of_a_campaign_that_does_not_run,
     a_deferred_delivery_says_when_it_is_due,
+    attempts_that_are_no_tries_do_not_count,
     jobs_read_back_as_they_were_admitted,
     a_row_that_can_not_be_read_is_named,
     a_pace_that_can_not_be_read_concerns_one_campaign,
@@ -135,6 +137,33 @@ async fn a_deferred_delivery_says_when_it_is_due(store: Store) {
     };
     let head = store.fetch_heads(&[request]).await.unwrap().remove(0).remove(0);
     assert_eq!((head.n_attempts, head.due_at_ms), (1, NOW_MS + 5_000));
+}
+
+async fn attempts_that_are_no_tries_do_not_count(store: Store) {
+    let lane = seed::lane(&store).await;
+    let campaign_id = CampaignId::generate();
+    let id = seed::admit(&store, &seed::job(lane, campaign_id, 1)).await[0];
+    let entries = Entries { session_id: lane.session_id, campaign_id, at_ms: NOW_MS };
+    let band = seed::band_of(campaign_id);
+    let request = HeadRequest { session_id: lane.session_id, campaign_id, band, after_seq: -1, limit: 1 };
+    let held = |attempt_no| End { is_try: false, ..entries.end(id, attempt_no, journal::deferred()) };
+    let ends = [
+        entries.end(id, 1, Ended::Withdrawn),
+        entries.end(id, 2, journal::deferred()),
+        held(3),
+        entries.end(id, 4, journal::deferred()),
+    ];
+    let mut tries = Vec::new();
+    for end in ends {
+        journal::begin(&store, vec![entries.begin(id, end.attempt_no)]).await;
+        for repeated in [false, true] {
+            let batch = JournalBatch { repeated, ends: vec![end.clone()], ..JournalBatch::default() };
+            journal::write(&store, batch).await;
+        }
+        let head = store.fetch_heads(&[request]).await.unwrap().remove(0).remove(0);
+        tries.push((head.n_attempts, head.n_attempts - head.n_attempts_before));
+    }
+    assert_eq!(tries, [(1, 0), (2, 1), (3, 1), (4, 2)]);
 }
 
 async fn jobs_read_back_as_they_were_admitted(store: Store) {

@@ -23,7 +23,8 @@ impl Entries {
 
     pub(crate) fn end(&self, delivery_id: DeliveryId, attempt_no: u32, ended: Ended) -> End {
         let Self { session_id, campaign_id, at_ms } = *self;
-        End { delivery_id, campaign_id, session_id, attempt_no, ended, ended_at_ms: at_ms, due_at_ms: at_ms + 5_000 }
+        let (ended_at_ms, due_at_ms, is_try) = (at_ms, at_ms + 5_000, !matches!(ended, Ended::Withdrawn));
+        End { delivery_id, campaign_id, session_id, attempt_no, ended, ended_at_ms, due_at_ms, is_try }
     }
 
     pub(crate) fn receipt(&self, delivery_id: DeliveryId, kind: ReceiptKind) -> Receipt {

@@ -9,6 +9,7 @@ use crate::dispatch::lane::hours::HoursOf;
 use crate::dispatch::lane::step::{Dismissed, Grant, Hold, Step};
 use crate::dispatch::lane::work::Work;
 use crate::domain::held_by::{Held, HeldBy};
+use crate::domain::id::DeliveryId;
 use crate::limits::{
     HEADS_PER_LANE_MAX, IN_FLIGHT_PER_LANE_CROWDED_MAX, IN_FLIGHT_PER_LANE_MAX, PREPARED_PER_LANE_MAX,
     RETRIES_PER_LANE_MAX,
@@ -20,7 +21,7 @@ impl Lane {
             return self.wait_for(None, now);
         }
         if let Some(held) = self.held(now) {
-            return self.wait_for(Some((held.by, held.until)), now);
+            return self.wait_for(self.has_work().then_some((held.by, held.until)), now);
         }
         let n_waiting = self.n_preparing + self.prepared.len();
         let n_ahead_max = if self.is_probing(now) { 1 } else { PREPARED_PER_LANE_MAX };
@@ -31,15 +32,13 @@ impl Lane {
             return self.wait_for(Some((by, wake_for_release)), now);
         }
         self.refresh_hours(now);
+        self.take_up_pairs(now);
         let opening = loop {
             match self.take_work(now, grant.lead) {
                 Err(opening) => break opening,
                 // A recipient who had a message a moment ago waits; the others do not.
-                Ok(mut work) => match self.pair_held_until(&work, now) {
-                    Some(until) => {
-                        work.ready_at = until;
-                        self.retries.push(work);
-                    }
+                Ok(work) => match self.pair_held_until(&work, now) {
+                    Some(until) => self.wait_for_pair(work, until),
                     None => return self.begin_with(work, now),
                 },
             }
@@ -65,6 +64,25 @@ impl Lane {
         self.pairs.held_until(&work.recipient, now).or_else(|| is_begun.then(|| now + interval))
     }
 
+    fn wait_for_pair(&mut self, mut work: Box<Work>, until: Moment) {
+        work.ready_at = until;
+        if let Err(work) = self.pairs.wait(work, until) {
+            self.streams.hold_for_pair(work.stream(), until);
+            self.streams.put_back(work);
+        }
+    }
+
+    /// Gives deliveries back to their streams whose recipients may have a message again.
+    fn take_up_pairs(&mut self, now: Moment) {
+        while let Some(work) = self.pairs.take_due(now) {
+            if self.streams.is_open(work.campaign_id, work.band) {
+                self.streams.put_back(work);
+            } else {
+                self.members.remove(&work.delivery_id);
+            }
+        }
+    }
+
     fn begin_with(&mut self, work: Box<Work>, now: Moment) -> Step {
         self.binding = None;
         if work.is_expired(now) {
@@ -76,11 +94,17 @@ impl Lane {
         match work.render() {
             Ok(content) => {
                 self.n_preparing += 1;
+                if work.is_cold() {
+                    self.cold.begin(work.delivery_id, now);
+                }
+                if work.is_business() {
+                    self.business.begin(work.delivery_id, now);
+                }
                 self.limits.begin(work.band.temperature());
                 if !self.limits.rules().pair_interval.is_zero() {
                     self.pairs.begin(&work.recipient);
                 }
-                if let Some(share) = self.streams.share_mut(work.campaign_id) {
+                if let Some(share) = self.streams.shares.get_mut(work.campaign_id) {
                     share.begun();
                 }
                 Step::Begin(work, content)
@@ -117,14 +141,15 @@ impl Lane {
             .or_else(|| self.hold.map(Hold::held))
     }
 
-    fn gate(&self, n_before: usize, lead: Duration) -> Gate<'_> {
-        Gate {
-            limits: &self.limits,
-            n_before,
-            lead,
-            cold: self.cold_hold.map(Hold::held),
-            business: self.business_hold.map(Hold::held),
-        }
+    fn gate(&self, n_before: usize, lead: Duration, now: Moment) -> Gate<'_> {
+        let (cold, business) = (self.cold.held(now), self.business.held(now));
+        Gate { limits: &self.limits, n_before, lead, cold, business }
+    }
+
+    /// The gate of a delivery that was begun.
+    fn gate_of(&self, delivery_id: DeliveryId, now: Moment) -> Gate<'_> {
+        let (cold, business) = (self.cold.held_of(delivery_id, now), self.business.held_of(delivery_id, now));
+        Gate { cold, business, ..self.gate(0, Duration::ZERO, now) }
     }
 
     fn refresh_hours(&mut self, now: Moment) {
@@ -138,16 +163,16 @@ impl Lane {
         let work = &self.prepared[index].work;
         !self.draining
             && self.held(now).is_none()
-            && self.streams.may_go_on(&self.gate(0, Duration::ZERO), (work.campaign_id, work.band), now)
+            && self.streams.may_go_on(&self.gate_of(work.delivery_id, now), (work.campaign_id, work.band), now)
             && !work.is_expired(now)
     }
 
     /// Takes the next delivery to begin, or says when there will be one.
     fn take_work(&mut self, now: Moment, lead: Duration) -> Result<Box<Work>, Option<Opening>> {
-        let gate = self.gate(self.n_preparing + self.prepared.len(), lead);
+        let gate = self.gate(self.n_preparing + self.prepared.len(), lead, now);
         let mut first: Option<(Opening, usize)> = None;
         for (index, work) in self.retries.iter().enumerate() {
-            let by = if work.n_attempts == 0 { HeldBy::Pair } else { HeldBy::Retry };
+            let by = if work.n_attempts == 0 { HeldBy::NotBefore } else { HeldBy::Retry };
             let Some(stream) = self.streams.opening(&gate, (work.campaign_id, work.band), now) else { continue };
             let opening = stream.or_later(Some(work.ready_at), by);
             if first.is_none_or(|(first, _)| first.earlier(opening) != first) {
@@ -157,7 +182,8 @@ impl Lane {
         if let Some((_, index)) = first.filter(|(opening, _)| opening.is_open(now)) {
             return Ok(self.retries.swap_remove(index));
         }
-        let first = first.map(|(opening, _)| opening);
+        let pairs = self.pairs.next_due().map(|at| Opening { at: Some(at), by: HeldBy::Pair });
+        let first = first.map(|(opening, _)| opening).into_iter().chain(pairs).reduce(Opening::earlier);
         // A lane full of refused messages takes no new bulk.
         match self.streams.choose(&gate, self.retries.len() < RETRIES_PER_LANE_MAX, now) {
             Ok(index) => self.streams.take(index).ok_or(first),
@@ -174,7 +200,7 @@ impl Lane {
             return None;
         }
         let moment = |work: &Work| {
-            let share_at = self.streams.share(work.campaign_id).map(|share| share.leaves(now)).unwrap_or_default();
+            let share_at = self.streams.shares.get(work.campaign_id).map(|share| share.leaves(now)).unwrap_or_default();
             self.limits.next(now, 0, work.band.temperature()).at.max(share_at)
         };
         self.next_prepared().into_iter().map(|index| moment(&self.prepared[index].work)).min()

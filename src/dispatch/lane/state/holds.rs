@@ -18,8 +18,6 @@ impl Lane {
             self.hold = None;
             self.open_since = now;
         }
-        self.cold_hold = self.cold_hold.filter(|hold| now < hold.until);
-        self.business_hold = self.business_hold.filter(|hold| now < hold.until);
     }
 
     /// Returns what the breakers of the number and of its account keep shut.

@@ -11,7 +11,7 @@ use jiff::tz::TimeZone;
 
 use crate::clock::Moment;
 use crate::dispatch::breaker::{Breaker, Extent, Opening, Verdict};
-use crate::dispatch::lane::memory::LaneState;
+use crate::dispatch::lane::kind::KindBreaker;
 use crate::dispatch::lane::pairs::Pairs;
 use crate::dispatch::lane::step::{Grant, Hold, Lateness, Step};
 use crate::dispatch::lane::streams::{Load, Streams};
@@ -22,7 +22,6 @@ use crate::domain::held_by::{Held, HeldBy};
 use crate::domain::id::{CampaignId, DeliveryId, SessionId};
 use crate::domain::job::TrafficClass;
 use crate::domain::message::Content;
-use crate::domain::pacing::LaneRules;
 use crate::domain::zone::{Band, Temperature};
 
 /// When a lane whose lease has ended looks again whether it was renewed.
@@ -54,6 +53,8 @@ pub struct Lane {
     pub limits: LaneLimits,
     /// Its campaigns.
     pub streams: Streams,
+    /// Whether its settings could never be read since it was opened: then its limits are not those of its row.
+    is_provisional: bool,
     draining: bool,
     /// Every delivery in this lane's memory with its campaign, wherever it is: none may be there twice.
     members: HashMap<DeliveryId, CampaignId>,
@@ -71,8 +72,8 @@ pub struct Lane {
     n_unwritten: usize,
     hold: Option<Hold>,
     /// What holds back messages to recipients who never wrote, and all that is no answer.
-    cold_hold: Option<Hold>,
-    business_hold: Option<Hold>,
+    cold: KindBreaker,
+    business: KindBreaker,
     /// Stops where the provider refuses the number, or does not answer.
     breaker: Breaker,
     /// What the breaker of the number's account says.
@@ -81,8 +82,6 @@ pub struct Lane {
     open_since: Moment,
     /// What it waits for, as found at the last step.
     binding: Option<Held>,
-    /// Campaigns as they were saved, until they are offered again.
-    saved: LaneState,
     /// Whether something changed that no attempt carries into the database.
     unsaved: bool,
     /// When it was last saved, UTC microseconds.
@@ -104,6 +103,7 @@ impl Lane {
             tenant_zones: Vec::new(),
             limits,
             streams: Streams::default(),
+            is_provisional: false,
             draining: false,
             members: HashMap::new(),
             retries: Vec::new(),
@@ -114,13 +114,12 @@ impl Lane {
             n_returning: 0,
             n_unwritten: 0,
             hold: None,
-            cold_hold: None,
-            business_hold: None,
+            cold: KindBreaker::new(session_id, Extent::NewChats),
+            business: KindBreaker::new(session_id, Extent::BusinessInitiated),
             breaker: Breaker::new(Extent::Number),
             account: Verdict::Closed,
             open_since: Moment::default(),
             binding: None,
-            saved: LaneState::default(),
             unsaved: false,
             saved_at_us: 0,
         }
@@ -130,8 +129,8 @@ impl Lane {
     pub fn step(&mut self, now: Moment, grant: Grant) -> Step {
         if !grant.leased && !self.draining {
             // Not renewed yet, or never again: then the lane is closed soon.
-            let has_work = !self.prepared.is_empty() || self.streams.has_turn() || !self.retries.is_empty();
-            return self.wait_for(has_work.then_some((HeldBy::NoOwner, Some(now + LEASE_RECHECK))), now);
+            let held = (HeldBy::NoOwner, Some(now + LEASE_RECHECK));
+            return self.wait_for(self.has_work().then_some(held), now);
         }
         self.account = grant.account;
         self.lift_holds(now);
@@ -145,8 +144,12 @@ impl Lane {
             }
             let Prepared { work, .. } = &self.prepared[index];
             let (temperature, ready_at) = (work.band.temperature(), work.ready_at);
-            let share_allows = self.streams.share(work.campaign_id).is_none_or(|share| share.may_leave(now));
+            let share_allows = self.streams.shares.get(work.campaign_id).is_none_or(|share| share.may_leave(now));
             let due = self.limits.free_since(temperature).max(ready_at).max(self.open_since);
+            let needs_probe = grant.account == Verdict::Probe && !grant.has_probe;
+            if share_allows && needs_probe && self.limits.next(now, 0, temperature).at <= now {
+                return Step::ClaimProbe;
+            }
             if share_allows && self.limits.take(now, temperature) {
                 return self.release(index, Lateness(now.since(due)), now);
             }
@@ -157,12 +160,16 @@ impl Lane {
         self.begin(now, grant)
     }
 
+    fn has_work(&self) -> bool {
+        !self.prepared.is_empty() || !self.retries.is_empty() || self.pairs.has_waiting() || self.streams.has_work()
+    }
+
     fn release(&mut self, index: usize, lateness: Lateness, now: Moment) -> Step {
         let Some(prepared) = self.prepared.remove(index) else { return Step::Wait(None) };
         self.n_in_flight += 1;
         // Where the breaker is open, this is the message that finds out.
         self.breaker.take(self.session_id, now);
-        if let Some(share) = self.streams.share_mut(prepared.work.campaign_id) {
+        if let Some(share) = self.streams.shares.get_mut(prepared.work.campaign_id) {
             share.left(now);
         }
         let pair_interval = self.limits.rules().pair_interval;
@@ -174,7 +181,8 @@ impl Lane {
     }
 
     fn withdraw(&mut self, index: usize) -> Step {
-        let Some(prepared) = self.prepared.remove(index) else { return Step::Wait(None) };
+        let Some(mut prepared) = self.prepared.remove(index) else { return Step::Wait(None) };
+        prepared.work.n_attempts_before += 1;
         self.n_returning += 1;
         self.give_back(&prepared.work);
         Step::Withdraw(prepared)
@@ -182,9 +190,13 @@ impl Lane {
 
     /// Gives back the places of an attempt that will not go.
     fn give_back(&mut self, work: &Work) {
+        // They were saved with the attempt.
+        self.unsaved = true;
+        self.cold.give_back(work.delivery_id);
+        self.business.give_back(work.delivery_id);
         self.pairs.end(&work.recipient);
         self.limits.withdraw(work.band.temperature());
-        if let Some(share) = self.streams.share_mut(work.campaign_id) {
+        if let Some(share) = self.streams.shares.get_mut(work.campaign_id) {
             share.withdrawn();
         }
     }
@@ -195,24 +207,10 @@ impl Lane {
             let members = &self.members;
             self.streams.make_room(|campaign_id| members.values().any(|of| *of == campaign_id));
         }
-        let taken = self.streams.offer(offer);
-        if let Some(share) = self.streams.share_mut(offer.campaign_id) {
-            for (_, hold) in self.saved.campaigns.extract_if(.., |(of, _)| *of == offer.campaign_id) {
-                share.set_hold(hold.hold(now));
-            }
-            for saved in self.saved.shares.extract_if(.., |saved| saved.campaign_id == offer.campaign_id) {
-                share.restore(&saved, now);
-            }
+        if !self.streams.is_open(offer.campaign_id, offer.band) {
+            self.streams.forget_passed(now);
         }
-        taken
-    }
-
-    /// Follows other rules from now on.
-    pub fn set_rules(&mut self, rules: Arc<LaneRules>) {
-        if **self.limits.rules() != *rules {
-            self.limits.set_rules(rules);
-            self.streams.forget_hours();
-        }
+        self.streams.offer(offer)
     }
 
     /// Tells the lane that an attempt is durable.
@@ -225,10 +223,14 @@ impl Lane {
     /// Gives back a delivery that is durably pending again: withdrawn, or deferred until later.
     pub fn put_back(&mut self, work: Box<Work>, now: Moment) {
         self.n_returning -= 1;
+        self.tell_pace(&work, now);
         if !self.streams.is_open(work.campaign_id, work.band) {
             self.members.remove(&work.delivery_id);
         } else if now < work.ready_at {
-            self.retries.push(work);
+            let is_held = self.pairs.held_until(&work.recipient, now).is_some();
+            let until = work.ready_at;
+            let waits = if is_held { self.pairs.wait(work, until) } else { Err(work) };
+            self.retries.extend(waits.err());
         } else {
             self.streams.put_back(work);
         }
@@ -245,14 +247,8 @@ impl Lane {
         if !self.streams.is_open(load.campaign_id, load.band) {
             return;
         }
-        if let Some((work, share)) = works.first().zip(self.streams.share_mut(load.campaign_id))
-            && !share.is_told()
-        {
-            share.set_pacing(work.plan.campaign_pacing.clone(), now);
-            if !work.plan.is_readable {
-                share.set_unreadable(now);
-            }
-            self.streams.forget_hours();
+        if let Some(work) = works.first() {
+            self.tell_pace(work, now);
         }
         works.retain(|work| self.members.insert(work.delivery_id, work.campaign_id).is_none());
         let (due, mut later): (Vec<_>, Vec<_>) = works.into_iter().partition(|work| work.ready_at <= now);
@@ -260,19 +256,53 @@ impl Lane {
         self.streams.loaded(load, n_rows, last_seq, due);
     }
 
+    /// Takes the campaign's own pace from the first of its deliveries that comes.
+    fn tell_pace(&mut self, work: &Work, now: Moment) {
+        if let Some(share) = self.streams.shares.get_mut(work.campaign_id).filter(|share| !share.is_told()) {
+            if work.plan.is_readable {
+                share.set_pacing(work.plan.campaign_pacing.clone(), now);
+            } else {
+                share.set_unreadable(now);
+            }
+            self.streams.forget_hours();
+        }
+    }
+
+    /// Takes note of when a message that was released really left: what comes next keeps its distance from there.
+    pub fn left(&mut self, work: &Work, released_at: Moment, at: Moment) {
+        let mut moved = self.limits.left(released_at, at, work.band.temperature());
+        if let Some(share) = self.streams.shares.get_mut(work.campaign_id) {
+            moved |= share.moved(released_at, at);
+        }
+        let pair_interval = self.limits.rules().pair_interval;
+        if !pair_interval.is_zero() {
+            self.pairs.hold(&work.recipient, at + pair_interval, at);
+        }
+        self.unsaved |= moved;
+    }
+
     /// Tells the lane that a released message did not leave, because the lease had ended.
-    pub fn not_sent(&mut self) {
+    pub fn not_sent(&mut self, work: &mut Work, released_at: Moment) {
         self.n_in_flight -= 1;
         self.n_returning += 1;
+        self.unsaved = true;
+        work.n_attempts_before += 1;
+        self.cold.give_back(work.delivery_id);
+        self.business.give_back(work.delivery_id);
+        self.limits.not_left(released_at, work.band.temperature());
+        if let Some(share) = self.streams.shares.get_mut(work.campaign_id) {
+            share.not_left(released_at);
+        }
         self.breaker.give_back(self.session_id);
     }
 
-    /// Forgets everything but what is under way: the lane is another node's from now on.
+    /// Forgets all work but what is under way: the lane is another node's from now on. What that one has to know of the
+    /// campaigns stays, because answers that are still to come save the lane.
     pub fn abandon(&mut self) {
         self.draining = true;
-        self.streams = Streams::default();
+        self.streams.close_all();
         self.retries.clear();
-        self.hold = None;
+        self.pairs.close(|_| true);
     }
 
     /// Tells the lane that an end is durable.
@@ -296,7 +326,9 @@ impl Lane {
         for work in self.streams.close(campaign_id) {
             self.members.remove(&work.delivery_id);
         }
-        for work in self.retries.extract_if(.., |work| work.campaign_id == campaign_id) {
+        let is_over = |of: CampaignId| of == campaign_id;
+        let retries = self.retries.extract_if(.., |work| is_over(work.campaign_id));
+        for work in retries.chain(self.pairs.close(is_over)) {
             self.members.remove(&work.delivery_id);
         }
     }
@@ -328,6 +360,7 @@ impl Lane {
     pub fn settled_below(&mut self, campaign_id: CampaignId, band: Band) -> Option<i64> {
         let mut retries = self.retries.iter();
         let outstanding = self.n_out() + self.n_returning != 0
+            || self.pairs.has_waiting_of((campaign_id, band))
             || retries.any(|work| work.campaign_id == campaign_id && work.band == band);
         if outstanding { None } else { self.streams.settled_below(campaign_id, band) }
     }
@@ -363,6 +396,8 @@ mod results;
 pub use results::sent;
 
 mod saving;
+
+mod settings;
 
 #[cfg(test)]
 mod tests;

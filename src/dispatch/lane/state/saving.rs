@@ -20,7 +20,7 @@ impl Lane {
             session_id: self.session_id,
             saved_at_us: self.saved_at_us,
             tat_us: (tat + Duration::from_nanos(999)).as_us(),
-            memory: self.state().write(),
+            memory: self.state(now).write(),
         }
     }
 
@@ -36,24 +36,25 @@ impl Lane {
         self.saved_at_us = saved_at_us;
         let opening = saved.number.as_ref().and_then(|hold| hold.opening());
         self.breaker = Breaker::restored(Extent::Number, opening, saved.n_strikes);
-        self.cold_hold = saved.cold.as_ref().and_then(|hold| hold.hold(now));
-        self.business_hold = saved.business.as_ref().and_then(|hold| hold.hold(now));
-        self.saved = LaneState { campaigns: saved.campaigns, shares: saved.shares, ..LaneState::default() };
+        self.hold = saved.throttle.as_ref().and_then(|hold| hold.hold(now));
+        self.cold.restore(saved.cold.as_ref());
+        self.business.restore(saved.business.as_ref());
+        self.streams.shares.remember(&saved, now);
     }
 
-    fn state(&self) -> LaneState {
-        let shares = self.streams.shares();
+    /// What is kept; what is over is not.
+    fn state(&self, now: Moment) -> LaneState {
+        let lasting = |hold: Option<Hold>| hold.filter(|hold| now < hold.until).map(Into::into);
         let mut state = LaneState {
             limits: self.limits.memory(),
             number: self.breaker.opening().map(|opening| Hold::from(opening).into()),
             n_strikes: self.breaker.n_strikes(),
-            cold: self.cold_hold.map(Into::into),
-            business: self.business_hold.map(Into::into),
-            campaigns: self.saved.campaigns.clone(),
-            shares: self.saved.shares.clone(),
+            throttle: lasting(self.hold),
+            cold: self.cold.saved(),
+            business: self.business.saved(),
+            ..LaneState::default()
         };
-        state.campaigns.extend(shares.iter().filter_map(|share| Some((share.campaign_id, share.hold()?.into()))));
-        state.shares.extend(shares.iter().filter_map(|share| share.saved()));
+        self.streams.shares.save_into(&mut state, now);
         state
     }
 }

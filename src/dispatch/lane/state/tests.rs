@@ -1,6 +1,10 @@
 //! One lane, step by step: pace, holds, probes and what a lane never does; then what each limit holds, and nothing else.
 
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
 use super::*;
+use crate::dispatch::lane::memory::LaneState;
 use crate::dispatch::lane::step::{Dismissed, Verdict};
 use crate::dispatch::lane::work::JobPlan;
 use crate::dispatch::pacer::ShardTime;
@@ -10,11 +14,13 @@ use crate::domain::failure::{Failure, FailureClass, Handling, Reason, Retry, Sco
 use crate::domain::held_by::HeldBy;
 use crate::domain::id::JobId;
 use crate::domain::message::{MessageSpec, MessageTemplate, Variables};
-use crate::domain::pacing::{Pacing, PacingSettings};
+use crate::domain::pacing::{CampaignPacing, LaneRules, Pacing, PacingSettings};
 use crate::domain::plan::OnLimit;
 use crate::domain::recipient::Recipient;
 use crate::domain::zone::Zone;
-use crate::limits::STREAMS_PER_LANE_MAX;
+use crate::limits::{
+    ATTEMPTS_PER_DELIVERY_MAX, CAMPAIGNS_PER_LANE_MAX, PAIRS_WAITING_PER_LANE_MAX, STREAMS_PER_LANE_MAX,
+};
 use crate::store::journal::{BeginRefusal, LaneSave};
 
 const START: Moment = Moment(1_800_000_000_000_000_000);
@@ -24,6 +30,7 @@ const GRANT: Grant = Grant {
     crowded: false,
     leased: true,
     account: crate::dispatch::breaker::Verdict::Closed,
+    has_probe: false,
 };
 
 struct Bench {
@@ -110,7 +117,7 @@ impl Bench {
                 Step::Begin(work, content) => self.lane.begun(work, content),
                 Step::Release(prepared, _) => released.push(prepared),
                 Step::Withdraw(prepared) => self.lane.put_back(prepared.work, self.now),
-                Step::Dismiss(..) => {}
+                Step::Dismiss(..) | Step::ClaimProbe => {}
                 Step::Wait(_) => return released,
             }
         }
@@ -380,12 +387,12 @@ impl Of {
         Self { campaign_id: CampaignId::generate(), class, temperature, country: "IN" }
     }
 
-    fn zone(self) -> Zone {
-        Zone::of_country(self.country).unwrap()
+    fn zone(self) -> Option<Zone> {
+        Zone::of_country(self.country)
     }
 
     fn band(self) -> Band {
-        Band::of(Some(&self.zone()), self.temperature)
+        Band::of(self.zone().as_ref(), self.temperature)
     }
 }
 
@@ -399,19 +406,25 @@ impl Bench {
         let settings: PacingSettings = serde_json::from_str(settings).unwrap();
         let rules = LaneRules::resolve(&settings, Pacing::new(60_000.0, 1).unwrap(), 3);
         bench.lane.set_rules(Arc::new(rules));
-        bench.lane.tenant_zones = vec![TimeZone::UTC];
+        bench.lane.set_tenant_zones(vec![TimeZone::UTC]);
         bench
     }
 
     /// Gives the lane `n` deliveries of a stream, to recipients counted from `first`.
     fn give(&mut self, of: Of, first: u32, n: u32) {
+        self.give_to(of, first..first + n);
+    }
+
+    /// Gives the lane deliveries of a stream to these recipients.
+    fn give_to(&mut self, of: Of, numbers: impl ExactSizeIterator<Item = u32>) {
+        let n = numbers.len();
         let session_id = self.lane.session_id;
         let Of { campaign_id, class: traffic_class, .. } = of;
-        let zone = Some(of.zone());
+        let zone = of.zone();
         let offer = Offer { session_id, campaign_id, band: of.band(), zone, traffic_class, done_below_seq: 1 };
         assert!(self.lane.offer(&offer, self.now));
         let mut loads = Vec::new();
-        self.lane.streams.loads(usize::try_from(n).unwrap() + 1, &mut loads);
+        self.lane.streams.loads(n + 1, &mut loads);
         let load = *loads.iter().find(|load| load.campaign_id == campaign_id && load.band == of.band()).unwrap();
         let spec = MessageSpec::Text { text: "Hello".to_owned() };
         let plan = Arc::new(JobPlan {
@@ -424,8 +437,9 @@ impl Bench {
             campaign_pacing: None,
             template: Some(MessageTemplate::compile(&spec).unwrap()),
         });
-        let works: Vec<_> = (1..=i64::from(n))
-            .zip(first..)
+        let last_seq = i64::try_from(n).unwrap();
+        let works: Vec<_> = (1..)
+            .zip(numbers)
             .map(|(seq, number)| {
                 Box::new(Work {
                     delivery_id: DeliveryId::generate(),
@@ -442,7 +456,7 @@ impl Bench {
                 })
             })
             .collect();
-        self.lane.loaded(&load, works.len(), Some(i64::from(n)), (works, self.now));
+        self.lane.loaded(&load, n, Some(last_seq), (works, self.now));
     }
 
     /// Sends what may go until nothing more goes within `ms`; `answer` says what comes of each.
@@ -517,6 +531,107 @@ fn a_spam_limit_leaves_answers_alone() {
     assert_eq!(bench.lane.binding().map(|held| held.by), Some(HeldBy::SpamLimit));
 }
 
+/// When a limit on a kind of messages is thought to be over, one of them finds out; each refusal makes it longer.
+#[test]
+fn one_message_of_a_kind_finds_out_whether_it_is_taken_again() {
+    let kinds = [
+        (Reason::SpamRateLimit, Handling::HoldBusinessInitiated, WARM_BULK),
+        (Reason::NewChatTimelock, Handling::HoldCold, COLD_BULK),
+    ];
+    for (reason, handling, kind) in kinds {
+        let mut bench = Bench::by("{}");
+        bench.give(Of::new(kind.0, kind.1), 0, 40);
+        let refuse = |_: &Work| deferred(reason, handling, Retry::AfterAction { probe: HOUR });
+        assert_eq!(bench.run(100, refuse).len(), 1);
+        for strikes in [1, 2, 4] {
+            let until = bench.lane.binding().unwrap().until.unwrap();
+            let wait = until.since(bench.now);
+            assert!(HOUR * strikes - Duration::from_secs(1) < wait && wait <= HOUR * strikes, "{strikes}: {wait:?}");
+            if strikes == 2 {
+                let LaneSave { memory, .. } = bench.lane.save(bench.now);
+                bench.lane.restore(LaneState::read(&memory.unwrap()), 0, bench.now);
+            }
+            bench.now = until - Duration::from_millis(50);
+            bench.time.set(bench.now);
+            assert!(bench.run(45, refuse).is_empty());
+            assert_eq!(bench.run(100, refuse).len(), 1, "one finds out");
+        }
+        bench.now = bench.lane.binding().unwrap().until.unwrap();
+        bench.time.set(bench.now);
+        // While its answer is out the others wait; taken back, another one finds out.
+        let Step::Begin(work, content) = bench.step() else { panic!("nothing finds out") };
+        assert!(matches!(bench.step(), Step::Wait(_)));
+        bench.lane.begun(work, content);
+        let suspension = Held { by: HeldBy::LaneSuspended, since: bench.now, until: None };
+        bench.lane.suspension = Some(suspension);
+        let Step::Withdraw(prepared) = bench.step() else { panic!("not taken back") };
+        bench.lane.put_back(prepared.work, bench.now);
+        bench.lane.suspension = None;
+        let probes = bench.released();
+        assert_eq!(probes.len(), 1);
+        bench.now = bench.now + Duration::from_secs(1);
+        bench.time.set(bench.now);
+        assert!(bench.released().is_empty());
+        for probe in probes {
+            let released_at = bench.now - Duration::from_secs(1);
+            bench.lane.finished(probe.work, accepted(), released_at, bench.now);
+        }
+        assert_eq!(bench.run(200, |_| accepted()).len(), 39);
+        let memory = bench.lane.save(bench.now).memory.unwrap_or_default();
+        let saved = LaneState::read(&memory);
+        assert_eq!((saved.cold, saved.business), (None, None));
+    }
+}
+
+/// Lanes of one account in several shards see the same verdict; the one that gets the probe lets it go.
+#[test]
+fn a_probe_of_the_account_is_asked_for_before_it_goes() {
+    use crate::dispatch::breaker::Verdict;
+    let mut bench = Bench::by("{}");
+    bench.give(Of::new(WARM_BULK.0, WARM_BULK.1), 0, 3);
+    let grant = Grant { account: Verdict::Probe, ..GRANT };
+    let Step::Begin(work, content) = bench.lane.step(bench.now, grant) else { panic!("nothing begins") };
+    bench.lane.begun(work, content);
+    assert!(matches!(bench.lane.step(bench.now, grant), Step::ClaimProbe));
+    let opening = Opening { reason: Reason::AuthInvalid, since: START, until: START + HOUR };
+    let others = Grant { account: Verdict::Open(opening), ..GRANT };
+    let Step::Withdraw(prepared) = bench.lane.step(bench.now, others) else { panic!("not taken back") };
+    bench.lane.put_back(prepared.work, bench.now);
+    let Step::Begin(work, content) = bench.lane.step(bench.now, grant) else { panic!("nothing begins") };
+    bench.lane.begun(work, content);
+    assert!(matches!(bench.lane.step(bench.now, grant), Step::ClaimProbe));
+    assert!(matches!(bench.lane.step(bench.now, Grant { has_probe: true, ..grant }), Step::Release(..)));
+}
+
+/// A message may leave a while after it was let go; whoever comes next keeps the distance from there.
+#[test]
+fn distances_of_pairs_and_campaigns_count_from_when_a_message_left() {
+    let mut bench = Bench::by(r#"{"pairIntervalMs":6000}"#);
+    let of = Of::new(WARM_BULK.0, WARM_BULK.1);
+    bench.give_to(of, [7, 7, 8].into_iter());
+    let pacing = CampaignPacing { rate_per_minute: Some(60.0), daily_cap: None, hours: None };
+    bench.lane.streams.shares.get_mut(of.campaign_id).unwrap().set_pacing(Some(Arc::new(pacing)), START);
+    let first = bench.released().remove(0);
+    let left_at = START + Duration::from_millis(400);
+    bench.at(500).lane.left(&first.work, START, left_at);
+    bench.finish(first, accepted(), 0);
+    assert!(bench.lane.is_unsaved());
+    let sent = bench.run(8_000, |_| accepted());
+    let after: Vec<_> = sent.iter().map(|(_, at)| at.since(left_at)).collect();
+    assert_eq!(after, [Duration::from_secs(1), Duration::from_secs(6)]);
+}
+
+/// Where nobody knows a recipient's own zone, the tenant's counts, also when it changes.
+#[test]
+fn another_zone_of_the_tenant_counts_at_once() {
+    let mut bench = Bench::by(r#"{"hours":[{"days":["fri"],"from":"09:00","to":"17:00"}]}"#);
+    let of = Of { country: "", ..Of::new(WARM_BULK.0, WARM_BULK.1) };
+    bench.give(of, 0, 3);
+    assert!(bench.run(100, |_| accepted()).is_empty(), "eight in the morning");
+    bench.lane.set_tenant_zones(vec![TimeZone::fixed(jiff::tz::offset(2))]);
+    assert_eq!(bench.run(100, |_| accepted()).len(), 3, "ten");
+}
+
 #[test]
 fn a_paused_template_holds_its_campaign_and_no_other() {
     let mut bench = Bench::by("{}");
@@ -537,6 +652,45 @@ fn a_paused_template_holds_its_campaign_and_no_other() {
     assert_eq!(bench.lane.binding().map(|held| held.by), Some(HeldBy::Template));
 }
 
+/// What is not about the message costs it none of its attempts, however often; what is about it does.
+#[test]
+fn attempts_are_not_burned_by_what_holds_others_too() {
+    let minute = Duration::from_secs(60);
+    let spared = [
+        (Reason::Throughput, Handling::Throttle),
+        (Reason::NewChatTimelock, Handling::HoldCold),
+        (Reason::SpamRateLimit, Handling::HoldBusinessInitiated),
+        (Reason::TemplatePaused, Handling::HoldStream),
+        (Reason::SessionRateLimit, Handling::HoldLane),
+    ];
+    for (reason, handling) in spared {
+        let mut bench = Bench::by("{}");
+        bench.give(Of::new(COLD_BULK.0, COLD_BULK.1), 0, 1);
+        for _ in 0..ATTEMPTS_PER_DELIVERY_MAX * 2 {
+            let mut tries = Vec::new();
+            let sent = bench.run(1, |work| {
+                tries.push(work.n_tries());
+                deferred(reason, handling, Retry::After(minute))
+            });
+            assert_eq!((sent.len(), tries), (1, vec![1]), "{reason:?}");
+            bench.now = bench.now + minute * 3;
+            bench.time.set(bench.now);
+        }
+    }
+    let mut bench = Bench::new(60.0, 2);
+    bench.released();
+    let Step::Begin(work, content) = bench.at(995).step() else { panic!("nothing was begun") };
+    bench.lane.begun(work, content);
+    bench.lane.streams.pause(bench.campaign_id, true);
+    let Step::Withdraw(prepared) = bench.step() else { panic!("not taken back") };
+    assert_eq!((prepared.work.n_attempts, prepared.work.n_tries()), (1, 0));
+    let mut bench = Bench::by("{}");
+    bench.give(Of::new(COLD_BULK.0, COLD_BULK.1), 0, 1);
+    let retry = Retry::After(Duration::from_millis(1));
+    let sent = bench.run(1_000, |_| deferred(Reason::ProviderError, Handling::RetryMessage, retry));
+    assert_eq!(u32::try_from(sent.len()), Ok(ATTEMPTS_PER_DELIVERY_MAX));
+}
+
 #[test]
 fn a_pair_keeps_its_distance_and_others_do_not_wait_for_it() {
     let mut bench = Bench::by(r#"{"pairIntervalMs":6000}"#);
@@ -547,6 +701,61 @@ fn a_pair_keeps_its_distance_and_others_do_not_wait_for_it() {
     assert_eq!(sent.len(), 4, "each of the four recipients had one message");
     assert_eq!(bench.lane.binding().map(|held| held.by), Some(HeldBy::Pair));
     assert_eq!(bench.run(200, |_| accepted()).len(), 3);
+}
+
+/// However many messages there are to one recipient: others go on, and memory is bounded.
+#[test]
+fn messages_to_one_recipient_keep_nobody_else_waiting() {
+    for class in [TrafficClass::Bulk, TrafficClass::Transactional] {
+        let mut bench = Bench::by(r#"{"pairIntervalMs":6000}"#);
+        let (one, others) = (Of::new(class, Temperature::Warm), Of::new(WARM_BULK.0, WARM_BULK.1));
+        let numbers: Vec<u32> = std::iter::repeat_n(7, 200).chain(100..110).collect();
+        bench.give_to(one, numbers.into_iter());
+        bench.give(others, 200, 30);
+        let sent = bench.run(1_000, |_| accepted());
+        let n_of = |sent: &[(CampaignId, Moment)], of: Of| sent.iter().filter(|(id, _)| *id == of.campaign_id).count();
+        assert_eq!((n_of(&sent, one), n_of(&sent, others)), (11, 30), "{class:?}");
+        assert_eq!(bench.lane.binding().map(|held| held.by), Some(HeldBy::Pair));
+        // Each has its turn in the order of places, and comes on time.
+        let mut seqs = Vec::new();
+        let sent = bench.run(18_000, |work| {
+            seqs.push(work.seq);
+            accepted()
+        });
+        assert_eq!(seqs, [2, 3, 4], "{class:?}");
+        let gaps: Vec<_> = sent.windows(2).map(|two| two[1].1.since(two[0].1)).collect();
+        assert!(gaps.iter().all(|gap| *gap < Duration::from_millis(6_010)), "{gaps:?}");
+        bench.lane.close_campaign(one.campaign_id);
+        assert!(bench.run(7_000, |_| accepted()).is_empty());
+        assert!(bench.lane.is_idle() && bench.lane.binding().is_none());
+    }
+}
+
+#[test]
+fn more_messages_to_one_recipient_than_may_wait_hold_their_stream_alone() {
+    let mut bench = Bench::by(r#"{"pairIntervalMs":6000}"#);
+    let (one, others) = (Of::new(TrafficClass::Transactional, Temperature::Warm), Of::new(WARM_BULK.0, WARM_BULK.1));
+    let numbers: Vec<u32> = std::iter::repeat_n(7, PAIRS_WAITING_PER_LANE_MAX + 2).collect();
+    bench.give_to(one, numbers.into_iter());
+    bench.give(others, 200, 30);
+    let sent = bench.run(1_000, |_| accepted());
+    assert_eq!(sent.len(), 31);
+    let mut seqs = Vec::new();
+    bench.run(12_000, |work| {
+        seqs.push(work.seq);
+        accepted()
+    });
+    assert_eq!(seqs, [2, 3]);
+}
+
+/// Refusals of one pair are no refusals of the lane.
+#[test]
+fn refused_pairs_leave_places_for_bulk() {
+    let mut bench = Bench::by("{}");
+    let of = Of::new(WARM_BULK.0, WARM_BULK.1);
+    bench.give(of, 0, 100);
+    let refused = |_: &Work| deferred(Reason::PairRateLimit, Handling::HoldPair, Retry::After(HOUR));
+    assert_eq!(bench.run(1_000, refused).len(), 100);
 }
 
 /// Each recipient's own clock counts; 1_800_000_000 s is Friday 2027-01-15 08:00 UTC, 13:30 in India.
@@ -591,10 +800,324 @@ fn a_throttle_slows_down_and_holds_nothing() {
     assert!(gap(5) < gap(40), "slower after the throttle: {:?} and {:?}", gap(5), gap(40));
 }
 
+/// A provider that names the time is believed, also by the next owner of the lane.
+#[test]
+fn a_throttle_with_a_time_lasts_across_a_restart() {
+    let mut bench = Bench::by("{}");
+    bench.give(Of::new(COLD_BULK.0, COLD_BULK.1), 0, 20);
+    let throttle = |_: &Work| deferred(Reason::Throughput, Handling::Throttle, Retry::After(Duration::from_secs(5)));
+    assert_eq!(bench.run(10, throttle).len(), 1);
+    assert!(bench.lane.is_unsaved());
+    let LaneSave { memory, .. } = bench.lane.save(bench.now);
+    bench.lane.abandon();
+    let rules = Arc::clone(bench.lane.limits.rules());
+    bench.lane = Lane::new(bench.lane.session_id, LaneLimits::new(rules, None, None, 7, &bench.time));
+    bench.lane.connected = true;
+    bench.lane.restore(LaneState::read(&memory.unwrap()), 0, bench.now);
+    bench.give(Of::new(COLD_BULK.0, COLD_BULK.1), 0, 20);
+    assert!(bench.run(4_900, |_| accepted()).is_empty());
+    assert_eq!(bench.lane.binding().map(|held| held.by), Some(HeldBy::Throughput));
+    assert!(!bench.run(200, |_| accepted()).is_empty());
+    let memory = bench.lane.save(bench.now).memory.unwrap_or_default();
+    assert_eq!(LaneState::read(&memory).throttle, None, "what is over is not kept");
+}
+
 #[test]
 fn a_restored_lane_saves_after_its_last_owner_whatever_the_clock_of_that_one_said() {
     let mut bench = Bench::by("{}");
     let ahead_us = START.as_us() + 5_000;
     bench.lane.restore(LaneState::default(), ahead_us, START);
     assert!(ahead_us < bench.lane.save(START).saved_at_us);
+}
+
+#[test]
+fn a_lane_without_work_waits_for_nothing() {
+    let mut bench = Bench::new(60.0, 1);
+    bench.lane.connected = false;
+    assert!(matches!(bench.step(), Step::Wait(None)));
+    assert_eq!(bench.lane.binding().map(|held| held.by), Some(HeldBy::SessionDown));
+    let mut idle = Bench::new(60.0, 0);
+    idle.lane.connected = false;
+    assert!(matches!(idle.step(), Step::Wait(None)));
+    assert_eq!(idle.lane.binding(), None);
+}
+
+const CAMPAIGN_GAP: Duration = Duration::from_secs(10);
+const CAMPAIGN_CAP: usize = 4;
+
+/// A lane that is offered, closed, given away and taken back at random, and what left in the meantime.
+struct History {
+    rng: StdRng,
+    bench: Bench,
+    campaigns: Vec<CampaignId>,
+    plan: Arc<JobPlan>,
+    next_seq: i64,
+    on_wire: Vec<Prepared>,
+    /// What was handed to the journal, and how much of it is certainly durable.
+    saves: Vec<Option<String>>,
+    n_durable: usize,
+    sent: Vec<(CampaignId, Moment)>,
+}
+
+impl History {
+    fn new(seed: u64) -> Self {
+        let bench = Bench::new(60_000.0, 0);
+        let pacing = CampaignPacing { rate_per_minute: Some(6.0), daily_cap: Some(4), hours: None };
+        let spec = MessageSpec::Text { text: "Hello".to_owned() };
+        Self {
+            rng: StdRng::seed_from_u64(seed),
+            campaigns: (0..3).map(|_| CampaignId::generate()).collect(),
+            plan: Arc::new(JobPlan {
+                job_id: JobId::generate(),
+                traffic_class: TrafficClass::Bulk,
+                on_limit: OnLimit::Hold,
+                not_before: None,
+                expires_at: None,
+                is_readable: true,
+                campaign_pacing: Some(Arc::new(pacing)),
+                template: Some(MessageTemplate::compile(&spec).unwrap()),
+            }),
+            bench,
+            next_seq: 1,
+            on_wire: Vec::new(),
+            saves: vec![None],
+            n_durable: 1,
+            sent: Vec::new(),
+        }
+    }
+
+    fn save(&mut self) {
+        let memory = self.bench.lane.save(self.bench.now).memory;
+        self.saves.push(memory);
+    }
+
+    fn act(&mut self) {
+        let campaign_id = self.campaigns[self.rng.random_range(0..3)];
+        match self.rng.random_range(0..30) {
+            0..4 => self.offer(campaign_id),
+            4..10 => self.load(),
+            10..13 => self.pass(15),
+            13 => self.pass(30_000),
+            14 => self.bench.lane.close_campaign(campaign_id),
+            15 => {
+                let Lane { streams, members, .. } = &mut self.bench.lane;
+                streams.make_room(|of| members.values().any(|id| *id == of));
+            }
+            16 => self.hand_over(),
+            17 => self.crash(),
+            _ => self.steps(),
+        }
+        self.answer();
+    }
+
+    fn pass(&mut self, within_s: u64) {
+        self.bench.now = self.bench.now + Duration::from_secs(self.rng.random_range(1..within_s));
+        self.bench.time.set(self.bench.now);
+    }
+
+    fn offer(&mut self, campaign_id: CampaignId) {
+        let (session_id, done_below_seq) = (self.bench.lane.session_id, self.next_seq);
+        let traffic_class = TrafficClass::Bulk;
+        let offer = Offer { session_id, campaign_id, band: Band(0), zone: None, traffic_class, done_below_seq };
+        assert!(self.bench.lane.offer(&offer, self.bench.now));
+    }
+
+    fn load(&mut self) {
+        let mut loads = Vec::new();
+        self.bench.lane.streams.loads(4, &mut loads);
+        for load in loads {
+            let n = self.rng.random_range(0..3);
+            let seqs = self.next_seq..self.next_seq + n;
+            self.next_seq += n;
+            let work = |seq| Work {
+                delivery_id: DeliveryId::generate(),
+                campaign_id: load.campaign_id,
+                band: load.band,
+                seq,
+                recipient: Recipient::from_stored(&format!("9198{seq:08}")).unwrap(),
+                variables: Variables::default(),
+                n_attempts: 0,
+                n_attempts_before: 0,
+                ready_at: self.bench.now,
+                capped_until: None,
+                plan: Arc::clone(&self.plan),
+            };
+            let works: Vec<_> = seqs.map(|seq| Box::new(work(seq))).collect();
+            let last_seq = works.last().map(|work| work.seq);
+            self.bench.lane.loaded(&load, works.len(), last_seq, (works, self.bench.now));
+        }
+    }
+
+    fn steps(&mut self) {
+        for _ in 0..self.rng.random_range(1..8) {
+            match self.bench.step() {
+                Step::Begin(work, content) => {
+                    // Durable with its attempt, or both are not.
+                    self.save();
+                    self.n_durable = self.saves.len();
+                    if self.rng.random_ratio(1, 10) {
+                        self.bench.lane.begin_refused(work, BeginRefusal::NotPending, self.bench.now);
+                    } else {
+                        self.bench.lane.begun(work, content);
+                    }
+                }
+                Step::Release(prepared, _) => {
+                    self.save();
+                    self.sent.push((prepared.work.campaign_id, self.bench.now));
+                    self.on_wire.push(prepared);
+                }
+                Step::Withdraw(prepared) => self.bench.lane.put_back(prepared.work, self.bench.now),
+                Step::Dismiss(..) | Step::ClaimProbe => {}
+                Step::Wait(_) => break,
+            }
+        }
+    }
+
+    fn answer(&mut self) {
+        if self.on_wire.is_empty() || self.rng.random_bool(0.5) {
+            return;
+        }
+        let prepared = self.on_wire.swap_remove(0);
+        let outcome = match self.rng.random_range(0..4) {
+            0 => deferred(Reason::TemplatePaused, Handling::HoldStream, Retry::After(Duration::from_secs(60))),
+            _ => accepted(),
+        };
+        let (now, released_at) = (self.bench.now, self.bench.now);
+        let mut verdict = self.bench.lane.finished(prepared.work, outcome, released_at, now);
+        match verdict.again.take() {
+            Some(work) => self.bench.lane.put_back(work, now),
+            None => self.bench.lane.end_written(),
+        }
+        self.save();
+    }
+
+    /// The lane becomes another node's; what was under way ends first, and every answer saves the lane.
+    fn hand_over(&mut self) {
+        self.bench.lane.abandon();
+        loop {
+            match self.bench.step() {
+                Step::Withdraw(prepared) => self.bench.lane.put_back(prepared.work, self.bench.now),
+                Step::Wait(_) => break,
+                step => panic!("an abandoned lane goes on: {step:?}"),
+            }
+        }
+        while !self.on_wire.is_empty() {
+            self.answer();
+        }
+        self.save();
+        self.n_durable = self.saves.len();
+        self.restore();
+    }
+
+    /// The process dies; of what was saved after the last attempt, any part may be durable.
+    fn crash(&mut self) {
+        self.on_wire.clear();
+        self.restore();
+    }
+
+    fn restore(&mut self) {
+        let last = self.rng.random_range(self.n_durable..=self.saves.len());
+        let saved = self.saves[last - 1].as_deref().map(LaneState::read).unwrap_or_default();
+        self.saves.truncate(last);
+        self.n_durable = last;
+        let rules = Arc::clone(self.bench.lane.limits.rules());
+        let limits = LaneLimits::new(rules, saved.limits.as_ref(), None, 7, &self.bench.time);
+        let mut lane = Lane::new(self.bench.lane.session_id, limits);
+        lane.connected = true;
+        lane.restore(saved, 0, self.bench.now);
+        self.bench.lane = lane;
+    }
+
+    fn check(&self) {
+        for campaign_id in &self.campaigns {
+            let sent: Vec<Moment> = self.sent.iter().filter(|(of, _)| of == campaign_id).map(|(_, at)| *at).collect();
+            for two in sent.windows(2) {
+                assert!(CAMPAIGN_GAP <= two[1].since(two[0]), "{two:?}");
+            }
+            for many in sent.windows(CAMPAIGN_CAP + 1) {
+                assert!(HOUR * 24 <= many[CAMPAIGN_CAP].since(many[0]), "{many:?}");
+            }
+        }
+    }
+}
+
+/// Whatever is offered, closed, given away or lost: no campaign's count is forgotten, and no campaign's pace exceeded.
+#[test]
+fn no_history_makes_a_campaign_faster_than_it_may_be() {
+    let mut n_sent = 0;
+    for seed in 0..300 {
+        let history = std::panic::catch_unwind(|| {
+            let mut history = History::new(seed);
+            for _ in 0..400 {
+                history.act();
+            }
+            history.check();
+            history.sent.len()
+        });
+        n_sent += history.unwrap_or_else(|_| panic!("seed {seed}"));
+    }
+    assert!(2_500 < n_sent, "hardly anything was sent: {n_sent}");
+}
+
+/// A lane of which nobody told its campaign's pace yet knows what its last owner knew.
+#[test]
+fn what_was_saved_of_a_campaign_is_saved_again_before_its_pace_is_known() {
+    let mut history = History::new(1);
+    let campaign_id = history.campaigns[0];
+    history.offer(campaign_id);
+    history.next_seq += 4;
+    while history.sent.len() < 2 {
+        history.load();
+        history.steps();
+        history.pass(15);
+    }
+    let before = LaneState::read(&history.bench.lane.save(history.bench.now).memory.unwrap());
+    let at = history.bench.now;
+    for offered in [false, true] {
+        history.saves.push(before.write());
+        history.n_durable = history.saves.len();
+        history.restore();
+        if offered {
+            history.offer(campaign_id);
+        }
+        let after = LaneState::read(&history.bench.lane.save(at).memory.unwrap());
+        assert_eq!(after.shares, before.shares);
+        history.bench.lane.abandon();
+        let abandoned = LaneState::read(&history.bench.lane.save(at).memory.unwrap());
+        assert_eq!(abandoned.shares, before.shares);
+    }
+    // A day later nothing of it counts.
+    let later = LaneState::read(&history.bench.lane.save(at + HOUR * 25).memory.unwrap_or_default());
+    assert_eq!((later.shares, later.campaigns), (Vec::new(), Vec::new()));
+}
+
+#[test]
+fn a_hold_of_a_template_outlives_its_stream_but_not_its_time() {
+    let mut bench = Bench::by("{}");
+    let of = Of::new(COLD_BULK.0, COLD_BULK.1);
+    bench.give(of, 0, 2);
+    let paused = |_: &Work| deferred(Reason::TemplatePaused, Handling::HoldStream, Retry::After(HOUR));
+    assert_eq!(bench.run(10, paused).len(), 1);
+    bench.lane.abandon();
+    let kept = |bench: &mut Bench, at| LaneState::read(&bench.lane.save(at).memory.unwrap_or_default()).campaigns;
+    let now = bench.now;
+    assert_eq!(kept(&mut bench, now).len(), 1);
+    assert!(kept(&mut bench, now + HOUR).is_empty());
+}
+
+/// A lane remembers so many campaigns and no more, and begins no other rather than to forget one.
+#[test]
+fn what_a_lane_remembers_of_campaigns_is_bounded() {
+    let mut bench = Bench::by("{}");
+    let hold = Hold { reason: Reason::TemplatePaused, since: START, until: START + HOUR };
+    for _ in 0..CAMPAIGNS_PER_LANE_MAX * 2 {
+        bench.lane.streams.shares.hold(CampaignId::generate(), hold, START);
+    }
+    let saved = LaneState::read(&bench.lane.save(START).memory.unwrap());
+    assert_eq!(saved.campaigns.len() + 1, CAMPAIGNS_PER_LANE_MAX, "one has a stream");
+    let Of { campaign_id, class: traffic_class, .. } = Of::new(COLD_BULK.0, COLD_BULK.1);
+    let session_id = bench.lane.session_id;
+    let offer = Offer { session_id, campaign_id, band: Band(0), zone: None, traffic_class, done_below_seq: 1 };
+    assert!(!bench.lane.offer(&offer, START));
+    assert!(bench.lane.offer(&offer, START + HOUR));
 }

@@ -149,13 +149,14 @@ impl Shard {
                 }
             }
             Report::Finished(finished) => self.finished(finished, now, out),
-            Report::NotSent(index, work) => {
+            Report::NotSent(index, mut work, released_at) => {
                 let entry = self.entry(index);
-                entry.lane.not_sent();
+                entry.lane.not_sent(&mut work, released_at);
                 let (session_id, fence) = (entry.lane.session_id, entry.lease.fence);
                 let account = Arc::clone(&entry.account);
                 self.breakers.give_back(&account, session_id);
                 out.withdrawals.push(Withdrawal { lane: index, session_id, fence, work });
+                self.queue(index);
             }
             Report::Loaded(loads) => loads.into_iter().for_each(|loaded| self.loaded(loaded, now)),
         }
@@ -246,22 +247,25 @@ impl Shard {
 
     fn step_lane(&mut self, index: LaneIndex, now: Moment, lead: Duration, out: &mut Output) {
         let breakers = Arc::clone(&self.breakers);
+        let mut has_probe = false;
         loop {
             let (busy, full) = (self.is_busy(), self.is_full());
             let crowded = self.settings.n_places / 4 <= self.n_out;
             let entry = self.entry(index);
             let fence = entry.lease.fence;
             let leased = !entry.lease.deadline.has_passed(now);
-            let account = breakers.verdict(&entry.account, now);
+            let account = if has_probe { Verdict::Probe } else { breakers.verdict(&entry.account, now) };
             let lane = &mut entry.lane;
             let session_id = lane.session_id;
             let idle = lane.is_idle();
             let may_begin = if idle { !full } else { !busy };
-            match lane.step(now, Grant { lead, may_begin, crowded, leased, account }) {
+            match lane.step(now, Grant { lead, may_begin, crowded, leased, account, has_probe }) {
+                Step::ClaimProbe => has_probe = breakers.take(&entry.account, session_id, now) == Verdict::Probe,
                 Step::Begin(work, content) => {
                     let settings_version = lane.limits.rules().version;
                     // What the attempt uses up must be durable with it, where anything is kept.
-                    let save = Some(lane.save(now)).filter(|save| save.memory.is_some());
+                    let is_unsaved = lane.is_unsaved();
+                    let save = Some(lane.save(now)).filter(|save| is_unsaved || save.memory.is_some());
                     self.n_out += 1;
                     self.n_preparing += 1;
                     out.begins.push(Begin { lane: index, session_id, fence, work, content, settings_version, save });
@@ -270,9 +274,7 @@ impl Shard {
                     // A lane is connected only with a number; see session_changed.
                     let phone_number_id = lane.phone_number_id.clone().unwrap_or_default();
                     let lease = Arc::clone(&entry.lease);
-                    if account == Verdict::Probe {
-                        breakers.take(&entry.account, session_id, now);
-                    }
+                    has_probe = false;
                     out.lane_states.push(lane_state(entry, now));
                     out.releases.push(Release { lane: index, lease, phone_number_id, prepared, lateness });
                 }
@@ -292,6 +294,7 @@ impl Shard {
                     }
                     self.set_timer(index, until);
                     self.count_held(index);
+                    self.save_changes(index, now, out);
                     break;
                 }
             }
@@ -300,6 +303,14 @@ impl Shard {
             self.forget_if_idle(index);
         } else {
             self.note_hungry(index);
+        }
+    }
+
+    /// Saves what no attempt carries into the database: holds, and places that were given back.
+    fn save_changes(&mut self, index: LaneIndex, now: Moment, out: &mut Output) {
+        let entry = self.entry(index);
+        if entry.lane.is_unsaved() {
+            out.lane_states.push(lane_state(entry, now));
         }
     }
 

@@ -29,17 +29,23 @@ impl Shard {
                 let limits = restored_limits(row, &rules, saved.limits.as_ref(), &self.time);
                 let mut lane = Lane::new(row.session_id, limits);
                 lane.restore(saved, row.saved_at_us, now);
+                if !row.is_readable {
+                    lane.set_provisional();
+                }
                 self.open(lane, lease)
             }
         };
         self.entry(index).account = row.account.as_deref().map_or_else(|| row.session_id.to_string().into(), Arc::from);
+        let time = self.time.clone();
         let lane = self.lane(index);
-        lane.set_rules(rules);
+        lane.settings_changed(rules, row.is_readable, |rules| {
+            let saved = row.memory.as_deref().map(LaneState::read).unwrap_or_default();
+            restored_limits(row, rules, saved.limits.as_ref(), &time)
+        });
         if let Some(at_ms) = row.connected_at_ms {
             lane.limits.connected(Moment::from_ms(at_ms));
         }
-        lane.is_readable = row.is_readable;
-        lane.tenant_zones = row.tenant_zones();
+        lane.set_tenant_zones(row.tenant_zones());
         lane.lost = matches!(row.state, SessionState::LoggedOut | SessionState::Banned);
         lane.phone_number_id = row.phone_number_id.as_deref().map(Arc::from);
         lane.connected = row.state == SessionState::Connected && lane.phone_number_id.is_some();

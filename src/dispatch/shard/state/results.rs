@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Shard, lane_state};
+use super::Shard;
 use crate::clock::Moment;
 use crate::dispatch::lane::state::sent;
 use crate::dispatch::lane::step::{Dismissed, Verdict};
@@ -23,9 +23,8 @@ impl Shard {
         let stream = (campaign_id, work.band);
         let entry = self.entry(index);
         let (session_id, fence) = (entry.lane.session_id, entry.lease.fence);
-        let temperature = work.band.temperature();
-        if left_at.is_some_and(|at| entry.lane.limits.left(released_at, at, temperature)) {
-            out.lane_states.push(lane_state(entry, now));
+        if let Some(at) = left_at {
+            entry.lane.left(&work, released_at, at);
         }
         out.lost.extend(outcome.failure().and_then(lost_by).map(|(event, reason)| (session_id, event, reason)));
         let (breakers, account) = (Arc::clone(&self.breakers), Arc::clone(&self.entry(index).account));
@@ -33,10 +32,7 @@ impl Shard {
         let entry = self.entry(index);
         entry.lane.account_says(breakers.verdict(&account, now));
         let verdict = entry.lane.finished(work, outcome, released_at, now);
-        if entry.lane.is_unsaved() {
-            out.lane_states.push(lane_state(entry, now));
-        }
-        let Verdict { outcome, due_at, again } = verdict;
+        let Verdict { outcome, is_try, due_at, again } = verdict;
         out.ends.push(End {
             lane: index,
             session_id,
@@ -45,6 +41,7 @@ impl Shard {
             delivery_id,
             attempt_no,
             outcome,
+            is_try,
             ended_at,
             took: ended_at.since(released_at),
             due_at,

@@ -11,6 +11,8 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use super::*;
+use crate::dispatch::lane::memory::LaneState;
+use crate::dispatch::lane::restore::restored_limits;
 use crate::dispatch::lane::task::Finished;
 use crate::dispatch::lane::work::{JobPlan, Work};
 use crate::dispatch::pacer::state_after_full_burst;
@@ -24,7 +26,7 @@ use crate::domain::pacing::PacingSettings;
 use crate::domain::plan::OnLimit;
 use crate::domain::recipient::Recipient;
 use crate::domain::session::SessionState;
-use crate::domain::zone::Band;
+use crate::domain::zone::{Band, Temperature};
 use crate::store::journal::BeginRefusal;
 use crate::store::lanes::LaneRow;
 
@@ -36,6 +38,30 @@ const RATE_PER_MINUTE: f64 = 600.0;
 fn lease(partition: usize, number: i64) -> Arc<Lease> {
     let partition = PartitionNo(u16::try_from(partition).unwrap());
     Lease::new(Fence { partition, number }, Moment(u64::MAX))
+}
+
+fn lane_row(session_id: SessionId) -> LaneRow {
+    LaneRow {
+        session_id,
+        tenant_id: TenantId::generate(),
+        state: SessionState::Connected,
+        phone_number_id: Some(format!("number-{session_id}")),
+        rate_per_minute: None,
+        burst: None,
+        account: None,
+        is_readable: true,
+        pacing: PacingSettings::default(),
+        pacing_version: 1,
+        connected_at_ms: None,
+        first_linked_at_ms: None,
+        tat_us: None,
+        left_by_us: None,
+        memory: None,
+        saved_at_us: 0,
+        suspension: None,
+        active_until: None,
+        tenant_zone: None,
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,7 +86,7 @@ struct Row {
 enum Happening {
     Commit(Output),
     Sent(Finished),
-    NotSent(LaneIndex, Box<Work>),
+    NotSent(LaneIndex, Box<Work>, Moment),
     Load(Vec<(LaneIndex, SessionId, Load)>),
 }
 
@@ -143,25 +169,9 @@ impl World {
     fn tell_session(&mut self, session: usize, connected: bool) {
         let session_id = self.sessions[session];
         let row = LaneRow {
-            session_id,
-            tenant_id: TenantId::generate(),
             state: if connected { SessionState::Connected } else { SessionState::Reconnecting },
-            phone_number_id: Some(format!("number-{session}")),
-            rate_per_minute: None,
-            burst: None,
-            account: None,
-            is_readable: true,
-            pacing: PacingSettings::default(),
-            pacing_version: 1,
-            connected_at_ms: None,
-            first_linked_at_ms: None,
             tat_us: self.saved_tat.get(&session_id).copied(),
-            left_by_us: None,
-            memory: None,
-            saved_at_us: 0,
-            suspension: None,
-            active_until: None,
-            tenant_zone: None,
+            ..lane_row(session_id)
         };
         let lease = Arc::clone(&self.leases[session % N_PARTITIONS]);
         self.shard.command(Command::Session(Box::new(row), lease), self.now);
@@ -275,7 +285,7 @@ impl World {
     fn release(&mut self, release: Release) {
         let work = release.prepared.work;
         if release.lease.deadline.has_passed(self.now) || self.rng.random_bool(0.01) {
-            self.later(5, Happening::NotSent(release.lane, work));
+            self.later(5, Happening::NotSent(release.lane, work, self.now));
             return;
         }
         let row = &mut self.rows[self.by_id[&work.delivery_id]];
@@ -306,7 +316,7 @@ impl World {
                 assert!(self.on_wire.remove(&finished.work.delivery_id));
                 self.shard.report(Report::Finished(finished), self.now, out);
             }
-            Happening::NotSent(lane, work) => self.shard.report(Report::NotSent(lane, work), self.now, out),
+            Happening::NotSent(lane, work, at) => self.shard.report(Report::NotSent(lane, work, at), self.now, out),
             Happening::Load(loads) => {
                 self.loading = false;
                 let loaded =
@@ -542,4 +552,154 @@ fn histories_keep_the_promises() {
         });
         assert!(history.is_ok(), "seed {seed}");
     }
+}
+
+/// A shard with one lane, told of in rows.
+struct OneLane {
+    shard: Shard,
+    lease: Arc<Lease>,
+    row: LaneRow,
+}
+
+impl OneLane {
+    /// A session with a cap of two messages an hour, of which one is used.
+    fn capped() -> Self {
+        let settings: PacingSettings = serde_json::from_str(r#"{"hourlyCap":2,"ratePerMinute":6}"#).unwrap();
+        let row = LaneRow { pacing: settings, ..lane_row(SessionId::generate()) };
+        let time = ShardTime::default();
+        time.set(START);
+        let rules = Arc::new(row.rules(self::settings(1).default_pacing));
+        let mut limits = restored_limits(&row, &rules, None, &time);
+        limits.begin(Temperature::Warm);
+        assert!(limits.take(START, Temperature::Warm));
+        let tat_us = limits.saved_tat().map(|tat| tat.as_us());
+        let memory = LaneState { limits: limits.memory(), ..LaneState::default() }.write();
+        let row = LaneRow { tat_us, memory, ..row };
+        Self { shard: Shard::new(self::settings(1), Arc::default()), lease: lease(0, 1), row }
+    }
+
+    /// Opens the lane and gives it deliveries.
+    fn open(&mut self, n: i64) {
+        self.tell(self.row.clone());
+        let (session_id, campaign_id, band) = (self.row.session_id, CampaignId::generate(), Band(0));
+        let traffic_class = TrafficClass::Bulk;
+        let offer = Offer { session_id, campaign_id, band, zone: None, traffic_class, done_below_seq: 1 };
+        self.shard.command(Command::Offer(offer), START);
+        self.shard.run(START, Duration::ZERO, &mut Output::default());
+        let mut loads = Vec::new();
+        self.shard.take_loads(&mut loads);
+        let (lane, _, load) = loads.remove(0);
+        let spec = MessageSpec::Text { text: "Hello".to_owned() };
+        let plan = Arc::new(JobPlan {
+            job_id: JobId::generate(),
+            traffic_class,
+            on_limit: OnLimit::Hold,
+            not_before: None,
+            expires_at: None,
+            is_readable: true,
+            campaign_pacing: None,
+            template: Some(MessageTemplate::compile(&spec).unwrap()),
+        });
+        let work = |seq| Work {
+            delivery_id: DeliveryId::generate(),
+            campaign_id,
+            band,
+            seq,
+            recipient: Recipient::from_stored(&format!("9198765{seq:05}")).unwrap(),
+            variables: Variables::default(),
+            n_attempts: 0,
+            n_attempts_before: 0,
+            ready_at: START,
+            capped_until: None,
+            plan: Arc::clone(&plan),
+        };
+        let works = (1..=n).map(|seq| Box::new(work(seq))).collect();
+        let n_rows = usize::try_from(n).unwrap();
+        self.report(Report::Loaded(vec![Loaded { lane, load, n_rows, last_seq: Some(n), works }]), START);
+    }
+
+    fn report(&mut self, report: Report, now: Moment) -> Output {
+        let mut out = Output::default();
+        self.shard.report(report, now, &mut out);
+        out
+    }
+
+    fn run(&mut self, now: Moment) -> Output {
+        let mut out = Output::default();
+        self.shard.run(now, Duration::from_millis(20), &mut out);
+        out
+    }
+
+    fn tell(&mut self, row: LaneRow) {
+        self.shard.command(Command::Session(Box::new(row), Arc::clone(&self.lease)), START);
+    }
+
+    fn lane(&mut self) -> &mut Lane {
+        &mut self.shard.lanes[0].lane
+    }
+
+    fn memory(&mut self) -> LaneState {
+        LaneState::read(&self.lane().save(START).memory.unwrap_or_default())
+    }
+}
+
+/// A newer version wrote settings that this one can not read; what counts must be there when they can be read again.
+#[test]
+fn settings_that_can_not_be_read_change_no_count() {
+    let unreadable = |row: &LaneRow| LaneRow { is_readable: false, pacing: PacingSettings::default(), ..row.clone() };
+    for opened_readable in [true, false] {
+        let mut one = OneLane::capped();
+        let saved = LaneState::read(one.row.memory.as_deref().unwrap());
+        if opened_readable {
+            one.tell(one.row.clone());
+        }
+        one.tell(unreadable(&one.row));
+        assert!(!one.lane().is_readable);
+        one.tell(one.row.clone());
+        assert!(one.lane().is_readable);
+        assert_eq!(one.memory(), saved, "opened readable: {opened_readable}");
+        let tat_us = one.lane().limits.saved_tat().map(|tat| tat.as_us());
+        assert_eq!(tat_us, one.row.tat_us);
+    }
+}
+
+/// Of what was saved last, what is begun and what counts of the hour.
+fn saved_last(out: &Output) -> (u32, u32) {
+    let (save, _) = out.lane_states.last().expect("the lane is saved");
+    let limits = LaneState::read(save.memory.as_deref().unwrap()).limits.unwrap();
+    (limits.prepared, limits.hour.unwrap().counts.iter().sum())
+}
+
+/// What was begun is saved with its attempt; what is taken back, refused or did not leave is given back durably.
+#[test]
+fn what_certainly_did_not_leave_costs_no_place_of_a_cap() {
+    let begin = |one: &mut OneLane| {
+        one.open(3);
+        let now = START + Duration::from_millis(9_990);
+        let Begin { lane, work, content, save, .. } = one.run(now).begins.remove(0);
+        let limits = LaneState::read(&save.unwrap().memory.unwrap()).limits.unwrap();
+        assert_eq!((limits.prepared, limits.hour.unwrap().counts), (1, vec![1]));
+        (lane, work, content, now)
+    };
+    let mut one = OneLane::capped();
+    let (lane, work, content, now) = begin(&mut one);
+    one.report(Report::Begun(lane, work, content), now);
+    one.shard.command(Command::Close(PartitionNo(0)), now);
+    let out = one.run(now);
+    assert_eq!((out.withdrawals.len(), saved_last(&out)), (1, (0, 1)), "taken back");
+
+    let mut one = OneLane::capped();
+    let (lane, work, _, now) = begin(&mut one);
+    one.report(Report::BeginRefused(lane, work, BeginRefusal::Inactive), now);
+    assert_eq!(saved_last(&one.run(now)), (0, 1), "refused");
+
+    let mut one = OneLane::capped();
+    let (lane, work, content, _) = begin(&mut one);
+    let now = START + Duration::from_secs(10);
+    one.report(Report::Begun(lane, work, content), now);
+    let mut out = one.run(now);
+    assert_eq!(saved_last(&out), (0, 2), "let go");
+    let work = out.releases.remove(0).prepared.work;
+    one.report(Report::NotSent(lane, work, now), now);
+    assert_eq!(saved_last(&one.run(now)), (0, 1), "did not leave");
 }
