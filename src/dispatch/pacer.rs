@@ -120,12 +120,6 @@ impl Pacer {
         pacer
     }
 
-    /// Follows another pacing from now on; what was sent before still counts.
-    #[must_use]
-    pub fn with_pacing(&self, pacing: Pacing, time: &ShardTime) -> Self {
-        Self::new(pacing, self.saved_state(), time)
-    }
-
     /// Takes the place of one send, if the pace allows one now.
     #[must_use]
     pub fn take(&self) -> bool {
@@ -162,13 +156,6 @@ impl Pacer {
             at = at.max(tat - tolerance);
         }
         at
-    }
-
-    /// Returns the moment at which the next place became free, or becomes; none before the first.
-    #[must_use]
-    pub fn due(&self) -> Option<Moment> {
-        let tolerance = self.pacing.interval() * (self.pacing.burst().get() - 1);
-        self.saved_state().map(|tat| tat - tolerance)
     }
 
     /// Returns the state to save: the theoretical arrival time.

@@ -26,8 +26,8 @@ const FAILED_IN_COHORT: usize = 3;
 /// How long the answer to a probe is waited for; requests are bounded in time, so this only matters when it never left.
 const PROBE_LAPSES_AFTER: Duration = Duration::from_secs(120);
 
-/// Wait where the failure's rule has none.
-const WAIT_WITHOUT_RULE: Duration = Duration::from_secs(60);
+/// How long a failure holds whose rule names no time.
+pub const WITHOUT_RULE: Duration = Duration::from_secs(60);
 
 /// Longest wait between two messages that find out whether a kind of them is taken again, unless the rule's is longer.
 const KIND_WAIT_MAX: Duration = Duration::from_secs(86_400);
@@ -269,7 +269,7 @@ impl Breaker {
 
     fn open(&mut self, reason: Reason, retry: Retry, seed: u64, now: Moment) -> Noted {
         self.n_strikes = self.n_strikes.saturating_add(1);
-        let mut wait = wait_before_next(retry, self.n_strikes, seed).unwrap_or(WAIT_WITHOUT_RULE);
+        let mut wait = wait_before_next(retry, self.n_strikes, seed).unwrap_or(WITHOUT_RULE);
         if let (true, Retry::AfterAction { .. }) = (self.extent.is_kind(), retry) {
             // Nobody knows when: each refusal makes it longer.
             let doublings = self.n_strikes.saturating_sub(1).min(DOUBLINGS_MAX);

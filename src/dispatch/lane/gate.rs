@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use crate::clock::Moment;
-use crate::dispatch::limits::LaneLimits;
+use crate::dispatch::limits::{Due, LaneLimits};
 use crate::domain::held_by::{Held, HeldBy};
 use crate::domain::job::TrafficClass;
 use crate::domain::zone::Temperature;
@@ -88,7 +88,18 @@ impl Gate<'_> {
     /// Says when the next message of a stream may be begun.
     #[must_use]
     pub fn opening(&self, stream: &StreamFacts, now: Moment) -> Opening {
-        let due = self.limits.next(now, self.n_before, stream.temperature);
+        self.opening_from(self.due(stream.temperature, now), stream, now)
+    }
+
+    /// Returns what the limits of the lane allow to the next message of a temperature.
+    #[must_use]
+    pub fn due(&self, temperature: Temperature, now: Moment) -> Due {
+        self.limits.next(now, self.n_before, temperature)
+    }
+
+    /// Says when the next message of a stream may be begun, for whoever has asked the limits for many streams.
+    #[must_use]
+    pub fn opening_from(&self, due: Due, stream: &StreamFacts, now: Moment) -> Opening {
         let (campaign_at, campaign_by) = stream.campaign;
         // Paces are met at the moment of the release, so the attempt is begun before; what holds must be over.
         let paced = Opening::now(now)

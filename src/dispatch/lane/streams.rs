@@ -16,7 +16,7 @@ use crate::dispatch::shard::Offer;
 use crate::domain::held_by::{Held, HeldBy};
 use crate::domain::id::CampaignId;
 use crate::domain::job::TrafficClass;
-use crate::domain::zone::{Band, Zone};
+use crate::domain::zone::{Band, Temperature, Zone};
 use crate::limits::STREAMS_PER_LANE_MAX;
 
 /// Turns in a row that transactional messages may take while bulk waits.
@@ -239,13 +239,18 @@ impl Streams {
     /// Where none may go: when the first one may, if any has a head.
     pub fn choose(&self, gate: &Gate<'_>, bulk: bool, now: Moment) -> Result<usize, Option<Opening>> {
         let mut is_open = vec![false; self.streams.len()];
+        let (mut warm, mut cold) = (None, None);
         let mut first: Option<Opening> = None;
         for (index, stream) in self.streams.iter().enumerate() {
             let waits = stream.heads.is_empty() || (stream.traffic_class == TrafficClass::Bulk && !bulk);
             if waits || self.is_paused(stream.campaign_id) {
                 continue;
             }
-            let opening = gate.opening(&self.facts(stream, now), now).or_later(Some(stream.pair_until), HeldBy::Pair);
+            let temperature = stream.band.temperature();
+            let due = if temperature == Temperature::Cold { &mut cold } else { &mut warm };
+            let due = *due.get_or_insert_with(|| gate.due(temperature, now));
+            let opening = gate.opening_from(due, &self.facts(stream, now), now);
+            let opening = opening.or_later(Some(stream.pair_until), HeldBy::Pair);
             is_open[index] = opening.is_open(now);
             first = Some(first.map_or(opening, |first| first.earlier(opening)));
         }
@@ -366,12 +371,6 @@ impl Streams {
             stream.saved_below = below;
             below
         })
-    }
-
-    /// Returns the number of heads held.
-    #[must_use]
-    pub fn n_heads(&self) -> usize {
-        self.streams.iter().map(|stream| stream.heads.len()).sum()
     }
 }
 

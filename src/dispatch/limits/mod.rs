@@ -240,12 +240,6 @@ impl LaneLimits {
         self.pacer.saved_state().max(self.last.map(|last| last + self.rules.pacing.interval()))
     }
 
-    /// Returns how many messages a second the provider is thought to take, if fewer than the rules allow.
-    #[must_use]
-    pub fn throughput_per_second(&self) -> Option<f64> {
-        self.throughput.found().map(|found| found.rate)
-    }
-
     /// Returns what to save besides the arrival time; none where nothing else is in use.
     #[must_use]
     pub fn memory(&self) -> Option<LaneMemory> {

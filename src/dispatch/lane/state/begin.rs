@@ -7,9 +7,11 @@ use crate::clock::Moment;
 use crate::dispatch::lane::gate::{Gate, Opening};
 use crate::dispatch::lane::hours::HoursOf;
 use crate::dispatch::lane::step::{Dismissed, Grant, Hold, Step};
-use crate::dispatch::lane::work::Work;
+use crate::dispatch::lane::work::{Prepared, Work};
 use crate::domain::held_by::{Held, HeldBy};
 use crate::domain::id::DeliveryId;
+use crate::domain::job::TrafficClass;
+use crate::domain::zone::Temperature;
 use crate::limits::{
     HEADS_PER_LANE_MAX, IN_FLIGHT_PER_LANE_CROWDED_MAX, IN_FLIGHT_PER_LANE_MAX, PREPARED_PER_LANE_MAX,
     RETRIES_PER_LANE_MAX,
@@ -39,7 +41,10 @@ impl Lane {
                 // A recipient who had a message a moment ago waits; the others do not.
                 Ok(work) => match self.pair_held_until(&work, now) {
                     Some(until) => self.wait_for_pair(work, until),
-                    None => return self.begin_with(work, now),
+                    None => {
+                        self.waited(now, grant.lead);
+                        return self.begin_with(work, now);
+                    }
                 },
             }
         };
@@ -84,7 +89,6 @@ impl Lane {
     }
 
     fn begin_with(&mut self, work: Box<Work>, now: Moment) -> Step {
-        self.binding = None;
         if work.is_expired(now) {
             return self.dismiss(work, Dismissed::Expired);
         }
@@ -192,6 +196,21 @@ impl Lane {
                 (a, b) => a.or(b),
             }),
         }
+    }
+
+    /// Those of the prepared deliveries that may go next: transactional before bulk, the first cold and the first warm
+    /// one of each; bulk in order.
+    pub(super) fn next_prepared(&self) -> impl Iterator<Item = usize> + use<> {
+        let first = |class: TrafficClass, temperature: Temperature| {
+            let is_next = |prepared: &Prepared| {
+                prepared.work.plan.traffic_class == class && prepared.work.band.temperature() == temperature
+            };
+            self.prepared.iter().position(is_next)
+        };
+        let of_class = |class| [first(class, Temperature::Warm), first(class, Temperature::Cold)];
+        let mut bulk = of_class(TrafficClass::Bulk);
+        bulk.sort_unstable();
+        of_class(TrafficClass::Transactional).into_iter().chain(bulk).flatten()
     }
 
     /// When the first of the prepared deliveries may go.

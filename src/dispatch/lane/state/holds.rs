@@ -1,23 +1,15 @@
 //! What keeps a lane, or a kind of its messages, from sending after failures.
 
-use std::time::Duration;
-
 use super::Lane;
 use crate::clock::Moment;
 use crate::dispatch::breaker::{Opening, Verdict};
 use crate::dispatch::lane::step::Hold;
 use crate::domain::held_by::Held;
 
-/// How long a failure holds whose rule names no time.
-pub(super) const WITHOUT_RULE: Duration = Duration::from_secs(60);
-
 impl Lane {
     /// Ends holds whose time is over.
     pub(super) fn lift_holds(&mut self, now: Moment) {
-        if self.hold.is_some_and(|hold| hold.until <= now) {
-            self.hold = None;
-            self.open_since = now;
-        }
+        self.hold = self.hold.filter(|hold| now < hold.until);
     }
 
     /// Returns what the breakers of the number and of its account keep shut.

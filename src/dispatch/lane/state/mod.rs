@@ -78,7 +78,8 @@ pub struct Lane {
     breaker: Breaker,
     /// What the breaker of the number's account says.
     account: Verdict,
-    /// Since when nothing but pace and work kept the lane from sending.
+    /// Since when nothing but its pace, and how quick we are, keeps the lane from sending: what a message is late by
+    /// counts from there.
     open_since: Moment,
     /// What it waits for, as found at the last step.
     binding: Option<Held>,
@@ -210,7 +211,14 @@ impl Lane {
         if !self.streams.is_open(offer.campaign_id, offer.band) {
             self.streams.forget_passed(now);
         }
+        self.has_work_since(now);
         self.streams.offer(offer)
+    }
+
+    /// Holds a campaign, or lets it go on; returns whether it has a stream here.
+    pub fn pause(&mut self, campaign_id: CampaignId, paused: bool, now: Moment) -> bool {
+        self.has_work_since(now);
+        self.streams.pause(campaign_id, paused)
     }
 
     /// Tells the lane that an attempt is durable.
@@ -364,30 +372,13 @@ impl Lane {
             || retries.any(|work| work.campaign_id == campaign_id && work.band == band);
         if outstanding { None } else { self.streams.settled_below(campaign_id, band) }
     }
-
-    /// Those of the prepared deliveries that may go next: transactional before bulk, else in order, the first cold
-    /// and the first warm one of each.
-    fn next_prepared(&self) -> Vec<usize> {
-        let mut next = Vec::new();
-        for class in [TrafficClass::Transactional, TrafficClass::Bulk] {
-            for temperature in [Temperature::Warm, Temperature::Cold] {
-                let is_next = |prepared: &Prepared| {
-                    prepared.work.plan.traffic_class == class && prepared.work.band.temperature() == temperature
-                };
-                next.extend(self.prepared.iter().position(is_next));
-            }
-        }
-        let bulk_from = next.iter().position(|i| self.prepared[*i].work.plan.traffic_class == TrafficClass::Bulk);
-        if let Some(from) = bulk_from {
-            next[from..].sort_unstable();
-        }
-        next
-    }
 }
 
 mod begin;
 
 mod holds;
+
+mod lateness;
 
 mod refusals;
 

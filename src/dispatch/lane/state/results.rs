@@ -2,7 +2,7 @@
 
 use super::Lane;
 use crate::clock::Moment;
-use crate::dispatch::breaker::{Noted, Sent};
+use crate::dispatch::breaker::{Noted, Sent, WITHOUT_RULE};
 use crate::dispatch::lane::pairs;
 use crate::dispatch::lane::step::{Hold, MaxByEnd, Verdict};
 use crate::dispatch::lane::work::Work;
@@ -129,7 +129,7 @@ impl Lane {
     fn until(&self, failure: &Failure, work: &Work, now: Moment) -> Moment {
         match next_attempt(failure.retry, (1, u32::MAX), work.seed(), now, None) {
             Next::At(at) => at,
-            Next::Exhausted | Next::Expired => now + super::holds::WITHOUT_RULE,
+            Next::Exhausted | Next::Expired => now + WITHOUT_RULE,
         }
     }
 

@@ -109,6 +109,10 @@ impl Bench {
         self.lane.step(self.now, GRANT)
     }
 
+    fn pause(&mut self, paused: bool) {
+        self.lane.pause(self.campaign_id, paused, self.now);
+    }
+
     /// Begins at once whatever may begin, and returns what is let go now.
     fn released(&mut self) -> Vec<Prepared> {
         let mut released = Vec::new();
@@ -181,6 +185,52 @@ fn the_last_message_before_a_cap_is_not_taken_back() {
     assert!(matches!(bench.step(), Step::Wait(Some(at)) if at == due));
     assert_eq!(bench.at(1_000).released().len(), 1);
     assert_eq!(bench.at(3_000).released().len(), 0);
+}
+
+/// Lets one message go, begun if it has to be, and be accepted; returns how late it is.
+fn late(bench: &mut Bench) -> Duration {
+    loop {
+        match bench.step() {
+            Step::Begin(work, content) => bench.lane.begun(work, content),
+            Step::Release(prepared, lateness) => {
+                let released_ms = u64::try_from(bench.now.since(START).as_millis()).unwrap();
+                bench.finish(prepared, accepted(), released_ms);
+                return lateness.0;
+            }
+            step => panic!("{step:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_message_is_late_by_what_we_held_it_up_and_not_by_what_its_limits_did() {
+    let mut bench = Bench::new(60.0, 9);
+    assert_eq!(late(&mut bench), Duration::ZERO);
+    assert_eq!(late(bench.at(1_000)), Duration::ZERO);
+    // Nobody looked for a while.
+    assert_eq!(late(bench.at(2_300)), Duration::from_millis(300));
+    // A person held the campaign for a minute.
+    bench.at(2_400).pause(true);
+    assert!(matches!(bench.step(), Step::Wait(_)));
+    bench.at(60_000).pause(false);
+    assert_eq!(late(bench.at(60_005)), Duration::from_millis(5));
+    // The session was gone for a minute.
+    bench.at(60_100).lane.connected = false;
+    assert!(matches!(bench.step(), Step::Wait(None)));
+    bench.at(120_000).lane.connected = true;
+    assert_eq!(late(&mut bench), Duration::ZERO);
+    // A cap: begun a lead before its moment, and on time.
+    let rules = LaneRules { hourly_cap: Some(1), ..LaneRules::plain(Pacing::new(60.0, 1).unwrap()) };
+    bench.lane.set_rules(Arc::new(rules));
+    assert_eq!(late(bench.at(125_000)), Duration::from_secs(4));
+    let Step::Wait(Some(at)) = bench.step() else { panic!("capped") };
+    bench.at(u64::try_from(at.since(START).as_millis()).unwrap() + 1);
+    let Step::Begin(work, content) = bench.step() else { panic!("begun ahead") };
+    bench.lane.begun(work, content);
+    let Step::Wait(Some(at)) = bench.step() else { panic!("waits for its moment") };
+    bench.at(u64::try_from(at.since(START).as_millis()).unwrap() + 7);
+    let lateness = late(&mut bench);
+    assert!((Duration::from_millis(6)..Duration::from_millis(9)).contains(&lateness), "{lateness:?}");
 }
 
 #[test]
@@ -266,7 +316,7 @@ fn a_paused_campaign_takes_its_prepared_attempts_back() {
     assert_eq!(bench.released().len(), 1);
     let Step::Begin(work, content) = bench.at(995).step() else { panic!("nothing was begun") };
     bench.lane.begun(work, content);
-    assert!(bench.lane.streams.pause(bench.campaign_id, true));
+    assert!(bench.lane.pause(bench.campaign_id, true, bench.now));
     assert!(matches!(bench.at(1_000).step(), Step::Withdraw(_)));
     assert!(matches!(bench.step(), Step::Wait(None)));
 }
@@ -681,7 +731,7 @@ fn attempts_are_not_burned_by_what_holds_others_too() {
     bench.released();
     let Step::Begin(work, content) = bench.at(995).step() else { panic!("nothing was begun") };
     bench.lane.begun(work, content);
-    bench.lane.streams.pause(bench.campaign_id, true);
+    bench.lane.pause(bench.campaign_id, true, bench.now);
     let Step::Withdraw(prepared) = bench.step() else { panic!("not taken back") };
     assert_eq!((prepared.work.n_attempts, prepared.work.n_tries()), (1, 0));
     let mut bench = Bench::by("{}");

@@ -109,7 +109,7 @@ impl Shard {
         self.time.set(now);
         match command {
             Command::Offer(offer) => self.offer(&offer, now),
-            Command::Campaign(campaign_id, state) => self.campaign_changed(campaign_id, state),
+            Command::Campaign(campaign_id, state) => self.campaign_changed(campaign_id, state, now),
             Command::Session(row, lease) => self.session_changed(&row, lease),
             Command::Close(partition) => self.close(partition),
             Command::Drain => {
@@ -325,10 +325,10 @@ impl Shard {
         }
     }
 
-    fn campaign_changed(&mut self, campaign_id: CampaignId, state: CampaignState) {
+    fn campaign_changed(&mut self, campaign_id: CampaignId, state: CampaignState, now: Moment) {
         for index in 0..self.lanes.len() {
             let lane = &mut self.lanes[index].lane;
-            if !lane.streams.pause(campaign_id, state == CampaignState::Paused) {
+            if !lane.pause(campaign_id, state == CampaignState::Paused, now) {
                 continue;
             }
             if state.is_over() {
