@@ -264,18 +264,6 @@ impl Lane {
         self.streams.loaded(load, n_rows, last_seq, due);
     }
 
-    /// Takes the campaign's own pace from the first of its deliveries that comes.
-    fn tell_pace(&mut self, work: &Work, now: Moment) {
-        if let Some(share) = self.streams.shares.get_mut(work.campaign_id).filter(|share| !share.is_told()) {
-            if work.plan.is_readable {
-                share.set_pacing(work.plan.campaign_pacing.clone(), now);
-            } else {
-                share.set_unreadable(now);
-            }
-            self.streams.forget_hours();
-        }
-    }
-
     /// Takes note of when a message that was released really left: what comes next keeps its distance from there.
     pub fn left(&mut self, work: &Work, released_at: Moment, at: Moment) {
         let mut moved = self.limits.left(released_at, at, work.band.temperature());

@@ -1,10 +1,12 @@
-//! What a lane does when the settings of its session change, or can not be read.
+//! What a lane does when the settings of its session or of a campaign become known, change, or can not be read.
 
 use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 
 use super::Lane;
+use crate::clock::Moment;
+use crate::dispatch::lane::work::Work;
 use crate::dispatch::limits::LaneLimits;
 use crate::domain::pacing::LaneRules;
 
@@ -46,6 +48,18 @@ impl Lane {
     pub fn set_rules(&mut self, rules: Arc<LaneRules>) {
         if **self.limits.rules() != *rules {
             self.limits.set_rules(rules);
+            self.streams.forget_hours();
+        }
+    }
+
+    /// Takes the campaign's own pace from the first of its deliveries that comes.
+    pub(super) fn tell_pace(&mut self, work: &Work, now: Moment) {
+        if let Some(share) = self.streams.shares.get_mut(work.campaign_id).filter(|share| !share.is_told()) {
+            if work.plan.is_readable {
+                share.set_pacing(work.plan.campaign_pacing.clone(), now);
+            } else {
+                share.set_unreadable(now);
+            }
             self.streams.forget_hours();
         }
     }
