@@ -134,6 +134,41 @@ async fn an_inactive_subscription_reads_and_sends_nothing() {
 }
 
 #[tokio::test]
+async fn whatever_makes_a_campaign_send_asks_for_the_subscription_once_the_campaign_is_found() {
+    let customer = Customer::new().await;
+    let made = customer.create_campaign().await;
+    let own = made.data()["id"].as_str().unwrap().to_owned();
+    let act = async |campaign: &str, verb: &str, body: Value| {
+        customer.front.post(&format!("/api/v1/campaigns/{campaign}/{verb}"), &customer.token, body).await
+    };
+    assert_eq!(act(&own, "start", json!({})).await.status, 200);
+    customer.subscribe("growth", "past_due").await;
+    let nobodys = uuid::Uuid::now_v7().to_string();
+    for (verb, body) in [
+        ("start", json!({})),
+        ("resume", json!({})),
+        ("retry-failed", json!({})),
+        ("resolve-unknown", json!({"to": "retry"})),
+        ("resolve-unknown", json!({"to": "sent"})),
+    ] {
+        assert_eq!(act(&nobodys, verb, body).await.status, 404, "{verb}");
+    }
+    // What holds already is no send.
+    for verb in ["start", "resume", "pause", "pause"] {
+        assert_eq!(act(&own, verb, json!({})).await.status, 200, "{verb}");
+    }
+    for (verb, body) in
+        [("resume", json!({})), ("retry-failed", json!({})), ("resolve-unknown", json!({"to": "retry"}))]
+    {
+        assert_refused(&act(&own, verb, body).await, "SUBSCRIPTION_INACTIVE", Value::Null);
+    }
+    assert_eq!(act(&own, "resolve-unknown", json!({"to": "sent"})).await.status, 200, "nothing leaves by that");
+    customer.subscribe("growth", "active").await;
+    assert_eq!(act(&own, "resume", json!({})).await.status, 200);
+    assert_eq!(act(&own, "retry-failed", json!({})).await.status, 200);
+}
+
+#[tokio::test]
 async fn operators_see_and_change_plans() {
     let customer = Customer::new().await;
     let plans = customer.front.get("/api/v1/ops/plans", &customer.operator).await;
