@@ -131,6 +131,7 @@ handlings! {
     Throttle = "throttle", "The number goes on, slower.";
     HoldLane = "hold_lane", "Nothing from the number, until a probe is answered.";
     HoldAccount = "hold_account", "Nothing from any number of the account, until the probe of one is answered.";
+    CloseSession = "close_session", "The session was closed from elsewhere; nothing goes before a person connects it again.";
     LoseSession = "lose_session", "The session is gone for good; a person must link or replace it.";
 }
 
