@@ -170,7 +170,6 @@ reasons! {
     PlanMessages = "PLAN_MESSAGES", "The plan's messages are used up.";
     PlanSessions = "PLAN_SESSIONS", "The plan's sessions are used up.";
     PlanCampaigns = "PLAN_CAMPAIGNS", "The plan's campaigns are used up.";
-    PlanContacts = "PLAN_CONTACTS", "The plan's contacts are used up.";
     PlanApiRequests = "PLAN_API_REQUESTS", "The plan's API requests are used up.";
     Throughput = "THROUGHPUT", "The number sends faster than the provider lets it.";
     PairRateLimit = "PAIR_RATE_LIMIT", "Too many messages from this number to this recipient.";

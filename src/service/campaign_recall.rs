@@ -32,7 +32,7 @@ impl CampaignService {
     /// for the recipient, or those with the given reasons. A completed campaign runs again.
     ///
     /// # Errors
-    /// `Validation` by the field `reasons[n]`; `NotFound`; `SubscriptionInactive`; `Conflict` when it was cancelled, has
+    /// `Validation` by the fields `reasons`, `reasons[n]`; `NotFound`; `SubscriptionInactive`; `Conflict` when it was cancelled, has
     /// not started, or is being changed so already.
     pub async fn retry_failed(
         &self,
@@ -136,6 +136,9 @@ fn check_reasons(words: &[String]) -> Result<Vec<Reason>> {
     let mut reasons = Vec::with_capacity(words.len());
     if words.is_empty() {
         problems.push("reasons", "must name at least one reason");
+    }
+    if Reason::ALL.len() < words.len() {
+        return Err(Error::invalid("reasons", format!("must name at most {} reasons", Reason::ALL.len())));
     }
     for (place, word) in words.iter().enumerate() {
         match Reason::parse(word) {
