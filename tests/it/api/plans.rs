@@ -198,8 +198,19 @@ async fn operators_see_and_change_plans() {
     let negative =
         customer.front.send("PATCH", "/api/v1/ops/plans/trial", &customer.operator, &negative.to_string()).await;
     assert_eq!((negative.status.as_u16(), negative.json()["errors"].as_object().unwrap().len()), (400, 2));
-    let unknown = customer.front.send("PATCH", "/api/v1/ops/plans/gold", &customer.operator, "{}").await;
-    assert_eq!(unknown.status, 404);
+    for method in ["PATCH", "PUT"] {
+        let unknown = customer.front.send(method, "/api/v1/ops/plans/gold", &customer.operator, "{}").await;
+        assert_eq!(unknown.status, 404);
+        let name = format!("Trial by {method}");
+        let body = json!({"name": name}).to_string();
+        let changed = customer.front.send(method, "/api/v1/ops/plans/trial", &customer.operator, &body).await;
+        assert_eq!((&changed.data()["name"], &changed.data()["maxMessages"]), (&json!(name), &json!(500)));
+    }
     let audit = customer.front.get("/api/v1/ops/audit", &customer.operator).await.json();
-    assert_eq!(audit["data"][0]["action"], "subscription.changed");
+    let shown = |no: usize| (audit["data"][no]["action"].clone(), audit["data"][no]["details"].clone());
+    let renamed = |from: &str, to: &str| (json!("plan.changed"), json!({"name": {"from": from, "to": to}}));
+    assert_eq!(shown(0), renamed("Trial by PATCH", "Trial by PUT"));
+    assert_eq!(shown(1), renamed("Trial", "Trial by PATCH"));
+    assert_eq!(audit["data"][2]["action"], "subscription.changed");
+    assert!(audit["data"][0]["actorId"].is_string() && audit["data"][0]["requestId"].is_string());
 }
