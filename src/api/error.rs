@@ -87,7 +87,7 @@ impl ApiError {
             }
             Self::Service(Error::LimitExceeded(meter)) => {
                 let answer = Answer::new(403, C::LimitExceeded, spent(meter));
-                Answer { reason: Some(meter.reason()), ..answer }
+                Answer { reason: Some(meter.reason().as_str()), ..answer }
             }
             Self::Service(Error::NotFound(kind)) => Answer::new(404, C::NotFound, format!("There is no such {kind}.")),
             Self::NoRoute => Answer::new(404, C::NotFound, "There is nothing at this path."),

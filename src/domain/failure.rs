@@ -131,6 +131,7 @@ handlings! {
     Throttle = "throttle", "The number goes on, slower.";
     HoldLane = "hold_lane", "Nothing from the number, until a probe is answered.";
     HoldAccount = "hold_account", "Nothing from any number of the account, until the probe of one is answered.";
+    CloseSession = "close_session", "The session was closed from elsewhere; nothing goes before a person connects it again.";
     LoseSession = "lose_session", "The session is gone for good; a person must link or replace it.";
 }
 
@@ -169,7 +170,6 @@ reasons! {
     PlanMessages = "PLAN_MESSAGES", "The plan's messages are used up.";
     PlanSessions = "PLAN_SESSIONS", "The plan's sessions are used up.";
     PlanCampaigns = "PLAN_CAMPAIGNS", "The plan's campaigns are used up.";
-    PlanContacts = "PLAN_CONTACTS", "The plan's contacts are used up.";
     PlanApiRequests = "PLAN_API_REQUESTS", "The plan's API requests are used up.";
     Throughput = "THROUGHPUT", "The number sends faster than the provider lets it.";
     PairRateLimit = "PAIR_RATE_LIMIT", "Too many messages from this number to this recipient.";

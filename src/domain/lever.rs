@@ -1,6 +1,7 @@
 //! What an operator can hold back: everything, a tenant, a session, a lane.
 //!
-//! Only names them; who pulls a lever and until when is the service's.
+//! Only names them; who pulls a lever and until when is the service's. Whatever is held back, what is asked of it is
+//! still taken, and waits: jobs come from other clients of the broker too, who can be refused nothing.
 
 use uuid::Uuid;
 
@@ -12,11 +13,11 @@ use crate::domain::id::{SessionId, TenantId};
 pub enum Lever {
     /// All lanes of all tenants.
     Everything,
-    /// All lanes of a tenant, and what it would send.
+    /// All lanes of a tenant.
     Tenant(TenantId),
-    /// The lane of a session, and what would be sent through it.
+    /// All that goes through a session.
     Session(SessionId),
-    /// The lane of a session; what is to be sent is still taken.
+    /// The lane of a session, apart from it: each of the two ends for itself.
     Lane(SessionId),
 }
 

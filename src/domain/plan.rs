@@ -5,6 +5,8 @@
 use serde::{Deserialize, Serialize};
 use time::{Duration, OffsetDateTime};
 
+use crate::domain::failure::Reason;
+
 macro_rules! words {
     ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal,)* }) => {
         $(#[$doc])*
@@ -78,14 +80,14 @@ words! {
 }
 
 impl Meter {
-    /// Returns the reason of a refusal, as the API shows it.
+    /// Returns the reason of a refusal.
     #[must_use]
-    pub fn reason(self) -> &'static str {
+    pub fn reason(self) -> Reason {
         match self {
-            Self::Messages => "PLAN_MESSAGES",
-            Self::Sessions => "PLAN_SESSIONS",
-            Self::ApiRequests => "PLAN_API_REQUESTS",
-            Self::Campaigns => "PLAN_CAMPAIGNS",
+            Self::Messages => Reason::PlanMessages,
+            Self::Sessions => Reason::PlanSessions,
+            Self::ApiRequests => Reason::PlanApiRequests,
+            Self::Campaigns => Reason::PlanCampaigns,
         }
     }
 }
@@ -101,8 +103,37 @@ pub struct PlanLimits {
     pub api_requests: Option<i64>,
     /// Campaigns made in a period.
     pub campaigns: Option<i64>,
-    /// Contacts at a time.
+    /// Contacts at a time; kept for when there are contacts, and asked by nobody until then.
     pub contacts: Option<i64>,
+}
+
+/// A change of limits: an outer none leaves one as it is, an inner one takes it away.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LimitChange {
+    /// Messages in a period.
+    pub messages: Option<Option<i64>>,
+    /// Sessions at a time.
+    pub sessions: Option<Option<i64>>,
+    /// Requests to the API in a period.
+    pub api_requests: Option<Option<i64>>,
+    /// Campaigns made in a period.
+    pub campaigns: Option<Option<i64>>,
+    /// Contacts at a time.
+    pub contacts: Option<Option<i64>>,
+}
+
+impl LimitChange {
+    /// Returns what the limits are after the change.
+    #[must_use]
+    pub fn over(self, limits: PlanLimits) -> PlanLimits {
+        PlanLimits {
+            messages: self.messages.unwrap_or(limits.messages),
+            sessions: self.sessions.unwrap_or(limits.sessions),
+            api_requests: self.api_requests.unwrap_or(limits.api_requests),
+            campaigns: self.campaigns.unwrap_or(limits.campaigns),
+            contacts: self.contacts.unwrap_or(limits.contacts),
+        }
+    }
 }
 
 impl SubscriptionState {

@@ -21,7 +21,6 @@ impl CampaignService {
     /// `NotFound`; `Conflict` when its state refuses, when it has no recipients, when it has expired,
     /// or when none of its sessions accepts messages; `SubscriptionInactive`.
     pub async fn start(&self, tenant_id: TenantId, id: CampaignId) -> Result<CampaignRecord> {
-        check_active(&self.tools, tenant_id).await?;
         self.advance(tenant_id, id, CampaignEvent::Started).await
     }
 
@@ -36,7 +35,7 @@ impl CampaignService {
     /// Lets a held campaign go on; does nothing when it runs.
     ///
     /// # Errors
-    /// `NotFound`; `Conflict` when its state refuses.
+    /// `NotFound`; `Conflict` when its state refuses; `SubscriptionInactive`.
     pub async fn resume(&self, tenant_id: TenantId, id: CampaignId) -> Result<CampaignRecord> {
         self.advance(tenant_id, id, CampaignEvent::Resumed).await
     }
@@ -79,6 +78,9 @@ impl CampaignService {
             let to = campaign.state.apply(event)?;
             if to == campaign.state {
                 return Ok(campaign);
+            }
+            if matches!(event, CampaignEvent::Started | CampaignEvent::Resumed) {
+                check_active(&self.tools, tenant_id).await?;
             }
             if event == CampaignEvent::Started {
                 self.check_start(&campaign).await?;

@@ -11,6 +11,7 @@ use crate::error::{Error, Failures, Problems, Result};
 use crate::limits::RECALL_STEPS_PER_REQUEST_MAX;
 use crate::notice::Notice;
 use crate::service::CampaignService;
+use crate::service::plans::check_active;
 use crate::store::audit::Actor;
 use crate::store::recalls::{Asked, NewRecall, Progress};
 
@@ -31,8 +32,8 @@ impl CampaignService {
     /// for the recipient, or those with the given reasons. A completed campaign runs again.
     ///
     /// # Errors
-    /// `Validation` by the field `reasons[n]`; `NotFound`; `Conflict` when it was cancelled, has not started, or is being
-    /// changed so already.
+    /// `Validation` by the fields `reasons`, `reasons[n]`; `NotFound`; `SubscriptionInactive`; `Conflict` when it was cancelled, has
+    /// not started, or is being changed so already.
     pub async fn retry_failed(
         &self,
         tenant_id: TenantId,
@@ -51,7 +52,7 @@ impl CampaignService {
     /// again where they go back.
     ///
     /// # Errors
-    /// `NotFound`; `Conflict` as for [`Self::retry_failed`].
+    /// `NotFound`; `SubscriptionInactive` where they go back; `Conflict` as for [`Self::retry_failed`].
     pub async fn resolve_unknown(
         &self,
         tenant_id: TenantId,
@@ -97,6 +98,11 @@ impl CampaignService {
         (kind, reasons): (RecallKind, Vec<Reason>),
         (user_id, actor): (UserId, &Actor),
     ) -> Result<Progress> {
+        if kind.puts_back() {
+            let campaign = self.tools.store.campaigns().find(tenant_id, campaign_id).await?;
+            campaign.ok_or(Error::NotFound("campaign"))?;
+            check_active(&self.tools, tenant_id).await?;
+        }
         let (at_ms, request_id) = (self.tools.clock.now().as_ms(), actor.request_id.clone());
         let new = NewRecall { tenant_id, campaign_id, kind, reasons, user_id, request_id, at_ms };
         match self.tools.store.ask_recall(&new).await? {
@@ -130,6 +136,9 @@ fn check_reasons(words: &[String]) -> Result<Vec<Reason>> {
     let mut reasons = Vec::with_capacity(words.len());
     if words.is_empty() {
         problems.push("reasons", "must name at least one reason");
+    }
+    if Reason::ALL.len() < words.len() {
+        return Err(Error::invalid("reasons", format!("must name at most {} reasons", Reason::ALL.len())));
     }
     for (place, word) in words.iter().enumerate() {
         match Reason::parse(word) {

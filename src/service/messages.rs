@@ -5,7 +5,6 @@
 use crate::domain::campaign::OnUnknown;
 use crate::domain::id::{DeliveryId, JobId, SessionId, TenantId};
 use crate::domain::job::{JOB_VERSION, Job, JobDelivery, TrafficClass};
-use crate::domain::lever::Lever;
 use crate::domain::message::{MessageSpec, MessageTemplate, Variables};
 use crate::domain::plan::OnLimit;
 use crate::domain::recipient::Recipient;
@@ -14,7 +13,6 @@ use crate::notice::Notice;
 use crate::service::Tools;
 use crate::service::plans::check_message;
 use crate::store::messages::DeliveryRecord;
-use crate::store::suspensions::Suspension;
 
 /// A text to send.
 #[derive(Debug, Clone)]
@@ -44,8 +42,8 @@ impl MessageService {
     ///
     /// # Errors
     /// `Validation` by the fields `to`, `text`; `NotFound` when the session is not the tenant's;
-    /// `Conflict` when it was never paired, is logged out, banned or suspended; `SubscriptionInactive` and
-    /// `LimitExceeded` by the tenant's plan.
+    /// `Conflict` when it was never paired, is logged out or banned; `SubscriptionInactive` and `LimitExceeded` by the
+    /// tenant's plan.
     pub async fn send_text(&self, tenant_id: TenantId, new: NewText) -> Result<DeliveryRecord> {
         let now_ms = self.tools.clock.now().as_ms();
         let mut problems = Problems::default();
@@ -64,11 +62,6 @@ impl MessageService {
         if !session.state.accepts_messages() {
             let state = session.state.as_str();
             return Err(Error::conflict(format!("The session is {state}; connect it first.")));
-        }
-        let suspensions = self.tools.store.suspensions_of(tenant_id, session.id).await?;
-        let refuses = |held: &Suspension| matches!(held.lever, Lever::Session(_) | Lever::Tenant(_));
-        if suspensions.iter().any(refuses) {
-            return Err(Error::conflict("The session is suspended."));
         }
         check_message(&self.tools, tenant_id).await?;
         let id = DeliveryId::generate();

@@ -2,19 +2,24 @@
 //!
 //! The limits themselves are kept by the store, in the transactions that use them up.
 
+use std::time::Duration;
+
 use crate::clock::Moment;
 use crate::domain::id::TenantId;
-use crate::domain::plan::{Meter, PlanLimits, SubscriptionState};
+use crate::domain::plan::{LimitChange, Meter, SubscriptionState};
 use crate::error::{Error, Problems, Result};
 use crate::notice::Notice;
 use crate::service::Tools;
 use crate::service::check::check_name;
 use crate::store::audit::Actor;
 use crate::store::plan_usage::TenantUsage;
-use crate::store::plans::{self, PlanRecord};
+use crate::store::plans::{self, PlanChange, PlanRecord};
 
 /// Characters of a plan's name, at most.
 const NAME_CHARS_MAX: usize = 100;
+
+/// Longest rest of a period: ten years, so that a slip in a year is no subscription for ever.
+const PERIOD_MAX: Duration = Duration::from_secs(10 * 366 * 24 * 3_600);
 
 /// A subscription to give or to change.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,32 +30,6 @@ pub struct NewSubscription {
     pub state: SubscriptionState,
     /// When the present period ends; as it was, or a month from now, where none is given.
     pub period_end: Option<Moment>,
-}
-
-/// A change of a plan; what is none stays as it is.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct PlanChange {
-    /// What people call it; 1 to 100 characters.
-    pub name: Option<String>,
-    /// What a period costs, in the smallest unit of the currency.
-    pub price_cents: Option<i64>,
-    /// New limits; an inner none takes a limit away.
-    pub limits: LimitChange,
-}
-
-/// A change of limits; the inner none stands for no limit.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct LimitChange {
-    /// Messages in a period.
-    pub messages: Option<Option<i64>>,
-    /// Sessions at a time.
-    pub sessions: Option<Option<i64>>,
-    /// Requests to the API in a period.
-    pub api_requests: Option<Option<i64>>,
-    /// Campaigns made in a period.
-    pub campaigns: Option<Option<i64>>,
-    /// Contacts at a time.
-    pub contacts: Option<Option<i64>>,
 }
 
 /// Keeps plans and subscriptions.
@@ -78,8 +57,8 @@ impl PlanService {
         if store.plans().find(&new.plan).await?.is_none() {
             problems.push("plan", "is not a known plan");
         }
-        if new.period_end.is_some_and(|at| at <= now) {
-            problems.push("periodEnd", "must be in the future");
+        if new.period_end.is_some_and(|at| at <= now || now + PERIOD_MAX < at) {
+            problems.push("periodEnd", "must be in the future, within ten years");
         }
         problems.check()?;
         let period_end_ms = new.period_end.map(Moment::as_ms);
@@ -89,27 +68,25 @@ impl PlanService {
         self.usage(tenant_id).await?.ok_or(Error::NotFound("subscription"))
     }
 
-    /// Changes a plan for everybody who has it.
+    /// Changes a plan for everybody who has it; several changes at once are all kept.
     ///
     /// # Errors
     /// `Validation` by the fields `name`, `priceCents`, `maxMessages` and so on; `NotFound`.
     pub async fn change(&self, slug: &str, change: PlanChange, actor: &Actor) -> Result<PlanRecord> {
-        let plans = self.tools.store.plans();
-        let plan = plans.find(slug).await?.ok_or(Error::NotFound("plan"))?;
         let mut problems = Problems::default();
         let name = change.name.map(|name| check_name("name", &name, NAME_CHARS_MAX, &mut problems));
-        let price_cents = change.price_cents.unwrap_or(plan.price_cents);
-        if price_cents < 0 {
+        if change.price_cents.is_some_and(|price_cents| price_cents < 0) {
             problems.push("priceCents", "must not be negative");
         }
-        let limits = change.limits.over(plan.limits, &mut problems);
+        check_limits(change.limits, &mut problems);
         problems.check()?;
-        let changed = PlanRecord { name: name.unwrap_or(plan.name), price_cents, limits, ..plan };
-        let tenants = plans.change(&changed, actor, self.tools.clock.now().as_ms()).await?;
+        let (change, now_ms) = (PlanChange { name, ..change }, self.tools.clock.now().as_ms());
+        let changed = self.tools.store.plans().change(slug, &change, actor, now_ms).await?;
+        let (plan, tenants) = changed.ok_or(Error::NotFound("plan"))?;
         for tenant_id in tenants {
             self.tools.notices.tell(Notice::TenantChanged(tenant_id));
         }
-        Ok(changed)
+        Ok(plan)
     }
 
     /// Returns what a tenant has and used; `None` without a subscription.
@@ -152,20 +129,16 @@ pub(super) async fn check_active(tools: &Tools, tenant_id: TenantId) -> Result<(
     }
 }
 
-impl LimitChange {
-    fn over(self, limits: PlanLimits, problems: &mut Problems) -> PlanLimits {
-        let mut of = |field: &'static str, change: Option<Option<i64>>, limit: Option<i64>| {
-            if change.flatten().is_some_and(|limit| limit < 0) {
-                problems.push(field, "must not be negative");
-            }
-            change.unwrap_or(limit)
-        };
-        PlanLimits {
-            messages: of("maxMessages", self.messages, limits.messages),
-            sessions: of("maxSessions", self.sessions, limits.sessions),
-            api_requests: of("maxApiRequests", self.api_requests, limits.api_requests),
-            campaigns: of("maxCampaigns", self.campaigns, limits.campaigns),
-            contacts: of("maxContacts", self.contacts, limits.contacts),
+fn check_limits(change: LimitChange, problems: &mut Problems) {
+    for (field, limit) in [
+        ("maxMessages", change.messages),
+        ("maxSessions", change.sessions),
+        ("maxApiRequests", change.api_requests),
+        ("maxCampaigns", change.campaigns),
+        ("maxContacts", change.contacts),
+    ] {
+        if limit.flatten().is_some_and(|limit| limit < 0) {
+            problems.push(field, "must not be negative");
         }
     }
 }

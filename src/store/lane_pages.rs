@@ -22,14 +22,29 @@ const BELOW: Sql =
     Sql::portable("SELECT session_id FROM sessions WHERE session_id < $1 ORDER BY session_id DESC LIMIT $2");
 
 /// A stream whose cursor is past its last place has nothing left; those of campaigns that are over do not count.
+macro_rules! of_open_streams {
+    ($what:literal) => {
+        concat!(
+            "(SELECT ",
+            $what,
+            " FROM lane_streams t LEFT JOIN campaigns c ON c.campaign_id = t.campaign_id \
+              WHERE t.session_id = s.session_id AND t.done_below_seq <= t.last_seq \
+                  AND (c.state IS NULL OR c.state IN ('running', 'paused')))"
+        )
+    };
+}
+
 macro_rules! columns {
     () => {
-        "SELECT s.session_id, s.tenant_id, s.state, s.rate_per_minute, s.burst, l.tat_us, \
-             (SELECT COUNT(*) FROM lane_streams t LEFT JOIN campaigns c ON c.campaign_id = t.campaign_id \
-              WHERE t.session_id = s.session_id AND t.done_below_seq <= t.last_seq \
-                  AND (c.state IS NULL OR c.state IN ('running', 'paused'))) AS n_open_streams, \
+        concat!(
+            "SELECT s.session_id, s.tenant_id, s.state, s.rate_per_minute, s.burst, l.tat_us, ",
+            of_open_streams!("COUNT(*)"),
+            " AS n_open_streams, ",
+            of_open_streams!("COALESCE(CAST(SUM(t.last_seq - t.done_below_seq + 1) AS BIGINT), 0)"),
+            " AS n_backlog, \
              COALESCE((SELECT CAST(SUM(r.n) AS BIGINT) FROM no_receipts r WHERE r.session_id = s.session_id), 0) \
                  AS n_no_receipts "
+        )
     };
 }
 
@@ -65,6 +80,8 @@ pub struct LaneSummary {
     pub tat_us: Option<i64>,
     /// Campaigns with deliveries that are not settled; single messages together count as one.
     pub n_open_streams: u64,
+    /// Places in their lines that are not known to be settled; more than wait by what was settled out of turn.
+    pub n_backlog: u64,
     /// Accepted deliveries that no receipt came for in time, ever.
     pub n_no_receipts: u64,
 }
@@ -78,6 +95,7 @@ struct StoredSummary {
     burst: Option<i32>,
     tat_us: Option<i64>,
     n_open_streams: i64,
+    n_backlog: i64,
     n_no_receipts: i64,
 }
 
@@ -94,6 +112,7 @@ impl TryFrom<StoredSummary> for LaneSummary {
             burst: row.burst.map(to_u32),
             tat_us: row.tat_us,
             n_open_streams: row.n_open_streams.unsigned_abs(),
+            n_backlog: row.n_backlog.unsigned_abs(),
             n_no_receipts: row.n_no_receipts.unsigned_abs(),
         })
     }

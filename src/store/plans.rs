@@ -4,12 +4,12 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use sqlx::FromRow;
 use uuid::Uuid;
 
 use crate::domain::id::TenantId;
-use crate::domain::plan::{Period, PlanLimits, SubscriptionState};
+use crate::domain::plan::{LimitChange, Period, PlanLimits, SubscriptionState};
 use crate::domain::quota::{Allowance, Usage};
 use crate::store::audit::{Actor, Deed};
 use crate::store::tx::{Tries, with_tx};
@@ -18,16 +18,19 @@ use crate::with_reader;
 
 macro_rules! select_plans {
     ($rest:literal) => {
-        Sql::portable(concat!(
+        concat!(
             "SELECT slug, name, price_cents, currency, max_messages, max_sessions, max_api_requests, max_campaigns, ",
             "max_contacts FROM plans ",
             $rest
-        ))
+        )
     };
 }
 
-const LIST: Sql = select_plans!("ORDER BY price_cents, slug");
-pub(super) const FIND: Sql = select_plans!("WHERE slug = $1");
+const LIST: Sql = Sql::portable(select_plans!("ORDER BY price_cents, slug"));
+pub(super) const FIND: Sql = Sql::portable(select_plans!("WHERE slug = $1"));
+/// What is read to be changed; SQLite has one writer.
+const FIND_LOCKED: Sql =
+    Sql::per_dialect(select_plans!("WHERE slug = $1 FOR UPDATE"), select_plans!("WHERE slug = $1"));
 
 const UPDATE: Sql = Sql::portable(
     "UPDATE plans SET name = $2, price_cents = $3, max_messages = $4, max_sessions = $5, max_api_requests = $6, \
@@ -86,6 +89,17 @@ pub struct PlanRecord {
     pub limits: PlanLimits,
 }
 
+/// A change of a plan; what is none stays as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PlanChange {
+    /// What people call it.
+    pub name: Option<String>,
+    /// What a period costs, in the smallest unit of the currency.
+    pub price_cents: Option<i64>,
+    /// New limits.
+    pub limits: LimitChange,
+}
+
 /// A subscription to make or to change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewSubscription {
@@ -136,23 +150,45 @@ impl Plans<'_> {
         Ok(row.map_err(StoreError::database(DOING_PLANS))?.map(PlanRecord::from))
     }
 
-    /// Writes a plan that is there; returns the tenants that have it, for whom it holds from now on.
+    /// Changes a plan as it is by then; returns it and the tenants that have it, for whom it holds from now on, if
+    /// anything changed. `None` when there is no such plan.
     ///
     /// # Errors
     /// [`StoreError::Database`] when nothing was written; safe to repeat.
-    pub async fn change(&self, plan: &PlanRecord, actor: &Actor, now_ms: i64) -> Result<Vec<TenantId>, StoreError> {
+    pub async fn change(
+        &self,
+        slug: &str,
+        change: &PlanChange,
+        actor: &Actor,
+        now_ms: i64,
+    ) -> Result<Option<(PlanRecord, Vec<TenantId>)>, StoreError> {
         let mut tries = Tries::default();
         loop {
-            let result = self.change_once(plan, actor, now_ms).await;
+            let result = self.change_once(slug, change, actor, now_ms).await;
             if !tries.again(&result) {
                 return result;
             }
         }
     }
 
-    async fn change_once(&self, plan: &PlanRecord, actor: &Actor, now_ms: i64) -> Result<Vec<TenantId>, StoreError> {
+    async fn change_once(
+        &self,
+        slug: &str,
+        change: &PlanChange,
+        actor: &Actor,
+        now_ms: i64,
+    ) -> Result<Option<(PlanRecord, Vec<TenantId>)>, StoreError> {
         let pool = self.store.pool();
         let mut tx = self.store.begin_write(DOING_CHANGE).await?;
+        let sql = FIND_LOCKED.of(pool);
+        let row = with_tx!(&mut tx, |db| sqlx::query_as::<_, PlanRow>(sql).bind(slug).fetch_optional(db).await);
+        let Some(before) = row.map_err(StoreError::database(DOING_CHANGE))?.map(PlanRecord::from) else {
+            return Ok(None);
+        };
+        let plan = change.over(&before);
+        if plan == before {
+            return Ok(Some((plan, Vec::new())));
+        }
         let limits = plan.limits;
         let sql = (UPDATE.of(pool), SUBSCRIBERS.of(pool), SET_LIMIT.of(pool));
         let ids: Result<Vec<Uuid>, sqlx::Error> = with_tx!(&mut tx, |db| async {
@@ -183,11 +219,11 @@ impl Plans<'_> {
             action: "plan.changed".to_owned(),
             subject: plan.slug.clone(),
             tenant_id: None,
-            details: json!({ "priceCents": plan.price_cents, "messages": limits.messages }),
+            details: difference(&before, &plan),
         };
         tx.write_deed(actor, &deed, now_ms, DOING_CHANGE).await?;
         tx.commit(DOING_CHANGE).await?;
-        Ok(ids.into_iter().map(TenantId).collect())
+        Ok(Some((plan, ids.into_iter().map(TenantId).collect())))
     }
 
     /// Gives a tenant a subscription, or changes it.
@@ -249,6 +285,33 @@ impl Plans<'_> {
         tx.write_deed(&new.actor, &deed, now_ms, DOING_SUBSCRIBE).await?;
         tx.commit(DOING_SUBSCRIBE).await
     }
+}
+
+impl PlanChange {
+    fn over(&self, plan: &PlanRecord) -> PlanRecord {
+        PlanRecord {
+            name: self.name.clone().unwrap_or_else(|| plan.name.clone()),
+            price_cents: self.price_cents.unwrap_or(plan.price_cents),
+            limits: self.limits.over(plan.limits),
+            ..plan.clone()
+        }
+    }
+}
+
+/// What a change of a plan did, by the names of the API: each field that is another one now, before and after.
+fn difference(before: &PlanRecord, after: &PlanRecord) -> Value {
+    let (old, new) = (before.limits, after.limits);
+    let fields = [
+        ("name", json!(before.name), json!(after.name)),
+        ("priceCents", json!(before.price_cents), json!(after.price_cents)),
+        ("maxMessages", json!(old.messages), json!(new.messages)),
+        ("maxSessions", json!(old.sessions), json!(new.sessions)),
+        ("maxApiRequests", json!(old.api_requests), json!(new.api_requests)),
+        ("maxCampaigns", json!(old.campaigns), json!(new.campaigns)),
+        ("maxContacts", json!(old.contacts), json!(new.contacts)),
+    ];
+    let changed = fields.into_iter().filter(|(_, from, to)| from != to);
+    changed.map(|(field, from, to)| (field.to_owned(), json!({ "from": from, "to": to }))).collect::<Map<_, _>>().into()
 }
 
 /// Returns the period that a subscription has from now on.

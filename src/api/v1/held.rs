@@ -23,6 +23,13 @@ pub(crate) struct HeldView {
     until: Option<Timestamp>,
 }
 
+impl HeldView {
+    /// Returns when it lifts by itself.
+    pub(crate) fn until(&self) -> Option<Timestamp> {
+        self.until
+    }
+}
+
 impl From<Waiting> for HeldView {
     fn from(waiting: Waiting) -> Self {
         // Rounded up: nobody is told a moment that is too early.

@@ -165,7 +165,7 @@ impl Extent {
                         Says::Refuses(failure)
                     }
                 }
-                (Handling::HoldAccount, Self::Number) => Says::Nothing,
+                (Handling::HoldAccount | Handling::CloseSession, Self::Number) => Says::Nothing,
                 _ => Says::Open,
             },
         }

@@ -26,7 +26,7 @@ const PAIR_WAITS: &[Duration] = &[
 const PAIR: Reaction = Reaction(Retry::Steps { waits: PAIR_WAITS, attempts_max: 10 }, Handling::HoldPair);
 const THROUGHPUT: Reaction = Reaction(THROTTLE, Handling::Throttle);
 const DOWN: Reaction = Reaction(OVERLOAD, Handling::HoldAccount);
-const TOO_MANY_CALLS: Reaction = Reaction(backoff(MINUTE, HOUR, u32::MAX), Handling::HoldAccount);
+const TOO_MANY_CALLS: Reaction = Reaction(backoff(MINUTE, Duration::from_secs(900), u32::MAX), Handling::HoldAccount);
 const MAINTENANCE: Reaction = Reaction(backoff(MINUTE, Duration::from_secs(300), u32::MAX), Handling::HoldLane);
 /// Lifted by the provider after hours, never minutes.
 const SPAM: Reaction = Reaction(Retry::AfterAction { probe: HOUR }, Handling::HoldBusinessInitiated);

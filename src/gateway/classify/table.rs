@@ -33,6 +33,8 @@ pub(super) const TRY_THRICE: Reaction = Reaction(THRICE, Handling::RetryMessage)
 pub(super) const NUMBER_ACTION: Reaction = Reaction(ACTION, Handling::HoldLane);
 /// The account, the app or its token must be seen to.
 pub(super) const ACCOUNT_ACTION: Reaction = Reaction(ACTION, Handling::HoldAccount);
+/// Somebody must connect the session again; that is waited for, and nothing is tried.
+pub(super) const CLOSED: Reaction = Reaction(ACTION, Handling::CloseSession);
 /// The session or number is gone.
 pub(super) const LOST: Reaction = Reaction(ACTION, Handling::LoseSession);
 

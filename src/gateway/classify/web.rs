@@ -5,7 +5,9 @@
 
 use std::time::Duration;
 
-use super::table::{DAY, FAIL, LOST, Line, NUMBER_ACTION, Reaction, SECOND, THROTTLE, backoff, find, line, one};
+use super::table::{
+    CLOSED, DAY, FAIL, LOST, Line, NUMBER_ACTION, Reaction, SECOND, THROTTLE, backoff, find, line, one,
+};
 use crate::domain::failure::{Failure, FailureClass, Handling, Reason, Retry, Scope};
 
 use FailureClass::{LimitExceeded as L, WhatsappUnavailable as U};
@@ -36,7 +38,7 @@ pub(super) const DISCONNECTS: &[Line] = &[
     line(one(428), U, Reason::SessionDisconnected, Scope::Number, reconnect(Duration::from_secs(2))),
     line(one(429), L, Reason::SessionRateLimit, Scope::Number, SLOWER),
     // Connecting again would throw the other one out, which would connect again.
-    line(one(440), U, Reason::SessionReplaced, Scope::Number, NUMBER_ACTION),
+    line(one(440), U, Reason::SessionReplaced, Scope::Number, CLOSED),
     line(one(500), U, Reason::SessionBad, Scope::Number, reconnect(Duration::from_secs(5))),
     line(
         one(503),

@@ -62,6 +62,36 @@ async fn operators_hold_back_and_let_go() {
 }
 
 #[tokio::test]
+async fn a_lane_tells_how_much_waits_in_it_and_until_when() {
+    let front = Front::start().await;
+    let (token, session, _, operator) = customer(&front).await;
+    let path = format!("/api/v1/whatsapp/{session}/lane");
+    let empty = front.get(&path, &token).await.data();
+    assert_eq!(
+        (&empty["openStreams"], &empty["backlog"], &empty["nextSendNotBefore"]),
+        (&json!(0), &json!(0), &Value::Null)
+    );
+    for n in 0..3 {
+        let body = json!({"sessionId": session, "to": format!("91987654321{n}"), "text": "Hello"});
+        assert_eq!(front.post("/api/v1/messages/send-text", &token, body).await.status, 200);
+    }
+    let rows = front.store.outbox_next(10).await.unwrap();
+    for job in rows.iter().filter_map(|row| row.job.as_ref()) {
+        front.store.admit_jobs(&[job], 1).await.unwrap();
+    }
+    let lever = format!("/api/v1/ops/lanes/{session}");
+    let hour = json!({"reason": "x", "forSeconds": 3600});
+    let held = front.post(&format!("{lever}/suspend"), &operator, hour).await.data();
+    let lane = front.get(&path, &token).await.data();
+    assert_eq!((&lane["heldBy"]["by"], &lane["nextSendNotBefore"]), (&json!("lane_suspended"), &held["until"]));
+    assert_eq!((&lane["openStreams"], &lane["backlog"]), (&json!(1), &json!(3)));
+    assert_eq!(front.get(&lever, &operator).await.data()["backlog"], 3);
+    front.act(&format!("{lever}/resume"), &operator).await;
+    let lane = front.get(&path, &token).await.data();
+    assert_eq!((&lane["heldBy"]["by"], &lane["nextSendNotBefore"]), (&json!("no_owner"), &Value::Null));
+}
+
+#[tokio::test]
 async fn a_request_is_written_down_by_its_name() {
     let front = Front::start().await;
     let (_, session, _, operator) = customer(&front).await;

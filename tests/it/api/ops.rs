@@ -151,7 +151,25 @@ async fn a_lane_tells_its_pace_and_its_work() {
     let operator = front.register_as("operator", "ops@example.com").await;
     let list = front.get(&format!("/api/v1/ops/lanes?sessionId={id}"), &operator).await.json();
     assert_eq!(list["data"][0]["nextSendNotBefore"], "2027-01-15T08:00:00.001Z");
-    assert_eq!(list["data"][0]["openStreams"], 2);
+    assert_eq!((&list["data"][0]["openStreams"], &list["data"][0]["backlog"]), (&json!(2), &json!(1 + 9)));
+    let (mut one, mut listed) =
+        (front.get(&format!("/api/v1/ops/lanes/{id}"), &operator).await.data(), list["data"][0].clone());
+    // Time goes on between the two.
+    (one["leaseLeftMs"], listed["leaseLeftMs"]) = (Value::Null, Value::Null);
+    assert_eq!(one, listed);
+    let own = front.get(&format!("/api/v1/whatsapp/{id}/lane"), &token).await.data();
+    assert_eq!(own["backlog"], 10);
+}
+
+#[tokio::test]
+async fn a_lane_that_is_not_there_is_not_found() {
+    let front = divided().await;
+    let operator = front.register_as("operator", "ops@example.com").await;
+    let nobody = front.get(&format!("/api/v1/ops/lanes/{}", uuid::Uuid::now_v7()), &operator).await;
+    assert_eq!(nobody.refusal(), "404 NOT_FOUND: There is no such session.");
+    assert_eq!(front.get("/api/v1/ops/lanes/7", &operator).await.status, 400);
+    let token = front.register("customer@example.com").await;
+    assert_eq!(front.get(&format!("/api/v1/ops/lanes/{}", uuid::Uuid::now_v7()), &token).await.status, 403);
 }
 
 #[tokio::test]

@@ -134,6 +134,41 @@ async fn an_inactive_subscription_reads_and_sends_nothing() {
 }
 
 #[tokio::test]
+async fn whatever_makes_a_campaign_send_asks_for_the_subscription_once_the_campaign_is_found() {
+    let customer = Customer::new().await;
+    let made = customer.create_campaign().await;
+    let own = made.data()["id"].as_str().unwrap().to_owned();
+    let act = async |campaign: &str, verb: &str, body: Value| {
+        customer.front.post(&format!("/api/v1/campaigns/{campaign}/{verb}"), &customer.token, body).await
+    };
+    assert_eq!(act(&own, "start", json!({})).await.status, 200);
+    customer.subscribe("growth", "past_due").await;
+    let nobodys = uuid::Uuid::now_v7().to_string();
+    for (verb, body) in [
+        ("start", json!({})),
+        ("resume", json!({})),
+        ("retry-failed", json!({})),
+        ("resolve-unknown", json!({"to": "retry"})),
+        ("resolve-unknown", json!({"to": "sent"})),
+    ] {
+        assert_eq!(act(&nobodys, verb, body).await.status, 404, "{verb}");
+    }
+    // What holds already is no send.
+    for verb in ["start", "resume", "pause", "pause"] {
+        assert_eq!(act(&own, verb, json!({})).await.status, 200, "{verb}");
+    }
+    for (verb, body) in
+        [("resume", json!({})), ("retry-failed", json!({})), ("resolve-unknown", json!({"to": "retry"}))]
+    {
+        assert_refused(&act(&own, verb, body).await, "SUBSCRIPTION_INACTIVE", Value::Null);
+    }
+    assert_eq!(act(&own, "resolve-unknown", json!({"to": "sent"})).await.status, 200, "nothing leaves by that");
+    customer.subscribe("growth", "active").await;
+    assert_eq!(act(&own, "resume", json!({})).await.status, 200);
+    assert_eq!(act(&own, "retry-failed", json!({})).await.status, 200);
+}
+
+#[tokio::test]
 async fn operators_see_and_change_plans() {
     let customer = Customer::new().await;
     let plans = customer.front.get("/api/v1/ops/plans", &customer.operator).await;
@@ -163,8 +198,19 @@ async fn operators_see_and_change_plans() {
     let negative =
         customer.front.send("PATCH", "/api/v1/ops/plans/trial", &customer.operator, &negative.to_string()).await;
     assert_eq!((negative.status.as_u16(), negative.json()["errors"].as_object().unwrap().len()), (400, 2));
-    let unknown = customer.front.send("PATCH", "/api/v1/ops/plans/gold", &customer.operator, "{}").await;
-    assert_eq!(unknown.status, 404);
+    for method in ["PATCH", "PUT"] {
+        let unknown = customer.front.send(method, "/api/v1/ops/plans/gold", &customer.operator, "{}").await;
+        assert_eq!(unknown.status, 404);
+        let name = format!("Trial by {method}");
+        let body = json!({"name": name}).to_string();
+        let changed = customer.front.send(method, "/api/v1/ops/plans/trial", &customer.operator, &body).await;
+        assert_eq!((&changed.data()["name"], &changed.data()["maxMessages"]), (&json!(name), &json!(500)));
+    }
     let audit = customer.front.get("/api/v1/ops/audit", &customer.operator).await.json();
-    assert_eq!(audit["data"][0]["action"], "subscription.changed");
+    let shown = |no: usize| (audit["data"][no]["action"].clone(), audit["data"][no]["details"].clone());
+    let renamed = |from: &str, to: &str| (json!("plan.changed"), json!({"name": {"from": from, "to": to}}));
+    assert_eq!(shown(0), renamed("Trial by PATCH", "Trial by PUT"));
+    assert_eq!(shown(1), renamed("Trial", "Trial by PATCH"));
+    assert_eq!(audit["data"][2]["action"], "subscription.changed");
+    assert!(audit["data"][0]["actorId"].is_string() && audit["data"][0]["requestId"].is_string());
 }

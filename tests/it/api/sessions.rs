@@ -227,6 +227,8 @@ async fn settings_are_merged_and_are_one_truth() {
     change(json!({"profile": "standard", "hourlyCap": 40, "cold": {"dailyCap": 50}})).await.data();
     let changed = change(json!({"profile": null, "ratePerMinute": 6, "cold": {"dailyCap": null}})).await.data();
     assert_eq!(changed["settings"], json!({"ratePerMinute": 6.0, "hourlyCap": 40}));
+    let put = front.send("PUT", &path, &token, r#"{"hourlyCap":40}"#).await;
+    assert_eq!(put.data()["settings"], changed["settings"], "as PATCH, by another name");
     assert_eq!(changed["version"], 3);
     assert_eq!(front.get(&path, &token).await.data(), changed);
     let detail = front.get(&format!("/api/v1/whatsapp/{session}"), &token).await.data();

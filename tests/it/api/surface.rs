@@ -27,9 +27,10 @@ const PUBLIC: [&str; 9] = [
 ];
 
 /// Operations of those who run the platform; nobody else may call them.
-const OPERATORS: [&str; 16] = [
+const OPERATORS: [&str; 17] = [
     "list_partitions",
     "list_lanes",
+    "get_operated_lane",
     "suspend_lane",
     "resume_lane",
     "suspend_session",

@@ -99,10 +99,16 @@ pub(super) fn phone(n: u64) -> String {
 impl Client {
     /// Registers a tenant.
     pub(super) async fn register(http: Http, address: &str) -> Self {
-        let mut client = Self { http, base: format!("{address}/api/v1"), token: String::new() };
-        let body = json!({"name": "Ana", "email": "ana@example.com", "password": "correct horse battery staple",
+        let nobody = Self { http, base: format!("{address}/api/v1"), token: String::new() };
+        nobody.another("ana@example.com").await
+    }
+
+    /// Registers another tenant at the same front.
+    pub(super) async fn another(&self, email: &str) -> Self {
+        let mut client = self.clone();
+        let body = json!({"name": "Ana", "email": email, "password": "correct horse battery staple",
                           "businessName": "Shop"});
-        let tokens = client.post("/auth/register", &body).await.unwrap();
+        let tokens = self.post("/auth/register", &body).await.unwrap();
         client.token = text_of(&tokens, "accessToken");
         client
     }
@@ -155,6 +161,16 @@ impl Client {
         self.post(&format!("/whatsapp/{session}/logout"), &json!({})).await.map(drop)
     }
 
+    /// Returns the tenant's id.
+    pub(super) async fn tenant(&self) -> String {
+        text_of(&data_of(self.request(Method::GET, "/auth/me")).await.unwrap(), "tenantId")
+    }
+
+    /// Does what an operator does.
+    pub(super) async fn operate(&self, path: &str, body: Value) {
+        self.post(&format!("/ops/{path}"), &body).await.unwrap();
+    }
+
     /// Queues a single message; returns its id.
     pub(super) async fn send_text(&self, session: &str, to: &str) -> Result<String, Problem> {
         let body = json!({"sessionId": session, "to": to, "text": "Your order is on its way."});
@@ -169,6 +185,12 @@ impl Client {
             Err(Problem::Refused(404, _)) => None,
             Err(problem) => panic!("{problem}"),
         }
+    }
+
+    /// Returns what a message waits for, none when it does not.
+    pub(super) async fn held_by(&self, message: &str) -> Option<String> {
+        let shown = data_of(self.request(Method::GET, &format!("/messages/{message}"))).await.unwrap();
+        shown["heldBy"]["by"].as_str().map(str::to_owned)
     }
 
     /// Returns a campaign's counters.

@@ -13,6 +13,7 @@ mod full_disk;
 mod judge;
 mod kill_nine;
 mod kill_points;
+mod levers;
 mod lost_database;
 mod mixed_rates;
 mod pauses;

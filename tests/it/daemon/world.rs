@@ -155,6 +155,12 @@ impl World {
     pub(super) async fn admin(&self, path: &str) -> Option<(u16, String)> {
         self.daemon.admin(path).await
     }
+
+    /// Returns a metric by its name with its labels; zero while nothing was counted.
+    pub(super) async fn metric(&self, name: &str) -> f64 {
+        let (_, text) = self.admin("/metrics").await.unwrap();
+        text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok()).unwrap_or(0.0)
+    }
 }
 
 /// Starts a simulator that hands its receipts to the front at `api`; returns it with its address.

@@ -150,6 +150,9 @@ async fn only_the_given_reasons_are_tried_again(store: Store) {
     assert_eq!(fields(refused), ["reasons[1]", "reasons[2]"]);
     let refused = front.services.campaigns.retry_failed(of.tenant_id, of.id, Some(vec![]), by).await;
     assert_eq!(fields(refused), ["reasons"]);
+    let endless = vec!["THROUGHPUT".to_owned(); Reason::ALL.len() + 1];
+    let refused = front.services.campaigns.retry_failed(of.tenant_id, of.id, Some(endless), by).await;
+    assert_eq!(fields(refused), ["reasons"]);
     assert_eq!(retry(&front, &of, Some(&["NETWORK", "THROUGHPUT"])).await, DONE(2));
 }
 

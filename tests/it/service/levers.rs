@@ -8,6 +8,7 @@ use actiwapi_dispatcher::domain::id::{SessionId, TenantId, UserId};
 use actiwapi_dispatcher::domain::lever::Lever;
 use actiwapi_dispatcher::error::Error;
 use actiwapi_dispatcher::notice::Notice;
+use actiwapi_dispatcher::service::campaign_recall::Resolution;
 use actiwapi_dispatcher::service::levers::NewSuspension;
 use actiwapi_dispatcher::service::messages::NewText;
 use actiwapi_dispatcher::store::Store;
@@ -16,7 +17,7 @@ use actiwapi_dispatcher::store::page::PageRequest;
 use actiwapi_dispatcher::store::suspensions::Suspension;
 use serde_json::json;
 
-use super::front::{Front, conflict, fields};
+use super::front::{Front, fields};
 use crate::support::db::store_contract;
 use crate::support::seed::NOW_MS;
 
@@ -24,7 +25,7 @@ store_contract!(
     the_widest_lever_names_a_lanes_hold,
     a_lever_tells_whom_it_concerns,
     pulling_a_lever_twice_changes_only_why_and_until_when,
-    a_suspended_session_takes_no_messages,
+    what_is_asked_of_something_suspended_is_taken_and_held,
     what_is_over_holds_nothing_and_goes,
     every_problem_of_a_suspension_is_told,
     what_is_not_there_is_not_held,
@@ -114,20 +115,35 @@ async fn pulling_a_lever_twice_changes_only_why_and_until_when(store: Store) {
     assert_eq!((new.since_ms, new.until_ms), (NOW_MS + 120_000, None));
 }
 
-async fn a_suspended_session_takes_no_messages(store: Store) {
+async fn what_is_asked_of_something_suspended_is_taken_and_held(store: Store) {
     let front = Front::new(store);
     let tenant_id = front.tenant().await;
     let session_id = front.connected_session(tenant_id).await;
     let text = || NewText { session_id, to: "919800000001".to_owned(), text: "x".to_owned() };
-    for lever in [Lever::Session(session_id), Lever::Tenant(tenant_id)] {
+    let campaigns = &front.services.campaigns;
+    let levers = [Lever::Lane(session_id), Lever::Session(session_id), Lever::Tenant(tenant_id), Lever::Everything];
+    for lever in levers {
         suspend(&front, lever, because("abuse")).await;
-        let refused = front.services.messages.send_text(tenant_id, text()).await;
-        assert_eq!(conflict(refused), "The session is suspended.");
-        resume(&front, lever).await;
-    }
-    for lever in [Lever::Lane(session_id), Lever::Everything] {
-        suspend(&front, lever, because("maintenance")).await;
         front.services.messages.send_text(tenant_id, text()).await.unwrap();
+        let id = front.campaign(tenant_id, &[session_id], 1).await;
+        campaigns.start(tenant_id, id).await.unwrap();
+        campaigns.pause(tenant_id, id).await.unwrap();
+        campaigns.resume(tenant_id, id).await.unwrap();
+        for row in front.store.outbox_next(10).await.unwrap() {
+            let jobs = match row.job {
+                Some(job) => vec![job],
+                None => front.store.expand_campaign(row.campaign_id, 0, 10).await.unwrap().jobs,
+            };
+            front.store.admit_jobs(&jobs.iter().collect::<Vec<_>>(), NOW_MS * 1_000).await.unwrap();
+            front.store.outbox_remove(&[row.outbox_id]).await.unwrap();
+        }
+        campaigns.retry_failed(tenant_id, id, None, (OPERATOR, &actor())).await.unwrap();
+        campaigns.resolve_unknown(tenant_id, id, Resolution::Retry, (OPERATOR, &actor())).await.unwrap();
+        let waiting = front.services.waiting.of_campaign(tenant_id, id).await.unwrap().unwrap();
+        assert_eq!(waiting.by, lever.held_by());
+        resume(&front, lever).await;
+        let waiting = front.services.waiting.of_campaign(tenant_id, id).await.unwrap().unwrap();
+        assert_ne!(waiting.by, lever.held_by());
     }
 }
 

@@ -24,6 +24,8 @@ mod recipient_import;
 
 mod messages;
 
+mod plans;
+
 mod timeline;
 
 mod tenancy;

@@ -89,6 +89,7 @@ async fn lanes_are_shown_with_their_open_streams(store: Store) {
     let shown = store.lane_summaries(&ids).await.unwrap();
     let found: Vec<_> = shown.iter().map(|lane| (lane.session_id, lane.tenant_id, lane.n_open_streams)).collect();
     assert_eq!(found, [(newer.session_id, newer.tenant_id, 0), (older.session_id, older.tenant_id, 3)]);
+    assert_eq!(shown.iter().map(|lane| lane.n_backlog).collect::<Vec<_>>(), [0, 3]);
     assert_eq!(
         (shown[0].state, shown[0].rate_per_minute, shown[0].burst),
         (SessionState::Connected, Some(90.5), Some(3))

@@ -5,12 +5,12 @@
 use actiwapi_dispatcher::domain::delivery::DeliveryState;
 use actiwapi_dispatcher::domain::id::{CampaignId, DeliveryId, TenantId};
 use actiwapi_dispatcher::domain::job::Job;
-use actiwapi_dispatcher::domain::plan::{OnLimit, PlanLimits, SubscriptionState};
+use actiwapi_dispatcher::domain::plan::{LimitChange, OnLimit, SubscriptionState};
 use actiwapi_dispatcher::domain::quota::Usage;
 use actiwapi_dispatcher::domain::receipt::ReceiptKind;
 use actiwapi_dispatcher::store::audit::Actor;
 use actiwapi_dispatcher::store::journal::{BeginRefusal, JournalBatch};
-use actiwapi_dispatcher::store::plans::{NewSubscription, PlanRecord};
+use actiwapi_dispatcher::store::plans::{NewSubscription, PlanChange};
 use actiwapi_dispatcher::store::{Pool, Store};
 use actiwapi_dispatcher::with_writer;
 use sqlx::PgPool;
@@ -156,19 +156,21 @@ async fn a_lowered_limit_stops_at_once_and_a_raised_one_lets_go(store: Store) {
 
 /// Two operators at once: one gives tenants a plan, the other one changes it.
 async fn a_subscription_has_the_limit_that_its_plan_has_now(store: Store) {
-    let plan = store.plans().find("enterprise").await.unwrap().unwrap();
     for n in 0..20 {
         let tenant_id = seed::lane(&store).await.tenant_id;
-        let changed = PlanRecord { limits: PlanLimits { messages: Some(n), ..plan.limits }, ..plan.clone() };
+        let limits = LimitChange { messages: Some(Some(n)), ..LimitChange::default() };
+        let change = PlanChange { limits, ..PlanChange::default() };
         let new = NewSubscription {
-            plan: plan.slug.clone(),
+            plan: "enterprise".to_owned(),
             state: SubscriptionState::Active,
             period_end_ms: None,
             actor: Actor::SYSTEM,
         };
         let plans = store.plans();
-        let both =
-            tokio::join!(plans.subscribe(tenant_id, &new, NOW_MS), plans.change(&changed, &Actor::SYSTEM, NOW_MS));
+        let both = tokio::join!(
+            plans.subscribe(tenant_id, &new, NOW_MS),
+            plans.change("enterprise", &change, &Actor::SYSTEM, NOW_MS)
+        );
         assert!(both.0.is_ok() && both.1.is_ok());
         let usage = store.usage_of_tenant(tenant_id, NOW_MS).await.unwrap().unwrap();
         assert_eq!((usage.allowance.limit, usage.plan.limits.messages), (Some(n), Some(n)));

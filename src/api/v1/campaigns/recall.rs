@@ -15,7 +15,7 @@ use crate::store::recalls::Progress;
 #[derive(Debug, ToSchema)]
 #[schema(rename_all = "camelCase")]
 pub struct RetryFailedBody {
-    /// Only those that failed for one of these reasons; without it, all whose reason is not final for the recipient.
+    /// Only those that failed for one of these reasons, each named once at most; without it, all whose reason is not final for the recipient.
     #[schema(example = json!(["ATTEMPTS_EXHAUSTED"]))]
     reasons: Option<Vec<String>>,
 }

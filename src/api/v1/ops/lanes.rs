@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::partitions::by_number;
-use crate::api::envelope::{ListResult, Paged, paged};
-use crate::api::error::{ApiError, Failures, Guarded};
+use crate::api::envelope::{ApiResult, Envelope, ListResult, Paged, ok, paged};
+use crate::api::error::{ApiError, Failures, Guarded, OfOne};
+use crate::api::extract::Path;
 use crate::api::page::{Page, PageQuery};
 use crate::api::timestamp::Timestamp;
 use crate::api::v1::held::HeldView;
@@ -19,7 +20,7 @@ use crate::dispatch::picture::Waiting;
 use crate::domain::id::{SessionId, TenantId};
 use crate::domain::pacing::Pacing;
 use crate::domain::partition::PartitionNo;
-use crate::error::Problems;
+use crate::error::{Error, Problems};
 use crate::limits::SESSIONS_PER_LOOK_MAX;
 use crate::store::lane_pages::LaneSummary;
 use crate::store::page::{Page as Rows, PageRequest};
@@ -105,6 +106,9 @@ pub struct LaneView {
     /// Campaigns with deliveries here that are not settled; single messages together count as one.
     #[schema(example = 1)]
     open_streams: u64,
+    /// Messages in the lane's lines that wait or are being sent; too many by those that were settled out of turn.
+    #[schema(example = 1_250)]
+    backlog: u64,
     /// Messages that the provider took and that no receipt came for in time, ever.
     #[schema(example = 0)]
     no_receipts: u64,
@@ -139,6 +143,7 @@ impl From<Placed<'_>> for LaneView {
             lease_left_ms: row.filter(|row| row.owner_name.is_some()).map(|row| row.lease_left_ms),
             lag: row.and_then(|row| row.lag),
             open_streams: lane.n_open_streams,
+            backlog: lane.n_backlog,
             no_receipts: lane.n_no_receipts,
             held_by: waiting.map(HeldView::from),
             next_send_not_before: not_before_ms.map(Timestamp),
@@ -152,16 +157,30 @@ impl From<Placed<'_>> for LaneView {
 pub(super) async fn list_lanes(ctx: OperatorContext, page: Page, filter: LaneFilter) -> ListResult<LaneView> {
     let n_partitions = ctx.settings.n_partitions;
     let sessions = wanted(&ctx.store, filter, page.0, n_partitions).await?;
-    let lanes = ctx.store.lane_summaries(&sessions.items).await?;
-    let waiting = ctx.services.waiting.of_lanes(&sessions.items).await?;
+    let items = views(&ctx, &sessions.items).await?;
+    paged(page, Rows { items, total: sessions.total })
+}
+
+/// Shows the lane of one session.
+#[utoipa::path(get, path = "/ops/lanes/{id}", tag = "ops", security(("bearer" = [])),
+    params(("id" = uuid::Uuid, Path, description = "The session of the lane.")),
+    responses((status = 200, body = Envelope<LaneView>), Failures, Guarded, OfOne))]
+pub(super) async fn get_operated_lane(ctx: OperatorContext, Path(id): Path<SessionId>) -> ApiResult<LaneView> {
+    ok(views(&ctx, &[id]).await?.pop().ok_or(Error::NotFound("session"))?)
+}
+
+async fn views(ctx: &OperatorContext, sessions: &[SessionId]) -> Result<Vec<LaneView>, ApiError> {
+    let n_partitions = ctx.settings.n_partitions;
+    let lanes = ctx.store.lane_summaries(sessions).await?;
+    let waiting = ctx.services.waiting.of_lanes(sessions).await?;
     let partitions: HashMap<_, _> = by_number(ctx.store.partitions().await?);
     let default_pacing = ctx.services.sessions.default_pacing();
-    let place = |lane: LaneSummary| {
+    let view = |lane: LaneSummary| {
         let partition = PartitionNo::of(lane.session_id, n_partitions);
         let waiting = waiting.get(&lane.session_id).and_then(|lane| lane.held);
-        Placed { lane, partition, row: partitions.get(&partition), default_pacing, waiting }
+        Placed { lane, partition, row: partitions.get(&partition), default_pacing, waiting }.into()
     };
-    paged(page, Rows { items: lanes.into_iter().map(place).collect(), total: sessions.total })
+    Ok(lanes.into_iter().map(view).collect())
 }
 
 /// Finds the sessions of a page, and how many there are on all pages.

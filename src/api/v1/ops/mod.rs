@@ -2,6 +2,7 @@
 //!
 //! All from the database, so every node answers alike.
 
+use axum::routing::put;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -23,6 +24,7 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::default()
         .routes(routes!(partitions::list_partitions))
         .routes(routes!(lanes::list_lanes))
+        .routes(routes!(lanes::get_operated_lane))
         .routes(routes!(levers::suspend_lane))
         .routes(routes!(levers::resume_lane))
         .routes(routes!(levers::suspend_session))
@@ -35,6 +37,7 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(audit::list_audit))
         .routes(routes!(plans::list_plans))
         .routes(routes!(plans::update_plan))
+        .route("/ops/plans/{slug}", put(plans::update_plan))
         .routes(routes!(tenants::get_tenant))
         .routes(routes!(tenants::set_subscription))
 }

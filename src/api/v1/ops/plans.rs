@@ -7,9 +7,8 @@ use crate::api::OperatorContext;
 use crate::api::envelope::{ApiResult, Envelope, ok};
 use crate::api::error::{Failures, Guarded, OfBody, OfOne};
 use crate::api::extract::{Fields, FromFields, Json, Path};
-use crate::domain::plan::PlanLimits;
-use crate::service::plans::{LimitChange, PlanChange};
-use crate::store::plans::PlanRecord;
+use crate::domain::plan::{LimitChange, PlanLimits};
+use crate::store::plans::{PlanChange, PlanRecord};
 
 /// A plan; a limit of null stands for none.
 #[derive(Debug, Serialize, ToSchema)]
@@ -48,7 +47,7 @@ pub struct LimitsView {
     /// Campaigns made in a period.
     #[schema(example = 250)]
     max_campaigns: Option<i64>,
-    /// Contacts at a time.
+    /// Contacts at a time. Not enforced yet: there are no contacts to count.
     #[schema(example = 25_000)]
     max_contacts: Option<i64>,
 }
@@ -75,7 +74,7 @@ pub struct UpdatePlanBody {
     /// Campaigns made in a period.
     #[schema(value_type = Option<i64>, example = 250)]
     max_campaigns: Option<Option<i64>>,
-    /// Contacts at a time.
+    /// Contacts at a time. Not enforced yet: there are no contacts to count.
     #[schema(value_type = Option<i64>, example = 25_000)]
     max_contacts: Option<Option<i64>>,
 }

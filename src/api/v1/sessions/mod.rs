@@ -22,6 +22,7 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(crud::get_session, crud::update_session))
         .route("/whatsapp/{id}", put(crud::update_session))
         .routes(routes!(settings::get_session_settings, settings::update_session_settings))
+        .route("/whatsapp/{id}/settings", put(settings::update_session_settings))
         .routes(routes!(connection::connect_session))
         .routes(routes!(connection::disconnect_session))
         .routes(routes!(connection::logout_session))

@@ -119,6 +119,11 @@ impl Lane {
                     None => self.retry_after(failure, work, now).map(Again::tried),
                 }
             }
+            // The session's state says so in a moment, and says when it is connected again.
+            Handling::CloseSession => {
+                self.connected = false;
+                Some(Again::spared(now, now))
+            }
             Handling::FailMessage | Handling::RetryMessage | Handling::Reconcile => {
                 self.retry_after(failure, work, now).map(Again::tried)
             }

@@ -26,7 +26,7 @@ impl Shard {
         if let Some(at) = left_at {
             entry.lane.left(&work, released_at, at);
         }
-        out.lost.extend(outcome.failure().and_then(lost_by).map(|(event, reason)| (session_id, event, reason)));
+        out.lost.extend(outcome.failure().and_then(told_by).map(|(event, reason)| (session_id, event, reason)));
         let (breakers, account) = (Arc::clone(&self.breakers), Arc::clone(&self.entry(index).account));
         breakers.settle(&account, &sent(&work, released_at), &outcome, now);
         let entry = self.entry(index);
@@ -85,12 +85,13 @@ impl Shard {
     }
 }
 
-/// What a failure says about a session that is gone for good.
-fn lost_by(failure: &Failure) -> Option<(SessionEvent, Reason)> {
-    let event = match failure.reason {
-        Reason::AccountBanned => SessionEvent::Banned,
-        Reason::SessionReplaced => SessionEvent::Replaced,
-        _ => SessionEvent::LoggedOut,
+/// What a failure says about the session itself.
+fn told_by(failure: &Failure) -> Option<(SessionEvent, Reason)> {
+    let event = match (failure.handling, failure.reason) {
+        (Handling::CloseSession, _) => SessionEvent::Replaced,
+        (Handling::LoseSession, Reason::AccountBanned) => SessionEvent::Banned,
+        (Handling::LoseSession, _) => SessionEvent::LoggedOut,
+        _ => return None,
     };
-    (failure.handling == Handling::LoseSession).then_some((event, failure.reason))
+    Some((event, failure.reason))
 }

@@ -25,7 +25,7 @@ use crate::domain::message::{MessageSpec, MessageTemplate, Variables};
 use crate::domain::pacing::PacingSettings;
 use crate::domain::plan::OnLimit;
 use crate::domain::recipient::Recipient;
-use crate::domain::session::SessionState;
+use crate::domain::session::{SessionEvent, SessionState};
 use crate::domain::zone::{Band, Temperature};
 use crate::store::journal::BeginRefusal;
 use crate::store::lanes::LaneRow;
@@ -109,6 +109,10 @@ struct World {
     arrivals: Vec<Vec<Moment>>,
     on_wire: HashSet<DeliveryId>,
     paused: HashSet<usize>,
+    /// What the provider says to every message, where it always says the same.
+    refusal: Option<Failure>,
+    /// What was heard of the sessions themselves.
+    told: Vec<(SessionId, SessionEvent, Reason)>,
     burst: u32,
     /// Of each partition: our lease, the fence in the database, and whether we are closing it.
     leases: Vec<Arc<Lease>>,
@@ -152,6 +156,8 @@ impl World {
             arrivals: vec![Vec::new(); N_SESSIONS],
             on_wire: HashSet::new(),
             paused: HashSet::new(),
+            refusal: None,
+            told: Vec::new(),
             burst,
             leases: (0..N_PARTITIONS).map(|partition| lease(partition, 1)).collect(),
             fences: vec![1; N_PARTITIONS],
@@ -296,6 +302,7 @@ impl World {
         assert!(!self.paused.contains(&row.campaign), "sent while its campaign was paused");
         self.arrivals[row.session].push(self.now);
         let outcome = match self.rng.random_range(0..20) {
+            _ if self.refusal.is_some() => Outcome::Deferred(self.refusal.clone().unwrap()),
             0 => deferred(Scope::Number),
             1 => deferred(Scope::Pair),
             2 => Outcome::Rejected(failure(Scope::Message, Retry::Never)),
@@ -331,6 +338,7 @@ impl World {
         let fences = self.fences.clone();
         let holds = |fence: Fence| fences[usize::from(fence.partition.0)] == fence.number;
         let saves = output.lane_states.into_iter().filter(|(_, fence)| holds(*fence));
+        self.told.extend(output.lost);
         self.saved_tat.extend(saves.map(|(save, _)| (save.session_id, save.tat_us)));
         for end in output.ends {
             let row = &mut self.rows[self.by_id[&end.delivery_id]];
@@ -702,4 +710,28 @@ fn what_certainly_did_not_leave_costs_no_place_of_a_cap() {
     let work = out.releases.remove(0).prepared.work;
     one.report(Report::NotSent(lane, work, now), now);
     assert_eq!(saved_last(&one.run(now)), (0, 1), "did not leave");
+}
+
+#[test]
+fn a_replaced_session_is_told_of_and_silent_until_it_is_connected_again() {
+    let mut world = World::new(7);
+    let retry = Retry::AfterAction { probe: Duration::from_secs(60) };
+    let (reason, handling) = (Reason::SessionReplaced, Handling::CloseSession);
+    world.refusal = Some(Failure { reason, handling, ..failure(Scope::Number, retry) });
+    world.submit();
+    let session = world.rows[0].session;
+    let until = world.now + Duration::from_secs(3_600);
+    while world.now < until && world.step(false) {}
+    let told = (world.sessions[session], SessionEvent::Replaced, Reason::SessionReplaced);
+    assert_eq!(world.told.first(), Some(&told));
+    assert_eq!(world.told.len(), world.arrivals[session].len());
+    let within = world.arrivals[session].last().unwrap().since(START);
+    assert!(within < Duration::from_secs(1), "only what had left before the first answer: {within:?}");
+    assert!(world.rows.iter().all(|row| row.state == RowState::Pending), "nothing is given up");
+
+    world.refusal = None;
+    world.tell_session(session, true);
+    while world.step(false) {}
+    assert!(world.rows.iter().all(|row| row.state == RowState::Settled));
+    world.check_pace();
 }

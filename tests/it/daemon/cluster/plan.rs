@@ -1,10 +1,10 @@
 //! The last messages of a plan, wanted by two nodes at once: exactly so many arrive at the provider.
 
 use actiwapi_dispatcher::domain::id::TenantId;
-use actiwapi_dispatcher::domain::plan::{PlanLimits, SubscriptionState};
+use actiwapi_dispatcher::domain::plan::{LimitChange, SubscriptionState};
 use actiwapi_dispatcher::store::Store;
 use actiwapi_dispatcher::store::audit::Actor;
-use actiwapi_dispatcher::store::plans::NewSubscription;
+use actiwapi_dispatcher::store::plans::{NewSubscription, PlanChange};
 use actiwapi_dispatcher::with_reader;
 
 use super::nodes::{Cluster, Servers};
@@ -21,12 +21,12 @@ async fn allow(store: &Store, n_messages: u64) -> TenantId {
     let tenant =
         with_reader!(store.pool(), |db| sqlx::query_scalar("SELECT tenant_id FROM tenants").fetch_one(db).await);
     let tenant_id = TenantId(tenant.unwrap());
-    let mut plan = store.plans().find("trial").await.unwrap().unwrap();
-    let messages = Some(i64::try_from(n_messages).unwrap());
-    plan.limits = PlanLimits { messages, sessions: None, api_requests: None, campaigns: None, contacts: None };
+    let messages = Some(Some(i64::try_from(n_messages).unwrap()));
+    let limits = LimitChange { messages, sessions: Some(None), api_requests: Some(None), ..LimitChange::default() };
+    let change = PlanChange { limits, ..PlanChange::default() };
     let now_ms = store.now_us().await.unwrap() / 1_000;
-    store.plans().change(&plan, &Actor::SYSTEM, now_ms).await.unwrap();
-    let plan = plan.slug;
+    store.plans().change("trial", &change, &Actor::SYSTEM, now_ms).await.unwrap();
+    let plan = "trial".to_owned();
     let new = NewSubscription { plan, state: SubscriptionState::Active, period_end_ms: None, actor: Actor::SYSTEM };
     store.plans().subscribe(tenant_id, &new, now_ms).await.unwrap();
     tenant_id
