@@ -106,7 +106,7 @@ struct Lanes {
 }
 
 impl Lanes {
-    fn new() -> Self {
+    fn new(settings: &PacingSettings) -> Self {
         let pacing = Pacing::new(60.0, 1).expect("a good pacing");
         let mut shard = Shard::new(ShardSettings { default_pacing: pacing, n_places: N_LANES * 8 }, Arc::default());
         let (now, campaign_id) = (Moment::from_ms(1_800_000_000_000), CampaignId::generate());
@@ -128,7 +128,7 @@ impl Lanes {
                 left_by_us: None,
                 suspension: None,
                 active_until: None,
-                pacing: PacingSettings::default(),
+                pacing: settings.clone(),
                 pacing_version: 1,
                 connected_at_ms: None,
                 first_linked_at_ms: None,
@@ -212,13 +212,17 @@ impl Lanes {
 }
 
 fn lanes(criterion: &mut Criterion) {
-    let mut lanes = Lanes::new();
+    let mut plain = Lanes::new(&PacingSettings::default());
+    let caps = serde_json::from_str(r#"{"jitter": 0.0, "hourlyCap": 100000, "dailyCap": 1000000}"#);
+    let mut capped = Lanes::new(&caps.expect("good settings"));
     let mut group = criterion.benchmark_group("lanes");
     group.throughput(Throughput::Elements(u64::try_from(N_LANES).expect("a small number")));
     group.sample_size(20);
-    group.bench_function("one message of each of 10,000", |bench| {
-        bench.iter(|| assert!(N_LANES <= lanes.round() + N_LANES / 10, "most lanes were due"));
-    });
+    for (name, lanes) in [("one message of each of 10,000", &mut plain), ("the same with caps", &mut capped)] {
+        group.bench_function(name, |bench| {
+            bench.iter(|| assert!(N_LANES <= lanes.round() + N_LANES / 10, "most lanes were due"));
+        });
+    }
 }
 
 fn classify(criterion: &mut Criterion) {

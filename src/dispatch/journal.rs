@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::Instant;
 
+use crate::dispatch::lane::memory::LaneStanding;
 use crate::dispatch::lane::work::Work;
 use crate::dispatch::lead::Lead;
 use crate::dispatch::shard::{LaneIndex, Report};
@@ -23,7 +24,7 @@ use crate::kill_point;
 use crate::limits::{IN_FLIGHT_MAX, JOURNAL_BATCH_MAX, JOURNAL_QUEUE_MAX};
 use crate::patience::Patience;
 use crate::store::Store;
-use crate::store::journal::{Begin, Dismissal, End, JournalBatch, LaneSave, StreamSave, Written};
+use crate::store::journal::{Begin, Dismissal, End, JournalBatch, StreamSave, Written};
 use crate::telemetry::metrics::{DispatchMetrics, Metrics};
 
 /// Least time between two commits: on a quick disk, batches grow instead of commits.
@@ -41,7 +42,7 @@ pub enum Entry {
     /// A delivery settled without an attempt.
     Dismiss(Dismissal, SessionId, Fence),
     /// A lane's limiter state; the last one of a batch counts. Goes with the next other entry.
-    Lane(LaneSave, Fence),
+    Lane(Box<LaneStanding>, Fence),
     /// Up to where a stream is settled.
     Stream(StreamSave, Fence),
     /// Reports of the provider; told when they are durable.
@@ -60,7 +61,7 @@ pub struct Beginning {
     /// What it says.
     pub content: Content,
     /// Where the lane stands with this attempt counted, to be durable with it.
-    pub save: Option<LaneSave>,
+    pub save: Option<LaneStanding>,
 }
 
 /// Whom to tell after the commit.
@@ -167,7 +168,7 @@ struct Batch {
     /// Lanes with an end, by shard.
     ended: HashMap<usize, Vec<LaneIndex>>,
     receipts: Vec<oneshot::Sender<()>>,
-    lanes: HashMap<SessionId, LaneSave>,
+    lanes: HashMap<SessionId, LaneStanding>,
     n_rows: usize,
 }
 
@@ -213,7 +214,7 @@ impl Journal {
     }
 
     async fn commit(&self, mut batch: Batch) {
-        batch.rows.lanes = std::mem::take(&mut batch.lanes).into_values().collect();
+        batch.rows.lanes = std::mem::take(&mut batch.lanes).values().map(LaneStanding::row).collect();
         let started_at = Instant::now();
         let (begins, ends, receipts) =
             (!batch.begins.is_empty(), !batch.rows.ends.is_empty(), !batch.rows.receipts.is_empty());
@@ -321,7 +322,7 @@ impl Batch {
     }
 
     /// Keeps the latest state of each lane: those that go with attempts overtake the others.
-    fn save(&mut self, save: LaneSave) {
+    fn save(&mut self, save: LaneStanding) {
         if self.lanes.get(&save.session_id).is_none_or(|known| known.saved_at_us < save.saved_at_us) {
             self.lanes.insert(save.session_id, save);
         }
@@ -346,7 +347,7 @@ impl Batch {
                 self.put_back.push((reply, work));
             }
             Entry::Dismiss(dismissal, ..) => self.rows.dismissals.push(dismissal),
-            Entry::Lane(save, _) => self.save(save),
+            Entry::Lane(save, _) => self.save(*save),
             Entry::Stream(save, _) => self.rows.streams.push(save),
             Entry::Receipts(mut receipts, waiter) => {
                 self.n_rows += receipts.len();

@@ -13,7 +13,8 @@ use crate::dispatch::lane::share::SavedShare;
 use crate::dispatch::lane::step::Hold;
 use crate::dispatch::limits::LaneMemory;
 use crate::domain::failure::Reason;
-use crate::domain::id::CampaignId;
+use crate::domain::id::{CampaignId, SessionId};
+use crate::store::journal::LaneSave;
 
 /// What is kept of a lane.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -42,6 +43,20 @@ pub struct LaneState {
     /// The own pace of campaigns.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub shares: Vec<SavedShare>,
+}
+
+/// Where a lane stands, to be saved. It becomes a text only with the batch that carries it, however many of the lane go
+/// into that.
+#[derive(Debug, Clone)]
+pub struct LaneStanding {
+    /// The session.
+    pub session_id: SessionId,
+    /// When, UTC microseconds; of two the later one counts.
+    pub saved_at_us: i64,
+    /// The pacer's theoretical arrival time, UTC microseconds.
+    pub tat_us: i64,
+    /// The rest.
+    pub state: LaneState,
 }
 
 /// A hold as it is kept.
@@ -82,6 +97,21 @@ impl LaneState {
     #[must_use]
     pub fn write(&self) -> Option<String> {
         (*self != Self::default()).then(|| serde_json::to_string(self).expect("numbers and words have a JSON form"))
+    }
+}
+
+impl LaneStanding {
+    /// Tells whether the arrival time is all there is.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        self.state == LaneState::default()
+    }
+
+    /// Returns the row.
+    #[must_use]
+    pub fn row(&self) -> LaneSave {
+        let Self { session_id, saved_at_us, tat_us, ref state } = *self;
+        LaneSave { session_id, saved_at_us, tat_us, memory: state.write() }
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Moment;
+use crate::dispatch::lane::memory::LaneStanding;
 use crate::dispatch::lane::step::{Dismissed, Lateness};
 use crate::dispatch::lane::work::{Prepared, Work};
 use crate::dispatch::lease::Lease;
@@ -15,7 +16,6 @@ use crate::domain::message::Content;
 use crate::domain::partition::{Fence, PartitionNo};
 use crate::domain::session::SessionEvent;
 use crate::domain::zone::Band;
-use crate::store::journal::LaneSave;
 
 /// What is to be done after a round.
 #[derive(Debug, Default)]
@@ -26,7 +26,7 @@ pub struct Output {
     ///
     /// With the outcomes would be too late: a receipt can settle a delivery before the answer comes,
     /// and after a crash in between nothing would tell that the lane has just sent.
-    pub lane_states: Vec<(LaneSave, Fence)>,
+    pub lane_states: Vec<(LaneStanding, Fence)>,
     /// Messages to let go.
     pub releases: Vec<Release>,
     /// Attempts to take back.
@@ -87,7 +87,7 @@ pub struct Begin {
     /// By which version of the session's settings.
     pub settings_version: i64,
     /// Where the lane stands with this attempt counted, where that must be durable with it.
-    pub save: Option<LaneSave>,
+    pub save: Option<LaneStanding>,
 }
 
 /// A message to let go.

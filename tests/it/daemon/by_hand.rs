@@ -1,7 +1,7 @@
 //! What a person may set for a run by hand, and the seed of everything drawn.
 //!
 //! `E2E_SEED` repeats a run, `E2E_BINARY` names another executable (a release build), `E2E_KILLS`,
-//! `E2E_MESSAGES`, `E2E_SESSIONS`, `E2E_LANES` and `E2E_SLOW_MESSAGES` set sizes.
+//! `E2E_MESSAGES`, `E2E_SESSIONS`, `E2E_LANES`, `E2E_SECONDS` and `E2E_SLOW_MESSAGES` set sizes; `E2E_STORE` names a database.
 
 use std::path::PathBuf;
 

@@ -13,22 +13,22 @@ use super::provider::{Entry, Pace};
 use super::wait::{PATIENCE, until};
 use super::world::{Plan, World};
 
-/// How many of 10,000 sessions send how many messages in 1,000 s, and with which burst: fast ones may catch up a quarter
-/// of a second. Each session's own rate is drawn from a fifth below to a fifth above, so that they do not march in step.
+/// How many of 10,000 sessions send how many messages in 1,000,000 s, and with which burst: fast ones may catch up a
+/// quarter of a second. Each session's own rate is drawn from there to a fifth above, so that they do not march in step.
 const CLASSES: [(u64, u64, u32); 9] = [
-    (4_000, 20, 1),
-    (3_000, 50, 1),
-    (2_000, 100, 1),
-    (700, 200, 1),
-    (200, 500, 1),
-    (70, 1_000, 1),
-    (20, 5_000, 2),
-    (8, 20_000, 5),
-    (2, 80_000, 20),
+    (4_000, 20_000, 1),
+    (3_000, 50_000, 1),
+    (2_000, 100_000, 1),
+    (700, 200_000, 1),
+    (200, 500_000, 1),
+    (70, 1_000_000, 1),
+    (20, 5_000_000, 2),
+    (8, 20_000_000, 5),
+    (2, 80_000_000, 20),
 ];
 
-/// The slowest and the fastest, messages in 1,000 s.
-const RATES: (u64, u64) = (20, 80_000);
+/// The fastest, messages in 1,000,000 s.
+const FASTEST: u64 = 80_000_000;
 
 /// Sessions of one campaign, at most.
 const SESSIONS_PER_CAMPAIGN: usize = 1_000;
@@ -92,15 +92,15 @@ async fn no_window_of_any_session_holds_more_than_its_rate() {
 /// Makes the sessions, and campaigns that give each more than it can send; returns what each may do, and the campaigns.
 async fn make(world: &World, draw: &mut Draw, (n_sessions, n_seconds): (u64, u64)) -> (Vec<Pace>, Vec<String>) {
     let (mut paces, mut campaigns, mut n_recipients) = (Vec::new(), Vec::new(), 0);
-    for (share, in_1000_s, burst) in CLASSES {
+    for (share, in_a_million_s, burst) in CLASSES {
         let first = 1_000 + paces.len() as u64;
         let numbers = first..first + (share * n_sessions).div_ceil(10_000);
         let mut rate_per_second =
-            || draw.between(in_1000_s * 4 / 5, in_1000_s * 6 / 5).clamp(RATES.0, RATES.1) as f64 / 1_000.0;
+            || draw.between(in_a_million_s, (in_a_million_s * 6 / 5).min(FASTEST)) as f64 / 1_000_000.0;
         let new: Vec<_> = numbers
             .map(|number| NewSession { phone_number_id: number.to_string(), rate_per_second: rate_per_second(), burst })
             .collect();
-        let each = in_1000_s * n_seconds * 13 / 10_000 + u64::from(burst) + 3;
+        let each = in_a_million_s * n_seconds * 13 / 10_000_000 + u64::from(burst) + 3;
         let sessions = world.client.connect(&new).await;
         for sessions in sessions.chunks(SESSIONS_PER_CAMPAIGN) {
             let until = n_recipients + each * sessions.len() as u64;

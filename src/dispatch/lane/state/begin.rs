@@ -222,7 +222,7 @@ impl Lane {
             let share_at = self.streams.shares.get(work.campaign_id).map(|share| share.leaves(now)).unwrap_or_default();
             self.limits.next(now, 0, work.band.temperature()).at.max(share_at)
         };
-        self.next_prepared().into_iter().map(|index| moment(&self.prepared[index].work)).min()
+        self.next_prepared().map(|index| moment(&self.prepared[index].work)).min()
     }
 
     /// Places on the wire for this lane: what it sends in a second, so that a slow answer does

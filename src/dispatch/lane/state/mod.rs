@@ -20,9 +20,8 @@ use crate::dispatch::limits::LaneLimits;
 use crate::dispatch::shard::Offer;
 use crate::domain::held_by::{Held, HeldBy};
 use crate::domain::id::{CampaignId, DeliveryId, SessionId};
-use crate::domain::job::TrafficClass;
 use crate::domain::message::Content;
-use crate::domain::zone::{Band, Temperature};
+use crate::domain::zone::Band;
 
 /// When a lane whose lease has ended looks again whether it was renewed.
 const LEASE_RECHECK: Duration = Duration::from_secs(1);

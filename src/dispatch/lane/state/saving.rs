@@ -5,22 +5,21 @@ use std::time::Duration;
 use super::Lane;
 use crate::clock::Moment;
 use crate::dispatch::breaker::{Breaker, Extent};
-use crate::dispatch::lane::memory::LaneState;
+use crate::dispatch::lane::memory::{LaneStanding, LaneState};
 use crate::dispatch::lane::step::Hold;
-use crate::store::journal::LaneSave;
 
 impl Lane {
     /// Returns where the lane stands, to be saved; the limiter's state is rounded up: a lane may come back a
     /// microsecond late, never early.
-    pub fn save(&mut self, now: Moment) -> LaneSave {
+    pub fn save(&mut self, now: Moment) -> LaneStanding {
         self.unsaved = false;
         self.saved_at_us = now.as_us().max(self.saved_at_us + 1);
         let tat = self.limits.saved_tat().unwrap_or_default();
-        LaneSave {
+        LaneStanding {
             session_id: self.session_id,
             saved_at_us: self.saved_at_us,
             tat_us: (tat + Duration::from_nanos(999)).as_us(),
-            memory: self.state(now).write(),
+            state: self.state(now),
         }
     }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use crate::clock::Moment;
 use crate::dispatch::breaker::{Breakers, Verdict};
+use crate::dispatch::lane::memory::LaneStanding;
 use crate::dispatch::lane::state::Lane;
 use crate::dispatch::lane::step::{Grant, Step};
 use crate::dispatch::lane::streams::Load;
@@ -24,7 +25,6 @@ use crate::domain::id::{CampaignId, SessionId};
 use crate::domain::pacing::Pacing;
 use crate::domain::partition::{Fence, PartitionNo};
 use crate::limits::{PREPARING_PER_SHARD_MAX, REFILL_LANES_MAX};
-use crate::store::journal::LaneSave;
 
 /// Settings of a shard.
 #[derive(Debug, Clone, Copy)]
@@ -265,7 +265,7 @@ impl Shard {
                     let settings_version = lane.limits.rules().version;
                     // What the attempt uses up must be durable with it, where anything is kept.
                     let is_unsaved = lane.is_unsaved();
-                    let save = Some(lane.save(now)).filter(|save| is_unsaved || save.memory.is_some());
+                    let save = Some(lane.save(now)).filter(|save| is_unsaved || !save.is_plain());
                     self.n_out += 1;
                     self.n_preparing += 1;
                     out.begins.push(Begin { lane: index, session_id, fence, work, content, settings_version, save });
@@ -374,7 +374,7 @@ impl Shard {
 }
 
 /// Where a lane stands, to be saved.
-fn lane_state(entry: &mut Entry, now: Moment) -> (LaneSave, Fence) {
+fn lane_state(entry: &mut Entry, now: Moment) -> (LaneStanding, Fence) {
     (entry.lane.save(now), entry.lease.fence)
 }
 

@@ -647,7 +647,7 @@ impl OneLane {
     }
 
     fn memory(&mut self) -> LaneState {
-        LaneState::read(&self.lane().save(START).memory.unwrap_or_default())
+        self.lane().save(START).state
     }
 }
 
@@ -674,7 +674,7 @@ fn settings_that_can_not_be_read_change_no_count() {
 /// Of what was saved last, what is begun and what counts of the hour.
 fn saved_last(out: &Output) -> (u32, u32) {
     let (save, _) = out.lane_states.last().expect("the lane is saved");
-    let limits = LaneState::read(save.memory.as_deref().unwrap()).limits.unwrap();
+    let limits = save.state.limits.clone().unwrap();
     (limits.prepared, limits.hour.unwrap().counts.iter().sum())
 }
 
@@ -685,7 +685,7 @@ fn what_certainly_did_not_leave_costs_no_place_of_a_cap() {
         one.open(3);
         let now = START + Duration::from_millis(9_990);
         let Begin { lane, work, content, save, .. } = one.run(now).begins.remove(0);
-        let limits = LaneState::read(&save.unwrap().memory.unwrap()).limits.unwrap();
+        let limits = save.unwrap().state.limits.unwrap();
         assert_eq!((limits.prepared, limits.hour.unwrap().counts), (1, vec![1]));
         (lane, work, content, now)
     };
