@@ -296,7 +296,7 @@ pub enum Guarded {
     /// Missing, wrong or expired credentials.
     #[response(status = 401)]
     Unauthorized(FailureBody),
-    /// The role does not allow it, the plan has no more of it, or the subscription is not active.
+    /// The role or the key does not allow it, the plan has no more of it, or the subscription is not active.
     #[response(status = 403)]
     Forbidden(FailureBody),
 }
