@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use crate::domain::api_key::Scope;
 use crate::domain::campaign;
 use crate::domain::id::CampaignId;
 use crate::domain::plan::Meter;
@@ -38,6 +39,12 @@ pub enum Error {
     /// Known, and not allowed.
     #[error("the role does not allow this")]
     Forbidden,
+    /// The key has not the scope that this takes.
+    #[error("the key lacks the scope {}", .0.as_str())]
+    ScopeMissing(Scope),
+    /// The key is not to be used from where it was used.
+    #[error("the key is not for this address")]
+    AddressRefused,
     /// The subscription is not active; only what sends or makes something is refused for it.
     #[error("the subscription is not active")]
     SubscriptionInactive,

@@ -295,3 +295,31 @@ pub const FORECASTS_MAX: usize = 1;
 
 /// Forecasts waiting or being made: 8 × at most 4 s are what somebody may wait; whoever comes then is turned away.
 pub const FORECAST_QUEUE_MAX: usize = 8;
+
+/// Keys of one tenant: 100, a handful for each of its programs.
+pub const API_KEYS_PER_TENANT_MAX: i64 = 100;
+
+/// Networks that one key may be used from: 100 × 18 characters = 2 kB of its row.
+pub const API_KEY_NETWORKS_MAX: usize = 100;
+
+/// How long a node goes on believing what it read of a key: 2 s, after which every node refuses a revoked one; at 100
+/// requests a second it saves 199 of 200 reads.
+pub const API_KEY_BELIEVED: Duration = Duration::from_secs(2);
+
+/// Keys that a node remembers, read ones and used ones: 10,000 × about 500 bytes = 5 MB.
+pub const API_KEYS_REMEMBERED_MAX: usize = 10_000;
+
+/// Characters of an idempotency key: three UUIDs with dashes and 20 to spare.
+pub const IDEMPOTENCY_KEY_CHARS_MAX: usize = 128;
+
+/// How long an answer is kept for whoever asks again with the same idempotency key: 24 hours.
+pub const IDEMPOTENCY_KEPT: Duration = Duration::from_secs(24 * 3_600);
+
+/// How long the request of an idempotency key may be under way: 10 minutes, as long as `server.request_timeout_ms` may be.
+pub const IDEMPOTENCY_UNDER_WAY_MAX: Duration = Duration::from_secs(600);
+
+/// Answers forgotten in one transaction: 1,000 rows along an index take about 10 ms.
+pub const IDEMPOTENCY_ROWS_REMOVED_MAX: u32 = 1_000;
+
+/// Requests of keys and people until those who rest are forgotten: 65,536 × at most 64 bytes each = 4 MB.
+pub const CALLERS_SWEPT_EVERY: u64 = 65_536;

@@ -2,11 +2,14 @@
 //!
 //! Tokens are made and verified by the auth service; nothing here reads the database.
 
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, HeaderName, header};
 use hmac::{Hmac, KeyInit, Mac};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
+
+/// The header of a program's key.
+pub const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
 /// Returns the token of `Authorization: Bearer …`, if there is exactly one.
 #[must_use]
@@ -16,6 +19,13 @@ pub fn bearer(headers: &HeaderMap) -> Option<&str> {
     let (scheme, token) = value.split_once(' ')?;
     let token = token.trim();
     (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+}
+
+/// Returns the key of `X-API-Key`, if there is exactly one.
+#[must_use]
+pub fn api_key(headers: &HeaderMap) -> Option<&str> {
+    let mut values = headers.get_all(API_KEY).iter();
+    values.next().filter(|_| values.next().is_none())?.to_str().ok()
 }
 
 /// Compares with a secret in a time that tells nothing about it.
@@ -66,6 +76,19 @@ mod tests {
         for refused in [&[][..], &["Bearer"], &["Bearer "], &["Basic abc"], &["abc"], &["Bearer a", "Bearer b"]] {
             assert_eq!(check(refused), None, "{refused:?}");
         }
+    }
+
+    #[test]
+    fn only_one_key_counts() {
+        let check = |values: &[&'static str]| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(API_KEY, HeaderValue::from_static(value));
+            }
+            api_key(&headers).map(ToOwned::to_owned)
+        };
+        assert_eq!(check(&["awp_1"]).as_deref(), Some("awp_1"));
+        assert_eq!((check(&[]), check(&["awp_1", "awp_1"])), (None, None));
     }
 
     /// Test case 2 of RFC 4231.

@@ -10,11 +10,16 @@ use axum::extract::FromRequestParts;
 use axum::http::Method;
 use axum::http::request::Parts;
 use futures::future::BoxFuture;
+use ipnet::IpNet;
 use secrecy::SecretString;
 
+use super::address::client_address;
 use super::error::ApiError;
+use super::external::NeedsScope;
 use super::layers::CountsForPlan;
 use super::layers::REQUEST_ID;
+use super::rates::{RateNote, RateSettings};
+use super::throttle::Visitor;
 use super::{Shared, auth};
 use crate::clock::Clock;
 use crate::domain::user::Role;
@@ -24,6 +29,7 @@ use crate::receipts::ReceiptSink;
 use crate::service::Services;
 use crate::service::access_token::Caller;
 use crate::store::Store;
+use crate::store::api_keys::ApiKeyRecord;
 use crate::store::audit::Actor;
 use crate::telemetry::metrics::Metrics;
 
@@ -55,6 +61,10 @@ pub struct ApiSettings {
     pub webhook_verify_token: Option<SecretString>,
     /// Pages of which origins may call the front; `*` stands for all.
     pub cors_origins: Vec<axum::http::HeaderValue>,
+    /// Proxies whose word about the client's address is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// How many requests are taken from one key, one person and one address.
+    pub rates: RateSettings,
     /// How long a handler may take to answer.
     pub timeout: Duration,
     /// How long an upload may pause.
@@ -71,6 +81,8 @@ impl Default for ApiSettings {
             webhook_app_secret: None,
             webhook_verify_token: None,
             cors_origins: Vec::new(),
+            trusted_proxies: Vec::new(),
+            rates: RateSettings::default(),
             timeout: Duration::from_secs(30),
             upload_pause_max: Duration::from_secs(30),
             upload_bytes_max: UPLOAD_BYTES_MAX,
@@ -97,8 +109,10 @@ pub struct PartReadiness {
 /// One call: who makes it and what it may use.
 #[derive(Clone)]
 pub struct CallContext {
-    /// Who calls; everything is done in the caller's tenant.
+    /// Who calls; everything is done in the caller's tenant. For a program this is who made its key.
     pub caller: Caller,
+    /// The key of the program that calls; none for a person.
+    pub key: Option<Arc<ApiKeyRecord>>,
     /// The name of the request.
     request_id: Option<String>,
     front: Shared,
@@ -109,6 +123,12 @@ impl CallContext {
     #[must_use]
     pub fn actor(&self) -> Actor {
         Actor { user_id: Some(self.caller.user_id), request_id: self.request_id.clone() }
+    }
+
+    /// Returns the role that the person has now; none when there is no such person any more.
+    async fn present_role(&self) -> Result<Option<Role>, ApiError> {
+        let user = self.store.users().find(self.caller.tenant_id, self.caller.user_id).await?;
+        Ok(user.map(|user| user.role))
     }
 }
 
@@ -123,20 +143,71 @@ impl std::ops::Deref for CallContext {
 impl FromRequestParts<Shared> for CallContext {
     type Rejection = ApiError;
 
-    /// Checks the credentials, that the role may change things if the method says that it will, and that the plan has
-    /// a request left.
+    /// Checks that not too many requests come, the credentials, that the role or the key may do this, and that the
+    /// plan has a request left.
     async fn from_request_parts(parts: &mut Parts, front: &Shared) -> Result<Self, ApiError> {
-        let token = auth::bearer(&parts.headers).ok_or(Error::Unauthorized)?;
-        let caller = front.services.auth.verify(token)?;
-        let reads = parts.method == Method::GET || parts.method == Method::HEAD;
-        if !reads && !caller.role.may_write() {
-            return Err(Error::Forbidden.into());
+        // Whoever had to know before has left it here: a request is checked and counted once.
+        if let Some(known) = parts.extensions.get::<Self>() {
+            return Ok(known.clone());
         }
+        let from = client_address(parts, &front.settings.trusted_proxies);
+        let note = parts.extensions.get::<RateNote>().cloned().unwrap_or_default();
+        if let Some(address) = from.map(Visitor::new).and_then(Visitor::address) {
+            front.rates.admit_address(address, &note)?;
+        }
+        let needed = parts.extensions.get::<NeedsScope>().copied();
+        let (caller, key) = match needed {
+            Some(NeedsScope(scope)) => {
+                let shown = auth::api_key(&parts.headers).ok_or(Error::Unauthorized)?;
+                let key = front.services.api_keys.verify(shown, from).await?;
+                front.rates.admit_key(key.id, &note)?;
+                if !key.terms.scopes.contains(&scope) {
+                    return Err(Error::ScopeMissing(scope).into());
+                }
+                let caller = Caller { user_id: key.created_by, tenant_id: key.tenant_id, role: Role::Agent };
+                (caller, Some(key))
+            }
+            None => {
+                let token = auth::bearer(&parts.headers).ok_or(Error::Unauthorized)?;
+                let caller = front.services.auth.verify(token)?;
+                front.rates.admit_user(caller.user_id, &note)?;
+                let reads = parts.method == Method::GET || parts.method == Method::HEAD;
+                if !reads && !caller.role.may_write() {
+                    return Err(Error::Forbidden.into());
+                }
+                (caller, None)
+            }
+        };
         if parts.extensions.get::<CountsForPlan>().is_some() {
             front.services.plans.count_request(caller.tenant_id).await?;
         }
         let request_id = parts.headers.get(REQUEST_ID).and_then(|id| id.to_str().ok()).map(str::to_owned);
-        Ok(Self { caller, request_id, front: Arc::clone(front) })
+        Ok(Self { caller, key, request_id, front: Arc::clone(front) })
+    }
+}
+
+/// One call of somebody who manages a tenant: its owner or an admin.
+#[derive(Clone)]
+pub struct AdminContext(CallContext);
+
+impl std::ops::Deref for AdminContext {
+    type Target = CallContext;
+
+    fn deref(&self) -> &CallContext {
+        &self.0
+    }
+}
+
+impl FromRequestParts<Shared> for AdminContext {
+    type Rejection = ApiError;
+
+    /// Asks the database for the role: the one in the token may be days old.
+    async fn from_request_parts(parts: &mut Parts, front: &Shared) -> Result<Self, ApiError> {
+        let ctx = CallContext::from_request_parts(parts, front).await?;
+        if ctx.present_role().await?.is_some_and(Role::may_manage) {
+            return Ok(Self(ctx));
+        }
+        Err(Error::Forbidden.into())
     }
 }
 
@@ -172,10 +243,9 @@ impl FromRequestParts<Shared> for OperatorContext {
     /// Asks the database for the role: the one in the token may be days old.
     async fn from_request_parts(parts: &mut Parts, front: &Shared) -> Result<Self, ApiError> {
         let ctx = CallContext::from_request_parts(parts, front).await?;
-        let user = ctx.store.users().find(ctx.caller.tenant_id, ctx.caller.user_id).await?;
-        if !user.is_some_and(|user| user.role == Role::Operator) {
-            return Err(Error::Forbidden.into());
+        if ctx.present_role().await? == Some(Role::Operator) {
+            return Ok(Self(ctx));
         }
-        Ok(Self(ctx))
+        Err(Error::Forbidden.into())
     }
 }

@@ -19,10 +19,10 @@ use crate::store::StoreError;
 /// When a client may come again after something of ours was not there.
 const COME_AGAIN: Duration = Duration::from_secs(5);
 
-/// Requests left in the present window.
-const RATE_REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
-/// Seconds until requests are taken again.
-const RATE_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
+/// Requests left now.
+pub(super) const RATE_REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
+/// Seconds until requests are taken as before.
+pub(super) const RATE_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
 
 /// Why a request was not done.
 #[derive(Debug, thiserror::Error)]
@@ -82,6 +82,12 @@ impl ApiError {
                 Answer::new(401, C::Unauthorized, "The credentials are missing, wrong or expired.")
             }
             Self::Service(Error::Forbidden) => Answer::new(403, C::Forbidden, "Your role does not allow this."),
+            Self::Service(Error::ScopeMissing(scope)) => {
+                Answer::new(403, C::Forbidden, format!("The key lacks the scope `{}`.", scope.as_str()))
+            }
+            Self::Service(Error::AddressRefused) => {
+                Answer::new(403, C::Forbidden, "The key is not to be used from this address.")
+            }
             Self::Service(Error::SubscriptionInactive) => {
                 Answer::new(403, C::SubscriptionInactive, "The subscription is not active.")
             }
@@ -290,7 +296,7 @@ pub enum Guarded {
     /// Missing, wrong or expired credentials.
     #[response(status = 401)]
     Unauthorized(FailureBody),
-    /// The role does not allow it, the plan has no more of it, or the subscription is not active.
+    /// The role or the key does not allow it, the plan has no more of it, or the subscription is not active.
     #[response(status = 403)]
     Forbidden(FailureBody),
 }
@@ -341,6 +347,7 @@ pub enum OfBody {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::api_key::Scope;
 
     fn causes() -> Vec<(&'static str, ApiError)> {
         let row = || StoreError::Corrupt { table: "t", column: "c", row: "r".into() };
@@ -351,6 +358,8 @@ mod tests {
             ("fields", ApiError::invalid("phone", "Valid phone number is required")),
             ("credentials", Error::Unauthorized.into()),
             ("role", Error::Forbidden.into()),
+            ("scope", Error::ScopeMissing(Scope::MessagesSend).into()),
+            ("address", Error::AddressRefused.into()),
             ("subscription", Error::SubscriptionInactive.into()),
             ("plan", Error::LimitExceeded(Meter::Sessions).into()),
             ("not there", Error::NotFound("campaign").into()),
@@ -393,6 +402,8 @@ mod tests {
         fields         400 VALIDATION_ERROR       -  Some fields are not valid. {"phone":"Valid phone number is required"}
         credentials    401 UNAUTHORIZED           -  The credentials are missing, wrong or expired. null
         role           403 FORBIDDEN              -  Your role does not allow this. null
+        scope          403 FORBIDDEN              -  The key lacks the scope `messages:send`. null
+        address        403 FORBIDDEN              -  The key is not to be used from this address. null
         subscription   403 SUBSCRIPTION_INACTIVE  -  The subscription is not active. null
         plan           403 LIMIT_EXCEEDED         -  You have as many sessions as your plan allows. null
         not there      404 NOT_FOUND              -  There is no such campaign. null

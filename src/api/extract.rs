@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::RequestExt;
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
@@ -84,10 +84,11 @@ impl<T: FromFields> FromRequest<Shared> for MaybeJson<T> {
 }
 
 /// A body read to its end; a large one holds one of the places for large bodies while it lives.
+#[derive(Debug, Clone)]
 pub struct WholeBody {
     /// What was read.
     pub bytes: Bytes,
-    _place: Option<OwnedSemaphorePermit>,
+    _place: Option<Arc<OwnedSemaphorePermit>>,
 }
 
 impl WholeBody {
@@ -95,13 +96,25 @@ impl WholeBody {
     ///
     /// # Errors
     /// [`ApiError::TooLarge`] past the limit, [`ApiError::Malformed`] when the client broke off.
-    pub(super) async fn read(request: Request, front: &Shared) -> Result<Self, ApiError> {
-        let mut stream = request.with_limited_body().into_body().into_data_stream();
+    pub(super) async fn read(mut request: Request, front: &Shared) -> Result<Self, ApiError> {
+        // Whoever had to look at it before has left it here.
+        if let Some(read) = request.extensions_mut().remove::<Self>() {
+            return Ok(read);
+        }
+        Self::collect(request.with_limited_body().into_body(), front).await
+    }
+
+    /// Reads a body that is limited already.
+    ///
+    /// # Errors
+    /// As those of [`Self::read`].
+    pub(super) async fn collect(body: Body, front: &Shared) -> Result<Self, ApiError> {
+        let mut stream = body.into_data_stream();
         let (mut bytes, mut place) = (BytesMut::new(), None);
         while let Some(chunk) = stream.next().await {
             let chunk = chunk.map_err(|error| broken(&error))?;
             if place.is_none() && SMALL_BODY_BYTES_MAX < bytes.len() + chunk.len() {
-                place = Arc::clone(&front.large_bodies).acquire_owned().await.ok();
+                place = Arc::clone(&front.large_bodies).acquire_owned().await.ok().map(Arc::new);
             }
             bytes.extend_from_slice(&chunk);
         }
@@ -244,7 +257,7 @@ mod tests {
     use super::*;
 
     #[derive(Debug)]
-    struct Body {
+    struct Given {
         name: String,
         count: Option<u32>,
     }
@@ -255,7 +268,7 @@ mod tests {
         _text: String,
     }
 
-    impl FromFields for Body {
+    impl FromFields for Given {
         fn from_fields(fields: &mut Fields) -> Option<Self> {
             let name = fields.required("name");
             let count = fields.optional("count");
@@ -266,7 +279,7 @@ mod tests {
     }
 
     fn check(body: &str) -> String {
-        match Fields::read::<Body>(body.as_bytes()) {
+        match Fields::read::<Given>(body.as_bytes()) {
             Ok(body) => format!("{} {:?}", body.name, body.count),
             Err(ApiError::Service(crate::error::Error::Validation(problems))) => {
                 problems.iter().map(|p| format!("{}: {}\n", p.field, p.problem)).collect()

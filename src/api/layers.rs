@@ -16,7 +16,10 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 use tracing::Instrument;
 
+use super::auth::API_KEY;
 use super::error::ApiError;
+use super::idempotency::{IDEMPOTENCY_KEY, REPLAYED};
+use super::rates::{RATE_HEADERS, show_rate};
 use crate::telemetry::metrics::Metrics;
 
 /// The header that names a request, in and out.
@@ -39,6 +42,7 @@ pub fn surround<S: Clone + Send + Sync + 'static>(
 ) -> Router<S> {
     router
         .layer(CatchPanicLayer::custom(answer_panic))
+        .layer(from_fn(show_rate))
         .layer(from_fn(browser_headers))
         .layer(cors(cors_origins))
         .layer(from_fn(move |request, next| name_and_count(metrics.clone(), request, next)))
@@ -141,7 +145,12 @@ fn cors(origins: &[HeaderValue]) -> CorsLayer {
     CorsLayer::new()
         .allow_origin(allowed)
         .allow_methods([Method::GET, Method::POST, Method::PATCH, Method::PUT, Method::DELETE])
-        .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE, REQUEST_ID])
-        .expose_headers([REQUEST_ID, header::RETRY_AFTER, header::CONTENT_DISPOSITION])
+        .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE, REQUEST_ID, API_KEY, IDEMPOTENCY_KEY])
+        .expose_headers(
+            [REQUEST_ID, header::RETRY_AFTER, header::CONTENT_DISPOSITION, REPLAYED]
+                .into_iter()
+                .chain(RATE_HEADERS)
+                .collect::<Vec<_>>(),
+        )
         .max_age(PREFLIGHT_AGE)
 }

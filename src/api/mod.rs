@@ -6,15 +6,17 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::middleware::from_fn;
+use axum::{Extension, Router};
 use tokio::sync::Semaphore;
+use tokio_util::task::TaskTracker;
 use utoipa::OpenApi as _;
 use utoipa::openapi::OpenApi;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
-pub use self::context::{ApiSettings, ApiState, CallContext, OperatorContext, PartReadiness, Readiness};
+pub use self::context::{AdminContext, ApiSettings, ApiState, CallContext, OperatorContext, PartReadiness, Readiness};
 use self::error::ApiError;
+use self::rates::Rates;
 pub use self::server::serve;
 use self::throttle::Throttle;
 use crate::limits::LARGE_BODIES_MAX;
@@ -35,6 +37,14 @@ pub mod extract;
 
 pub mod auth;
 
+pub mod address;
+
+pub mod rates;
+
+pub mod external;
+
+pub mod idempotency;
+
 pub mod throttle;
 
 pub mod server;
@@ -49,6 +59,9 @@ pub mod openapi;
 pub struct Front {
     state: ApiState,
     throttle: Throttle,
+    rates: Rates,
+    /// Work that goes on when its client has hung up.
+    tasks: TaskTracker,
     large_bodies: Arc<Semaphore>,
 }
 
@@ -64,10 +77,17 @@ impl std::ops::Deref for Front {
 
 /// Makes the whole front: operations, Swagger UI, layers, and our own answers to unknown paths and methods.
 pub fn router(state: ApiState) -> Router {
+    router_with(state, TaskTracker::new())
+}
+
+/// Makes the same; `tasks` tells when all has ended that goes on without its client.
+fn router_with(state: ApiState, tasks: TaskTracker) -> Router {
     let (metrics, cors_origins) = (state.metrics.clone(), state.settings.cors_origins.clone());
     let (operations, _) = mounts::mount(v1::routes(&state.settings), openapi::Frame::openapi());
     let front = Arc::new(Front {
         throttle: Throttle::new(state.clock.clone()),
+        rates: Rates::new(&state.settings.rates, &state.clock),
+        tasks,
         large_bodies: Arc::new(Semaphore::new(LARGE_BODIES_MAX)),
         state,
     });
@@ -75,7 +95,8 @@ pub fn router(state: ApiState) -> Router {
         .merge(pages())
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
         .fallback(async || ApiError::NoRoute)
-        .with_state(front);
+        .with_state(Arc::clone(&front))
+        .layer(Extension(front));
     layers::surround(router, &cors_origins, metrics)
 }
 

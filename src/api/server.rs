@@ -16,8 +16,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
-use super::{ApiState, router};
+use super::{ApiState, router_with};
 use crate::limits::CONNECTIONS_MAX;
 
 /// How long a head may take, the rest between two requests included.
@@ -29,7 +30,8 @@ const REFUSED_PAUSE: Duration = Duration::from_millis(200);
 
 /// Serves the front until `stop`; then takes no more, and returns when all calls have ended or were given up.
 pub async fn serve(listener: TcpListener, state: ApiState, stop: CancellationToken) {
-    let router = router(state);
+    let tasks = TaskTracker::new();
+    let router = router_with(state, tasks.clone());
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut connections = JoinSet::new();
     loop {
@@ -54,7 +56,11 @@ pub async fn serve(listener: TcpListener, state: ApiState, stop: CancellationTok
         }
     }
     drop(listener);
-    let ended = async { while connections.join_next().await.is_some() {} };
+    tasks.close();
+    let ended = async {
+        while connections.join_next().await.is_some() {}
+        tasks.wait().await;
+    };
     if tokio::time::timeout(DRAIN_TIMEOUT, ended).await.is_err() {
         tracing::warn!(connections = connections.len(), "calls given up");
         connections.shutdown().await;

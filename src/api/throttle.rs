@@ -4,12 +4,12 @@
 //! memory stays the same under any number of addresses, and nobody gets more than their own.
 
 use std::hash::{BuildHasher, RandomState};
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use axum::extract::{ConnectInfo, FromRequestParts};
+use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use governor::clock::{Clock as GovernorClock, Reference};
 use governor::middleware::NoOpMiddleware;
@@ -17,6 +17,8 @@ use governor::nanos::Nanos;
 use governor::state::StateStore;
 use governor::{Quota, RateLimiter};
 
+use super::Shared;
+use super::address::client_address;
 use super::error::ApiError;
 use crate::clock::{Clock, Moment};
 use crate::error::Error;
@@ -40,7 +42,8 @@ pub struct Throttle {
 type Limiter = RateLimiter<u64, Places, Wall, NoOpMiddleware<Reading>>;
 
 impl Visitor {
-    fn new(ip: IpAddr) -> Self {
+    /// Makes the visitor of an address.
+    pub(super) fn new(ip: IpAddr) -> Self {
         let ip = ip.to_canonical();
         match ip {
             ip if ip.is_loopback() => Self(None),
@@ -49,14 +52,19 @@ impl Visitor {
             IpAddr::V6(ip) => Self(Some(Ipv6Addr::from(u128::from(ip) >> 64 << 64).into())),
         }
     }
+
+    /// Returns the address, if it says anything.
+    pub(super) fn address(self) -> Option<IpAddr> {
+        self.0
+    }
 }
 
-impl<S: Send + Sync> FromRequestParts<S> for Visitor {
+impl FromRequestParts<Shared> for Visitor {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, ApiError> {
-        let address = parts.extensions.get::<ConnectInfo<SocketAddr>>();
-        Ok(address.map_or(Self(None), |address| Self::new(address.0.ip())))
+    async fn from_request_parts(parts: &mut Parts, front: &Shared) -> Result<Self, ApiError> {
+        let address = client_address(parts, &front.settings.trusted_proxies);
+        Ok(address.map_or(Self(None), Self::new))
     }
 }
 
@@ -104,7 +112,7 @@ fn limiter(interval: Duration, burst: NonZeroU32, clock: &Clock) -> Limiter {
 
 /// [`Moment`] in governor's terms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Reading(Moment);
+pub(super) struct Reading(pub(super) Moment);
 
 impl std::ops::Add<Nanos> for Reading {
     type Output = Self;
@@ -126,7 +134,7 @@ impl Reference for Reading {
 
 /// [`Clock`] in governor's terms.
 #[derive(Debug, Clone)]
-struct Wall(Clock);
+pub(super) struct Wall(pub(super) Clock);
 
 impl GovernorClock for Wall {
     type Instant = Reading;
@@ -137,7 +145,7 @@ impl GovernorClock for Wall {
 }
 
 /// Theoretical arrival times by place; 0 stands for none.
-struct Places(Box<[AtomicU64]>);
+pub(super) struct Places(Box<[AtomicU64]>);
 
 impl Default for Places {
     fn default() -> Self {

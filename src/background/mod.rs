@@ -25,6 +25,8 @@ use crate::telemetry::metrics::Metrics;
 
 pub mod check_ledger;
 
+pub mod key_uses;
+
 pub mod session_news;
 
 /// How often a reconciler looks when nobody nudges.
@@ -32,6 +34,9 @@ const BEAT: Duration = Duration::from_secs(2);
 
 /// How often the rows are counted, at most; see [`check_ledger`].
 const LEDGER_BEAT: Duration = Duration::from_secs(30);
+
+/// How often answers are forgotten that were kept for repeated requests.
+const FORGET_BEAT: Duration = Duration::from_secs(60);
 
 /// Nudges, one per reconciler that has one.
 #[derive(Debug, Clone, Default)]
@@ -74,7 +79,7 @@ impl Background {
     pub fn start(&self, tasks: &TaskTracker, stop: &CancellationToken) {
         let Nudges { cancelled, settled, finished } = self.nudges.clone();
         let nobody = Arc::new(Notify::new());
-        let reconcilers: [(&'static str, Duration, Arc<Notify>, Work); 9] = [
+        let reconcilers: [(&'static str, Duration, Arc<Notify>, Work); 10] = [
             ("settle cancelled campaigns", BEAT, cancelled, |background| Box::pin(background.settle_cancelled())),
             ("finish campaigns", BEAT, settled, |background| Box::pin(background.finish_campaigns())),
             ("requeue unknown deliveries", BEAT, Arc::clone(&nobody), |background| {
@@ -85,6 +90,7 @@ impl Background {
             ("judge campaigns", BEAT, Arc::clone(&nobody), |background| Box::pin(background.judge_campaigns())),
             ("fail over", BEAT, Arc::clone(&nobody), |background| Box::pin(background.fail_over())),
             ("look for receipts", BEAT, Arc::clone(&nobody), |background| Box::pin(background.look_for_receipts())),
+            ("forget answers", FORGET_BEAT, Arc::clone(&nobody), |background| Box::pin(background.forget_answers())),
             ("check the ledger", LEDGER_BEAT, finished, |background| Box::pin(background.check_ledger())),
         ];
         for (doing, beat, nudge, work) in reconcilers {
@@ -184,6 +190,11 @@ impl Background {
                 return Ok(());
             }
         }
+    }
+
+    /// Forgets answers that were kept for repeated requests.
+    async fn forget_answers(&self) -> Result<()> {
+        self.services.idempotency.forget_old().await
     }
 
     /// Tells the lanes whose suspension has ended what else holds them.

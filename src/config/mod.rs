@@ -15,6 +15,7 @@ pub use gateway::{GatewayConfig, GatewayKind};
 pub use kafka_client::{ClientSettings, OWN_SETTINGS};
 pub use problems::{Problem, Problems};
 pub use queue::{KafkaConfig, QueueConfig, QueueKind, TopicNames};
+pub use rate_limits::{RateLimit, RateLimitsConfig};
 pub use secret::Secret;
 pub use server::ServerConfig;
 pub use store::{DatabaseUrl, StoreConfig};
@@ -26,6 +27,7 @@ mod gateway;
 mod kafka_client;
 mod problems;
 mod queue;
+mod rate_limits;
 mod secret;
 mod server;
 mod source;
@@ -49,6 +51,8 @@ pub struct Config {
     pub queue: QueueConfig,
     /// Tokens of the REST front.
     pub auth: AuthConfig,
+    /// How many requests the REST front takes.
+    pub rate_limits: RateLimitsConfig,
     /// Lanes and pacing.
     pub dispatch: DispatchConfig,
     /// The provider.
@@ -64,6 +68,7 @@ pub struct ConfigFile {
     store: store::StoreFile,
     queue: queue::QueueFile,
     auth: auth::AuthFile,
+    rate_limits: rate_limits::RateLimitsFile,
     dispatch: dispatch::DispatchFile,
     gateway: gateway::GatewayFile,
     telemetry: telemetry::TelemetryFile,
@@ -106,6 +111,7 @@ impl ConfigFile {
             store: source::section("store", &mut tables, problems),
             queue: source::section("queue", &mut tables, problems),
             auth: source::section("auth", &mut tables, problems),
+            rate_limits: source::section("rate_limits", &mut tables, problems),
             dispatch: source::section("dispatch", &mut tables, problems),
             gateway: source::section("gateway", &mut tables, problems),
             telemetry: source::section("telemetry", &mut tables, problems),
@@ -119,6 +125,7 @@ impl ConfigFile {
         let store = self.store.check(problems);
         let queue = self.queue.check(problems);
         let auth = self.auth.check(problems);
+        let rate_limits = self.rate_limits.check(problems);
         let dispatch = self.dispatch.check(problems);
         let gateway = self.gateway.check(problems);
         let telemetry = self.telemetry.check(problems);
@@ -127,6 +134,7 @@ impl ConfigFile {
             store: store?,
             queue: queue?,
             auth: auth?,
+            rate_limits: rate_limits?,
             dispatch: dispatch?,
             gateway: gateway?,
             telemetry: telemetry?,

@@ -1,9 +1,10 @@
 //! Section `server`: the REST front and the admin port.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use axum::http::{HeaderValue, Uri};
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::problems::Problems;
@@ -19,6 +20,8 @@ pub struct ServerConfig {
     pub request_timeout: Duration,
     /// Origins of web pages that may call the API.
     pub cors_origins: Vec<HeaderValue>,
+    /// Proxies whose word about the client's address is believed.
+    pub trusted_proxies: Vec<IpNet>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -29,6 +32,8 @@ pub(super) struct ServerFile {
     request_timeout_ms: u64,
     #[serde(deserialize_with = "list_or_commas")]
     cors_origins: Vec<String>,
+    #[serde(deserialize_with = "list_or_commas")]
+    trusted_proxies: Vec<String>,
 }
 
 impl Default for ServerFile {
@@ -38,6 +43,7 @@ impl Default for ServerFile {
             admin_listen: "127.0.0.1:9090".into(),
             request_timeout_ms: 30_000,
             cors_origins: Vec::new(),
+            trusted_proxies: Vec::new(),
         }
     }
 }
@@ -58,13 +64,23 @@ impl ServerFile {
         let request_timeout = problems.millis("server.request_timeout_ms", self.request_timeout_ms, 100..=600_000);
         let origins: Vec<_> = self.cors_origins.iter().map(|text| check_origin(text)).collect();
         let cors_origins = problems.or_push("server.cors_origins", origins.into_iter().collect::<Result<_, _>>());
+        let networks: Result<_, String> = self.trusted_proxies.iter().map(|text| check_network(text)).collect();
+        let trusted_proxies = problems.or_push("server.trusted_proxies", networks);
         Some(ServerConfig {
             listen: listen?,
             admin_listen: admin_listen?,
             request_timeout: request_timeout?,
             cors_origins: cors_origins?,
+            trusted_proxies: trusted_proxies?,
         })
     }
+}
+
+fn check_network(text: &str) -> Result<IpNet, String> {
+    let address = text.parse::<IpAddr>().map(|ip| IpNet::from(ip.to_canonical()));
+    address
+        .or_else(|_| text.parse::<IpNet>())
+        .map_err(|_| format!("each must be an address or a network such as 10.0.0.0/8; {text:?} is not"))
 }
 
 fn check_origin(text: &str) -> Result<HeaderValue, String> {

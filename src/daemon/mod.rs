@@ -24,6 +24,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::api::{self, ApiState, PartReadiness};
 use crate::background::check_ledger::{self, Ledger};
+use crate::background::key_uses::KeyUses;
 use crate::background::session_news::SessionNews;
 use crate::background::{Background, Nudges};
 use crate::broker::Broker;
@@ -255,6 +256,8 @@ impl Base {
         background.start(&self.tasks, &self.stop_intake);
         let session_news = SessionNews { sessions: services.sessions.clone(), receiver: lost };
         self.tasks.spawn(session_news.run(self.stop_intake.clone()));
+        let key_uses = KeyUses { api_keys: services.api_keys.clone() };
+        self.tasks.spawn(key_uses.run(self.stop_intake.clone()));
         self.tasks.spawn(watch_store(self.store.clone(), self.readiness.clone(), self.stop_intake.clone()));
         services
     }

@@ -5,7 +5,8 @@ use std::num::NonZeroU16;
 use secrecy::SecretString;
 
 use crate::api::ApiSettings;
-use crate::config::{Config, GatewayKind, Secret};
+use crate::api::rates::{Rate, RateSettings};
+use crate::config::{Config, GatewayKind, RateLimit, Secret};
 use crate::gateway::cloud::CloudSettings;
 use crate::service::ServiceSettings;
 use crate::service::access_token::{JwtKey, JwtKeys};
@@ -49,11 +50,18 @@ pub(super) fn service_settings(config: &Config) -> ServiceSettings {
 }
 
 pub(super) fn api_settings(config: &Config, n_partitions: NonZeroU16) -> ApiSettings {
+    let rate = |limit: RateLimit| Rate { per_minute: limit.per_minute, burst: limit.burst };
     let secret = |secret: &Secret| (!secret.is_empty()).then(|| SecretString::from(secret.expose()));
     ApiSettings {
         webhook_app_secret: secret(&config.gateway.app_secret),
         webhook_verify_token: secret(&config.gateway.verify_token),
         cors_origins: config.server.cors_origins.clone(),
+        trusted_proxies: config.server.trusted_proxies.clone(),
+        rates: RateSettings {
+            key: config.rate_limits.key.map(rate),
+            user: config.rate_limits.user.map(rate),
+            address: config.rate_limits.address.map(rate),
+        },
         timeout: config.server.request_timeout,
         n_partitions,
         ..ApiSettings::default()

@@ -82,6 +82,7 @@ impl StackPlan {
             [server]
             [store]
             [auth]
+            [rate_limits]
             [gateway]
             [queue]
         };
@@ -95,6 +96,8 @@ impl StackPlan {
         set("server", "admin_listen", format!("127.0.0.1:{admin}").into());
         set("store", "url", self.store_url.clone().into());
         set("auth", "jwt_secret", format!("{secret}{secret}").into());
+        // One client does everything here, as fast as it can.
+        set("rate_limits", "user_per_minute", 0.into());
         set("gateway", "kind", "simulator".into());
         set("gateway", "base_url", format!("http://127.0.0.1:{simulator}").into());
         set("gateway", "app_secret", secret.into());

@@ -59,6 +59,8 @@ ids! {
     JobId,
     /// Names one delivery; also the token that the provider echoes in receipts.
     DeliveryId,
+    /// Names the key of a program that calls the API.
+    ApiKeyId,
 }
 
 impl CampaignId {

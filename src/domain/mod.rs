@@ -59,3 +59,5 @@ pub mod quota;
 pub mod backoff;
 
 pub mod user;
+
+pub mod api_key;

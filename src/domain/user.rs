@@ -30,6 +30,12 @@ impl Role {
         self != Self::Viewer
     }
 
+    /// Tells whether the role may manage the tenant: its people and its keys.
+    #[must_use]
+    pub fn may_manage(self) -> bool {
+        matches!(self, Self::Owner | Self::Admin)
+    }
+
     /// Returns the word kept in the database and shown by the API.
     #[must_use]
     pub fn as_str(self) -> &'static str {

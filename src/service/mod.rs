@@ -10,9 +10,11 @@ use crate::clock::Clock;
 use crate::notice::Notices;
 use crate::store::Store;
 
+pub use api_keys::ApiKeyService;
 pub use auth::{AuthService, AuthSettings};
 pub use campaigns::CampaignService;
 pub use forecast::ForecastService;
+pub use idempotency::IdempotencyService;
 pub use levers::LeverService;
 pub use messages::MessageService;
 pub use plans::PlanService;
@@ -22,6 +24,10 @@ pub use waiting::WaitingService;
 pub mod auth;
 
 pub mod operators;
+
+pub mod api_keys;
+
+pub mod idempotency;
 
 pub mod access_token;
 
@@ -80,6 +86,10 @@ pub struct ServiceSettings {
 pub struct Services {
     /// Who may come in.
     pub auth: AuthService,
+    /// Which programs may come in.
+    pub api_keys: ApiKeyService,
+    /// Which requests were done already.
+    pub idempotency: IdempotencyService,
     /// WhatsApp sessions.
     pub sessions: SessionService,
     /// Campaigns and their recipients.
@@ -103,6 +113,8 @@ impl Services {
         let default_pacing = settings.sessions.default_pacing;
         Self {
             auth: AuthService::new(tools.store.clone(), tools.clock.clone(), &settings.auth),
+            api_keys: ApiKeyService::new(tools.clone()),
+            idempotency: IdempotencyService::new(tools.clone()),
             sessions: SessionService::new(tools.clone(), settings.sessions, connector),
             campaigns: CampaignService::new(tools.clone()),
             waiting: WaitingService::new(tools.clone(), default_pacing, settings.n_partitions),

@@ -36,6 +36,10 @@ pub mod users;
 
 pub mod tokens;
 
+pub mod api_keys;
+
+pub mod idempotency;
+
 pub mod sessions;
 
 pub mod session_events;

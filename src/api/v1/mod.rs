@@ -9,6 +9,12 @@ use crate::limits::SMALL_BODY_BYTES_MAX;
 
 pub mod auth;
 
+pub mod api_keys;
+
+pub mod billing;
+
+pub mod external;
+
 pub mod sessions;
 
 pub mod messages;
@@ -30,9 +36,12 @@ pub fn routes(settings: &ApiSettings) -> OpenApiRouter<Shared> {
         .merge(sessions::routes())
         .merge(messages::routes())
         .merge(campaigns::routes())
+        .merge(external::routes())
         .layer(from_fn(layers::count_for_plan));
     OpenApiRouter::default()
         .merge(auth::routes())
+        .merge(api_keys::routes())
+        .merge(billing::routes())
         .merge(of_plan)
         .merge(provider::routes())
         .merge(ops::routes())

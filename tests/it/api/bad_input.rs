@@ -9,8 +9,8 @@ use axum::http::header;
 
 use super::support::{Front, request};
 
-/// Every operation with a JSON body; `{s}` stands for a session and `{c}` for a draft.
-const WITH_BODY: [(&str, &str); 8] = [
+/// Every operation with a JSON body; `{s}` stands for a session, `{c}` for a draft and `{k}` for a key.
+const WITH_BODY: [(&str, &str); 10] = [
     ("POST", "/api/v1/auth/register"),
     ("POST", "/api/v1/auth/login"),
     ("POST", "/api/v1/auth/refresh"),
@@ -19,6 +19,8 @@ const WITH_BODY: [(&str, &str); 8] = [
     ("POST", "/api/v1/messages/send-text"),
     ("POST", "/api/v1/campaigns"),
     ("POST", "/api/v1/campaigns/{c}/recipients"),
+    ("POST", "/api/v1/api-keys"),
+    ("PATCH", "/api/v1/api-keys/{k}"),
 ];
 
 /// The bodies, and what each is answered.
@@ -45,8 +47,9 @@ async fn every_operation_refuses_what_is_no_body() {
     let token = front.register("ana@example.com").await;
     let session_id = front.session(&token).await;
     let campaign_id = front.draft(&token, &session_id).await;
+    let (key_id, _) = front.key(&token, serde_json::json!({"name": "Key", "scopes": ["account:read"]})).await;
     for (method, path) in WITH_BODY {
-        let path = path.replace("{s}", &session_id).replace("{c}", &campaign_id);
+        let path = path.replace("{s}", &session_id).replace("{c}", &campaign_id).replace("{k}", &key_id);
         for (what, body, refusal) in table() {
             assert_eq!(front.send(method, &path, &token, &body).await.refusal(), refusal, "{method} {path} {what}");
         }
@@ -71,7 +74,7 @@ async fn bodies_over_the_bound_are_refused() {
     let token = front.register("ana@example.com").await;
     let session_id = front.session(&token).await;
     for (method, path) in WITH_BODY.into_iter().filter(|(_, path)| !path.contains("campaigns")) {
-        let path = path.replace("{s}", &session_id);
+        let path = path.replace("{s}", &session_id).replace("{k}", &session_id);
         let fits = format!("{{\"x\":1{}}}", " ".repeat(SMALL_BODY_BYTES_MAX - 7));
         assert_eq!(fits.len(), SMALL_BODY_BYTES_MAX);
         assert_eq!(front.send(method, &path, &token, &fits).await.status, 400, "{path}");

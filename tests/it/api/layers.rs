@@ -81,10 +81,18 @@ async fn only_named_origins_may_call() {
     let known = preflight("https://desk.example").await;
     assert_eq!((known.status.as_u16(), known.header("access-control-allow-origin")), (200, "https://desk.example"));
     assert!(known.header("access-control-allow-methods").contains("PATCH"));
+    for name in ["authorization", "content-type", "x-api-key", "idempotency-key"] {
+        assert!(known.header("access-control-allow-headers").contains(name), "{name}");
+    }
     assert_eq!(preflight("https://evil.example").await.header("access-control-allow-origin"), "-");
     let refused = request("GET", "/api/v1/campaigns", "").header("origin", "https://desk.example");
     let refused = front.call(refused.body(Body::empty()).unwrap()).await;
     assert_eq!((refused.status.as_u16(), refused.header("access-control-allow-origin")), (401, "https://desk.example"));
+    for name in
+        ["retry-after", "x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset", "idempotent-replayed"]
+    {
+        assert!(refused.header("access-control-expose-headers").contains(name), "{name}");
+    }
 }
 
 #[tokio::test]

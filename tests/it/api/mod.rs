@@ -15,6 +15,14 @@ mod system;
 
 mod auth;
 
+mod api_keys;
+
+mod external;
+
+mod idempotency;
+
+mod rates;
+
 mod sessions;
 
 mod messages;

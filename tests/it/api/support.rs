@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use actiwapi_dispatcher::api::{self, ApiSettings, ApiState, PartReadiness, Readiness};
 use actiwapi_dispatcher::clock::Clock;
+use actiwapi_dispatcher::domain::api_key::Scope;
 use actiwapi_dispatcher::domain::pacing::Pacing;
 use actiwapi_dispatcher::domain::receipt::Receipt;
 use actiwapi_dispatcher::notice::{NoticeReader, notices};
@@ -223,6 +224,33 @@ impl Front {
         let answer = self.post("/api/v1/campaigns", token, body).await;
         assert_eq!(answer.status, 201, "{answer:?}");
         answer.data()["id"].as_str().unwrap().to_owned()
+    }
+
+    /// Makes an API key and returns its id and the key.
+    pub(super) async fn key(&self, token: &str, body: Value) -> (String, String) {
+        let answer = self.post("/api/v1/api-keys", token, body).await;
+        assert_eq!(answer.status, 201, "{answer:?}");
+        let data = answer.data();
+        (data["id"].as_str().unwrap().to_owned(), data["key"].as_str().unwrap().to_owned())
+    }
+
+    /// Makes an API key that may do everything.
+    pub(super) async fn mighty_key(&self, token: &str) -> String {
+        let scopes: Vec<&str> = Scope::ALL.iter().map(|scope| scope.as_str()).collect();
+        self.key(token, json!({"name": "All", "scopes": scopes})).await.1
+    }
+
+    /// Makes a call as a program.
+    pub(super) async fn with_key(&self, method: &str, path: &str, key: &str, body: &str) -> Answer {
+        let request =
+            request(method, path, "").header("x-api-key", key).header(header::CONTENT_TYPE, "application/json");
+        self.call(request.body(Body::from(body.to_owned())).unwrap()).await
+    }
+
+    /// Makes a call that is to be done once.
+    pub(super) async fn post_once(&self, path: &str, token: &str, key: &str, body: Value) -> Answer {
+        let request = request("POST", path, token).header("idempotency-key", key);
+        self.call(request.body(Body::from(body.to_string())).unwrap()).await
     }
 
     pub(super) async fn sql(&self, text: &str) {

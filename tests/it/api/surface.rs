@@ -26,6 +26,12 @@ const PUBLIC: [&str; 9] = [
     "get_openapi",
 ];
 
+/// Operations that make something and take no `Idempotency-Key`. May only grow with a reason beside it.
+const NOT_ONCE: [&str; 1] = [
+    // Its recipients are unique anyway, and a file of 256 MiB is streamed.
+    "add_recipients",
+];
+
 /// Operations of those who run the platform; nobody else may call them.
 const OPERATORS: [&str; 17] = [
     "list_partitions",
@@ -57,6 +63,11 @@ struct Operation {
 impl Operation {
     fn id(&self) -> &str {
         self.body["operationId"].as_str().unwrap_or_default()
+    }
+
+    /// Tells whether programs call it, with a key.
+    fn is_external(&self) -> bool {
+        self.body["tags"][0] == "external"
     }
 }
 
@@ -112,6 +123,12 @@ fn every_operation_has_the_form() {
         check(body["security"].is_array() != public, "needs `security`, or a place in PUBLIC");
         check(public || (has("401") && has("403")), "needs the failures of guarded operations");
         check(!operation.path.contains('{') || has("404"), "needs 404");
+        let scheme = if operation.is_external() { "apiKey" } else { "bearer" };
+        check(public || body["security"][0][scheme].is_array(), "needs the credentials of its mount");
+        check(operation.is_external() == operation.path.contains("/external/"), "is tagged as external where it is");
+        let takes_key = || serde_json::to_string(&body["parameters"]).unwrap().contains("Idempotency-Key");
+        let makes = operation.method == "POST" && (has("201") || operation.id().contains("send_"));
+        check(!makes || public || NOT_ONCE.contains(&operation.id()) || takes_key(), "needs an Idempotency-Key");
         check(!body["requestBody"].is_object() || (has("413") || operation.id() == "take_receipts"), "needs 413");
     }
     assert!(offences.is_empty(), "{}", offences.join("\n"));
@@ -148,13 +165,14 @@ async fn every_operation_asks_for_credentials() {
     let front = Front::start().await;
     for operation in operations().iter().filter(|operation| !PUBLIC.contains(&operation.id())) {
         let path = path_of(operation, &uuid::Uuid::now_v7().to_string());
+        let scheme = if operation.is_external() { "ApiKey" } else { "Bearer" };
         for path in [path.clone(), path.replace("/api/v1/", "/api/")] {
             for token in ["", "x", "eyJhbGciOiJub25lIn0.e30."] {
                 let request = request(&operation.method, &path, token).header(header::CONTENT_TYPE, "application/json");
                 let answer = front.call(request.body(Body::from("{")).unwrap()).await;
                 assert_eq!(answer.status, 401, "{} {path} {token:?}", operation.method);
                 assert_eq!(answer.json()["code"], "UNAUTHORIZED");
-                assert_eq!(answer.header("www-authenticate"), "Bearer");
+                assert_eq!(answer.header("www-authenticate"), scheme);
             }
         }
     }
@@ -164,7 +182,8 @@ async fn every_operation_asks_for_credentials() {
 async fn viewers_only_look() {
     let front = Front::start().await;
     let viewer = front.register_as("viewer", "viewer@example.com").await;
-    for operation in operations().iter().filter(|operation| !PUBLIC.contains(&operation.id())) {
+    let of_people = |operation: &&Operation| !PUBLIC.contains(&operation.id()) && !operation.is_external();
+    for operation in operations().iter().filter(of_people) {
         let path = path_of(operation, &uuid::Uuid::now_v7().to_string());
         let answer = front.send(&operation.method, &path, &viewer, "{}").await;
         let reads = operation.method == "GET" && !OPERATORS.contains(&operation.id());
@@ -182,14 +201,22 @@ async fn ids_of_others_are_not_there() {
     let body = serde_json::json!({"sessionId": session_id, "to": "919876543210", "text": "Hi"});
     let message_id =
         front.post("/api/v1/messages/send-text", &ours, body).await.data()["id"].as_str().unwrap().to_owned();
+    let key_id = front.key(&ours, serde_json::json!({"name": "Key", "scopes": ["account:read"]})).await.0;
+    let their_key = front.mighty_key(&theirs).await;
     let mut n_checked = 0;
     let of_tenants = |operation: &&Operation| !OPERATORS.contains(&operation.id()) && operation.path.contains("{id}");
     for operation in operations().iter().filter(of_tenants) {
-        let id = match operation.body["tags"][0].as_str().unwrap() {
-            "sessions" => &session_id,
+        let resource = operation.path.trim_start_matches("/api/v1/").trim_start_matches("external/");
+        let id = match resource.split('/').next().unwrap() {
+            "whatsapp" | "sessions" => &session_id,
             "campaigns" => &campaign_id,
             "messages" => &message_id,
-            tag => panic!("no id for {tag}"),
+            "api-keys" => &key_id,
+            resource => panic!("no id for {resource}"),
+        };
+        let call = async |path: &str, body: &str| match operation.is_external() {
+            true => front.with_key(&operation.method, path, &their_key, body).await,
+            false => front.send(&operation.method, path, &theirs, body).await,
         };
         let body = match operation.id() {
             "add_recipients" => r#"{"recipients":[{"phone":"919876543210"}]}"#,
@@ -198,12 +225,12 @@ async fn ids_of_others_are_not_there() {
         };
         for id in [id.as_str(), &uuid::Uuid::now_v7().to_string(), "00000000-0000-0000-0000-000000000000"] {
             let path = path_of(operation, id);
-            let answer = front.send(&operation.method, &path, &theirs, body).await;
+            let answer = call(&path, body).await;
             assert_eq!(answer.status, 404, "{} {path}: {}", operation.method, answer.text());
             assert_eq!(answer.json()["code"], "NOT_FOUND");
             n_checked += 1;
         }
-        let answer = front.send(&operation.method, &path_of(operation, "42"), &theirs, body).await;
+        let answer = call(&path_of(operation, "42"), body).await;
         assert_eq!(answer.refusal(), "400 VALIDATION_ERROR: Some fields are not valid.\nid: must be a UUID");
     }
     assert!(30 < n_checked);

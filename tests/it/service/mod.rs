@@ -4,6 +4,10 @@ mod front;
 
 mod auth;
 
+mod api_keys;
+
+mod idempotency;
+
 mod safeguards;
 
 mod sessions;

@@ -2,6 +2,8 @@
 
 mod admissions;
 
+mod api_keys;
+
 mod conversations;
 
 mod events;
@@ -13,6 +15,8 @@ mod forecasts;
 mod heads;
 
 mod history;
+
+mod idempotency;
 
 mod journal;
 

@@ -4,7 +4,10 @@ use axum::extract::DefaultBodyLimit;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
 use utoipa_axum::routes;
 
+use crate::api::external::with_key;
+use crate::api::idempotency::once;
 use crate::api::{ApiSettings, Shared};
+use crate::domain::api_key::Scope;
 use crate::limits::BODY_BYTES_MAX;
 
 pub mod crud;
@@ -32,7 +35,7 @@ pub mod views;
 pub(super) fn routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::default()
         .routes(routes!(crud::list_campaigns))
-        .routes(routes!(crud::create_campaign).layer(DefaultBodyLimit::max(BODY_BYTES_MAX)))
+        .routes(once(routes!(crud::create_campaign)).layer(DefaultBodyLimit::max(BODY_BYTES_MAX)))
         .routes(routes!(crud::get_campaign))
         .routes(routes!(recipients::list_recipients))
         .routes(routes!(control::start_campaign))
@@ -44,6 +47,19 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(report::get_campaign_stats))
         .routes(routes!(held::get_held_by))
         .routes(routes!(forecast::forecast_campaign))
+}
+
+/// Returns the operations for programs.
+pub(super) fn external() -> OpenApiRouter<Shared> {
+    let create = once(routes!(crud::create_campaign)).layer(DefaultBodyLimit::max(BODY_BYTES_MAX));
+    OpenApiRouter::default()
+        .routes(with_key(Scope::CampaignsRead, routes!(crud::list_campaigns)))
+        .routes(with_key(Scope::CampaignsWrite, create))
+        .routes(with_key(Scope::CampaignsRead, routes!(crud::get_campaign)))
+        .routes(with_key(Scope::CampaignsWrite, routes!(control::start_campaign)))
+        .routes(with_key(Scope::CampaignsWrite, routes!(control::pause_campaign)))
+        .routes(with_key(Scope::CampaignsWrite, routes!(control::resume_campaign)))
+        .routes(with_key(Scope::CampaignsWrite, routes!(control::cancel_campaign)))
 }
 
 /// Returns the operations whose bodies flow for as long as they need.

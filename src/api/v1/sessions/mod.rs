@@ -5,6 +5,9 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::api::Shared;
+use crate::api::external::{renamed, with_key};
+use crate::api::idempotency::once;
+use crate::domain::api_key::Scope;
 
 pub mod crud;
 
@@ -18,7 +21,7 @@ pub mod views;
 
 pub(super) fn routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::default()
-        .routes(routes!(crud::list_sessions, crud::create_session))
+        .routes(once(routes!(crud::list_sessions, crud::create_session)))
         .routes(routes!(crud::get_session, crud::update_session))
         .route("/whatsapp/{id}", put(crud::update_session))
         .routes(routes!(settings::get_session_settings, settings::update_session_settings))
@@ -30,4 +33,12 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(connection::get_session_status))
         .routes(routes!(lane::get_lane))
         .routes(routes!(connection::list_session_events))
+}
+
+/// Returns the operations for programs, to which sessions are `/sessions`.
+pub(super) fn external() -> OpenApiRouter<Shared> {
+    let at = ("/whatsapp", "/sessions");
+    OpenApiRouter::default()
+        .routes(with_key(Scope::SessionsRead, renamed(at, routes!(crud::list_sessions))))
+        .routes(with_key(Scope::SessionsRead, renamed(at, routes!(connection::get_session_status))))
 }

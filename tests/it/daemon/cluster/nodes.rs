@@ -358,7 +358,8 @@ fn node_settings(n: usize, servers: &Servers, suffix: &str) -> String {
     format!(
         "queue.kind = \"kafka\"\nqueue.brokers = [\"{}\"]\nqueue.partitions = {N_PARTITIONS}\n{topics}\
          queue.group = \"group.{suffix}\"\nqueue.session_timeout_ms = {}\nqueue.instance_id = \"node-{n}\"\n\
-         dispatch.lease_ms = {}\nauth.jwt_secret = \"{SECRET}\"\ngateway.app_secret = \"{SECRET}\"\n",
+         dispatch.lease_ms = {}\nauth.jwt_secret = \"{SECRET}\"\nrate_limits.user_per_minute = 0\n\
+         gateway.app_secret = \"{SECRET}\"\n",
         servers.brokers,
         SESSION_TIMEOUT.as_millis(),
         LEASE.as_millis(),

@@ -1,0 +1,247 @@
+//! Requests done once, by `Idempotency-Key`: what is sent again is answered again and not done again.
+//!
+//! What counts as the same and what becomes of it is decided by the service; here it is read, run and shown. An
+//! operation takes the key by `.routes(once(routes!(…)))`.
+
+use axum::body::{Body, Bytes, HttpBody};
+use axum::extract::{FromRequestParts, Request};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, RequestExt};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use tracing::Instrument;
+use utoipa::openapi::path::{Operation, ParameterBuilder, ParameterIn};
+use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::{RefOr, Required};
+use utoipa_axum::router::UtoipaMethodRouter;
+
+use super::error::ApiError;
+use super::extract::{WholeBody, content_type};
+use super::{CallContext, Shared};
+use crate::error::{Error, chain};
+use crate::limits::{BODY_BYTES_MAX, IDEMPOTENCY_KEY_CHARS_MAX};
+use crate::service::idempotency::Admission;
+use crate::store::idempotency::{Claim, RequestName, StoredAnswer};
+
+/// The header of the client's own key.
+pub const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// Says that an answer is one that was given before.
+pub const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+
+/// How an operation takes the key.
+#[derive(Debug, Clone)]
+struct Once {
+    operation: String,
+    /// A field of `data` that is shown once and never kept.
+    secret: Option<&'static str>,
+}
+
+/// Lets the `POST` among operations take an `Idempotency-Key`.
+pub(super) fn once(routes: UtoipaMethodRouter<Shared>) -> UtoipaMethodRouter<Shared> {
+    once_but(None, routes)
+}
+
+/// Does the same for an operation whose `data` has a secret that is shown once: it is null when answered again.
+pub(super) fn once_without(secret: &'static str, routes: UtoipaMethodRouter<Shared>) -> UtoipaMethodRouter<Shared> {
+    once_but(Some(secret), routes)
+}
+
+fn once_but(
+    secret: Option<&'static str>,
+    (schemas, mut paths, router): UtoipaMethodRouter<Shared>,
+) -> UtoipaMethodRouter<Shared> {
+    let posts = paths.paths.values_mut().filter_map(|item| item.post.as_mut());
+    let operation = posts.map(describe).last().unwrap_or_default();
+    let once = Once { operation, secret };
+    let layer = from_fn(move |front, request, next| take_key(once.clone(), front, request, next));
+    (schemas, paths, router.layer(layer))
+}
+
+/// Documents the header, and returns the name of the operation.
+fn describe(operation: &mut Operation) -> String {
+    let text = ObjectBuilder::new().schema_type(Type::String).min_length(Some(1));
+    let text = text.max_length(Some(IDEMPOTENCY_KEY_CHARS_MAX)).pattern(Some("^[!-~]+$"));
+    let parameter = ParameterBuilder::new()
+        .name("Idempotency-Key")
+        .parameter_in(ParameterIn::Header)
+        .required(Required::False)
+        .description(Some(
+            "Your own name of this request. Sent again within 24 hours, it is answered as before (with \
+             `Idempotent-Replayed: true`) and not done again; with another body it is refused.",
+        ))
+        .schema(Some(text))
+        .example(Some("order-17".into()))
+        .build();
+    operation.parameters.get_or_insert_default().push(parameter.into());
+    let answers = &mut operation.responses.responses;
+    if !answers.contains_key("409")
+        && let Some(RefOr::T(mut conflict)) = answers.get("400").cloned()
+    {
+        "The key was used for another request, or its request is under way.".clone_into(&mut conflict.description);
+        answers.insert("409".to_owned(), conflict.into());
+    }
+    operation.operation_id.clone().unwrap_or_default()
+}
+
+async fn take_key(once: Once, Extension(front): Extension<Shared>, request: Request, next: Next) -> Response {
+    if request.method() != Method::POST || !request.headers().contains_key(IDEMPOTENCY_KEY) {
+        return next.run(request).await;
+    }
+    match do_once(once, front, request, next).await {
+        Ok(response) => response,
+        Err(error) => error.into_response(),
+    }
+}
+
+async fn do_once(once: Once, front: Shared, request: Request, next: Next) -> Result<Response, ApiError> {
+    let (mut parts, body) = request.into_parts();
+    let ctx = CallContext::from_request_parts(&mut parts, &front).await?;
+    let key = key_of(&parts.headers)?;
+    let name = RequestName { tenant_id: ctx.caller.tenant_id, operation: once.operation, key };
+    parts.extensions.insert(ctx);
+    let (mut parts, body) = Request::from_parts(parts, body).with_limited_body().into_parts();
+    let body = WholeBody::collect(body, &front).await?;
+    let fingerprint = fingerprint(&parts.uri, &parts.headers, &body.bytes);
+    let claim = match front.services.idempotency.admit(name, fingerprint).await? {
+        Admission::Do(claim) => claim,
+        Admission::Done(answer) => return Ok(replayed(answer)),
+    };
+    let again = Body::from(body.bytes.clone());
+    parts.extensions.insert(body);
+    let work = next.run(Request::from_parts(parts, again));
+    // Also done to its end when the client hangs up: whoever asks again is to be told what became of it.
+    let tasks = front.tasks.clone();
+    let done = tasks.spawn(async move { keep(&front, &claim, once.secret, work.await).await }.in_current_span());
+    done.await.map_err(|_| ApiError::Panicked)
+}
+
+fn key_of(headers: &HeaderMap) -> Result<String, ApiError> {
+    let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
+    let first = values.next().filter(|_| values.next().is_none());
+    let text = first.ok_or_else(|| Error::invalid("Idempotency-Key", "must be given once"))?;
+    // What is not ASCII is refused with all the rest that is not plain.
+    Ok(String::from_utf8_lossy(text.as_bytes()).into_owned())
+}
+
+/// Makes what is the same for the same request only: path behind the mount, query, type and bytes of the body, without
+/// the boundary of a form.
+fn fingerprint(uri: &Uri, headers: &HeaderMap, body: &Bytes) -> [u8; 32] {
+    let kind = content_type(headers).unwrap_or_default();
+    let mut hash = Sha256::new();
+    for part in [uri.path(), uri.query().unwrap_or_default(), &kind] {
+        hash.update(part);
+        hash.update([0]);
+    }
+    match boundary(headers).filter(|_| kind.starts_with("multipart/")) {
+        Some(boundary) => without(body, &boundary, |piece| {
+            hash.update(Sha256::digest(piece));
+        }),
+        None => hash.update(body),
+    }
+    hash.finalize().into()
+}
+
+/// Returns what a client has drawn to tell the parts of a form from each other.
+fn boundary(headers: &HeaderMap) -> Option<Vec<u8>> {
+    let value = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
+    let (_, rest) = value.split_once("boundary=")?;
+    let text = rest.split(';').next()?.trim().trim_matches('"');
+    (!text.is_empty()).then(|| text.as_bytes().to_vec())
+}
+
+fn without(body: &[u8], boundary: &[u8], mut take: impl FnMut(&[u8])) {
+    let mut rest = body;
+    while let Some(at) = rest.windows(boundary.len()).position(|window| window == boundary) {
+        take(&rest[..at]);
+        rest = &rest[at + boundary.len()..];
+    }
+    take(rest);
+}
+
+/// Keeps an answer of success and gives the key back after any other: those changed nothing.
+async fn keep(front: &Shared, claim: &Claim, secret: Option<&'static str>, response: Response) -> Response {
+    let requests = &front.services.idempotency;
+    let (parts, body) = response.into_parts();
+    let largest = u64::try_from(BODY_BYTES_MAX).unwrap_or(u64::MAX);
+    let is_kept = parts.status.is_success() && body.size_hint().upper().is_some_and(|n_bytes| n_bytes <= largest);
+    if !is_kept {
+        if !parts.status.is_success()
+            && let Err(error) = requests.release(claim).await
+        {
+            tracing::warn!(error = chain(&error), "an idempotency key was not given back");
+        }
+        return Response::from_parts(parts, body);
+    }
+    let Ok(bytes) = axum::body::to_bytes(body, BODY_BYTES_MAX).await else {
+        return ApiError::Panicked.into_response();
+    };
+    let text = kept_text(&bytes, secret);
+    if let Err(error) = requests.keep(claim, &StoredAnswer { status: parts.status.as_u16(), text }).await {
+        tracing::warn!(error = chain(&error), "an answer was not kept");
+    }
+    Response::from_parts(parts, Body::from(bytes))
+}
+
+/// Returns the body that is kept: without what is shown only once.
+fn kept_text(bytes: &[u8], secret: Option<&'static str>) -> String {
+    let Some(field) = secret else {
+        return String::from_utf8_lossy(bytes).into_owned();
+    };
+    let mut answer: Value = serde_json::from_slice(bytes).unwrap_or_default();
+    if let Some(shown) = answer.get_mut("data").and_then(|data| data.get_mut(field)) {
+        *shown = Value::Null;
+    }
+    answer.to_string()
+}
+
+fn replayed(answer: StoredAnswer) -> Response {
+    let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK);
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static("application/json")),
+        (REPLAYED, HeaderValue::from_static("true")),
+    ];
+    (status, headers, answer.text).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(path: &'static str, kind: &'static str, body: &str) -> [u8; 32] {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+        fingerprint(&Uri::from_static(path), &headers, &Bytes::copy_from_slice(body.as_bytes()))
+    }
+
+    #[test]
+    fn the_same_request_has_the_same_fingerprint() {
+        let json = of("/whatsapp", "application/json", "{}");
+        assert_eq!(json, of("/whatsapp", "application/JSON; charset=utf-8", "{}"));
+        assert_ne!(json, of("/whatsapp", "application/json", "{ }"));
+        assert_ne!(json, of("/campaigns", "application/json", "{}"));
+        assert_ne!(json, of("/whatsapp?x=1", "application/json", "{}"));
+        assert_ne!(json, of("/whatsapp", "text/csv", "{}"));
+    }
+
+    #[test]
+    fn the_boundary_of_a_form_does_not_count() {
+        let form = |boundary: &'static str, kind, text: &str| {
+            of("/m", kind, &format!("--{boundary}\r\na\r\n--{boundary}\r\n{text}\r\n--{boundary}--"))
+        };
+        let first = form("xyz", "multipart/form-data; boundary=xyz", "b");
+        assert_eq!(first, form("0123", "multipart/form-data; boundary=\"0123\"", "b"));
+        assert_ne!(first, form("xyz", "multipart/form-data; boundary=xyz", "c"));
+        // Pieces can not be moved from one part to the next.
+        let pieces = |body| of("/m", "multipart/form-data; boundary=-", body);
+        assert_ne!(pieces("a-bc"), pieces("ab-c"));
+    }
+
+    #[test]
+    fn a_secret_is_not_kept() {
+        let body = br#"{"data":{"id":1,"key":"awp_1"},"success":true}"#;
+        assert_eq!(kept_text(body, Some("key")), r#"{"data":{"id":1,"key":null},"success":true}"#);
+        assert_eq!(kept_text(body, None).as_bytes(), body);
+    }
+}
