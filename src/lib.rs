@@ -28,6 +28,8 @@ pub mod intake;
 
 pub mod events;
 
+pub mod webhooks;
+
 pub mod background;
 
 pub mod ownership;

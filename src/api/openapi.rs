@@ -30,6 +30,7 @@ use super::external::{SECURITY_SCHEME, operations};
         (name = "billing", description = "What was used of the plan."),
         (name = "external", description = "For programs: the key goes into `X-API-Key` and must have the scope that \
             the operation names."),
+        (name = "webhooks", description = "Addresses at which you are told what happens, by Standard Webhooks."),
         (name = "provider", description = "Calls that the provider makes."),
         (name = "ops", description = "How the work is divided among nodes; for those who run the platform."),
         (name = "system", description = "State and description of this service."),

@@ -29,6 +29,8 @@ pub mod key_uses;
 
 pub mod session_news;
 
+mod webhooks;
+
 /// How often a reconciler looks when nobody nudges.
 const BEAT: Duration = Duration::from_secs(2);
 
@@ -37,6 +39,9 @@ const LEDGER_BEAT: Duration = Duration::from_secs(30);
 
 /// How often answers are forgotten that were kept for repeated requests.
 const FORGET_BEAT: Duration = Duration::from_secs(60);
+
+/// How often what waits for webhooks is counted, at most.
+const WEBHOOK_BEAT: Duration = Duration::from_secs(15);
 
 /// Nudges, one per reconciler that has one.
 #[derive(Debug, Clone, Default)]
@@ -79,7 +84,7 @@ impl Background {
     pub fn start(&self, tasks: &TaskTracker, stop: &CancellationToken) {
         let Nudges { cancelled, settled, finished } = self.nudges.clone();
         let nobody = Arc::new(Notify::new());
-        let reconcilers: [(&'static str, Duration, Arc<Notify>, Work); 10] = [
+        let reconcilers: [(&'static str, Duration, Arc<Notify>, Work); 11] = [
             ("settle cancelled campaigns", BEAT, cancelled, |background| Box::pin(background.settle_cancelled())),
             ("finish campaigns", BEAT, settled, |background| Box::pin(background.finish_campaigns())),
             ("requeue unknown deliveries", BEAT, Arc::clone(&nobody), |background| {
@@ -91,6 +96,7 @@ impl Background {
             ("fail over", BEAT, Arc::clone(&nobody), |background| Box::pin(background.fail_over())),
             ("look for receipts", BEAT, Arc::clone(&nobody), |background| Box::pin(background.look_for_receipts())),
             ("forget answers", FORGET_BEAT, Arc::clone(&nobody), |background| Box::pin(background.forget_answers())),
+            ("tend webhooks", WEBHOOK_BEAT, nobody, |background| Box::pin(background.tend_webhooks())),
             ("check the ledger", LEDGER_BEAT, finished, |background| Box::pin(background.check_ledger())),
         ];
         for (doing, beat, nudge, work) in reconcilers {

@@ -20,6 +20,7 @@ pub use secret::Secret;
 pub use server::ServerConfig;
 pub use store::{DatabaseUrl, StoreConfig};
 pub use telemetry::{LogForm, TelemetryConfig};
+pub use webhooks::WebhookConfig;
 
 mod auth;
 mod dispatch;
@@ -33,6 +34,7 @@ mod server;
 mod source;
 mod store;
 mod telemetry;
+mod webhooks;
 
 /// The file that is read from the working folder when it is there.
 pub const DEFAULT_FILE: &str = "config/default.toml";
@@ -57,6 +59,8 @@ pub struct Config {
     pub dispatch: DispatchConfig,
     /// The provider.
     pub gateway: GatewayConfig,
+    /// What tenants are told at addresses of theirs.
+    pub webhooks: WebhookConfig,
     /// Logs.
     pub telemetry: TelemetryConfig,
 }
@@ -71,6 +75,7 @@ pub struct ConfigFile {
     rate_limits: rate_limits::RateLimitsFile,
     dispatch: dispatch::DispatchFile,
     gateway: gateway::GatewayFile,
+    webhooks: webhooks::WebhookFile,
     telemetry: telemetry::TelemetryFile,
 }
 
@@ -114,6 +119,7 @@ impl ConfigFile {
             rate_limits: source::section("rate_limits", &mut tables, problems),
             dispatch: source::section("dispatch", &mut tables, problems),
             gateway: source::section("gateway", &mut tables, problems),
+            webhooks: source::section("webhooks", &mut tables, problems),
             telemetry: source::section("telemetry", &mut tables, problems),
         };
         source::refuse_unknown_sections(tables, problems);
@@ -128,6 +134,7 @@ impl ConfigFile {
         let rate_limits = self.rate_limits.check(problems);
         let dispatch = self.dispatch.check(problems);
         let gateway = self.gateway.check(problems);
+        let webhooks = self.webhooks.check();
         let telemetry = self.telemetry.check(problems);
         Some(Config {
             server: server?,
@@ -137,6 +144,7 @@ impl ConfigFile {
             rate_limits: rate_limits?,
             dispatch: dispatch?,
             gateway: gateway?,
+            webhooks,
             telemetry: telemetry?,
         })
     }

@@ -14,15 +14,13 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::get;
-use futures::FutureExt;
-use futures::future::BoxFuture;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::api::{self, ApiState, PartReadiness};
+use crate::api::{self, ApiState};
 use crate::background::check_ledger::{self, Ledger};
 use crate::background::key_uses::KeyUses;
 use crate::background::session_news::SessionNews;
@@ -32,6 +30,7 @@ use crate::clock::{Clock, Moment};
 use crate::config::{Config, QueueKind};
 use crate::daemon::follower::Follower;
 use crate::daemon::queue::KafkaQueue;
+use crate::daemon::readiness::ShownReadiness;
 use crate::dispatch::lease::Leases;
 use crate::dispatch::{Dispatch, DispatchHandle, LeaseNews, LostSessions, Parts, Settings};
 use crate::domain::control::ControlMessage;
@@ -52,9 +51,11 @@ use crate::store::Store;
 use crate::store::sessions::SessionRecord;
 use crate::telemetry::admin::{self, Phase, Readiness};
 use crate::telemetry::metrics::Metrics;
+use crate::webhooks::Courier;
 
 mod follower;
 mod queue;
+mod readiness;
 mod settings;
 
 /// How often the database is asked for the time at the start: one of 20 answers is quick on any machine.
@@ -120,6 +121,7 @@ pub async fn run(config: Config, shutdown: Shutdown, ready: ReadyFile) -> anyhow
     let (owner, release) = base.start_ownership(&dispatch.handle(), news, wanted);
     let (notices, reader) = notices();
     let services = base.start_services(&dispatch.handle(), notices, lost);
+    let courier = base.start_courier();
     let mut queue = base.start_queue(&dispatch.handle(), reader, between, wanted_sender)?;
     let state = base.api_state(services, dispatch.handle());
     base.readiness.set(Phase::Ready);
@@ -143,10 +145,9 @@ pub async fn run(config: Config, shutdown: Shutdown, ready: ReadyFile) -> anyhow
     dispatch.drain().await;
     // The lanes are empty: others may have them, whatever the queue still waits for.
     release.cancel();
-    if owner.await.is_err() {
-        tracing::error!("the owner of the leases panicked");
-    }
+    ended("owner of the leases", owner).await;
     base.stop_events.cancel();
+    ended("delivery to webhooks", courier).await;
     let queue_ended = match ended_early {
         Some(ended) => ended,
         None => queue.await,
@@ -320,6 +321,14 @@ impl Base {
         Ok(self.tasks.spawn(queue.run(stop)))
     }
 
+    /// Starts to tell tenants what happens; ends with intake, when what is on the wire has its answer.
+    fn start_courier(&self) -> JoinHandle<()> {
+        let settings = settings::courier_settings(&self.config);
+        let metrics = Arc::clone(&self.metrics);
+        let courier = Courier::new(self.store.clone(), self.clock.clone(), metrics, self.node.id, settings);
+        self.tasks.spawn(courier.run(self.stop_intake.clone()))
+    }
+
     fn api_state(&self, services: Services, dispatch: DispatchHandle) -> ApiState {
         ApiState {
             services,
@@ -330,6 +339,13 @@ impl Base {
             readiness: Arc::new(ShownReadiness(self.readiness.clone())),
             settings: settings::api_settings(&self.config, self.n_partitions()),
         }
+    }
+}
+
+/// Waits for the end of a part.
+async fn ended(part: &'static str, task: JoinHandle<()>) {
+    if task.await.is_err() {
+        tracing::error!(part, "a part of the daemon panicked");
     }
 }
 
@@ -369,28 +385,5 @@ impl Connector for ByNumber {
                 "The session has no phoneNumberId: set it to the number's id at the provider.".into(),
             )
         }
-    }
-}
-
-struct ShownReadiness(Readiness);
-
-impl api::Readiness for ShownReadiness {
-    fn parts(&self) -> BoxFuture<'_, Vec<PartReadiness>> {
-        async move {
-            let phase = self.0.get();
-            let database = (phase == Phase::StoreLost).then_some("The database can not be reached.");
-            let dispatch = match phase {
-                Phase::Starting => Some("It is starting."),
-                Phase::Draining => Some("It is draining."),
-                Phase::Ready | Phase::StoreLost | Phase::BrokerLost => None,
-            };
-            let broker = (phase == Phase::BrokerLost).then_some("The broker can not be reached: no jobs come in.");
-            vec![
-                PartReadiness { part: "broker", problem: broker },
-                PartReadiness { part: "database", problem: database },
-                PartReadiness { part: "dispatch", problem: dispatch },
-            ]
-        }
-        .boxed()
     }
 }

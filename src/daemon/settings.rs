@@ -13,6 +13,7 @@ use crate::service::access_token::{JwtKey, JwtKeys};
 use crate::service::auth::AuthSettings;
 use crate::service::password::PasswordCost;
 use crate::service::sessions::SessionSettings;
+use crate::webhooks::{CourierSettings, TIMEOUT};
 
 pub(super) fn cloud_settings(config: &Config) -> CloudSettings {
     let gateway = &config.gateway;
@@ -36,6 +37,7 @@ pub(super) fn service_settings(config: &Config) -> ServiceSettings {
     let current = JwtKey { kid: "1".to_owned(), secret: SecretString::from(secret) };
     ServiceSettings {
         n_partitions: config.queue.kafka.as_ref().map_or(NonZeroU16::MIN, |kafka| kafka.partitions),
+        webhooks_allow_loopback: config.webhooks.allow_loopback,
         auth: AuthSettings {
             jwt_keys: JwtKeys { current, previous: Vec::new() },
             access_token_lifetime: config.auth.token_lifetime,
@@ -47,6 +49,10 @@ pub(super) fn service_settings(config: &Config) -> ServiceSettings {
             assigns_phone_number_id: config.gateway.kind == GatewayKind::Simulator,
         },
     }
+}
+
+pub(super) fn courier_settings(config: &Config) -> CourierSettings {
+    CourierSettings { timeout: TIMEOUT, allows_loopback: config.webhooks.allow_loopback }
 }
 
 pub(super) fn api_settings(config: &Config, n_partitions: NonZeroU16) -> ApiSettings {

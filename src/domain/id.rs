@@ -61,6 +61,10 @@ ids! {
     DeliveryId,
     /// Names the key of a program that calls the API.
     ApiKeyId,
+    /// Names one address that a tenant is told things at.
+    WebhookId,
+    /// Names one thing told at one address, however often it is tried.
+    WebhookDeliveryId,
 }
 
 impl CampaignId {

@@ -61,3 +61,5 @@ pub mod backoff;
 pub mod user;
 
 pub mod api_key;
+
+pub mod webhook;

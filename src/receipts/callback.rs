@@ -59,7 +59,14 @@ fn inbound(message: Message, phone_number_id: &str) -> Option<InboundMessage> {
     // The provider may know numbers that our numbering plans do not.
     let from = Recipient::parse(&message.from).ok().or_else(|| Recipient::from_stored(&message.from))?;
     let at_s: i64 = message.timestamp.parse().ok()?;
-    Some(InboundMessage { phone_number_id: phone_number_id.to_owned(), from, at_ms: at_s.saturating_mul(1_000) })
+    Some(InboundMessage {
+        provider_message_id: message.id,
+        phone_number_id: phone_number_id.to_owned(),
+        from,
+        at_ms: at_s.saturating_mul(1_000),
+        kind: message.kind,
+        text: message.text.map(|text| text.body),
+    })
 }
 
 fn receipt(status: Status) -> Option<Receipt> {
@@ -118,11 +125,19 @@ struct Metadata {
 
 #[derive(Deserialize)]
 struct Message {
+    #[serde(default)]
+    id: String,
     from: String,
     timestamp: String,
     #[serde(rename = "type")]
     kind: String,
     group_id: Option<String>,
+    text: Option<Text>,
+}
+
+#[derive(Deserialize)]
+struct Text {
+    body: String,
 }
 
 #[derive(Deserialize)]

@@ -20,6 +20,7 @@ pub use messages::MessageService;
 pub use plans::PlanService;
 pub use sessions::{Connector, SessionService, SessionSettings};
 pub use waiting::WaitingService;
+pub use webhooks::WebhookService;
 
 pub mod auth;
 
@@ -57,6 +58,8 @@ pub mod plans;
 
 pub mod waiting;
 
+pub mod webhooks;
+
 mod check;
 
 /// What all services work with; cheap to clone.
@@ -79,6 +82,8 @@ pub struct ServiceSettings {
     pub sessions: SessionSettings,
     /// Into how many partitions sessions are divided.
     pub n_partitions: NonZeroU16,
+    /// Whether webhooks may lead to this machine itself, and go without TLS.
+    pub webhooks_allow_loopback: bool,
 }
 
 /// All services; cheap to clone.
@@ -104,6 +109,8 @@ pub struct Services {
     pub plans: PlanService,
     /// Why something is not sent.
     pub waiting: WaitingService,
+    /// Addresses at which tenants are told what happens.
+    pub webhooks: WebhookService,
 }
 
 impl Services {
@@ -121,6 +128,7 @@ impl Services {
             forecasts: ForecastService::new(tools.clone(), default_pacing),
             levers: LeverService::new(tools.clone()),
             plans: PlanService::new(tools.clone()),
+            webhooks: WebhookService::new(tools.clone(), settings.webhooks_allow_loopback),
             messages: MessageService::new(tools),
         }
     }

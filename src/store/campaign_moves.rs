@@ -9,6 +9,7 @@ use crate::domain::id::{CampaignId, SessionId, TenantId};
 use crate::domain::zone::Band;
 use crate::store::campaigns::Campaigns;
 use crate::store::tx::{Tx, with_tx};
+use crate::store::webhook_feed::CampaignTold;
 use crate::store::{Sql, StoreError};
 use crate::with_reader;
 
@@ -33,6 +34,8 @@ const STREAMS_TO_CANCEL: Sql = Sql::portable(
      WHERE c.state = $1 AND k.pending > 0 ORDER BY s.campaign_id, s.session_id, s.band",
 );
 
+const DOING_MOVE: &str = "move a campaign";
+
 /// A move of a campaign's life cycle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Move {
@@ -50,10 +53,9 @@ impl Campaigns<'_> {
     /// # Errors
     /// [`StoreError::Database`] when it was not written; safe to repeat.
     pub async fn transition(&self, tenant_id: TenantId, id: CampaignId, step: Move) -> Result<bool, StoreError> {
-        let doing = "move a campaign";
-        let mut tx = self.store.begin_write(doing).await?;
+        let mut tx = self.store.begin_write(DOING_MOVE).await?;
         let moved = self.apply(tenant_id, id, step, &mut tx).await?;
-        tx.commit(doing).await?;
+        self.store.commit_moves(tx, DOING_MOVE).await?;
         Ok(moved)
     }
 
@@ -84,7 +86,7 @@ impl Campaigns<'_> {
             query.execute(db).await.map(|_| ())
         })
         .map_err(StoreError::database(doing))?;
-        tx.commit(doing).await?;
+        self.store.commit_moves(tx, doing).await?;
         Ok(true)
     }
 
@@ -107,7 +109,7 @@ impl Campaigns<'_> {
             sqlx::query(CLEAR_OUTBOX.of(self.store.pool())).bind(id.0).execute(db).await.map(|_| ())
         })
         .map_err(StoreError::database(doing))?;
-        tx.commit(doing).await?;
+        self.store.commit_moves(tx, doing).await?;
         Ok(true)
     }
 
@@ -130,7 +132,13 @@ impl Campaigns<'_> {
                 .await
                 .map(|done| done.rows_affected())
         });
-        Ok(0 < moved.map_err(StoreError::database("move a campaign"))?)
+        if moved.map_err(StoreError::database(DOING_MOVE))? == 0 {
+            return Ok(false);
+        }
+        let Move { from, to, at_ms } = step;
+        tx.tell_campaign(CampaignTold { tenant_id, campaign_id: id, from, to, reason: None, at_ms }, DOING_MOVE)
+            .await?;
+        Ok(true)
     }
 
     /// Lists the streams of cancelled campaigns that have deliveries waiting, of all tenants.

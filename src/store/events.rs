@@ -147,9 +147,10 @@ impl Store {
         self.recording.as_ref()
     }
 
-    /// Commits a transaction that may have moved deliveries, and wakes whoever relays their events.
+    /// Commits a transaction that may have made events, and wakes whoever relays or delivers them.
     pub(crate) async fn commit_moves(&self, tx: Tx, doing: &'static str) -> Result<(), StoreError> {
         tx.commit(doing).await?;
+        self.told.notify_one();
         if let Some(recording) = &self.recording {
             recording.nudge.notify_one();
         }
@@ -270,7 +271,7 @@ fn batch_of((batch_id, kind, events): (Uuid, String, String)) -> EventBatch {
 }
 
 /// The time in the id of a batch.
-fn written_at(batch_id: Uuid) -> OffsetDateTime {
+pub(crate) fn written_at(batch_id: Uuid) -> OffsetDateTime {
     let (seconds, nanoseconds) = batch_id.get_timestamp().map_or((0, 0), |timestamp| timestamp.to_unix());
     let ms = i64::try_from(seconds).unwrap_or(0).saturating_mul(1_000) + i64::from(nanoseconds / 1_000_000);
     event_time(ms)

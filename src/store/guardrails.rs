@@ -14,6 +14,7 @@ use crate::store::audit::{Actor, Deed};
 use crate::store::campaign_moves::Move;
 use crate::store::campaigns::Campaigns;
 use crate::store::tx::{Tx, with_tx};
+use crate::store::webhook_feed::CampaignTold;
 use crate::store::{Sql, StoreError};
 use crate::with_reader;
 
@@ -171,7 +172,16 @@ impl Campaigns<'_> {
             details: json!({ "reason": reason, "sample": judged.standing.map(|standing| standing.sample) }),
         };
         tx.write_deed(&Actor::SYSTEM, &deed, now_ms, DOING_WRITE).await?;
-        tx.commit(DOING_WRITE).await?;
+        let told = CampaignTold {
+            tenant_id: judged.tenant_id,
+            campaign_id: judged.campaign_id,
+            from: CampaignState::Running,
+            to: CampaignState::Paused,
+            reason: Some(reason),
+            at_ms: now_ms,
+        };
+        tx.tell_campaign(told, DOING_WRITE).await?;
+        self.store.commit_moves(tx, DOING_WRITE).await?;
         Ok(true)
     }
 
@@ -219,7 +229,7 @@ impl Campaigns<'_> {
             return Ok(false);
         }
         tx.begin_sample(id).await.map_err(StoreError::database(DOING_RESUME))?;
-        tx.commit(DOING_RESUME).await?;
+        self.store.commit_moves(tx, DOING_RESUME).await?;
         Ok(true)
     }
 }

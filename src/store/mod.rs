@@ -5,6 +5,7 @@
 //! and several reading ones, since it has one writer anyway.
 
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -13,6 +14,7 @@ use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
+use tokio::sync::Notify;
 
 pub use error::StoreError;
 pub use events::Recording;
@@ -118,6 +120,16 @@ pub mod forecasts;
 
 pub mod no_receipts;
 
+pub mod webhooks;
+
+mod webhook_feed;
+
+pub mod webhook_claims;
+
+pub mod webhook_queue;
+
+pub mod webhook_history;
+
 /// A pool of either database.
 #[derive(Debug, Clone)]
 pub enum Pool {
@@ -172,6 +184,7 @@ const NOW: Sql = Sql::per_dialect(
 pub struct Store {
     pool: Pool,
     recording: Option<Recording>,
+    told: Arc<Notify>,
 }
 
 impl Store {
@@ -228,13 +241,19 @@ impl Store {
     /// Wraps pools that somebody else opened. Records no events.
     #[must_use]
     pub fn from_pool(pool: Pool) -> Self {
-        Self { pool, recording: None }
+        Self { pool, recording: None, told: Arc::default() }
     }
 
     /// Returns the pool.
     #[must_use]
     pub fn pool(&self) -> &Pool {
         &self.pool
+    }
+
+    /// Returns what wakes whoever delivers webhooks: a transaction that may have queued something was committed.
+    #[must_use]
+    pub fn told(&self) -> &Arc<Notify> {
+        &self.told
     }
 
     /// Closes all connections and waits until they are closed.

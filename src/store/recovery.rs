@@ -10,7 +10,7 @@ use crate::domain::attempt::Outcome;
 use crate::domain::campaign::{CampaignEvent, CampaignState, Counters, OnUnknown};
 use crate::domain::delivery::DeliveryState;
 use crate::domain::failure::{Failure, FailureClass, Handling, Reason, Retry, Scope};
-use crate::domain::id::{CampaignId, DeliveryId, SessionId};
+use crate::domain::id::{CampaignId, DeliveryId, SessionId, TenantId};
 use crate::domain::partition::Fence;
 use crate::limits::JOURNAL_BATCH_MAX;
 use crate::store::bind::{column, hex_list, to_u32};
@@ -18,6 +18,7 @@ use crate::store::heads::HeadRequest;
 use crate::store::journal::{End, Ended, JournalBatch};
 use crate::store::moves::{Moves, counted_tenants};
 use crate::store::tx::{Tries, Tx, with_tx};
+use crate::store::webhook_feed::CampaignTold;
 use crate::store::{Sql, Store, StoreError};
 
 /// Attempts under way in some lanes, looked for where their streams have work. The counters tell first, at
@@ -43,8 +44,8 @@ const WINDOW: Sql = Sql::portable(
 const CANCELLED_AT: Sql = Sql::portable("SELECT finished_at_ms FROM campaigns WHERE campaign_id = $1");
 
 const HOLD_CAMPAIGN: Sql = Sql::per_dialect(
-    "SELECT state, on_unknown, n_recipients FROM campaigns WHERE campaign_id = $1 FOR NO KEY UPDATE",
-    "SELECT state, on_unknown, n_recipients FROM campaigns WHERE campaign_id = $1",
+    "SELECT state, on_unknown, n_recipients, tenant_id FROM campaigns WHERE campaign_id = $1 FOR NO KEY UPDATE",
+    "SELECT state, on_unknown, n_recipients, tenant_id FROM campaigns WHERE campaign_id = $1",
 );
 
 /// Rows that will still bring deliveries: those of the outbox, and what a person asked for.
@@ -169,10 +170,10 @@ impl Store {
         let mut tx = self.begin_write(DOING_FINISH).await?;
         let sql = HOLD_CAMPAIGN.of(self.pool());
         let row = with_tx!(&mut tx, |db| {
-            sqlx::query_as::<_, (String, String, i64)>(sql).bind(campaign_id.0).fetch_optional(db).await
+            sqlx::query_as::<_, (String, String, i64, Uuid)>(sql).bind(campaign_id.0).fetch_optional(db).await
         })
         .map_err(StoreError::database(DOING_FINISH))?;
-        let Some((state, on_unknown, n_recipients)) = row else {
+        let Some((state, on_unknown, n_recipients, tenant_id)) = row else {
             return Ok(false);
         };
         let corrupt = |column| StoreError::corrupt("campaigns", column, campaign_id);
@@ -196,7 +197,10 @@ impl Store {
             query.execute(db).await.map(drop)
         })
         .map_err(StoreError::database(DOING_FINISH))?;
-        tx.commit(DOING_FINISH).await?;
+        let (tenant_id, from, to) = (TenantId(tenant_id), state, next);
+        let told = CampaignTold { tenant_id, campaign_id, from, to, reason: None, at_ms: now_ms };
+        tx.tell_campaign(told, DOING_FINISH).await?;
+        self.commit_moves(tx, DOING_FINISH).await?;
         Ok(true)
     }
 

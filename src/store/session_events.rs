@@ -149,6 +149,7 @@ impl Sessions<'_> {
                 tx.record_as(recording, EventKind::Session, |_| vec![change], DOING_MOVE).await?;
             }
         }
+        tx.tell_session(tenant_id, id, step, DOING_MOVE).await?;
         self.store.commit_moves(tx, DOING_MOVE).await?;
         Ok(true)
     }

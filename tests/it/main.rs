@@ -18,3 +18,5 @@ mod store;
 mod support;
 
 mod tidy;
+
+mod webhooks;

@@ -21,6 +21,8 @@ pub mod messages;
 
 pub mod campaigns;
 
+pub mod webhooks;
+
 pub mod provider;
 
 mod held;
@@ -37,6 +39,7 @@ pub fn routes(settings: &ApiSettings) -> OpenApiRouter<Shared> {
         .merge(messages::routes())
         .merge(campaigns::routes())
         .merge(external::routes())
+        .merge(webhooks::routes())
         .layer(from_fn(layers::count_for_plan));
     OpenApiRouter::default()
         .merge(auth::routes())

@@ -82,6 +82,7 @@ async fn take_receipts(State(state): State<Shared>, callback: SignedCallback) ->
         state.receipts.submit(receipts).await.map_err(|_| Error::Unavailable("the journal of receipts"))?;
     }
     state.store.note_inbound(&inbound).await.map_err(Error::Store)?;
+    state.store.tell_inbound(&inbound).await.map_err(Error::Store)?;
     ok(taken)
 }
 

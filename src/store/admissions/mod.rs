@@ -12,7 +12,7 @@
 //! therefore the journal passes over streams that are held. Should PostgreSQL find a circle all
 //! the same, it ends one of the two and [`Tries`] begins it again.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use uuid::Uuid;
 
@@ -257,6 +257,7 @@ impl Store {
         }
         tx.add_to_reasons(&reasons, DOING).await?;
         tx.add_to_counters(&deltas, DOING).await?;
+        tx.tell_changes(&batch.told_tenants(&new), || batch.changes(&new, now_ms), DOING).await?;
         if let Some(recording) = self.recording() {
             tx.record(recording, |_| batch.changes(&new, now_ms), DOING).await?;
         }
@@ -348,6 +349,12 @@ impl<'a> Batch<'a> {
             refused: *refused,
         });
         admitted.collect()
+    }
+
+    /// Returns the tenants of new deliveries that are not to be sent.
+    fn told_tenants(&self, new: &HashSet<Uuid>) -> BTreeSet<TenantId> {
+        let settled = self.rows.iter().filter(|row| row.state.is_settled() && new.contains(&row.delivery.id.0));
+        settled.map(|row| row.job.tenant_id).collect()
     }
 
     /// Returns the changes of new deliveries that are not to be sent.

@@ -3,14 +3,22 @@
 //! One change for each delivery at most: from its state before the transaction to the one after it. Between
 //! `pending` and `sending` nothing is told: attempts come and go there, and the delivery is still to be sent.
 
+use std::collections::BTreeSet;
+
 use time::OffsetDateTime;
 
 use super::{DeliveryRow, Moves, Moving};
 use crate::domain::delivery::DeliveryState;
 use crate::domain::event::{EVENT_VERSION, StateChange};
+use crate::domain::id::TenantId;
 use crate::store::events::event_time;
 
 impl Moves<'_> {
+    /// Returns the tenants of whose deliveries anything is told.
+    pub(super) fn told_tenants(&self) -> BTreeSet<TenantId> {
+        self.rows.iter().filter(|moving| moving.is_told()).map(|moving| moving.now.tenant_id).collect()
+    }
+
     /// Returns the changes that are told; those whose time is not known have the given one.
     pub(super) fn changes(&self, written_at: OffsetDateTime) -> Vec<StateChange> {
         self.rows.iter().filter(|moving| moving.is_told()).map(|moving| moving.change(written_at)).collect()

@@ -11,6 +11,7 @@ use crate::domain::delivery::DeliveryState;
 use crate::domain::failure::FailureClass;
 use crate::domain::id::DeliveryId;
 use crate::store::bind::{Hex, column, hex_list, to_i32, to_json};
+use crate::store::events::written_at;
 use crate::store::journal::{End, Ended};
 use crate::store::tx::Tx;
 use crate::store::{Recording, Sql, StoreError};
@@ -98,7 +99,8 @@ fn outcome_words(end: &End) -> OutcomeWords<'_> {
 }
 
 impl Tx {
-    /// Writes what became of the deliveries, and their events where these are recorded; without the counters.
+    /// Writes what became of the deliveries, tells those who want to know, and records events where they are recorded;
+    /// without the counters.
     ///
     /// # Panics
     /// When a row that this transaction has locked is not as it was read: only a bug could do that.
@@ -127,6 +129,8 @@ impl Tx {
         self.change_resends(INSERT_RESENDS, ids_of(entered)).await.map_err(StoreError::database(doing))?;
         let left = changed.iter().filter(|moving| unknown(&moving.was) && !unknown(&moving.now));
         self.change_resends(DELETE_RESENDS, ids_of(left)).await.map_err(StoreError::database(doing))?;
+        let written_at = written_at(Uuid::now_v7());
+        self.tell_changes(&moves.told_tenants(), || moves.changes(written_at), doing).await?;
         match recording {
             Some(recording) => self.record(recording, |written_at| moves.changes(written_at), doing).await,
             None => Ok(()),

@@ -15,6 +15,7 @@ use crate::domain::id::{CampaignId, TenantId, UserId};
 use crate::domain::recall::RecallKind;
 use crate::store::audit::{Actor, Deed};
 use crate::store::tx::{Tx, with_tx};
+use crate::store::webhook_feed::CampaignTold;
 use crate::store::{Sql, Store, StoreError};
 use crate::with_reader;
 
@@ -118,12 +119,15 @@ impl Store {
                 sqlx::query(sql).bind(new.campaign_id.0).bind(next.as_str()).execute(db).await.map(drop)
             })
             .map_err(StoreError::database(DOING_ASK))?;
+            let (tenant_id, campaign_id, at_ms) = (new.tenant_id, new.campaign_id, new.at_ms);
+            let told = CampaignTold { tenant_id, campaign_id, from: state, to: next, reason: None, at_ms };
+            tx.tell_campaign(told, DOING_ASK).await?;
         }
         let actor = Actor { user_id: Some(new.user_id), request_id: new.request_id.clone() };
         let reasons = new.reasons.iter().map(|reason| reason.as_str()).collect::<Vec<_>>();
         let deed = deed_of(new.kind, "asked", new.campaign_id, (new.tenant_id, json!({ "reasons": reasons })));
         tx.write_deed(&actor, &deed, new.at_ms, DOING_ASK).await?;
-        tx.commit(DOING_ASK).await?;
+        self.commit_moves(tx, DOING_ASK).await?;
         Ok(Asked::Begun)
     }
 

@@ -14,6 +14,7 @@ pub use dispatch::{DispatchMetrics, OutcomeCounters, ReceiptCounters};
 pub use events::EventMetrics;
 pub use intake::IntakeMetrics;
 pub use ownership::OwnershipMetrics;
+pub use webhooks::WebhookMetrics;
 
 mod api;
 mod dispatch;
@@ -21,6 +22,7 @@ mod events;
 mod intake;
 mod kind;
 mod ownership;
+mod webhooks;
 
 /// All metrics and the registry they are in.
 #[derive(Debug)]
@@ -35,6 +37,8 @@ pub struct Metrics {
     pub ownership: OwnershipMetrics,
     /// What the REST front does.
     pub api: ApiMetrics,
+    /// What the delivery to webhooks does.
+    pub webhooks: WebhookMetrics,
     registry: Registry,
 }
 
@@ -52,6 +56,7 @@ impl Metrics {
             events: EventMetrics::register(&registry)?,
             ownership: OwnershipMetrics::register(&registry)?,
             api: ApiMetrics::register(&registry)?,
+            webhooks: WebhookMetrics::register(&registry)?,
             registry,
         }))
     }

@@ -9,8 +9,8 @@ use axum::http::header;
 
 use super::support::{Front, request};
 
-/// Every operation with a JSON body; `{s}` stands for a session, `{c}` for a draft and `{k}` for a key.
-const WITH_BODY: [(&str, &str); 10] = [
+/// Every operation with a JSON body; `{s}` stands for a session, `{c}` for a draft, `{k}` for a key and `{w}` for a webhook.
+const WITH_BODY: [(&str, &str); 12] = [
     ("POST", "/api/v1/auth/register"),
     ("POST", "/api/v1/auth/login"),
     ("POST", "/api/v1/auth/refresh"),
@@ -21,6 +21,8 @@ const WITH_BODY: [(&str, &str); 10] = [
     ("POST", "/api/v1/campaigns/{c}/recipients"),
     ("POST", "/api/v1/api-keys"),
     ("PATCH", "/api/v1/api-keys/{k}"),
+    ("POST", "/api/v1/webhooks"),
+    ("PATCH", "/api/v1/webhooks/{w}"),
 ];
 
 /// The bodies, and what each is answered.
@@ -48,8 +50,10 @@ async fn every_operation_refuses_what_is_no_body() {
     let session_id = front.session(&token).await;
     let campaign_id = front.draft(&token, &session_id).await;
     let (key_id, _) = front.key(&token, serde_json::json!({"name": "Key", "scopes": ["account:read"]})).await;
+    let webhook_id = front.webhook(&token).await;
     for (method, path) in WITH_BODY {
         let path = path.replace("{s}", &session_id).replace("{c}", &campaign_id).replace("{k}", &key_id);
+        let path = path.replace("{w}", &webhook_id);
         for (what, body, refusal) in table() {
             assert_eq!(front.send(method, &path, &token, &body).await.refusal(), refusal, "{method} {path} {what}");
         }
@@ -72,9 +76,9 @@ async fn every_operation_refuses_what_is_no_body() {
 async fn bodies_over_the_bound_are_refused() {
     let front = Front::start().await;
     let token = front.register("ana@example.com").await;
-    let session_id = front.session(&token).await;
+    let (session_id, webhook_id) = (front.session(&token).await, front.webhook(&token).await);
     for (method, path) in WITH_BODY.into_iter().filter(|(_, path)| !path.contains("campaigns")) {
-        let path = path.replace("{s}", &session_id).replace("{k}", &session_id);
+        let path = path.replace("{s}", &session_id).replace("{k}", &session_id).replace("{w}", &webhook_id);
         let fits = format!("{{\"x\":1{}}}", " ".repeat(SMALL_BODY_BYTES_MAX - 7));
         assert_eq!(fits.len(), SMALL_BODY_BYTES_MAX);
         assert_eq!(front.send(method, &path, &token, &fits).await.status, 400, "{path}");

@@ -42,3 +42,5 @@ mod ops;
 mod plans;
 
 mod socket;
+
+mod webhooks;

@@ -253,6 +253,15 @@ impl Front {
         self.call(request.body(Body::from(body.to_string())).unwrap()).await
     }
 
+    /// Makes a webhook for everything and returns its id.
+    pub(super) async fn webhook(&self, token: &str) -> String {
+        let events = self.get("/api/v1/webhooks/events", "").await.data();
+        let body = json!({"url": "https://hooks.example/in", "events": events});
+        let answer = self.post("/api/v1/webhooks", token, body).await;
+        assert_eq!(answer.status, 201, "{answer:?}");
+        answer.data()["id"].as_str().unwrap().to_owned()
+    }
+
     pub(super) async fn sql(&self, text: &str) {
         let Pool::Sqlite { writer, .. } = self.store.pool() else { panic!("the front's store is SQLite") };
         sqlx::query(sqlx::AssertSqlSafe(text)).execute(writer).await.unwrap();
@@ -268,6 +277,7 @@ fn service_settings() -> ServiceSettings {
     let key = JwtKey { kid: "k1".to_owned(), secret: "a key of more than thirty-two bytes".into() };
     ServiceSettings {
         n_partitions: NonZeroU16::new(64).expect("64 is not zero"),
+        webhooks_allow_loopback: false,
         auth: AuthSettings {
             jwt_keys: JwtKeys { current: key, previous: vec![] },
             access_token_lifetime: Duration::from_secs(7 * 86_400),

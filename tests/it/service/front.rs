@@ -56,6 +56,7 @@ impl Front {
         let secret = "a secret of tests, thirty-two bytes or more".into();
         let settings = ServiceSettings {
             n_partitions: std::num::NonZeroU16::MIN,
+            webhooks_allow_loopback: false,
             auth: AuthSettings {
                 jwt_keys: JwtKeys { current: JwtKey { kid: "1".to_owned(), secret }, previous: vec![] },
                 access_token_lifetime: ACCESS_LIFETIME,

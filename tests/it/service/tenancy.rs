@@ -5,6 +5,7 @@ use actiwapi_dispatcher::domain::session::SessionState;
 use actiwapi_dispatcher::error::Error;
 use actiwapi_dispatcher::service::messages::NewText;
 use actiwapi_dispatcher::service::sessions::SessionChange;
+use actiwapi_dispatcher::service::webhooks::{WebhookForm, WebhookPatch};
 use actiwapi_dispatcher::store::Store;
 use actiwapi_dispatcher::store::campaign_moves::Move;
 use actiwapi_dispatcher::store::messages::ExportCursor;
@@ -42,6 +43,19 @@ async fn foreign_ids_are_not_found(store: Store) {
     is_not_found("cancel", campaigns.cancel(thief, id).await);
     is_not_found("send", front.services.messages.send_text(thief, text()).await);
     assert_eq!(fields(campaigns.create(thief, campaign(&[session])).await), ["sessionIds[0]"]);
+    let form = WebhookForm {
+        url: "https://hooks.example/in".to_owned(),
+        events: vec!["message.sent".to_owned()],
+        secret: None,
+    };
+    let webhooks = &front.services.webhooks;
+    let hook = webhooks.create(owner, form).await.unwrap().webhook.id;
+    let told = webhooks.test(owner, hook).await.unwrap();
+    is_not_found("update webhook", webhooks.update(thief, hook, WebhookPatch::default()).await);
+    is_not_found("delete webhook", webhooks.delete(thief, hook).await);
+    is_not_found("rotate secret", webhooks.rotate_secret(thief, hook, None).await);
+    is_not_found("test webhook", webhooks.test(thief, hook).await);
+    is_not_found("retry", webhooks.retry(thief, hook, told).await);
 
     let (store, page) = (&front.store, PageRequest::default());
     assert_eq!(store.sessions().find(thief, session).await.unwrap(), None);
@@ -54,6 +68,9 @@ async fn foreign_ids_are_not_found(store: Store) {
     assert_eq!(store.campaigns().list(thief, None, page).await.unwrap().total, 0);
     assert_eq!(store.campaign_recipients().list(thief, id, page).await.unwrap(), None);
     assert_eq!(store.messages().find(thief, message).await.unwrap(), None);
+    assert_eq!(store.webhooks().find(thief, hook).await.unwrap(), None);
+    assert_eq!(store.webhooks().list(thief, page).await.unwrap().total, 0);
+    assert_eq!(store.webhooks().history(thief, hook, page).await.unwrap().total, 0);
     assert_eq!(store.messages().timeline(thief, message).await.unwrap(), None);
     assert_eq!(store.messages().export(thief, id, ExportCursor::START).await.unwrap(), None);
 }

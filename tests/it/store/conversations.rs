@@ -29,7 +29,14 @@ fn recipient(text: &str) -> Recipient {
 
 fn written(from: &str, at_ms: i64) -> InboundMessage {
     // The number of every session that the seed makes.
-    InboundMessage { phone_number_id: "106540352242922".to_owned(), from: recipient(from), at_ms }
+    InboundMessage {
+        provider_message_id: format!("wamid.{from}.{at_ms}"),
+        phone_number_id: "106540352242922".to_owned(),
+        from: recipient(from),
+        at_ms,
+        kind: "text".to_owned(),
+        text: Some("Hello".to_owned()),
+    }
 }
 
 async fn known(store: &Store, session_id: SessionId, of: &str) -> Option<Conversation> {

@@ -43,3 +43,5 @@ mod refusals;
 mod schema;
 
 mod tiers;
+
+mod webhooks;

@@ -26,7 +26,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("ownership", &["dispatch", "domain", "error", "node", "store"]),
     ("intake", &["broker", "dispatch", "domain", "error", "notice", "store"]),
     ("events", &["broker", "dispatch", "domain", "error", "store"]),
-    ("service", &["dispatch", "domain", "error", "gateway", "intake", "notice", "receipts", "store"]),
+    ("webhooks", &["domain", "error", "store"]),
+    ("service", &["dispatch", "domain", "error", "gateway", "intake", "notice", "receipts", "store", "webhooks"]),
     ("background", &["dispatch", "domain", "error", "gateway", "notice", "receipts", "service", "store"]),
     ("api", &["dispatch", "domain", "error", "notice", "receipts", "service", "store"]),
     // The provider's side of the wire shares nothing with ours, or it would share our mistakes.
