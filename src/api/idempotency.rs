@@ -104,17 +104,20 @@ async fn do_once(once: Once, front: Shared, request: Request, next: Next) -> Res
     let (mut parts, body) = Request::from_parts(parts, body).with_limited_body().into_parts();
     let body = WholeBody::collect(body, &front).await?;
     let fingerprint = fingerprint(&parts.uri, &parts.headers, &body.bytes);
-    let claim = match front.services.idempotency.admit(name, fingerprint).await? {
-        Admission::Do(claim) => claim,
-        Admission::Done(answer) => return Ok(replayed(answer)),
-    };
     let again = Body::from(body.bytes.clone());
     parts.extensions.insert(body);
-    let work = next.run(Request::from_parts(parts, again));
-    // Also done to its end when the client hangs up: whoever asks again is to be told what became of it.
+    let request = Request::from_parts(parts, again);
+    // From taking the key on it is done to its end, also when the client hangs up: whoever asks again is to be told what
+    // became of it, and a key that was taken for nothing would be taken for a day.
     let tasks = front.tasks.clone();
-    let done = tasks.spawn(async move { keep(&front, &claim, once.secret, work.await).await }.in_current_span());
-    done.await.map_err(|_| ApiError::Panicked)
+    let work = async move {
+        match front.services.idempotency.admit(name, fingerprint).await {
+            Ok(Admission::Do(claim)) => keep(&front, &claim, once.secret, next.run(request).await).await,
+            Ok(Admission::Done(answer)) => replayed(answer),
+            Err(error) => ApiError::from(error).into_response(),
+        }
+    };
+    tasks.spawn(work.in_current_span()).await.map_err(|_| ApiError::Panicked)
 }
 
 fn key_of(headers: &HeaderMap) -> Result<String, ApiError> {
