@@ -18,7 +18,6 @@ use actiwapi_dispatcher::domain::job::TrafficClass;
 use actiwapi_dispatcher::domain::message::{MessageSpec, MessageTemplate, Variables};
 use actiwapi_dispatcher::domain::pacing::{Pacing, PacingSettings};
 use actiwapi_dispatcher::domain::partition::{Fence, PartitionNo};
-use actiwapi_dispatcher::domain::plan::OnLimit;
 use actiwapi_dispatcher::domain::recipient::Recipient;
 use actiwapi_dispatcher::domain::recipient_csv::RecipientCsv;
 use actiwapi_dispatcher::domain::session::SessionState;
@@ -142,14 +141,8 @@ impl Lanes {
         }
         let spec = MessageSpec::Text { text: TEXT.to_owned() };
         let plan = Arc::new(JobPlan {
-            job_id: JobId::generate(),
-            traffic_class: TrafficClass::Bulk,
-            on_limit: OnLimit::Hold,
-            not_before: None,
-            expires_at: None,
-            is_readable: true,
-            campaign_pacing: None,
             template: MessageTemplate::compile(&spec).ok(),
+            ..JobPlan::plain(JobId::generate(), TrafficClass::Bulk)
         });
         Self { shard, now, plan, campaign_id }
     }

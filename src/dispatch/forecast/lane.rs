@@ -23,7 +23,6 @@ use crate::dispatch::shard::Offer;
 use crate::domain::held_by::{Held, HeldBy};
 use crate::domain::id::{CampaignId, DeliveryId, JobId};
 use crate::domain::message::Variables;
-use crate::domain::plan::OnLimit;
 use crate::domain::recipient::Recipient;
 use crate::domain::session::SessionState;
 use crate::domain::zone::Band;
@@ -302,16 +301,7 @@ fn holds_of(row: &LaneRow, saved: &LaneState, start: Moment) -> Vec<(Moment, Hel
 
 /// The one head of a stream; what counts of it is where it belongs, and how many it stands for.
 fn head(stream: &ForecastStream) -> Box<Work> {
-    let plan = Arc::new(JobPlan {
-        job_id: JobId(uuid::Uuid::nil()),
-        traffic_class: stream.traffic_class,
-        on_limit: OnLimit::Hold,
-        not_before: None,
-        expires_at: None,
-        is_readable: true,
-        campaign_pacing: None,
-        template: None,
-    });
+    let plan = Arc::new(JobPlan::plain(JobId(uuid::Uuid::nil()), stream.traffic_class));
     Box::new(Work {
         delivery_id: DeliveryId(uuid::Uuid::nil()),
         campaign_id: stream.campaign_id,

@@ -19,7 +19,6 @@ use crate::domain::id::{DeliveryId, JobId, TenantId};
 use crate::domain::message::{MessageSpec, MessageTemplate, Variables};
 use crate::domain::pacing::PacingSettings;
 use crate::domain::partition::{Fence, PartitionNo};
-use crate::domain::plan::OnLimit;
 use crate::domain::recipient::Recipient;
 use crate::domain::zone::Temperature;
 
@@ -147,14 +146,9 @@ impl<'a> World<'a> {
             lanes,
             now: START,
             plan: Arc::new(JobPlan {
-                job_id: JobId(uuid::Uuid::nil()),
-                traffic_class: TrafficClass::Bulk,
-                on_limit: OnLimit::Hold,
-                not_before: None,
-                expires_at: None,
-                is_readable: true,
                 campaign_pacing: lanes[0].streams[0].pacing.clone(),
                 template: Some(MessageTemplate::compile(&spec).unwrap()),
+                ..JobPlan::plain(JobId(uuid::Uuid::nil()), TrafficClass::Bulk)
             }),
             answers: BinaryHeap::new(),
             finished: BTreeMap::new(),

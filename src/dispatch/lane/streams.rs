@@ -392,7 +392,6 @@ mod tests {
     use crate::domain::id::{DeliveryId, JobId, SessionId};
     use crate::domain::message::Variables;
     use crate::domain::pacing::{LaneRules, Pacing};
-    use crate::domain::plan::OnLimit;
     use crate::domain::recipient::Recipient;
 
     fn offer(campaign_id: CampaignId, traffic_class: TrafficClass, done_below_seq: i64) -> Offer {
@@ -405,16 +404,7 @@ mod tests {
         let mut loads = Vec::new();
         streams.loads(usize::try_from(n).unwrap() + 1, &mut loads);
         let load = loads.into_iter().find(|load| load.campaign_id == campaign_id).unwrap();
-        let plan = Arc::new(JobPlan {
-            job_id: JobId::generate(),
-            traffic_class: class,
-            on_limit: OnLimit::Hold,
-            not_before: None,
-            expires_at: None,
-            is_readable: true,
-            campaign_pacing: None,
-            template: None,
-        });
+        let plan = Arc::new(JobPlan::plain(JobId::generate(), class));
         let heads = (1..=n).map(|seq| {
             Box::new(Work {
                 delivery_id: DeliveryId::generate(),

@@ -32,6 +32,23 @@ pub struct JobPlan {
     pub template: Option<MessageTemplate>,
 }
 
+impl JobPlan {
+    /// Makes the plan of a job without terms of its own; it has nothing to send yet.
+    #[must_use]
+    pub fn plain(job_id: JobId, traffic_class: TrafficClass) -> Self {
+        Self {
+            job_id,
+            traffic_class,
+            on_limit: OnLimit::Hold,
+            not_before: None,
+            expires_at: None,
+            is_readable: true,
+            campaign_pacing: None,
+            template: None,
+        }
+    }
+}
+
 /// One delivery on its way through a lane.
 #[derive(Debug)]
 pub struct Work {

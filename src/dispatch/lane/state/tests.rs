@@ -71,14 +71,9 @@ impl Bench {
         self.lane.streams.loads(n + 1, &mut loads);
         let spec = MessageSpec::Text { text: "Hello".to_owned() };
         let plan = Arc::new(JobPlan {
-            job_id: JobId::generate(),
-            traffic_class: TrafficClass::Bulk,
-            on_limit: OnLimit::Hold,
-            not_before: None,
             expires_at,
-            is_readable: true,
-            campaign_pacing: None,
             template: Some(MessageTemplate::compile(&spec).unwrap()),
+            ..JobPlan::plain(JobId::generate(), TrafficClass::Bulk)
         });
         let work = |seq| {
             Box::new(Work {
@@ -392,24 +387,11 @@ fn a_used_up_plan_holds_the_stream_until_the_period_or_for_a_look() {
 fn what_is_not_to_wait_fails_when_the_plan_is_used_up() {
     let mut bench = Bench::new(60_000.0, 1);
     let Step::Begin(mut work, _) = bench.step() else { panic!("nothing begins") };
-    work.plan = Arc::new(JobPlan { on_limit: OnLimit::Fail, template: None, ..plan_of(&work) });
+    work.plan =
+        Arc::new(JobPlan { on_limit: OnLimit::Fail, ..JobPlan::plain(work.plan.job_id, work.plan.traffic_class) });
     let why = BeginRefusal::Plan { until_ms: i64::MAX };
     assert!(bench.lane.begin_refused(work, why, bench.now).is_some());
     assert!(bench.lane.is_idle());
-}
-
-fn plan_of(work: &Work) -> JobPlan {
-    let JobPlan { job_id, traffic_class, on_limit, not_before, expires_at, .. } = *work.plan;
-    JobPlan {
-        job_id,
-        traffic_class,
-        on_limit,
-        not_before,
-        expires_at,
-        is_readable: true,
-        campaign_pacing: None,
-        template: None,
-    }
 }
 
 #[test]
@@ -479,14 +461,8 @@ impl Bench {
         let load = *loads.iter().find(|load| load.campaign_id == campaign_id && load.band == of.band()).unwrap();
         let spec = MessageSpec::Text { text: "Hello".to_owned() };
         let plan = Arc::new(JobPlan {
-            job_id: JobId::generate(),
-            traffic_class,
-            on_limit: OnLimit::Hold,
-            not_before: None,
-            expires_at: None,
-            is_readable: true,
-            campaign_pacing: None,
             template: Some(MessageTemplate::compile(&spec).unwrap()),
+            ..JobPlan::plain(JobId::generate(), traffic_class)
         });
         let last_seq = i64::try_from(n).unwrap();
         let works: Vec<_> = (1..)
@@ -919,14 +895,9 @@ impl History {
             rng: StdRng::seed_from_u64(seed),
             campaigns: (0..3).map(|_| CampaignId::generate()).collect(),
             plan: Arc::new(JobPlan {
-                job_id: JobId::generate(),
-                traffic_class: TrafficClass::Bulk,
-                on_limit: OnLimit::Hold,
-                not_before: None,
-                expires_at: None,
-                is_readable: true,
                 campaign_pacing: Some(Arc::new(pacing)),
                 template: Some(MessageTemplate::compile(&spec).unwrap()),
+                ..JobPlan::plain(JobId::generate(), TrafficClass::Bulk)
             }),
             bench,
             next_seq: 1,

@@ -23,7 +23,6 @@ use crate::domain::id::{DeliveryId, JobId, TenantId};
 use crate::domain::job::TrafficClass;
 use crate::domain::message::{MessageSpec, MessageTemplate, Variables};
 use crate::domain::pacing::PacingSettings;
-use crate::domain::plan::OnLimit;
 use crate::domain::recipient::Recipient;
 use crate::domain::session::{SessionEvent, SessionState};
 use crate::domain::zone::{Band, Temperature};
@@ -140,14 +139,8 @@ impl World {
             sessions: (0..N_SESSIONS).map(|_| SessionId::generate()).collect(),
             campaigns: (0..3).map(|n| if n == 0 { CampaignId::DIRECT } else { CampaignId::generate() }).collect(),
             plan: Arc::new(JobPlan {
-                job_id: JobId::generate(),
-                traffic_class: TrafficClass::Bulk,
-                on_limit: OnLimit::Hold,
-                not_before: None,
-                expires_at: None,
-                is_readable: true,
-                campaign_pacing: None,
                 template: Some(MessageTemplate::compile(&spec).unwrap()),
+                ..JobPlan::plain(JobId::generate(), TrafficClass::Bulk)
             }),
             queue: BTreeMap::new(),
             n_happenings: 0,
@@ -599,14 +592,8 @@ impl OneLane {
         let (lane, _, load) = loads.remove(0);
         let spec = MessageSpec::Text { text: "Hello".to_owned() };
         let plan = Arc::new(JobPlan {
-            job_id: JobId::generate(),
-            traffic_class,
-            on_limit: OnLimit::Hold,
-            not_before: None,
-            expires_at: None,
-            is_readable: true,
-            campaign_pacing: None,
             template: Some(MessageTemplate::compile(&spec).unwrap()),
+            ..JobPlan::plain(JobId::generate(), traffic_class)
         });
         let work = |seq| Work {
             delivery_id: DeliveryId::generate(),
