@@ -2,54 +2,28 @@
 //!
 //! Does not know secrets; those are `service::api_keys`.
 
-use serde::{Deserialize, Serialize};
+use crate::domain::words::words;
 
-macro_rules! scopes {
-    ($($(#[$doc:meta])* $variant:ident = $word:literal,)*) => {
-        /// One thing that a key may do.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        pub enum Scope {
-            $($(#[$doc])* #[serde(rename = $word)] $variant,)*
-        }
-
-        impl Scope {
-            /// All of them.
-            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
-
-            /// Returns the word kept in the database and shown by the API.
-            #[must_use]
-            pub fn as_str(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $word,)*
-                }
-            }
-
-            /// Reads the word kept in the database.
-            #[must_use]
-            pub fn parse(word: &str) -> Option<Self> {
-                Self::ALL.iter().copied().find(|scope| scope.as_str() == word)
-            }
-        }
-    };
-}
-
-scopes! {
-    /// See whose key it is, and what was used of the plan.
-    AccountRead = "account:read",
-    /// See sessions.
-    SessionsRead = "sessions:read",
-    /// See messages.
-    MessagesRead = "messages:read",
-    /// Send messages.
-    MessagesSend = "messages:send",
-    /// See contacts.
-    ContactsRead = "contacts:read",
-    /// Make, change and delete contacts.
-    ContactsWrite = "contacts:write",
-    /// See campaigns.
-    CampaignsRead = "campaigns:read",
-    /// Make, start and stop campaigns.
-    CampaignsWrite = "campaigns:write",
+words! {
+    /// One thing that a key may do.
+    Scope {
+        /// See whose key it is, and what was used of the plan.
+        AccountRead = "account:read",
+        /// See sessions.
+        SessionsRead = "sessions:read",
+        /// See messages.
+        MessagesRead = "messages:read",
+        /// Send messages.
+        MessagesSend = "messages:send",
+        /// See contacts.
+        ContactsRead = "contacts:read",
+        /// Make, change and delete contacts.
+        ContactsWrite = "contacts:write",
+        /// See campaigns.
+        CampaignsRead = "campaigns:read",
+        /// Make, start and stop campaigns.
+        CampaignsWrite = "campaigns:write",
+    }
 }
 
 #[cfg(test)]

@@ -5,6 +5,8 @@
 
 pub mod moment;
 
+mod words;
+
 pub mod zone;
 
 pub mod held_by;

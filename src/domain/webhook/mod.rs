@@ -42,71 +42,45 @@ pub fn wait_after(n_attempts: u32) -> Option<Duration> {
     ATTEMPTS_AT.get(made).map(|next| *next - *last)
 }
 
-macro_rules! events {
-    ($($(#[$doc:meta])* $name:ident = $word:literal,)*) => {
-        /// What tenants can be told.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-        pub enum WebhookEvent {
-            $($(#[$doc])* #[serde(rename = $word)] $name,)*
-        }
-
-        impl WebhookEvent {
-            /// All of them, the documented ones first.
-            pub const ALL: &[Self] = &[$(Self::$name,)*];
-
-            /// Returns the word of the API.
-            #[must_use]
-            pub fn as_str(self) -> &'static str {
-                match self {
-                    $(Self::$name => $word,)*
-                }
-            }
-        }
-    };
-}
-
-events! {
-    /// A recipient wrote to a session.
-    MessageReceived = "message.received",
-    /// The provider took a message.
-    MessageSent = "message.sent",
-    /// A session can send.
-    SessionConnected = "session.connected",
-    /// A session can not send until somebody does something.
-    SessionDisconnected = "session.disconnected",
-    /// The last delivery of a campaign is settled.
-    CampaignCompleted = "campaign.completed",
-    /// A message reached the phone.
-    MessageDelivered = "message.delivered",
-    /// A message was read.
-    MessageRead = "message.read",
-    /// A message will not arrive.
-    MessageFailed = "message.failed",
-    /// Whether a message arrived is not known.
-    MessageUnknown = "message.unknown",
-    /// A session waits for its code to be scanned.
-    SessionQr = "session.qr",
-    /// A session was unlinked.
-    SessionLoggedOut = "session.logged_out",
-    /// A campaign was started.
-    CampaignStarted = "campaign.started",
-    /// A campaign was paused, by a person or by itself.
-    CampaignPaused = "campaign.paused",
-    /// A campaign goes on.
-    CampaignResumed = "campaign.resumed",
-    /// A campaign can not go on.
-    CampaignFailed = "campaign.failed",
-    /// Somebody asked for a test.
-    Test = "webhook.test",
+words! {
+    /// What tenants can be told; the documented ones first.
+    WebhookEvent {
+        /// A recipient wrote to a session.
+        MessageReceived = "message.received",
+        /// The provider took a message.
+        MessageSent = "message.sent",
+        /// A session can send.
+        SessionConnected = "session.connected",
+        /// A session can not send until somebody does something.
+        SessionDisconnected = "session.disconnected",
+        /// The last delivery of a campaign is settled.
+        CampaignCompleted = "campaign.completed",
+        /// A message reached the phone.
+        MessageDelivered = "message.delivered",
+        /// A message was read.
+        MessageRead = "message.read",
+        /// A message will not arrive.
+        MessageFailed = "message.failed",
+        /// Whether a message arrived is not known.
+        MessageUnknown = "message.unknown",
+        /// A session waits for its code to be scanned.
+        SessionQr = "session.qr",
+        /// A session was unlinked.
+        SessionLoggedOut = "session.logged_out",
+        /// A campaign was started.
+        CampaignStarted = "campaign.started",
+        /// A campaign was paused, by a person or by itself.
+        CampaignPaused = "campaign.paused",
+        /// A campaign goes on.
+        CampaignResumed = "campaign.resumed",
+        /// A campaign can not go on.
+        CampaignFailed = "campaign.failed",
+        /// Somebody asked for a test.
+        Test = "webhook.test",
+    }
 }
 
 impl WebhookEvent {
-    /// Reads the word.
-    #[must_use]
-    pub fn parse(word: &str) -> Option<Self> {
-        Self::ALL.iter().copied().find(|event| event.as_str() == word)
-    }
-
     /// Says what is told of a message that has come to a state.
     #[must_use]
     pub fn of_message(state: DeliveryState) -> Option<Self> {

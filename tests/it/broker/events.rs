@@ -36,6 +36,7 @@ use super::support::{DEADLINE, Member, admin, config, delete_topics, with_topics
 use crate::support::db::on_sqlite;
 use crate::support::journal::{self, Entries};
 use crate::support::seed::{self, NOW_MS};
+use crate::support::wait::until_so;
 
 const NODE: Uuid = Uuid::from_u128(0xdd);
 const STATES: [DeliveryState; 3] = [DeliveryState::Sent, DeliveryState::Delivered, DeliveryState::Read];
@@ -96,12 +97,7 @@ async fn left(store: &Store) -> i64 {
 }
 
 async fn until_none_is_left(store: &Store) {
-    let wait = async {
-        while left(store).await != 0 {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    assert!(tokio::time::timeout(DEADLINE, wait).await.is_ok(), "not all relayed in time");
+    until_so("everything is relayed", async || left(store).await == 0).await;
 }
 
 #[tokio::test]
@@ -237,7 +233,7 @@ async fn while_the_broker_is_away_events_stay_and_then_arrive() {
         let relaying = TaskTracker::new().spawn(relay.run(stop.clone()));
         let ids = record(&store, 20).await;
         assert_eq!(left(&store).await, 9, "nothing is removed before the broker has it");
-        super::support::until("the backlog is shown", || metrics.events.backlog.get() == 9).await;
+        until_so("the backlog is shown", async || metrics.events.backlog.get() == 9).await;
         away.cluster.broker_up(1).unwrap();
         until_none_is_left(&store).await;
         stop.cancel();

@@ -7,7 +7,8 @@ use actiwapi_dispatcher::broker::{Broker, Producer, Record};
 use actiwapi_dispatcher::domain::partition::PartitionNo;
 use actiwapi_dispatcher::limits::{RECORD_BATCH_MAX, RECORD_BATCHES_MAX};
 
-use super::support::{DEADLINE, Member, record, until, with_topics};
+use super::support::{DEADLINE, Member, record, with_topics};
+use crate::support::wait::until_so;
 
 /// More than the queue and the batch in hand take.
 const RECORDS: u16 = 9_000;
@@ -67,7 +68,7 @@ async fn join_under_pressure(broker: &Broker) -> Member {
     producer.send_all((0..RECORDS).map(|n| record(broker, n % 3, n.to_string())).collect()).await.unwrap();
     let mut member = Member::join(broker);
     member.until_assigned(3).await;
-    until("the partitions are paused", || member.consumer.is_paused()).await;
+    until_so("the partitions are paused", async || member.consumer.is_paused()).await;
     member
 }
 

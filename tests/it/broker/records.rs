@@ -8,7 +8,8 @@ use bytes::Bytes;
 use rdkafka::ClientConfig;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 
-use super::support::{DEADLINE, Member, record, servers, until, with_topics};
+use super::support::{DEADLINE, Member, record, servers, with_topics};
+use crate::support::wait::until_so;
 
 fn same(record: &Record, outgoing: &Outgoing) -> bool {
     record.key == outgoing.key && record.payload == outgoing.payload && record.headers == outgoing.headers
@@ -129,9 +130,9 @@ async fn lag_and_connection_are_known() {
         assert!(member.consumer.is_connected());
         member.read(10).await;
         let lag = |no: u16, lag: i64| (PartitionNo(no), lag);
-        until("nothing is finished", || member.consumer.lag() == [lag(0, 5), lag(1, 5)]).await;
+        until_so("nothing is finished", async || member.consumer.lag() == [lag(0, 5), lag(1, 5)]).await;
         member.consumer.store_offsets(&[(PartitionNo(0), 4), (PartitionNo(1), 1)]);
-        until("some is finished", || member.consumer.lag() == [lag(0, 0), lag(1, 3)]).await;
+        until_so("some is finished", async || member.consumer.lag() == [lag(0, 0), lag(1, 3)]).await;
         member.consumer.stop().await;
     })
     .await;

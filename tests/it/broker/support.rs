@@ -144,13 +144,3 @@ pub(crate) fn record(broker: &Broker, partition: u16, payload: impl Into<Bytes>)
         headers: Vec::new(),
     }
 }
-
-/// Looks again and again until something is so.
-pub(crate) async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let wait = async {
-        while !is_so() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    assert!(tokio::time::timeout(DEADLINE, wait).await.is_ok(), "not so in time: {what}");
-}

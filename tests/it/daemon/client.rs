@@ -87,7 +87,7 @@ impl Counters {
 pub(super) fn loopback() -> Http {
     // Refused when another test was faster.
     rustls::crypto::ring::default_provider().install_default().ok();
-    let timeout = super::wait::PATIENCE;
+    let timeout = crate::support::wait::PATIENCE;
     Http::builder().no_proxy().timeout(timeout).build().unwrap()
 }
 

@@ -2,7 +2,7 @@
 
 use super::client::NewSession;
 use super::judge::{Asked, Faults, assert_nothing_is_left, judge, wait_for_the_end};
-use super::wait::{PATIENCE, until};
+use crate::support::wait::{PATIENCE, until};
 use super::world::{Plan, World};
 
 const FIVE_PERCENT: &str = include_str!("../../faults/five_percent.toml");

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::client::{NewSession, phone};
 use super::judge::{Asked, Faults, assert_attempts_are_durable, assert_nothing_is_left, judge, wait_for_the_end};
 use super::process::run;
-use super::wait::{PATIENCE, until};
+use crate::support::wait::{PATIENCE, until};
 use super::world::{Plan, World};
 
 const N_SESSIONS: u64 = 20;

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 use super::by_hand::{Draw, number};
 use super::client::{NewSession, Problem, phone};
 use super::judge::{Asked, Faults, assert_nothing_is_left, judge, wait_for_the_end};
-use super::wait::{PATIENCE, until};
+use crate::support::wait::{PATIENCE, until};
 use super::world::{EARLY_RECEIPTS, Plan, World};
 
 /// Messages of one session: with one a second, so many seconds at least.

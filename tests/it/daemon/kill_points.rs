@@ -12,7 +12,7 @@ use tokio::task::{JoinSet, LocalSet};
 use super::by_hand::Draw;
 use super::client::{NewSession, Problem, phone};
 use super::judge::{Asked, Faults, assert_nothing_is_left, judge, wait_for_the_end};
-use super::wait::PATIENCE;
+use crate::support::wait::PATIENCE;
 use super::world::{EARLY_RECEIPTS, Plan, World};
 
 const N_SESSIONS: u64 = 8;

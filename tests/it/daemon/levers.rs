@@ -7,7 +7,7 @@ use actiwapi_dispatcher::store::Store;
 use serde_json::json;
 
 use super::client::{Client, NewSession, phone};
-use super::wait::{PATIENCE, until};
+use crate::support::wait::{PATIENCE, until};
 use super::world::{Plan, World};
 
 const RATE_PER_SECOND: f64 = 10.0;

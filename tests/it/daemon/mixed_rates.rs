@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::by_hand::{Draw, is_by_hand, number};
 use super::client::NewSession;
 use super::provider::{Entry, Pace};
-use super::wait::{PATIENCE, until};
+use crate::support::wait::{PATIENCE, until};
 use super::world::{Plan, World};
 
 /// How many of 10,000 sessions send how many messages in 1,000,000 s, and with which burst: fast ones may catch up a

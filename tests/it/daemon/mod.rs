@@ -21,5 +21,4 @@ mod process;
 mod provider;
 mod slow_lane;
 mod throttled;
-mod wait;
 mod world;

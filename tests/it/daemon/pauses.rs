@@ -2,7 +2,7 @@
 
 use super::client::NewSession;
 use super::judge::{Asked, Faults, judge, wait_for_the_end};
-use super::wait::{PATIENCE, until};
+use crate::support::wait::{PATIENCE, until};
 use super::world::{EARLY_RECEIPTS, Plan, World};
 
 const N_SESSIONS: u64 = 5;

@@ -6,7 +6,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::wait::until;
+use crate::support::wait::until;
 
 /// Lines of a log that a failing test shows.
 pub(super) const LINES_SHOWN: usize = 60;

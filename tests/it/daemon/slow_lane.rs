@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::by_hand::{is_by_hand, number};
 use super::client::NewSession;
-use super::wait::{PATIENCE, until};
+use crate::support::wait::{PATIENCE, until};
 use super::world::{Plan, World};
 
 /// Numbers of the three special lanes.

@@ -3,7 +3,7 @@
 use super::by_hand::number;
 use super::client::NewSession;
 use super::provider::Entry;
-use super::wait::{PATIENCE, until};
+use crate::support::wait::{PATIENCE, until};
 use super::world::{Plan, World};
 
 /// What the provider takes; it does not say so.

@@ -16,7 +16,7 @@ use super::by_hand::executable;
 use super::client::{Client, loopback};
 use super::process::{LINES_SHOWN, Process};
 use super::provider::Provider;
-use super::wait::{PATIENCE, until};
+use crate::support::wait::{PATIENCE, until};
 
 /// Worlds at once: their lanes mostly wait, but a machine of two cores has to start and stop them all.
 pub(super) static PLACES: Semaphore = Semaphore::const_new(5);

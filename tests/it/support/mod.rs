@@ -7,3 +7,5 @@ pub(crate) mod seed;
 pub(crate) mod journal;
 
 pub(crate) mod lanes;
+
+pub(crate) mod wait;

@@ -23,7 +23,9 @@ pub(super) fn is_short(source: &Source) -> Vec<Offence> {
     if source.path.ends_with("/tests.rs") {
         return vec![];
     }
-    let n_tests = if source.is_in_src() { source.n_test_lines } else { 0 };
+    // In a folder of tests nothing else stands, so nothing is there to be kept from.
+    let is_mixed = source.is_in_src() && !source.path.contains("/tests/");
+    let n_tests = if is_mixed { source.n_test_lines } else { 0 };
     let n_source = source.text.lines().count() - n_tests;
     let mut offences = vec![];
     if n_source > SOURCE_LINES_MAX {
@@ -160,6 +162,8 @@ mod fixtures {
         assert_eq!(is_short(&source("src/x.rs", &"// why\n".repeat(401))).len(), 1);
         assert_eq!(is_short(&source("tests/it/x.rs", &lines(401))).len(), 1);
         assert_eq!(is_short(&source("src/x/tests.rs", &lines(999))), []);
+        assert_eq!(is_short(&source("src/x/tests/y.rs", &lines(400))), []);
+        assert_eq!(is_short(&source("src/x/tests/y.rs", &lines(401))).len(), 1);
     }
 
     #[test]

@@ -10,9 +10,10 @@ use actiwapi_dispatcher::store::webhook_history::WebhookDeliveryState;
 use actiwapi_dispatcher::webhooks::{CourierSettings, TIMEOUT};
 
 use super::receiver::{Came, Mood, Receiver};
-use super::world::{World, until};
+use super::world::World;
 use crate::support::db::store_contract;
 use crate::support::seed::{self, NOW_MS};
+use crate::support::wait::until_so;
 
 store_contract!(
     a_receiver_away_for_an_hour_gets_everything_once_and_in_order,
@@ -92,7 +93,7 @@ async fn receivers_that_hang_delay_nobody_else(store: Store) {
     world.messages(lane, 10).await;
     world.messages(other, 10).await;
     // Far sooner than the first of the others is given up.
-    until("everything is at the one that is well", async || well.taken().len() == 60).await;
+    until_so("everything is at the one that is well", async || well.taken().len() == 60).await;
     assert!(in_order(&well.taken()));
     assert_eq!(dead.came().len(), 20, "one attempt at each of which nothing is known");
     courier.crash().await;
@@ -104,16 +105,16 @@ async fn what_was_not_recorded_is_sent_again_under_its_name(store: Store) {
     let id = world.webhook(lane.tenant_id, &receiver).await;
     let courier = world.courier();
     world.messages(lane, 1).await;
-    until("the first attempt is there", async || receiver.came().len() == 1).await;
+    until_so("the first attempt is there", async || receiver.came().len() == 1).await;
     courier.crash().await;
     receiver.set(Mood::Answers(200));
     let courier = world.courier();
     // Another node's look does not find it: the dead one may still be sending.
     let test = world.service.test(lane.tenant_id, world.webhook(lane.tenant_id, &receiver).await).await.unwrap();
-    until("the other webhook's test is there", async || receiver.taken().len() == 1).await;
+    until_so("the other webhook's test is there", async || receiver.taken().len() == 1).await;
     assert_eq!(receiver.taken()[0].id(), test.to_string());
     world.clock.advance(Duration::from_secs(30));
-    until("everything is there", async || receiver.taken().len() == 4).await;
+    until_so("everything is there", async || receiver.taken().len() == 4).await;
     let came = receiver.came();
     assert_eq!(came[0].id(), came[2].id(), "the same thing has the same name");
     assert_eq!(came[0].body, came[2].body);
@@ -134,7 +135,7 @@ async fn several_nodes_send_nothing_twice(store: Store) {
     for _ in 0..5 {
         world.messages(lane, 20).await;
     }
-    until("everything is there", async || 900 <= n_names(&receiver.taken())).await;
+    until_so("everything is there", async || 900 <= n_names(&receiver.taken())).await;
     world.settle().await;
     assert_eq!(receiver.came().len(), 900);
     for courier in couriers {

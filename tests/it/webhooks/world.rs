@@ -15,7 +15,6 @@ use actiwapi_dispatcher::store::webhooks::{NewWebhook, WebhookRecord};
 use actiwapi_dispatcher::telemetry::metrics::Metrics;
 use actiwapi_dispatcher::webhooks::{Courier, CourierSettings, TIMEOUT};
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
@@ -23,13 +22,10 @@ use uuid::Uuid;
 use super::receiver::Receiver;
 use crate::support::journal::{self, Entries};
 use crate::support::seed::{self, Lane, NOW_MS};
+use crate::support::wait::until_so;
 
 /// What signs in all tests.
 pub(super) const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
-/// Longest wait for anything, on a machine that others use too.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// Time between two looks.
-const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// All that a test needs.
 pub(super) struct World {
@@ -122,7 +118,7 @@ impl World {
     /// Waits until nothing is due any more and nobody delivers.
     pub(super) async fn settle(&self) {
         self.store.told().notify_one();
-        until("nothing is due", async || {
+        until_so("nothing is due", async || {
             let now_ms = Clock::Manual(self.clock.clone()).now().as_ms();
             let due = format!(
                 "webhook_deliveries d JOIN webhooks w ON w.webhook_id = d.webhook_id \
@@ -138,14 +134,5 @@ impl World {
     pub(super) async fn advance(&self, by: Duration) {
         self.clock.advance(by);
         self.settle().await;
-    }
-}
-
-/// Looks until it is so.
-pub(super) async fn until(what: &str, mut look: impl AsyncFnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !look().await {
-        assert!(Instant::now() < deadline, "not in time: {what}");
-        tokio::time::sleep(LOOK_EVERY).await;
     }
 }

@@ -3,7 +3,7 @@
 use super::chaos::{CHAOS, start_campaigns};
 use super::nodes::{Cluster, Servers};
 use crate::daemon::judge::{Faults, judge, wait_for_the_end};
-use crate::daemon::wait::{PATIENCE, until};
+use crate::support::wait::{PATIENCE, until};
 
 const N_MESSAGES: u64 = 1_500;
 const N_SESSIONS: u64 = 50;

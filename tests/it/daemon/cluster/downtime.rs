@@ -12,7 +12,7 @@ use super::chaos::{RATE_PER_SECOND, connect};
 use super::nodes::{Cluster, Servers};
 use super::records::{job, record, tenant_of};
 use crate::daemon::judge::Observed;
-use crate::daemon::wait::{PATIENCE, until};
+use crate::support::wait::{PATIENCE, until};
 
 /// Long enough for a node to take the job in and to drain.
 const UNTIL_DUE: Duration = Duration::from_secs(8);

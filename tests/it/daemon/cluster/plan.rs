@@ -11,7 +11,7 @@ use super::nodes::{Cluster, Servers};
 use crate::daemon::by_hand::number;
 use crate::daemon::client::NewSession;
 use crate::daemon::judge::{Asked, Faults, judge, wait_for_the_end};
-use crate::daemon::wait::{PATIENCE, until};
+use crate::support::wait::{PATIENCE, until};
 
 const N_SESSIONS: u64 = 20;
 const RATE_PER_SECOND: f64 = 10.0;

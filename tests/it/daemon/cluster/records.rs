@@ -15,7 +15,7 @@ use super::nodes::{Cluster, Foreign, Servers};
 use crate::daemon::by_hand::{Draw, executable};
 use crate::daemon::client::phone;
 use crate::daemon::judge::Observed;
-use crate::daemon::wait::{PATIENCE, until};
+use crate::support::wait::{PATIENCE, until};
 
 /// Whose a session is.
 pub(super) async fn tenant_of(store: &Store, session: &str) -> Uuid {
