@@ -22,6 +22,7 @@ use super::rates::{RateNote, RateSettings};
 use super::throttle::Visitor;
 use super::{Shared, auth};
 use crate::clock::Clock;
+use crate::domain::opt_out::OptWords;
 use crate::domain::user::Role;
 use crate::error::Error;
 use crate::limits::UPLOAD_BYTES_MAX;
@@ -73,6 +74,8 @@ pub struct ApiSettings {
     pub upload_bytes_max: usize,
     /// Into how many partitions the sessions are divided.
     pub n_partitions: NonZeroU16,
+    /// By which words recipients opt out and in.
+    pub opt_words: Arc<OptWords>,
 }
 
 impl Default for ApiSettings {
@@ -87,6 +90,7 @@ impl Default for ApiSettings {
             upload_pause_max: Duration::from_secs(30),
             upload_bytes_max: UPLOAD_BYTES_MAX,
             n_partitions: NonZeroU16::MIN,
+            opt_words: Arc::default(),
         }
     }
 }

@@ -200,6 +200,7 @@ fn spent(meter: Meter) -> &'static str {
         Meter::Sessions => "You have as many sessions as your plan allows.",
         Meter::ApiRequests => "The requests of your plan are used up.",
         Meter::Campaigns => "The campaigns of your plan are used up.",
+        Meter::Contacts => "You have as many contacts as your plan allows.",
     }
 }
 

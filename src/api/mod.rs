@@ -33,6 +33,8 @@ pub mod page;
 
 pub mod timestamp;
 
+pub mod csv;
+
 pub mod extract;
 
 pub mod auth;

@@ -31,6 +31,8 @@ use super::external::{SECURITY_SCHEME, operations};
         (name = "external", description = "For programs: the key goes into `X-API-Key` and must have the scope that \
             the operation names."),
         (name = "webhooks", description = "Addresses at which you are told what happens, by Standard Webhooks."),
+        (name = "contacts", description = "People you know, who of them wants your campaigns, and files of them."),
+        (name = "contact groups", description = "Contacts that belong together."),
         (name = "provider", description = "Calls that the provider makes."),
         (name = "ops", description = "How the work is divided among nodes; for those who run the platform."),
         (name = "system", description = "State and description of this service."),

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 pub use auth::AuthConfig;
+pub use contacts::ContactsConfig;
 pub use dispatch::DispatchConfig;
 pub use gateway::{GatewayConfig, GatewayKind};
 pub use kafka_client::{ClientSettings, OWN_SETTINGS};
@@ -23,6 +24,7 @@ pub use telemetry::{LogForm, TelemetryConfig};
 pub use webhooks::WebhookConfig;
 
 mod auth;
+mod contacts;
 mod dispatch;
 mod gateway;
 mod kafka_client;
@@ -55,6 +57,8 @@ pub struct Config {
     pub auth: AuthConfig,
     /// How many requests the REST front takes.
     pub rate_limits: RateLimitsConfig,
+    /// Words by which recipients opt out and in.
+    pub contacts: ContactsConfig,
     /// Lanes and pacing.
     pub dispatch: DispatchConfig,
     /// The provider.
@@ -73,6 +77,7 @@ pub struct ConfigFile {
     queue: queue::QueueFile,
     auth: auth::AuthFile,
     rate_limits: rate_limits::RateLimitsFile,
+    contacts: contacts::ContactsFile,
     dispatch: dispatch::DispatchFile,
     gateway: gateway::GatewayFile,
     webhooks: webhooks::WebhookFile,
@@ -117,6 +122,7 @@ impl ConfigFile {
             queue: source::section("queue", &mut tables, problems),
             auth: source::section("auth", &mut tables, problems),
             rate_limits: source::section("rate_limits", &mut tables, problems),
+            contacts: source::section("contacts", &mut tables, problems),
             dispatch: source::section("dispatch", &mut tables, problems),
             gateway: source::section("gateway", &mut tables, problems),
             webhooks: source::section("webhooks", &mut tables, problems),
@@ -132,6 +138,7 @@ impl ConfigFile {
         let queue = self.queue.check(problems);
         let auth = self.auth.check(problems);
         let rate_limits = self.rate_limits.check(problems);
+        let contacts = self.contacts.check(problems);
         let dispatch = self.dispatch.check(problems);
         let gateway = self.gateway.check(problems);
         let webhooks = self.webhooks.check();
@@ -142,6 +149,7 @@ impl ConfigFile {
             queue: queue?,
             auth: auth?,
             rate_limits: rate_limits?,
+            contacts: contacts?,
             dispatch: dispatch?,
             gateway: gateway?,
             webhooks,

@@ -1,6 +1,7 @@
 //! The settings of the parts, made from those of the daemon.
 
 use std::num::NonZeroU16;
+use std::sync::Arc;
 
 use secrecy::SecretString;
 
@@ -70,6 +71,7 @@ pub(super) fn api_settings(config: &Config, n_partitions: NonZeroU16) -> ApiSett
         },
         timeout: config.server.request_timeout,
         n_partitions,
+        opt_words: Arc::new(config.contacts.opt_words.clone()),
         ..ApiSettings::default()
     }
 }

@@ -169,6 +169,15 @@ impl OnUnknown {
     }
 }
 
+/// Whom a campaign passes over at the moment of sending.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PassOver {
+    /// Recipients who have opted out.
+    pub opted_out: bool,
+    /// Recipients who got a message of the tenant's campaigns within so many hours before.
+    pub written_within_hours: Option<u32>,
+}
+
 /// How many deliveries of a campaign are in each state.
 ///
 /// `accepted` is counted when deliveries are persisted, the others when they move; that the sum

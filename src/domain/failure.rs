@@ -170,6 +170,7 @@ reasons! {
     PlanMessages = "PLAN_MESSAGES", "The plan's messages are used up.";
     PlanSessions = "PLAN_SESSIONS", "The plan's sessions are used up.";
     PlanCampaigns = "PLAN_CAMPAIGNS", "The plan's campaigns are used up.";
+    PlanContacts = "PLAN_CONTACTS", "The plan's contacts are used up.";
     PlanApiRequests = "PLAN_API_REQUESTS", "The plan's API requests are used up.";
     Throughput = "THROUGHPUT", "The number sends faster than the provider lets it.";
     PairRateLimit = "PAIR_RATE_LIMIT", "Too many messages from this number to this recipient.";
@@ -224,6 +225,8 @@ reasons! {
     RenderFailed = "RENDER_FAILED", "The message could not be made from the recipient's variables.";
     AttemptsExhausted = "ATTEMPTS_EXHAUSTED", "Every allowed attempt was deferred.";
     Expired = "EXPIRED", "It was not sent before it expired.";
+    OptedOut = "OPTED_OUT", "The recipient wants no campaigns of this tenant.";
+    Duplicate = "DUPLICATE", "The recipient got a message of the tenant's campaigns a short time ago.";
 }
 
 impl Reason {

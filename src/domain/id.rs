@@ -55,6 +55,10 @@ ids! {
     SessionId,
     /// Names a campaign.
     CampaignId,
+    /// Names somebody whom a tenant knows.
+    ContactId,
+    /// Names contacts that belong together.
+    GroupId,
     /// Names one record on the job topic.
     JobId,
     /// Names one delivery; also the token that the provider echoes in receipts.

@@ -2,6 +2,7 @@
 //!
 //! Only the value; reading it from the wire is `receipts`. The text is kept only to tell those who asked for it.
 
+use crate::domain::opt_out::OptWord;
 use crate::domain::recipient::Recipient;
 
 /// A message from a recipient.
@@ -19,4 +20,6 @@ pub struct InboundMessage {
     pub kind: String,
     /// The text, if it is one.
     pub text: Option<String>,
+    /// What it asks for, if all of it is one of the words for that.
+    pub asks: Option<OptWord>,
 }

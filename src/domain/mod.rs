@@ -20,6 +20,10 @@ pub mod recipient;
 
 pub mod inbound;
 
+pub mod contact;
+
+pub mod opt_out;
+
 pub mod recipient_csv;
 
 pub mod message;

@@ -47,6 +47,8 @@ words! {
         ApiRequests = "api_requests",
         /// Campaigns made in a period.
         Campaigns = "campaigns",
+        /// Contacts at a time.
+        Contacts = "contacts",
     }
 }
 
@@ -59,6 +61,7 @@ impl Meter {
             Self::Sessions => Reason::PlanSessions,
             Self::ApiRequests => Reason::PlanApiRequests,
             Self::Campaigns => Reason::PlanCampaigns,
+            Self::Contacts => Reason::PlanContacts,
         }
     }
 }
@@ -74,7 +77,7 @@ pub struct PlanLimits {
     pub api_requests: Option<i64>,
     /// Campaigns made in a period.
     pub campaigns: Option<i64>,
-    /// Contacts at a time; kept for when there are contacts, and asked by nobody until then.
+    /// Contacts at a time.
     pub contacts: Option<i64>,
 }
 

@@ -5,7 +5,7 @@
 use std::collections::HashSet;
 
 use crate::clock::Moment;
-use crate::domain::campaign::{CampaignState, Counters, OnUnknown};
+use crate::domain::campaign::{CampaignState, Counters, OnUnknown, PassOver};
 use crate::domain::id::{CampaignId, SessionId, TenantId};
 use crate::domain::message::{MessageSpec, MessageTemplate, Variables};
 use crate::domain::pacing::CampaignPacing;
@@ -15,6 +15,7 @@ use crate::domain::safeguards::Safeguards;
 use crate::error::{Error, Problems, Result};
 use crate::limits::{RECIPIENTS_PER_BODY_MAX, SESSIONS_PER_CAMPAIGN_MAX};
 use crate::service::Tools;
+use crate::service::campaign_audience::{Audience, check_pass_over};
 use crate::service::check::check_name;
 use crate::service::recipient_import::RecipientImport;
 use crate::store::campaign_recipients::{Appended, NewRecipient};
@@ -44,8 +45,12 @@ pub struct NewCampaign {
     pub pacing: CampaignPacing,
     /// What keeps it from doing harm.
     pub safeguards: Safeguards,
+    /// Whom it passes over at the moment of sending.
+    pub pass_over: PassOver,
     /// Its first recipients.
     pub recipients: Vec<RecipientInput>,
+    /// Contacts that it is for besides; a recipient given above keeps what was given there.
+    pub audience: Audience,
 }
 
 /// A recipient as given.
@@ -79,11 +84,11 @@ impl CampaignService {
         Self { tools }
     }
 
-    /// Makes a campaign, a draft; all or nothing of it.
+    /// Makes a campaign, a draft; all or nothing of it, but for contacts, which are added to the draft step by step.
     ///
     /// # Errors
-    /// `Validation` with every problem, by the fields `name`, `sessionIds`, `message`, `expiresAt`,
-    /// `pacing`, `canary`, `guardrails.…`, `recipients[n].phone`.
+    /// `Validation` with every problem, by the fields `name`, `sessionIds`, `message`, `expiresAt`, `pacing`, `canary`,
+    /// `guardrails.…`, `skipDuplicatesHours`, `recipients[n].phone`, `groupIds[n]`, `contactIds[n]`.
     pub async fn create(&self, tenant_id: TenantId, new: NewCampaign) -> Result<(CampaignRecord, AddedRecipients)> {
         let now = self.tools.clock.now();
         let mut problems = Problems::default();
@@ -99,6 +104,8 @@ impl CampaignService {
             problems.push(format!("pacing.{}", problem.field), problem.rule);
         }
         check_safeguards(&new.safeguards, &mut problems);
+        check_pass_over(new.pass_over, &mut problems);
+        new.audience.check(&self.tools, tenant_id, &mut problems).await?;
         let recipients = check_recipients(new.recipients, &mut problems);
         problems.check()?;
         let campaign = CampaignRecord {
@@ -116,13 +123,15 @@ impl CampaignService {
             started_at_ms: None,
             finished_at_ms: None,
             safeguards: new.safeguards,
+            pass_over: new.pass_over,
             canary_state: None,
             pause_reason: None,
             counters: Counters::default(),
         };
         let campaigns = self.tools.store.campaigns();
         let appended = campaigns.insert(&campaign, &new.session_ids, &recipients).await??;
-        let added = AddedRecipients::from(&appended);
+        let mut added = AddedRecipients::from(&appended);
+        added += new.audience.add_to(&self.tools, tenant_id, campaign.id).await?;
         let n_recipients = i64::try_from(added.accepted).map_err(Error::internal("count recipients"))?;
         Ok((CampaignRecord { n_recipients, ..campaign }, added))
     }
@@ -173,6 +182,13 @@ impl CampaignService {
             problems.push(format!("{field}[{place}]"), "There is no such session");
         }
         Ok(())
+    }
+}
+
+impl std::ops::AddAssign for AddedRecipients {
+    fn add_assign(&mut self, more: Self) {
+        self.accepted += more.accepted;
+        self.duplicates += more.duplicates;
     }
 }
 
@@ -237,7 +253,7 @@ fn check_recipients(given: Vec<RecipientInput>, problems: &mut Problems) -> Vec<
     let mut recipients = Vec::with_capacity(given.len());
     for (place, RecipientInput { phone, variables }) in given.into_iter().enumerate() {
         match Recipient::parse(&phone) {
-            Ok(recipient) => recipients.push(NewRecipient { recipient, variables }),
+            Ok(recipient) => recipients.push(NewRecipient { recipient, variables, time_zone: None }),
             Err(problem) => problems.push(format!("recipients[{place}].phone"), problem.to_string()),
         }
     }

@@ -129,7 +129,7 @@ impl ForecastService {
             next = last.seq + 1;
             n_read += i64::try_from(page.len()).map_err(Error::internal("count recipients"))?;
             for recipient in &page {
-                let zone = Zone::of_recipient(&recipient.recipient);
+                let zone = recipient.own_zone.clone().or_else(|| Zone::of_recipient(&recipient.recipient));
                 *counts.entry((recipient.session_id, zone, recipient.temperature)).or_default() += 1;
             }
         }

@@ -13,6 +13,8 @@ use crate::store::Store;
 pub use api_keys::ApiKeyService;
 pub use auth::{AuthService, AuthSettings};
 pub use campaigns::CampaignService;
+pub use contact_groups::ContactGroupService;
+pub use contacts::ContactService;
 pub use forecast::ForecastService;
 pub use idempotency::IdempotencyService;
 pub use levers::LeverService;
@@ -40,6 +42,8 @@ pub mod session_settings;
 
 pub mod campaigns;
 
+pub mod campaign_audience;
+
 pub mod campaign_control;
 
 pub mod campaign_recall;
@@ -50,7 +54,15 @@ pub mod forecast;
 
 pub mod levers;
 
+pub mod file_import;
+
 pub mod recipient_import;
+
+pub mod contacts;
+
+pub mod contact_import;
+
+pub mod contact_groups;
 
 pub mod messages;
 
@@ -101,6 +113,10 @@ pub struct Services {
     pub campaigns: CampaignService,
     /// What becomes of campaigns.
     pub forecasts: ForecastService,
+    /// Contacts.
+    pub contacts: ContactService,
+    /// Groups of contacts.
+    pub contact_groups: ContactGroupService,
     /// Single messages.
     pub messages: MessageService,
     /// What operators hold back.
@@ -129,6 +145,8 @@ impl Services {
             levers: LeverService::new(tools.clone()),
             plans: PlanService::new(tools.clone()),
             webhooks: WebhookService::new(tools.clone(), settings.webhooks_allow_loopback),
+            contacts: ContactService::new(tools.clone()),
+            contact_groups: ContactGroupService::new(tools.clone()),
             messages: MessageService::new(tools),
         }
     }

@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::limits::{IMPORT_STEP_BYTES_MAX, RECIPIENTS_PER_INSERT_MAX};
 use crate::service::Tools;
 use crate::service::campaigns::append;
+use crate::service::file_import::FileImport;
 use crate::store::campaign_recipients::NewRecipient;
 
 /// An import under way.
@@ -82,7 +83,7 @@ impl fmt::Debug for RecipientImport {
 
 fn sort(row: Row, batch: &mut Vec<NewRecipient>, report: &mut ImportReport) {
     match row {
-        Row::Good { recipient, variables, .. } => batch.push(NewRecipient { recipient, variables }),
+        Row::Good { recipient, variables, .. } => batch.push(NewRecipient { recipient, variables, time_zone: None }),
         Row::Bad { line, problem } => report.add_rejected(line, &problem),
     }
 }
@@ -93,4 +94,14 @@ fn refused(problem: &FileProblem) -> Error {
 
 fn count(n: usize) -> u64 {
     u64::try_from(n).unwrap_or(u64::MAX)
+}
+
+impl FileImport for RecipientImport {
+    async fn feed(&mut self, chunk: &[u8]) -> Result<()> {
+        self.feed(chunk).await
+    }
+
+    async fn finish(self) -> Result<ImportReport> {
+        self.finish().await
+    }
 }

@@ -12,7 +12,9 @@ use crate::domain::campaign::CampaignState;
 use crate::domain::id::{CampaignId, DeliveryId, TenantId};
 use crate::domain::message::Variables;
 use crate::domain::recipient::Recipient;
+use crate::domain::zone::Zone;
 use crate::limits::RECIPIENTS_PER_INSERT_MAX;
+use crate::store::bind::Hex;
 use crate::store::column::RowPlace;
 use crate::store::page::{Page, PageRequest};
 use crate::store::tx::with_tx;
@@ -28,15 +30,17 @@ const SET_COUNT: Sql =
     Sql::portable("UPDATE campaigns SET n_recipients = $3 WHERE campaign_id = $1 AND tenant_id = $2");
 /// Numbers only what is new, so that the numbers have no gaps.
 const INSERT: Sql = Sql::per_dialect(
-    "INSERT INTO campaign_recipients (campaign_id, seq, recipient_id, recipient, variables) \
-     SELECT $1, $2 + row_number() OVER (ORDER BY given.place) - 1, given.recipient_id, given.recipient, given.variables \
-     FROM UNNEST($3::UUID[], $4::TEXT[], $5::TEXT[]) WITH ORDINALITY AS given (recipient_id, recipient, variables, place) \
+    "INSERT INTO campaign_recipients (campaign_id, seq, recipient_id, recipient, variables, time_zone) \
+     SELECT $1, $2 + row_number() OVER (ORDER BY given.place) - 1, given.recipient_id, given.recipient, given.variables, \
+         given.time_zone \
+     FROM UNNEST($3::UUID[], $4::TEXT[], $5::TEXT[], $6::TEXT[]) WITH ORDINALITY \
+         AS given (recipient_id, recipient, variables, time_zone, place) \
      WHERE NOT EXISTS (SELECT 1 FROM campaign_recipients known \
          WHERE known.campaign_id = $1 AND known.recipient = given.recipient) \
      ON CONFLICT (campaign_id, recipient) DO NOTHING RETURNING recipient_id",
-    "INSERT INTO campaign_recipients (campaign_id, seq, recipient_id, recipient, variables) \
+    "INSERT INTO campaign_recipients (campaign_id, seq, recipient_id, recipient, variables, time_zone) \
      SELECT $1, $2 + row_number() OVER (ORDER BY given.key) - 1, unhex(given.value ->> 0), given.value ->> 1, \
-         given.value ->> 2 \
+         given.value ->> 2, given.value ->> 3 \
      FROM json_each($3) AS given \
      WHERE NOT EXISTS (SELECT 1 FROM campaign_recipients known \
          WHERE known.campaign_id = $1 AND known.recipient = given.value ->> 1) \
@@ -57,6 +61,8 @@ pub struct NewRecipient {
     pub recipient: Recipient,
     /// Values for the message's variables.
     pub variables: Variables,
+    /// Where they live, if that is known better than by the phone's country.
+    pub time_zone: Option<Zone>,
 }
 
 /// A recipient of a campaign.
@@ -175,6 +181,7 @@ pub(super) struct Chunk {
     recipient_ids: Vec<Uuid>,
     recipients: Vec<String>,
     variables: Vec<String>,
+    time_zones: Vec<Option<String>>,
 }
 
 /// A connection that inserts recipients in its own dialect and tells which were new.
@@ -190,6 +197,7 @@ impl InsertRecipients for PgConnection {
             .bind(&chunk.recipient_ids)
             .bind(&chunk.recipients)
             .bind(&chunk.variables)
+            .bind(&chunk.time_zones)
             .fetch_all(self)
             .await
     }
@@ -197,12 +205,14 @@ impl InsertRecipients for PgConnection {
 
 impl InsertRecipients for SqliteConnection {
     async fn insert(&mut self, campaign_id: Uuid, first_seq: i64, chunk: &Chunk) -> Result<Vec<Uuid>, sqlx::Error> {
-        let rows: Vec<(String, &str, &str)> = chunk
+        let texts = chunk.recipients.iter().zip(&chunk.variables).zip(&chunk.time_zones);
+        let rows: Vec<(Hex, &str, &str, Option<&str>)> = chunk
             .recipient_ids
             .iter()
-            .zip(&chunk.recipients)
-            .zip(&chunk.variables)
-            .map(|((id, recipient), variables)| (id.simple().to_string(), recipient.as_str(), variables.as_str()))
+            .zip(texts)
+            .map(|(id, ((recipient, variables), zone))| {
+                (Hex(*id), recipient.as_str(), variables.as_str(), zone.as_deref())
+            })
             .collect();
         let rows = serde_json::to_string(&rows).map_err(|error| sqlx::Error::Encode(error.into()))?;
         sqlx::query_scalar(INSERT.sqlite()).bind(campaign_id).bind(first_seq).bind(rows).fetch_all(self).await
@@ -222,7 +232,7 @@ pub(super) async fn insert_all(
         let first_place = at * RECIPIENTS_PER_INSERT_MAX;
         // One statement must not name a recipient twice: its numbers would have a gap.
         let mut seen = HashMap::with_capacity(part.len());
-        let mut chunk = Chunk { recipient_ids: vec![], recipients: vec![], variables: vec![] };
+        let mut chunk = Chunk { recipient_ids: vec![], recipients: vec![], variables: vec![], time_zones: vec![] };
         let mut place_of = HashMap::with_capacity(part.len());
         for (new, place) in part.iter().zip(first_place..) {
             if seen.insert(&new.recipient, place).is_some() {
@@ -235,6 +245,7 @@ pub(super) async fn insert_all(
             chunk.recipients.push(new.recipient.as_str().to_owned());
             let variables = serde_json::to_string(&new.variables).map_err(|error| sqlx::Error::Encode(error.into()));
             chunk.variables.push(variables.map_err(StoreError::database(doing))?);
+            chunk.time_zones.push(new.time_zone.as_ref().map(|zone| zone.as_str().to_owned()));
         }
         let first_seq = first_seq + as_count(appended.accepted);
         let inserted = connection.insert(campaign_id.0, first_seq, &chunk).await;

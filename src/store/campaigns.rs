@@ -6,14 +6,14 @@
 use sqlx::FromRow;
 use uuid::Uuid;
 
-use crate::domain::campaign::{CampaignState, Counters, OnUnknown};
+use crate::domain::campaign::{CampaignState, Counters, OnUnknown, PassOver};
 use crate::domain::id::{CampaignId, SessionId, TenantId};
 use crate::domain::message::MessageSpec;
 use crate::domain::pacing::CampaignPacing;
 use crate::domain::plan::{Meter, OnLimit};
 use crate::domain::safeguards::{CanaryState, Safeguards};
 use crate::domain::session::SessionState;
-use crate::store::bind::{hex_list, written};
+use crate::store::bind::{hex_list, to_i32, to_u32, written};
 use crate::store::campaign_recipients::{Appended, NewRecipient, as_count, insert_all};
 use crate::store::column::RowPlace;
 use crate::store::counters::CountersRow;
@@ -28,7 +28,8 @@ macro_rules! select {
         Sql::portable(concat!(
             "SELECT c.campaign_id, c.tenant_id, c.name, c.state, c.message, c.on_unknown, c.on_limit, c.n_recipients, ",
             "c.pacing, c.expires_at_ms, c.created_at_ms, c.started_at_ms, c.finished_at_ms, ",
-            "c.failover, c.canary, c.guardrails, c.canary_state, c.pause_reason, ",
+            "c.failover, c.canary, c.guardrails, c.canary_state, c.pause_reason, c.respect_opt_in, ",
+            "c.skip_duplicates_hours, ",
             "COALESCE(k.accepted, 0) AS accepted, COALESCE(k.pending, 0) AS pending, ",
             "COALESCE(k.sending, 0) AS sending, COALESCE(k.sent, 0) AS sent, ",
             "COALESCE(k.delivered, 0) AS delivered, COALESCE(k.read, 0) AS read, ",
@@ -58,8 +59,8 @@ const SESSION_STATES: Sql = Sql::portable(
 );
 const INSERT: Sql = Sql::portable(
     "INSERT INTO campaigns (campaign_id, tenant_id, name, state, message, on_unknown, on_limit, n_recipients, \
-     expires_at_ms, created_at_ms, pacing, failover, canary, guardrails) \
-     VALUES ($1, $2, $3, $4, $5, $6, $7, 0, $8, $9, $10, $11, $12, $13)",
+     expires_at_ms, created_at_ms, pacing, failover, canary, guardrails, respect_opt_in, skip_duplicates_hours) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7, 0, $8, $9, $10, $11, $12, $13, $14, $15)",
 );
 const SET_COUNT: Sql =
     Sql::portable("UPDATE campaigns SET n_recipients = $3 WHERE campaign_id = $1 AND tenant_id = $2");
@@ -101,6 +102,8 @@ pub struct CampaignRecord {
     pub finished_at_ms: Option<i64>,
     /// What keeps it from doing harm.
     pub safeguards: Safeguards,
+    /// Whom it passes over at the moment of sending.
+    pub pass_over: PassOver,
     /// Where its canary stands, once it has started with one.
     pub canary_state: Option<CanaryState>,
     /// Why it paused itself; none when it did not.
@@ -289,6 +292,8 @@ impl Campaigns<'_> {
                 .bind(campaign.safeguards.failover)
                 .bind(campaign.safeguards.canary.as_ref().map(written))
                 .bind(campaign.safeguards.guardrails.as_ref().map(written))
+                .bind(campaign.pass_over.opted_out)
+                .bind(campaign.pass_over.written_within_hours.map(to_i32))
                 .execute(db)
                 .await
                 .map(|_| ())
@@ -340,6 +345,8 @@ struct CampaignRow {
     guardrails: Option<String>,
     canary_state: Option<String>,
     pause_reason: Option<String>,
+    respect_opt_in: bool,
+    skip_duplicates_hours: Option<i32>,
     #[sqlx(flatten)]
     counters: CountersRow,
 }
@@ -367,6 +374,10 @@ impl TryFrom<CampaignRow> for CampaignRecord {
                 failover: row.failover,
                 canary: row.canary.as_deref().map(|text| place.json("canary", text)).transpose()?,
                 guardrails: row.guardrails.as_deref().map(|text| place.json("guardrails", text)).transpose()?,
+            },
+            pass_over: PassOver {
+                opted_out: row.respect_opt_in,
+                written_within_hours: row.skip_duplicates_hours.map(to_u32),
             },
             canary_state: place.word("canary_state", row.canary_state.as_deref(), CanaryState::parse)?,
             pause_reason: row.pause_reason,

@@ -41,6 +41,8 @@ pub struct RecipientToCome {
     pub seq: i64,
     /// Who gets the message.
     pub recipient: Recipient,
+    /// Where they live, if that was said.
+    pub own_zone: Option<Zone>,
     /// The session that is to write to them.
     pub session_id: SessionId,
     /// Whether they ever wrote to it.
@@ -62,7 +64,7 @@ const OPEN: Sql = Sql::portable(
 
 /// Recipients go round the sessions by their place, as when the campaign is expanded.
 const TO_COME: Sql = Sql::portable(
-    "SELECT r.seq, r.recipient, cs.session_id, w.last_inbound_at_ms \
+    "SELECT r.seq, r.recipient, cs.session_id, w.last_inbound_at_ms, r.time_zone \
      FROM campaign_recipients r \
      JOIN campaign_sessions cs ON cs.campaign_id = r.campaign_id \
          AND cs.ordinal = r.seq % (SELECT COUNT(*) FROM campaign_sessions n WHERE n.campaign_id = $1) \
@@ -101,8 +103,8 @@ impl TryFrom<StoredOpen> for OpenStream {
     }
 }
 
-/// Place, recipient, session, and when the recipient last wrote.
-type StoredToCome = (i64, String, Uuid, Option<i64>);
+/// Place, recipient, session, when the recipient last wrote, and the recipient's own zone.
+type StoredToCome = (i64, String, Uuid, Option<i64>, Option<String>);
 
 impl Store {
     /// Returns the streams with pending deliveries in the lanes of a campaign: its own, and those of other campaigns that
@@ -134,10 +136,11 @@ impl Store {
             sqlx::query_as(sql).bind(campaign_id.0).bind(from_seq).bind(i64::from(limit)).fetch_all(db).await
         });
         let place = RowPlace { table: "campaign_recipients", key: campaign_id.0 };
-        let read = |(seq, recipient, session_id, wrote_at_ms): StoredToCome| {
+        let read = |(seq, recipient, session_id, wrote_at_ms, zone): StoredToCome| {
             let temperature = if wrote_at_ms.is_some() { Temperature::Warm } else { Temperature::Cold };
             let recipient = place.recipient(&recipient)?;
-            Ok(RecipientToCome { seq, recipient, session_id: SessionId(session_id), temperature })
+            let own_zone = zone.as_deref().and_then(Zone::parse);
+            Ok(RecipientToCome { seq, recipient, own_zone, session_id: SessionId(session_id), temperature })
         };
         rows.map_err(StoreError::database(DOING_TO_COME))?.into_iter().map(read).collect()
     }

@@ -4,7 +4,7 @@
 
 use uuid::Uuid;
 
-use crate::domain::campaign::OnUnknown;
+use crate::domain::campaign::{OnUnknown, PassOver};
 use crate::domain::id::{CampaignId, DeliveryId, JobId, SessionId, TenantId};
 use crate::domain::job::TrafficClass;
 use crate::domain::message::{MessageSpec, Variables};
@@ -88,6 +88,8 @@ pub struct JobRow {
     pub is_readable: bool,
     /// The campaign's own pace.
     pub campaign_pacing: Option<CampaignPacing>,
+    /// Whom the campaign passes over; single messages pass over nobody.
+    pub pass_over: PassOver,
 }
 
 /// Goes along the index on columns that do not change in a usual life, one stretch per request. Of a campaign of ours that
@@ -114,10 +116,10 @@ const FETCH: Sql = Sql::per_dialect(
 
 const FIND_JOBS: Sql = Sql::per_dialect(
     "SELECT j.job_id, j.tenant_id, j.session_id, j.campaign_id, j.traffic_class, j.on_unknown, j.on_limit, j.not_before_ms, \
-         j.expires_at_ms, j.message, c.pacing \
+         j.expires_at_ms, j.message, c.pacing, c.respect_opt_in, c.skip_duplicates_hours \
      FROM jobs j LEFT JOIN campaigns c ON c.campaign_id = j.campaign_id WHERE j.job_id = ANY($1)",
     "SELECT j.job_id, j.tenant_id, j.session_id, j.campaign_id, j.traffic_class, j.on_unknown, j.on_limit, j.not_before_ms, \
-         j.expires_at_ms, j.message, c.pacing \
+         j.expires_at_ms, j.message, c.pacing, c.respect_opt_in, c.skip_duplicates_hours \
      FROM jobs j LEFT JOIN campaigns c ON c.campaign_id = j.campaign_id \
      WHERE j.job_id IN (SELECT unhex(value) FROM json_each($1))",
 );
@@ -172,6 +174,8 @@ struct StoredJob {
     expires_at_ms: Option<i64>,
     message: String,
     pacing: Option<String>,
+    respect_opt_in: Option<bool>,
+    skip_duplicates_hours: Option<i32>,
 }
 
 impl TryFrom<StoredJob> for JobRow {
@@ -180,12 +184,13 @@ impl TryFrom<StoredJob> for JobRow {
     fn try_from(row: StoredJob) -> Result<Self, StoreError> {
         let corrupt = |column| StoreError::corrupt("jobs", column, row.job_id);
         let pacing = row.pacing.as_deref().map(serde_json::from_str::<CampaignPacing>);
+        let traffic_class = TrafficClass::parse(&row.traffic_class).ok_or_else(|| corrupt("traffic_class"))?;
         Ok(Self {
             job_id: JobId(row.job_id),
             tenant_id: TenantId(row.tenant_id),
             session_id: SessionId(row.session_id),
             campaign_id: CampaignId(row.campaign_id),
-            traffic_class: TrafficClass::parse(&row.traffic_class).ok_or_else(|| corrupt("traffic_class"))?,
+            traffic_class,
             on_unknown: OnUnknown::parse(&row.on_unknown).ok_or_else(|| corrupt("on_unknown"))?,
             on_limit: OnLimit::parse(&row.on_limit).ok_or_else(|| corrupt("on_limit"))?,
             not_before_ms: row.not_before_ms,
@@ -193,6 +198,11 @@ impl TryFrom<StoredJob> for JobRow {
             message: serde_json::from_str(&row.message).map_err(|_| corrupt("message"))?,
             is_readable: !matches!(pacing, Some(Err(_))),
             campaign_pacing: pacing.and_then(Result::ok),
+            pass_over: PassOver {
+                // Campaigns of other clients of the topic respect it too: they can not say otherwise.
+                opted_out: traffic_class == TrafficClass::Bulk && row.respect_opt_in.unwrap_or(true),
+                written_within_hours: row.skip_duplicates_hours.map(to_u32),
+            },
         })
     }
 }

@@ -8,12 +8,13 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use uuid::Uuid;
 
 use crate::domain::attempt::Outcome;
-use crate::domain::campaign::Counters;
+use crate::domain::campaign::{Counters, PassOver};
 use crate::domain::delivery::DeliveryEvent;
 use crate::domain::failure::{FailureClass, Reason};
 use crate::domain::id::{CampaignId, DeliveryId, SessionId};
 use crate::domain::partition::Fence;
 use crate::domain::receipt::{Receipt, ReceiptKind};
+use crate::domain::recipient::Recipient;
 use crate::domain::zone::Band;
 use crate::store::bind::{Hex, column, hex_list, to_json};
 use crate::store::moves::{Begins, Moves, spenders};
@@ -36,6 +37,10 @@ pub struct Begin {
     pub started_at_ms: i64,
     /// By which version of the session's settings.
     pub settings_version: i64,
+    /// Who is to get it.
+    pub recipient: Recipient,
+    /// Whether the recipient is to be passed over.
+    pub pass_over: PassOver,
 }
 
 /// How an attempt came to its end.
@@ -138,6 +143,8 @@ pub struct JournalBatch {
 pub enum BeginRefusal {
     /// The delivery is not pending any more, or another node owns its session.
     NotPending,
+    /// Its campaign passes over the recipient: the delivery is skipped.
+    PassedOver,
     /// The messages of the tenant's plan are used up, or kept for deliveries that came before.
     Plan {
         /// When the next period begins, UTC milliseconds.
@@ -274,7 +281,9 @@ impl Store {
         let of = (&spenders(&rows, batch), &begins_of);
         let (budgets, tiers) = tx.hold_usage_with_tiers(of, now_ms, DOING).await?;
         let tiers = tx.hold_tiers(&batch.begins, tiers, DOING).await?;
+        let repeats = tx.hold_repeats(&batch.begins, &rows, DOING).await?;
         let mut moves = Moves::of(rows, cancelled).refusing(refused).spending(budgets).counting(tiers);
+        moves.pass_over(repeats);
         moves.receive(&late);
         let Begins { begun, refused } = moves.apply_batch(batch);
         tx.write_moves(&moves, self.recording(), DOING).await?;

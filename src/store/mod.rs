@@ -56,6 +56,14 @@ pub mod messages;
 
 pub mod conversations;
 
+pub mod contacts;
+
+pub mod contact_groups;
+
+pub mod opt_outs;
+
+mod repeats;
+
 pub mod timeline;
 
 mod bind;

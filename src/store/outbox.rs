@@ -12,6 +12,7 @@ use crate::domain::job::{DELIVERIES_PER_JOB_MAX, JOB_VERSION, Job, JobDelivery, 
 use crate::domain::message::MessageSpec;
 use crate::domain::plan::OnLimit;
 use crate::domain::recipient::Recipient;
+use crate::domain::zone::Zone;
 use crate::store::bind::{hex_list, time_of};
 use crate::store::tx::{Tx, with_tx};
 use crate::store::{Pool, Sql, Store, StoreError};
@@ -73,7 +74,7 @@ const CAMPAIGN: Sql = Sql::portable(
 const SESSIONS: Sql = Sql::portable("SELECT session_id FROM campaign_sessions WHERE campaign_id = $1 ORDER BY ordinal");
 
 const RECIPIENTS: Sql = Sql::portable(
-    "SELECT seq, recipient_id, recipient, variables FROM campaign_recipients \
+    "SELECT seq, recipient_id, recipient, variables, time_zone FROM campaign_recipients \
      WHERE campaign_id = $1 AND $2 <= seq ORDER BY seq LIMIT $3",
 );
 
@@ -122,6 +123,7 @@ struct StoredRecipient {
     recipient_id: Uuid,
     recipient: String,
     variables: String,
+    time_zone: Option<String>,
 }
 
 impl StoredRecipient {
@@ -131,7 +133,8 @@ impl StoredRecipient {
             id: DeliveryId(self.recipient_id),
             to: Recipient::from_stored(&self.recipient).ok_or_else(|| corrupt("recipient"))?,
             variables: serde_json::from_str(&self.variables).map_err(|_| corrupt("variables"))?,
-            time_zone: None,
+            // A zone that this version does not know is no reason to send nothing.
+            time_zone: self.time_zone.as_deref().and_then(Zone::parse),
         })
     }
 }

@@ -20,6 +20,8 @@ const SUBSCRIPTION: Sql = Sql::portable("SELECT plan, state FROM subscriptions W
 
 const N_SESSIONS: Sql = Sql::portable("SELECT COUNT(*) FROM sessions WHERE tenant_id = $1");
 
+const N_CONTACTS: Sql = Sql::portable("SELECT n_contacts FROM contact_books WHERE tenant_id = $1");
+
 const N_REQUESTS: Sql =
     Sql::portable("SELECT n_requests FROM request_usage WHERE tenant_id = $1 AND $2 <= period_start_ms");
 
@@ -76,6 +78,8 @@ pub struct TenantUsage {
     pub allowance: Allowance,
     /// Its sessions.
     pub n_sessions: i64,
+    /// Its contacts.
+    pub n_contacts: i64,
     /// Its requests to the API in this period.
     pub n_requests: i64,
 }
@@ -105,6 +109,7 @@ impl TenantUsage {
             Meter::Sessions => has_room(self.n_sessions, limits.sessions),
             Meter::ApiRequests => has_room(self.n_requests, limits.api_requests),
             Meter::Campaigns => has_room(self.allowance.usage.campaigns, limits.campaigns),
+            Meter::Contacts => has_room(self.n_contacts, limits.contacts),
         };
         if has_room { Ok(()) } else { Err(PlanRefusal::Full(meter)) }
     }
@@ -217,6 +222,7 @@ impl Tx {
             return Ok(None);
         };
         let sql = (SUBSCRIPTION.postgres(), FIND.postgres(), N_SESSIONS.postgres(), N_REQUESTS.postgres());
+        let contacts = N_CONTACTS.postgres();
         let period_ms = allowance.period.start_ms;
         let read: Result<_, sqlx::Error> = with_tx!(self, |db| async {
             let query = sqlx::query_as::<_, (String, String)>(sql.0).bind(tenant_id.0);
@@ -224,17 +230,19 @@ impl Tx {
             let plan = sqlx::query_as::<_, PlanRow>(sql.1).bind(slug).fetch_one(&mut *db).await?;
             let n_sessions: i64 = sqlx::query_scalar(sql.2).bind(tenant_id.0).fetch_one(&mut *db).await?;
             let query = sqlx::query_scalar(sql.3).bind(tenant_id.0).bind(period_ms);
-            let n_requests: Option<i64> = query.fetch_optional(db).await?;
-            Ok((plan, state, n_sessions, n_requests))
+            let n_requests: Option<i64> = query.fetch_optional(&mut *db).await?;
+            let n_contacts: Option<i64> = sqlx::query_scalar(contacts).bind(tenant_id.0).fetch_optional(db).await?;
+            Ok((plan, state, n_sessions, (n_requests, n_contacts)))
         }
         .await);
-        let (plan, state, n_sessions, n_requests) = read.map_err(StoreError::database(doing))?;
+        let (plan, state, n_sessions, (n_requests, n_contacts)) = read.map_err(StoreError::database(doing))?;
         let corrupt = || StoreError::corrupt("subscriptions", "state", tenant_id);
         Ok(Some(TenantUsage {
             plan: plan.into(),
             state: SubscriptionState::parse(&state).ok_or_else(corrupt)?,
             allowance,
             n_sessions,
+            n_contacts: n_contacts.unwrap_or(0),
             n_requests: n_requests.unwrap_or(0),
         }))
     }

@@ -1,7 +1,7 @@
 //! A transaction that writes, on either database.
 //!
 //! Every write of the message path waits for its rows in the same order — plans, subscriptions, recalls, fences, campaigns,
-//! streams, jobs, deliveries, usage, tiers, attempts, lanes, conversations, outbox, reasons, counters, and by id within
+//! streams, jobs, deliveries, usage, tiers, tenants, attempts, lanes, conversations, outbox, reasons, counters, and by id within
 //! each — so two of them never wait for each other in a circle. The journal alone comes to streams late, and passes over those
 //! that are held instead of waiting.
 //!

@@ -6,7 +6,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::api_keys::ApiKeyView;
-use super::{billing, campaigns, messages, sessions};
+use super::{billing, campaigns, contacts, messages, sessions};
 use crate::api::envelope::{ApiResult, Envelope, ok};
 use crate::api::error::{Failures, Guarded};
 use crate::api::external::{EXTERNAL, with_key};
@@ -21,7 +21,8 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
         .merge(billing::external())
         .merge(sessions::external())
         .merge(messages::external())
-        .merge(campaigns::external());
+        .merge(campaigns::external())
+        .merge(contacts::external());
     OpenApiRouter::default().nest(EXTERNAL, operations)
 }
 

@@ -23,6 +23,8 @@ pub mod campaigns;
 
 pub mod webhooks;
 
+pub mod contacts;
+
 pub mod provider;
 
 mod held;
@@ -40,6 +42,7 @@ pub fn routes(settings: &ApiSettings) -> OpenApiRouter<Shared> {
         .merge(campaigns::routes())
         .merge(external::routes())
         .merge(webhooks::routes())
+        .merge(contacts::routes())
         .layer(from_fn(layers::count_for_plan));
     OpenApiRouter::default()
         .merge(auth::routes())
@@ -52,4 +55,5 @@ pub fn routes(settings: &ApiSettings) -> OpenApiRouter<Shared> {
         .layer(from_fn(move |request, next| layers::end_late(timeout, request, next)))
         .layer(DefaultBodyLimit::max(SMALL_BODY_BYTES_MAX))
         .merge(campaigns::streams(settings).layer(from_fn(layers::count_for_plan)))
+        .merge(contacts::streams(settings).layer(from_fn(layers::count_for_plan)))
 }

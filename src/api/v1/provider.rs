@@ -69,20 +69,21 @@ async fn verify_callback_address(
     Ok((StatusCode::OK, [(header::CONTENT_TYPE, "text/plain; charset=utf-8")], asked.challenge).into_response())
 }
 
-/// Takes receipts, and notes who wrote; answers 200 when that is durable, and 503 when the provider has to send them again.
+/// Takes receipts, and notes who wrote and who opts out; answers 200 when that is durable, and 503 when the provider has to send them again.
 #[utoipa::path(post, path = "/provider/cloud/webhook", tag = "provider",
     params(("X-Hub-Signature-256" = String, Header, description = "HMAC-SHA256 of the body with the app secret.")),
     request_body(content = serde_json::Value, description = "A callback of the Cloud API."),
     responses((status = 200, body = Envelope<TakenView>), Failures, Guarded, OfBody))]
 async fn take_receipts(State(state): State<Shared>, callback: SignedCallback) -> ApiResult<TakenView> {
-    let Callback { receipts, inbound } =
-        parse_callback(&callback.0.bytes).map_err(|_| ApiError::Malformed("The body is not a callback."))?;
+    let Callback { receipts, inbound } = parse_callback(&callback.0.bytes, &state.settings.opt_words)
+        .map_err(|_| ApiError::Malformed("The body is not a callback."))?;
     let taken = TakenView { receipts: receipts.len(), inbound: inbound.len() };
     if !receipts.is_empty() {
         state.receipts.submit(receipts).await.map_err(|_| Error::Unavailable("the journal of receipts"))?;
     }
     state.store.note_inbound(&inbound).await.map_err(Error::Store)?;
     state.store.tell_inbound(&inbound).await.map_err(Error::Store)?;
+    state.store.note_opt_outs(&inbound).await.map_err(Error::Store)?;
     ok(taken)
 }
 

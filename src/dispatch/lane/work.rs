@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::clock::Moment;
+use crate::domain::campaign::PassOver;
 use crate::domain::id::{CampaignId, DeliveryId, JobId};
 use crate::domain::job::TrafficClass;
 use crate::domain::message::{Content, MessageTemplate, RenderProblem, Variables};
@@ -26,6 +27,8 @@ pub struct JobPlan {
     pub expires_at: Option<Moment>,
     /// Whether the campaign's own pace can be read.
     pub is_readable: bool,
+    /// Whom its campaign passes over.
+    pub pass_over: PassOver,
     /// The campaign's own pace, as it was when the job was read.
     pub campaign_pacing: Option<Arc<CampaignPacing>>,
     /// What is sent; `None` when the stored message can not be read, and every delivery fails.
@@ -43,6 +46,7 @@ impl JobPlan {
             not_before: None,
             expires_at: None,
             is_readable: true,
+            pass_over: PassOver::default(),
             campaign_pacing: None,
             template: None,
         }

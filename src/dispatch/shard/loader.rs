@@ -128,6 +128,7 @@ fn plan(row: &JobRow) -> JobPlan {
         not_before: row.not_before_ms.map(Moment::from_ms),
         expires_at: row.expires_at_ms.map(Moment::from_ms),
         is_readable: row.is_readable,
+        pass_over: row.pass_over,
         campaign_pacing: row.campaign_pacing.clone().map(Arc::new),
         template: MessageTemplate::compile(&row.message).ok(),
     }

@@ -169,6 +169,8 @@ impl ShardTask {
             attempt_no: work.n_attempts + 1,
             started_at_ms: now.as_ms(),
             settings_version,
+            recipient: work.recipient.clone(),
+            pass_over: work.plan.pass_over,
         };
         let reply = Reply { shard: self.index, lane, fence };
         self.write(Entry::Begin(Box::new(Beginning { row, reply, work, content, save }))).await;

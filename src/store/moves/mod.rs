@@ -4,6 +4,7 @@
 //! the counters that move with them. Does no I/O: [`read`] gets the rows, [`mod@write`] puts down the result.
 
 mod changes;
+mod pass_over;
 mod read;
 mod recall;
 mod spend;
@@ -25,6 +26,7 @@ use crate::domain::receipt::{Receipt, ReceiptKind};
 use crate::domain::zone::Band;
 use crate::store::journal::{Begin, BeginRefusal, Dismissal, End, Ended, JournalBatch};
 use crate::store::places::StreamKey;
+use crate::store::repeats::Repeats;
 use crate::store::tiers::Tiers;
 use crate::store::usage::Budgets;
 
@@ -53,6 +55,8 @@ pub(crate) struct DeliveryRow {
     pub(crate) quota_period_ms: Option<i64>,
     /// The message of an attempt that a person took back; only read here, see [`crate::store::recalls`].
     pub(crate) ignored_message_id: Option<String>,
+    /// Whether its recipient has opted out; only looked at while it is pending, and not a column.
+    pub(crate) is_opted_out: bool,
     /// When it moved in this transaction, where that is known; not a column.
     pub(crate) moved_at_ms: Option<i64>,
 }
@@ -149,6 +153,8 @@ pub(crate) struct Moves<'a> {
     budgets: Budgets,
     /// Whom the sessions may write to.
     tiers: Tiers,
+    /// Who got a message a short time ago.
+    repeats: Repeats,
 }
 
 /// What became of the begins of a batch.
@@ -266,12 +272,18 @@ impl<'a> Moves<'a> {
         let Some(next) = row.state.apply(DeliveryEvent::AttemptStarted) else {
             return Err(BeginRefusal::NotPending);
         };
+        if let Some(reason) = row.passed_over(begin, &self.repeats) {
+            row.skip(reason, begin.started_at_ms);
+            row.spend(DeliveryState::Pending, &mut self.budgets);
+            return Err(BeginRefusal::PassedOver);
+        }
         self.budgets.may_begin(row.tenant_id, row.quota_period_ms)?;
         self.tiers.may_begin(begin).map_err(|until_ms| BeginRefusal::Tier { until_ms })?;
         row.n_attempts = begin.attempt_no;
         row.move_to(next, begin.started_at_ms);
         row.spend(DeliveryState::Pending, &mut self.budgets);
         self.tiers.begun(begin);
+        self.repeats.begun(row.tenant_id, begin);
         self.attempts.push(begin);
         Ok(())
     }

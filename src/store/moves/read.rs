@@ -16,15 +16,20 @@ use crate::store::bind::{hex_list, to_u32};
 use crate::store::tx::Tx;
 use crate::store::{Sql, StoreError};
 
+/// Who has opted out is looked up along with it, and only for those that an attempt may be about to begin.
 const LOCK: Sql = Sql::per_dialect(
     "SELECT delivery_id, tenant_id, session_id, campaign_id, band, seq, state, n_attempts, due_at_ms, failure_class, \
             reason, provider_code, provider_message_id, sent_at_ms, delivered_at_ms, read_at_ms, settled_at_ms, \
-            quota_period_ms, ignored_message_id \
-     FROM deliveries WHERE delivery_id = ANY($1) ORDER BY delivery_id FOR NO KEY UPDATE",
+            quota_period_ms, ignored_message_id, \
+            CASE WHEN state = 'pending' THEN EXISTS (SELECT 1 FROM opt_outs o WHERE o.tenant_id = d.tenant_id \
+                AND o.recipient = d.recipient AND o.is_out) ELSE FALSE END AS is_opted_out \
+     FROM deliveries d WHERE delivery_id = ANY($1) ORDER BY delivery_id FOR NO KEY UPDATE",
     "SELECT delivery_id, tenant_id, session_id, campaign_id, band, seq, state, n_attempts, due_at_ms, failure_class, \
             reason, provider_code, provider_message_id, sent_at_ms, delivered_at_ms, read_at_ms, settled_at_ms, \
-            quota_period_ms, ignored_message_id \
-     FROM deliveries WHERE delivery_id IN (SELECT unhex(value) FROM json_each($1))",
+            quota_period_ms, ignored_message_id, \
+            CASE WHEN state = 'pending' THEN EXISTS (SELECT 1 FROM opt_outs o WHERE o.tenant_id = d.tenant_id \
+                AND o.recipient = d.recipient AND o.is_out) ELSE FALSE END AS is_opted_out \
+     FROM deliveries d WHERE delivery_id IN (SELECT unhex(value) FROM json_each($1))",
 );
 
 /// Holds the campaigns as they are until the transaction ends, so that none is cancelled meanwhile.
@@ -54,6 +59,7 @@ struct StoredDelivery {
     settled_at_ms: Option<i64>,
     quota_period_ms: Option<i64>,
     ignored_message_id: Option<String>,
+    is_opted_out: bool,
 }
 
 impl TryFrom<StoredDelivery> for DeliveryRow {
@@ -82,6 +88,7 @@ impl TryFrom<StoredDelivery> for DeliveryRow {
             settled_at_ms: row.settled_at_ms,
             quota_period_ms: row.quota_period_ms,
             ignored_message_id: row.ignored_message_id,
+            is_opted_out: row.is_opted_out,
             moved_at_ms: None,
         })
     }

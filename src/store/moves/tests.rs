@@ -5,7 +5,9 @@ use proptest::prelude::*;
 use uuid::Uuid;
 
 use super::*;
+use crate::domain::campaign::PassOver;
 use crate::domain::failure::{Handling, Retry, Scope};
+use crate::domain::recipient::Recipient;
 
 const CAMPAIGN: CampaignId = CampaignId(Uuid::from_u128(7));
 const TENANT: TenantId = TenantId(Uuid::from_u128(8));
@@ -36,6 +38,7 @@ fn row(n: u8, state: DeliveryState, n_attempts: u32) -> DeliveryRow {
         settled_at_ms: state.is_settled().then_some(1),
         quota_period_ms: None,
         ignored_message_id: None,
+        is_opted_out: false,
         moved_at_ms: None,
     }
 }
@@ -59,6 +62,8 @@ fn begin(n: u8, attempt_no: u32) -> Begin {
         attempt_no,
         started_at_ms: 2,
         settings_version: 1,
+        recipient: Recipient::from_stored("919876543210").unwrap(),
+        pass_over: PassOver::default(),
     }
 }
 

@@ -9,8 +9,8 @@ use axum::http::header;
 
 use super::support::{Front, request};
 
-/// Every operation with a JSON body; `{s}` stands for a session, `{c}` for a draft, `{k}` for a key and `{w}` for a webhook.
-const WITH_BODY: [(&str, &str); 12] = [
+/// Every operation with a JSON body; `{s}` stands for a session, `{c}` for a draft, `{k}` for a key or any other id and `{w}` for a webhook.
+const WITH_BODY: [(&str, &str); 20] = [
     ("POST", "/api/v1/auth/register"),
     ("POST", "/api/v1/auth/login"),
     ("POST", "/api/v1/auth/refresh"),
@@ -23,6 +23,14 @@ const WITH_BODY: [(&str, &str); 12] = [
     ("PATCH", "/api/v1/api-keys/{k}"),
     ("POST", "/api/v1/webhooks"),
     ("PATCH", "/api/v1/webhooks/{w}"),
+    ("POST", "/api/v1/contacts"),
+    ("PATCH", "/api/v1/contacts/{k}"),
+    ("PUT", "/api/v1/contacts/{k}"),
+    ("POST", "/api/v1/contacts/bulk-delete"),
+    ("POST", "/api/v1/contacts/validate"),
+    ("POST", "/api/v1/contacts/groups"),
+    ("PATCH", "/api/v1/contacts/groups/{k}"),
+    ("POST", "/api/v1/contacts/groups/{k}/contacts"),
 ];
 
 /// The bodies, and what each is answered.

@@ -56,10 +56,12 @@ async fn campaigns_are_made_and_shown() {
         "onUnknown": "resend",
         "pacing": {},
         "pauseReason": null,
+        "respectOptIn": true,
         "sessionIds": [
           "[id]",
           "[id]"
         ],
+        "skipDuplicatesHours": null,
         "startedAt": null,
         "status": "draft"
       },
@@ -79,7 +81,9 @@ async fn campaigns_are_made_and_shown() {
 
 /// The list shows a campaign without what only its own page has.
 fn is_listed(listed: &Value, mut campaign: Value) {
-    for of_detail in ["sessionIds", "failover", "canary", "canaryStatus", "guardrails"] {
+    for of_detail in
+        ["sessionIds", "failover", "canary", "canaryStatus", "guardrails", "respectOptIn", "skipDuplicatesHours"]
+    {
         campaign.as_object_mut().unwrap().remove(of_detail);
     }
     assert_eq!(listed["data"], json!([campaign]));
@@ -126,11 +130,11 @@ async fn campaigns_are_refused_with_every_problem() {
     sessionIds: is required
     ");
     insta::assert_snapshot!(make(json!({
-        "name": 5, "sessionIds": ["x"], "message": {"type": "voice"}, "onUnknown": "guess", "expiresAt": "soon", "groupIds": [],
+        "name": 5, "sessionIds": ["x"], "message": {"type": "voice"}, "onUnknown": "guess", "expiresAt": "soon", "groups": [],
     })).await, @r"
     400 VALIDATION_ERROR: Some fields are not valid.
     expiresAt: must be a time such as 2026-01-31T08:00:00Z
-    groupIds: is not a known field
+    groups: is not a known field
     message.type: unknown variant `voice`, expected `text` or `template`
     name: invalid type: integer `5`, expected a string
     onUnknown: unknown variant `guess`, expected `quarantine` or `resend`

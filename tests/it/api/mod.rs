@@ -29,6 +29,8 @@ mod messages;
 
 mod campaigns;
 
+mod contacts;
+
 mod recipients;
 
 mod export;

@@ -105,6 +105,39 @@ async fn who_writes_is_durable_before_the_answer() {
     assert!(!post(&front, &body, &signature(body.as_bytes(), APP_SECRET)).await.status.is_success());
 }
 
+/// Whole messages of one word opt out and in, for contacts and for anybody else.
+#[tokio::test]
+async fn a_word_opts_out_and_another_in_again() {
+    let front = Front::start().await;
+    let token = front.register("ana@example.com").await;
+    let session = json!({"name": "Sales", "phoneNumberId": "106540352242922"});
+    front.post("/api/v1/whatsapp", &token, session).await;
+    let made = front.post("/api/v1/contacts", &token, json!({"phone": "919876543210"})).await;
+    let path = format!("/api/v1/contacts/{}", made.data()["id"].as_str().unwrap());
+    let says = async |from: &str, text: &str, at_s: i64| {
+        let message = json!({"from": from, "id": "wamid.9", "timestamp": at_s.to_string(), "type": "text",
+            "text": {"body": text}});
+        let body = json!({"entry": [{"id": "1", "changes": [{"field": "messages", "value": {
+            "metadata": {"phone_number_id": "106540352242922"}, "messages": [message]}}]}]})
+        .to_string();
+        let answer = post(&front, &body, &signature(body.as_bytes(), APP_SECRET)).await;
+        assert_eq!((answer.status.as_u16(), answer.data()["inbound"].as_u64()), (200, Some(1)), "{answer:?}");
+        front.get(&path, &token).await.data()
+    };
+    let first_s = 1_800_000_000;
+    assert_eq!(says("919876543210", "stop it", first_s).await["optIn"], true);
+    let out = says("919876543210", " Stop. ", first_s + 1).await;
+    assert_eq!((&out["optIn"], &out["optInChangedBy"]), (&json!(false), &json!("recipient")));
+    assert_eq!(out["optInChangedAt"], "2027-01-15T08:00:01.000Z");
+    assert_eq!(says("919876543210", "START", first_s + 2).await["optIn"], true);
+    // Told again by the provider.
+    assert_eq!(says("919876543210", "STOP", first_s + 1).await["optIn"], true);
+    says("919876543211", "UNSUBSCRIBE", first_s).await;
+    let made = front.post("/api/v1/contacts", &token, json!({"phone": "919876543211", "optIn": true})).await;
+    let path = format!("/api/v1/contacts/{}", made.data()["id"].as_str().unwrap());
+    assert_eq!(front.get(&path, &token).await.data()["optIn"], false);
+}
+
 #[tokio::test]
 async fn unsigned_and_wrongly_signed_receipts_are_refused() {
     let front = Front::start().await;

@@ -158,7 +158,7 @@ fn no_reference_dangles() {
 
 /// Ids nobody has, in place of the path's parameters.
 fn path_of(operation: &Operation, id: &str) -> String {
-    operation.path.replace("{id}", id).replace("{deliveryId}", id)
+    operation.path.replace("{id}", id).replace("{deliveryId}", id).replace("{contactId}", id)
 }
 
 #[tokio::test]
@@ -205,6 +205,11 @@ async fn ids_of_others_are_not_there() {
     let key_id = front.key(&ours, serde_json::json!({"name": "Key", "scopes": ["account:read"]})).await.0;
     let their_key = front.mighty_key(&theirs).await;
     let webhook_id = front.webhook(&ours).await;
+    let made = async |path: &str, body: serde_json::Value| {
+        front.post(path, &ours, body).await.data()["id"].as_str().unwrap().to_owned()
+    };
+    let contact_id = made("/api/v1/contacts", serde_json::json!({"phone": "919876543210"})).await;
+    let group_id = made("/api/v1/contacts/groups", serde_json::json!({"name": "A"})).await;
     let mut n_checked = 0;
     let of_tenants = |operation: &&Operation| !OPERATORS.contains(&operation.id()) && operation.path.contains("{id}");
     for operation in operations().iter().filter(of_tenants) {
@@ -215,6 +220,8 @@ async fn ids_of_others_are_not_there() {
             "messages" => &message_id,
             "api-keys" => &key_id,
             "webhooks" => &webhook_id,
+            "contacts" if resource.starts_with("contacts/groups") => &group_id,
+            "contacts" => &contact_id,
             resource => panic!("no id for {resource}"),
         };
         let call = async |path: &str, body: &str| match operation.is_external() {
@@ -223,6 +230,7 @@ async fn ids_of_others_are_not_there() {
         };
         let body = match operation.id() {
             "add_recipients" => r#"{"recipients":[{"phone":"919876543210"}]}"#,
+            "add_group_contacts" => r#"{"contactIds":["00000000-0000-0000-0000-000000000000"]}"#,
             "resolve_unknown" => r#"{"to":"sent"}"#,
             _ => "{}",
         };

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use actiwapi_dispatcher::clock::{Clock, ManualClock, Moment};
-use actiwapi_dispatcher::domain::campaign::OnUnknown;
+use actiwapi_dispatcher::domain::campaign::{OnUnknown, PassOver};
 use actiwapi_dispatcher::domain::id::{CampaignId, SessionId, TenantId};
 use actiwapi_dispatcher::domain::message::{MessageSpec, Variables};
 use actiwapi_dispatcher::domain::pacing::CampaignPacing;
@@ -16,6 +16,7 @@ use actiwapi_dispatcher::error::Error;
 use actiwapi_dispatcher::notice::{Notice, NoticeReader, notices};
 use actiwapi_dispatcher::service::access_token::{JwtKey, JwtKeys};
 use actiwapi_dispatcher::service::auth::{LoggedIn, Registration};
+use actiwapi_dispatcher::service::campaign_audience::Audience;
 use actiwapi_dispatcher::service::campaigns::{NewCampaign, RecipientInput};
 use actiwapi_dispatcher::service::password::PasswordCost;
 use actiwapi_dispatcher::service::sessions::{ConnectOutcome, NewSession};
@@ -119,7 +120,9 @@ pub(crate) fn campaign(sessions: &[SessionId]) -> NewCampaign {
         expires_at: None,
         pacing: CampaignPacing::default(),
         safeguards: Safeguards::default(),
+        pass_over: PassOver { opted_out: true, written_within_hours: None },
         recipients: vec![],
+        audience: Audience::default(),
     }
 }
 

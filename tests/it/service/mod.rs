@@ -18,6 +18,8 @@ mod session_settings;
 
 mod campaigns;
 
+mod contacts;
+
 mod campaign_control;
 
 mod campaign_recall;

@@ -3,6 +3,7 @@
 use actiwapi_dispatcher::domain::campaign::CampaignState;
 use actiwapi_dispatcher::domain::session::SessionState;
 use actiwapi_dispatcher::error::Error;
+use actiwapi_dispatcher::service::contacts::{ContactInput, ContactPatch};
 use actiwapi_dispatcher::service::messages::NewText;
 use actiwapi_dispatcher::service::sessions::SessionChange;
 use actiwapi_dispatcher::service::webhooks::{WebhookForm, WebhookPatch};
@@ -41,6 +42,18 @@ async fn foreign_ids_are_not_found(store: Store) {
     is_not_found("pause", campaigns.pause(thief, id).await);
     is_not_found("resume", campaigns.resume(thief, id).await);
     is_not_found("cancel", campaigns.cancel(thief, id).await);
+    let (contacts, groups) = (&front.services.contacts, &front.services.contact_groups);
+    let input = ContactInput { phone: "919800000001".to_owned(), ..ContactInput::default() };
+    let contact = contacts.create(owner, input).await.unwrap().id;
+    let group = groups.create(owner, "A").await.unwrap().id;
+    is_not_found("change", contacts.change(thief, contact, ContactPatch::default()).await);
+    is_not_found("opt out", contacts.opt(thief, contact, false).await);
+    is_not_found("remove", contacts.remove(thief, contact).await);
+    assert_eq!(contacts.remove_all(thief, &[contact]).await.unwrap(), 0);
+    is_not_found("rename", groups.rename(thief, group, Some("B".to_owned())).await);
+    is_not_found("put in", groups.add(thief, group, &[contact]).await);
+    is_not_found("take out", groups.take_out(thief, group, contact).await);
+    is_not_found("remove the group", groups.remove(thief, group).await);
     is_not_found("send", front.services.messages.send_text(thief, text()).await);
     assert_eq!(fields(campaigns.create(thief, campaign(&[session])).await), ["sessionIds[0]"]);
     let form = WebhookForm {

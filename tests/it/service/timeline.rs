@@ -6,12 +6,13 @@ use actiwapi_dispatcher::domain::failure::{Failure, FailureClass, Handling, Reas
 use actiwapi_dispatcher::domain::id::{CampaignId, DeliveryId, SessionId, TenantId};
 use actiwapi_dispatcher::domain::receipt::{Receipt, ReceiptKind};
 use actiwapi_dispatcher::store::Store;
-use actiwapi_dispatcher::store::journal::{Begin, Dismissal, End, Ended, JournalBatch};
+use actiwapi_dispatcher::store::journal::{Dismissal, End, Ended, JournalBatch};
 use actiwapi_dispatcher::store::messages::{TimelineEvent, TimelineKind};
 
 use super::front::Front;
 use super::messages::text;
 use crate::support::db::store_contract;
+use crate::support::journal::Entries;
 use crate::support::seed::{NOW_MS, NOW_US};
 
 store_contract!(a_timeline_tells_every_step, a_timeline_ends_with_what_no_attempt_explains,);
@@ -32,7 +33,8 @@ async fn admitted(front: &Front, tenant_id: TenantId, n: usize) -> (SessionId, V
 
 fn begin(session_id: SessionId, delivery_id: DeliveryId, attempt_no: u32, started_at_ms: i64) -> JournalBatch {
     let campaign_id = CampaignId::DIRECT;
-    let begin = Begin { delivery_id, campaign_id, session_id, attempt_no, started_at_ms, settings_version: 1 };
+    let entries = Entries { session_id, campaign_id, at_ms: started_at_ms };
+    let begin = entries.begin(delivery_id, attempt_no);
     JournalBatch { begins: vec![begin], ..JournalBatch::default() }
 }
 

@@ -36,6 +36,7 @@ fn written(from: &str, at_ms: i64) -> InboundMessage {
         at_ms,
         kind: "text".to_owned(),
         text: Some("Hello".to_owned()),
+        asks: None,
     }
 }
 

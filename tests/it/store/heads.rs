@@ -1,6 +1,6 @@
 //! Contracts of [`Store::fetch_heads`] and [`Store::find_jobs`].
 
-use actiwapi_dispatcher::domain::campaign::{CampaignState, OnUnknown};
+use actiwapi_dispatcher::domain::campaign::{CampaignState, OnUnknown, PassOver};
 use actiwapi_dispatcher::domain::id::{CampaignId, JobId};
 use actiwapi_dispatcher::domain::job::TrafficClass;
 use actiwapi_dispatcher::domain::message::MessageSpec;
@@ -197,6 +197,7 @@ async fn jobs_read_back_as_they_were_admitted(store: Store) {
         message: job.message.clone(),
         is_readable: true,
         campaign_pacing: None,
+        pass_over: PassOver::default(),
     };
     assert_eq!(found, [expected]);
     assert_eq!(store.find_jobs(&[other.job_id, job.job_id]).await.unwrap().len(), 2);

@@ -4,6 +4,8 @@ mod admissions;
 
 mod api_keys;
 
+mod contacts;
+
 mod conversations;
 
 mod events;
@@ -21,6 +23,8 @@ mod idempotency;
 mod journal;
 
 mod lanes;
+
+mod opt_outs;
 
 mod outbox;
 mod partitions;

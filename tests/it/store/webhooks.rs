@@ -173,6 +173,7 @@ async fn what_recipients_write_is_told_once(store: Store) {
         at_ms: NOW_MS,
         kind: "text".to_owned(),
         text: Some("Hello".to_owned()),
+        asks: None,
     };
     store.tell_inbound(&[message("wamid.1"), message("wamid.2")]).await.unwrap();
     store.tell_inbound(&[message("wamid.2"), message("")]).await.unwrap();

@@ -1,9 +1,11 @@
 //! Journal entries in short form. Writes nothing itself.
 
 use actiwapi_dispatcher::domain::attempt::Outcome;
+use actiwapi_dispatcher::domain::campaign::PassOver;
 use actiwapi_dispatcher::domain::failure::{Failure, FailureClass, Handling, Reason, Retry, Scope};
 use actiwapi_dispatcher::domain::id::{CampaignId, DeliveryId, SessionId};
 use actiwapi_dispatcher::domain::receipt::{Receipt, ReceiptKind};
+use actiwapi_dispatcher::domain::recipient::Recipient;
 use actiwapi_dispatcher::store::Store;
 use actiwapi_dispatcher::store::journal::{Begin, End, Ended, JournalBatch, Written};
 
@@ -18,7 +20,16 @@ pub(crate) struct Entries {
 impl Entries {
     pub(crate) fn begin(&self, delivery_id: DeliveryId, attempt_no: u32) -> Begin {
         let Self { session_id, campaign_id, at_ms } = *self;
-        Begin { delivery_id, campaign_id, session_id, attempt_no, started_at_ms: at_ms, settings_version: 1 }
+        Begin {
+            delivery_id,
+            campaign_id,
+            session_id,
+            attempt_no,
+            started_at_ms: at_ms,
+            settings_version: 1,
+            recipient: Recipient::from_stored("919800000000").expect("a stored phone number"),
+            pass_over: PassOver::default(),
+        }
     }
 
     pub(crate) fn end(&self, delivery_id: DeliveryId, attempt_no: u32, ended: Ended) -> End {

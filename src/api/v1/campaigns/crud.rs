@@ -14,12 +14,13 @@ use crate::api::error::{ApiError, Failures, Guarded, OfBody, OfOne};
 use crate::api::extract::{Fields, FromFields, Json, Path};
 use crate::api::page::{Page, PageQuery};
 use crate::api::timestamp::Timestamp;
-use crate::domain::campaign::{CampaignState, OnUnknown};
-use crate::domain::id::{CampaignId, SessionId};
+use crate::domain::campaign::{CampaignState, OnUnknown, PassOver};
+use crate::domain::id::{CampaignId, ContactId, GroupId, SessionId};
 use crate::domain::pacing::CampaignPacing;
 use crate::domain::plan::OnLimit;
 use crate::domain::safeguards::Safeguards;
 use crate::error::Error;
+use crate::service::campaign_audience::Audience;
 use crate::service::campaigns::NewCampaign;
 
 /// A campaign to make.
@@ -36,6 +37,19 @@ pub struct CreateCampaignBody {
     message: MessageBody,
     /// Its first recipients, at most 10,000; more can be added until it starts.
     recipients: Option<Vec<RecipientBody>>,
+    /// Groups whose contacts become recipients as they are now, at most 100.
+    #[schema(value_type = Option<Vec<uuid::Uuid>>)]
+    group_ids: Option<Vec<GroupId>>,
+    /// Contacts that become recipients as they are now, at most 10,000.
+    #[schema(value_type = Option<Vec<uuid::Uuid>>)]
+    contact_ids: Option<Vec<ContactId>>,
+    /// Whether recipients who have opted out by the moment of sending are skipped; they are when missing.
+    #[schema(example = true)]
+    respect_opt_in: Option<bool>,
+    /// Recipients who got a message of your campaigns within so many hours are skipped, 1 to 2,160; nobody is when
+    /// missing.
+    #[schema(example = 24)]
+    skip_duplicates_hours: Option<u32>,
     /// What becomes of messages without an answer: `quarantine` (the default, at most once) or `resend` (at least
     /// once).
     #[schema(value_type = Option<String>, example = "quarantine")]
@@ -108,6 +122,10 @@ impl FromFields for CreateCampaignBody {
         let session_ids = fields.required("sessionIds");
         let message = fields.required("message");
         let recipients = fields.optional("recipients");
+        let group_ids = fields.optional("groupIds");
+        let contact_ids = fields.optional("contactIds");
+        let respect_opt_in = fields.optional("respectOptIn");
+        let skip_duplicates_hours = fields.optional("skipDuplicatesHours");
         let on_unknown = fields.optional("onUnknown");
         let on_limit = fields.optional("onLimit");
         let expires_at = fields.optional("expiresAt");
@@ -120,6 +138,10 @@ impl FromFields for CreateCampaignBody {
             session_ids: session_ids?,
             message: message?,
             recipients: recipients?,
+            group_ids: group_ids?,
+            contact_ids: contact_ids?,
+            respect_opt_in: respect_opt_in?,
+            skip_duplicates_hours: skip_duplicates_hours?,
             on_unknown: on_unknown?,
             on_limit: on_limit?,
             expires_at: expires_at?,
@@ -145,6 +167,14 @@ impl From<CreateCampaignBody> for NewCampaign {
                 failover: body.failover.unwrap_or(false),
                 canary: body.canary.map(Into::into),
                 guardrails: body.guardrails.map(Into::into),
+            },
+            pass_over: PassOver {
+                opted_out: body.respect_opt_in.unwrap_or(true),
+                written_within_hours: body.skip_duplicates_hours,
+            },
+            audience: Audience {
+                group_ids: body.group_ids.unwrap_or_default(),
+                contact_ids: body.contact_ids.unwrap_or_default(),
             },
             recipients: body.recipients.unwrap_or_default().into_iter().map(Into::into).collect(),
         }

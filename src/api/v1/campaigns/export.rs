@@ -1,6 +1,6 @@
 //! What became of every message of a campaign, as a CSV stream.
 //!
-//! Holds one step of rows at a time. Cells that a spreadsheet would take for a formula are defused.
+//! Holds one step of rows at a time.
 
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderValue, StatusCode, header};
@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use futures::stream;
 
 use crate::api::CallContext;
+use crate::api::csv::push_line;
 use crate::api::error::{ApiError, Failures, Guarded, OfOne};
 use crate::api::extract::Path;
 use crate::api::timestamp::Timestamp;
@@ -57,14 +58,14 @@ async fn step(ctx: &CallContext, id: CampaignId, cursor: ExportCursor) -> Result
 
 fn lines(mut text: String, deliveries: Vec<DeliveryRecord>) -> Bytes {
     for delivery in deliveries {
-        push_line(&mut text, &delivery);
+        push_line(&mut text, &cells(&delivery));
     }
     text.into()
 }
 
-fn push_line(text: &mut String, delivery: &DeliveryRecord) {
+fn cells(delivery: &DeliveryRecord) -> [String; 13] {
     let time = |at_ms: Option<i64>| at_ms.map(|ms| Timestamp(ms).to_text()).unwrap_or_default();
-    let cells = [
+    [
         delivery.id.to_string(),
         delivery.recipient.as_str().to_owned(),
         delivery.state.api_word().to_owned(),
@@ -78,46 +79,5 @@ fn push_line(text: &mut String, delivery: &DeliveryRecord) {
         time(delivery.sent_at_ms),
         time(delivery.delivered_at_ms),
         time(delivery.read_at_ms),
-    ];
-    for (at, cell) in cells.iter().enumerate() {
-        text.push_str(if at == 0 { "" } else { "," });
-        push_cell(text, cell);
-    }
-    text.push_str("\r\n");
-}
-
-/// Writes a cell; one that begins like a formula gets an apostrophe in front, which spreadsheets hide.
-fn push_cell(text: &mut String, cell: &str) {
-    let formula = cell.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']);
-    let quoted = formula || cell.contains([',', '"', '\r', '\n']);
-    if !quoted {
-        text.push_str(cell);
-        return;
-    }
-    text.push('"');
-    text.push_str(if formula { "'" } else { "" });
-    text.push_str(&cell.replace('"', "\"\""));
-    text.push('"');
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn cells_are_quoted_and_defused() {
-        let check = |cell: &str| {
-            let mut text = String::new();
-            push_cell(&mut text, cell);
-            text
-        };
-        assert_eq!(check("919876543210"), "919876543210");
-        assert_eq!(check(""), "");
-        assert_eq!(check("a,b"), "\"a,b\"");
-        assert_eq!(check("say \"hi\""), "\"say \"\"hi\"\"\"");
-        assert_eq!(check("=1+1"), "\"'=1+1\"");
-        for formula in ["+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "=cmd|' /C calc'!A0"] {
-            assert!(check(formula).starts_with("\"'"), "{formula:?}");
-        }
-    }
+    ]
 }

@@ -17,7 +17,7 @@ use crate::api::error::ApiError;
 use crate::api::extract::{Fields, WholeBody, broken, content_type};
 use crate::limits::BODY_BYTES_MAX;
 use crate::service::campaigns::RecipientInput;
-use crate::service::recipient_import::{ImportReport, RecipientImport};
+use crate::service::file_import::{FileImport, ImportReport};
 
 /// The name of the form's only field.
 const FILE_FIELD: &str = "file";
@@ -45,13 +45,8 @@ impl FromRequest<Shared> for RecipientsBody {
 
     async fn from_request(request: Request, state: &Shared) -> Result<Self, ApiError> {
         match content_type(request.headers()).as_deref() {
-            Some("text/csv") => {
-                Ok(Self::File(RecipientUpload::Raw(request.with_limited_body().into_body().into_data_stream())))
-            }
-            Some("multipart/form-data") => {
-                let form = Multipart::from_request(request, state).await;
-                form.map(|form| Self::File(RecipientUpload::Form(form)))
-                    .map_err(|_| ApiError::Malformed("The form has no boundary."))
+            Some("text/csv" | "multipart/form-data") => {
+                RecipientUpload::from_request(request, state).await.map(Self::File)
             }
             None | Some("application/json") => {
                 let mut request = request;
@@ -67,15 +62,30 @@ impl FromRequest<Shared> for RecipientsBody {
     }
 }
 
+impl FromRequest<Shared> for RecipientUpload {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &Shared) -> Result<Self, ApiError> {
+        match content_type(request.headers()).as_deref() {
+            Some("text/csv") => Ok(Self::Raw(request.with_limited_body().into_body().into_data_stream())),
+            Some("multipart/form-data") => {
+                let form = Multipart::from_request(request, state).await;
+                form.map(Self::Form).map_err(|_| ApiError::Malformed("The form has no boundary."))
+            }
+            _ => Err(ApiError::UnsupportedMediaType("text/csv or multipart/form-data")),
+        }
+    }
+}
+
 impl RecipientUpload {
     /// Gives every byte to the import as it arrives; ends when the client pauses longer than `pause_max`.
     ///
     /// # Errors
     /// What the import refuses; `TooLarge`; `Malformed` when the client breaks off. Rows added until then stay, and a
     /// second upload counts them as duplicates.
-    pub(super) async fn pour_into(
+    pub(in crate::api::v1) async fn pour_into(
         self,
-        import: RecipientImport,
+        import: impl FileImport,
         pause_max: Duration,
     ) -> Result<ImportReport, ApiError> {
         match self {
@@ -87,7 +97,7 @@ impl RecipientUpload {
 
 async fn pour_raw(
     stream: BodyDataStream,
-    mut import: RecipientImport,
+    mut import: impl FileImport,
     pause_max: Duration,
 ) -> Result<ImportReport, ApiError> {
     let mut stream = stream.map(|chunk| chunk.map_err(|error| broken(&error)));
@@ -99,7 +109,7 @@ async fn pour_raw(
 
 async fn pour_form(
     mut form: Multipart,
-    mut import: RecipientImport,
+    mut import: impl FileImport,
     pause_max: Duration,
 ) -> Result<ImportReport, ApiError> {
     let mut n_files = 0;

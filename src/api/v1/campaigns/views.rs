@@ -114,6 +114,12 @@ pub struct CampaignDetailView {
     canary_status: Option<&'static str>,
     /// The budget of the campaign.
     guardrails: Option<GuardrailsBody>,
+    /// Whether recipients who have opted out by the moment of sending are skipped.
+    #[schema(example = true)]
+    respect_opt_in: bool,
+    /// Recipients who got a message of your campaigns within so many hours are skipped; null when nobody is.
+    #[schema(example = 24)]
+    skip_duplicates_hours: Option<u32>,
 }
 
 /// What became of the recipients; the numbers after `total` add up to it once the campaign has started.
@@ -280,6 +286,8 @@ impl CampaignDetailView {
             canary: canary.map(Into::into),
             canary_status: campaign.canary_state.map(CanaryState::as_str),
             guardrails: guardrails.map(Into::into),
+            respect_opt_in: campaign.pass_over.opted_out,
+            skip_duplicates_hours: campaign.pass_over.written_within_hours,
             campaign: campaign.into(),
         }
     }

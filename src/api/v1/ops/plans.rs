@@ -47,7 +47,7 @@ pub struct LimitsView {
     /// Campaigns made in a period.
     #[schema(example = 250)]
     max_campaigns: Option<i64>,
-    /// Contacts at a time. Not enforced yet: there are no contacts to count.
+    /// Contacts at a time.
     #[schema(example = 25_000)]
     max_contacts: Option<i64>,
 }
@@ -74,7 +74,7 @@ pub struct UpdatePlanBody {
     /// Campaigns made in a period.
     #[schema(value_type = Option<i64>, example = 250)]
     max_campaigns: Option<Option<i64>>,
-    /// Contacts at a time. Not enforced yet: there are no contacts to count.
+    /// Contacts at a time.
     #[schema(value_type = Option<i64>, example = 25_000)]
     max_contacts: Option<Option<i64>>,
 }

@@ -71,6 +71,8 @@ pub struct UsageView {
     messages_waiting: i64,
     /// Sessions.
     sessions: i64,
+    /// Contacts.
+    contacts: i64,
     /// Requests to the API in this period.
     api_requests: i64,
     /// Campaigns made in this period.
@@ -116,6 +118,7 @@ impl From<TenantUsage> for SubscriptionView {
                 messages_reserved: usage.reserved,
                 messages_waiting: usage.waiting,
                 sessions: has.n_sessions,
+                contacts: has.n_contacts,
                 api_requests: has.n_requests,
                 campaigns: usage.campaigns,
             },

@@ -1,4 +1,5 @@
-//! What a lane does when the journal refuses an attempt: the plan, the subscription or the provider's tier.
+//! What a lane does when the journal refuses an attempt: the plan, the subscription, the provider's tier, or a recipient
+//! who is passed over.
 //!
 //! Only the stream of the refused delivery is held. Others of the same lane may have deliveries for which a message
 //! is kept, and these would be held up by one that waits for its own.
@@ -21,7 +22,7 @@ impl Lane {
         self.n_preparing -= 1;
         self.give_back(&work);
         let (by, until) = match why {
-            BeginRefusal::NotPending => {
+            BeginRefusal::NotPending | BeginRefusal::PassedOver => {
                 self.members.remove(&work.delivery_id);
                 return None;
             }

@@ -63,8 +63,8 @@ impl Shard {
         let (campaign_id, band) = (work.campaign_id, work.band);
         if let Some(work) = entry.lane.begin_refused(work, why, now) {
             out.dismissals.push(Dismissal { session_id, fence, work, why: Dismissed::PlanUsedUp });
-            self.note_settled(index, (campaign_id, band), out);
         }
+        self.note_settled(index, (campaign_id, band), out);
         self.queue(index);
     }
 

@@ -242,6 +242,19 @@ fn what_is_not_to_wait_fails_when_the_plan_is_used_up() {
     assert!(bench.lane.is_idle());
 }
 
+/// The journal has skipped it: the lane forgets it and goes on with the next.
+#[test]
+fn who_is_passed_over_costs_the_lane_nothing() {
+    let mut bench = Bench::new(60_000.0, 2);
+    let Step::Begin(work, _) = bench.step() else { panic!("nothing begins") };
+    let passed_over = work.delivery_id;
+    assert!(bench.lane.begin_refused(work, BeginRefusal::PassedOver, bench.now).is_none());
+    let Step::Begin(work, _) = bench.step() else { panic!("the next does not begin") };
+    assert_ne!(work.delivery_id, passed_over);
+    assert!(bench.lane.begin_refused(work, BeginRefusal::PassedOver, bench.now).is_none());
+    assert!(bench.lane.is_idle());
+}
+
 #[test]
 fn an_inactive_subscription_takes_back_what_is_prepared() {
     let mut bench = Bench::new(60.0, 3);
