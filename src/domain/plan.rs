@@ -2,7 +2,6 @@
 //!
 //! Counts nothing; what deliveries take of a plan is [`crate::domain::quota`].
 
-use serde::{Deserialize, Serialize};
 use time::{Duration, OffsetDateTime};
 
 use crate::domain::failure::Reason;

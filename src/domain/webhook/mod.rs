@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use serde::ser::Error;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 use time::format_description::StaticFormatDescription;
 use time::macros::format_description;
@@ -15,6 +15,7 @@ use crate::domain::campaign::CampaignState;
 use crate::domain::delivery::DeliveryState;
 use crate::domain::id::{TenantId, WebhookDeliveryId};
 use crate::domain::session::SessionState;
+use crate::domain::words::words;
 
 pub mod signature;
 

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU16;
 use std::sync::Arc;
-use std::time::Duration;
 
 use actiwapi_dispatcher::broker::{Broker, Producer, Record};
 use actiwapi_dispatcher::clock::Moment;
