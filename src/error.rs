@@ -135,6 +135,14 @@ impl Error {
         move |source| Self::Internal { doing, source: source.into() }
     }
 
+    /// Tells whether it is certain that nothing was changed, whoever is to blame.
+    ///
+    /// What the database fails with says so of one transaction, and what was asked may take several.
+    #[must_use]
+    pub fn changed_nothing(&self) -> bool {
+        !matches!(self, Self::Store(_) | Self::Internal { .. })
+    }
+
     /// Tells whether the same request may work later without anybody changing anything.
     #[must_use]
     pub fn is_outage(&self) -> bool {

@@ -325,7 +325,7 @@ pub const IDEMPOTENCY_ROWS_REMOVED_MAX: u32 = 1_000;
 pub const CALLERS_SWEPT_EVERY: u64 = 65_536;
 
 /// Webhooks of one tenant: 100 × what each message then costs, a row of about 600 bytes for each of its events.
-pub const WEBHOOKS_PER_TENANT_MAX: u64 = 100;
+pub const WEBHOOKS_PER_TENANT_MAX: i64 = 100;
 
 /// Characters of the address of a webhook: 2,048, what browsers and proxies take.
 pub const WEBHOOK_URL_CHARS_MAX: usize = 2_048;
@@ -350,6 +350,9 @@ pub const WEBHOOK_WINDOW_MAX: usize = 64;
 
 /// Bytes of a receiver's answer that are read, so that the connection can be used again: 16 kB.
 pub const WEBHOOK_ANSWER_BYTES_MAX: usize = 16 * 1024;
+
+/// Things that wait for one webhook where nothing arrives, before it is switched off: 500,000 × about 600 bytes = 300 MB.
+pub const WEBHOOK_WAITING_MAX: i64 = 500_000;
 
 /// Rows of its past kept of one webhook, the newest: 50,000 × about 600 bytes = 30 MB.
 pub const WEBHOOK_HISTORY_MAX: u32 = 50_000;

@@ -6,6 +6,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 use super::error::ApiError;
 use super::page::{Page, Pagination};
@@ -36,6 +37,13 @@ pub struct Paged<T> {
     pub data: Vec<T>,
     /// Where this page lies in the list.
     pub pagination: Pagination,
+}
+
+/// The one thing that was removed.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct RemovedView {
+    /// Its id.
+    pub id: Uuid,
 }
 
 /// A body with its status.

@@ -13,7 +13,7 @@ use serde::Serialize;
 use utoipa::{IntoResponses, ToSchema};
 
 use crate::domain::plan::Meter;
-use crate::error::{Error, Problem};
+use crate::error::{Error, Problem, chain};
 use crate::store::StoreError;
 
 /// When a client may come again after something of ours was not there.
@@ -133,14 +133,18 @@ impl ApiError {
     fn log(&self) {
         match self {
             Self::Panicked | Self::TimedOut => tracing::error!(error = %self, "request failed"),
-            Self::Service(error) if error.is_outage() => tracing::warn!(error = %Chain(error), "request put off"),
+            Self::Service(error) if error.is_outage() => tracing::warn!(error = chain(error), "request put off"),
             Self::Service(error @ (Error::Store(_) | Error::Internal { .. })) => {
-                tracing::error!(error = %Chain(error), "request failed");
+                tracing::error!(error = chain(error), "request failed");
             }
             _ => {}
         }
     }
 }
+
+/// Marks a 5xx that is certain to have changed nothing.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct NothingChanged;
 
 impl From<StoreError> for ApiError {
     fn from(source: StoreError) -> Self {
@@ -151,10 +155,14 @@ impl From<StoreError> for ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         self.log();
+        let changed_nothing = matches!(&self, Self::Service(error) if error.changed_nothing());
         let Answer { status, code, message, reason, problems, retry_after } = self.answer();
         let errors = problems.into_iter().map(|Problem { field, problem }| (field.into(), problem.into())).collect();
         let body = FailureBody { success: false, code, reason, message: message.into(), errors };
         let mut response = (status, axum::Json(body)).into_response();
+        if changed_nothing {
+            response.extensions_mut().insert(NothingChanged);
+        }
         if let Some(wait) = retry_after {
             let seconds = wait.as_secs() + u64::from(0 < wait.subsec_nanos());
             let seconds = HeaderValue::from(seconds.max(1));
@@ -201,21 +209,6 @@ fn spent(meter: Meter) -> &'static str {
         Meter::ApiRequests => "The requests of your plan are used up.",
         Meter::Campaigns => "The campaigns of your plan are used up.",
         Meter::Contacts => "You have as many contacts as your plan allows.",
-    }
-}
-
-/// Prints an error with everything that caused it.
-struct Chain<'a>(&'a (dyn std::error::Error + 'static));
-
-impl std::fmt::Display for Chain<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.0)?;
-        let mut cause = self.0.source();
-        while let Some(error) = cause {
-            write!(f, ": {error}")?;
-            cause = error.source();
-        }
-        Ok(())
     }
 }
 
@@ -429,6 +422,6 @@ mod tests {
     #[test]
     fn the_log_gets_the_whole_chain() {
         let error = Error::internal("sign a token")("the cause");
-        assert_eq!(Chain(&error).to_string(), "could not sign a token: the cause");
+        assert_eq!(chain(&error), "could not sign a token: the cause");
     }
 }

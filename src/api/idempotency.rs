@@ -3,7 +3,7 @@
 //! What counts as the same and what becomes of it is decided by the service; here it is read, run and shown. An
 //! operation takes the key by `.routes(once(routes!(…)))`.
 
-use axum::body::{Body, Bytes, HttpBody};
+use axum::body::{Body, HttpBody};
 use axum::extract::{FromRequestParts, Request};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::{Next, from_fn};
@@ -17,11 +17,12 @@ use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::{RefOr, Required};
 use utoipa_axum::router::UtoipaMethodRouter;
 
-use super::error::ApiError;
+use super::error::{ApiError, NothingChanged};
 use super::extract::{WholeBody, content_type};
 use super::{CallContext, Shared};
 use crate::error::{Error, chain};
 use crate::limits::{BODY_BYTES_MAX, IDEMPOTENCY_KEY_CHARS_MAX};
+use crate::patience::Patience;
 use crate::service::idempotency::Admission;
 use crate::store::idempotency::{Claim, RequestName, StoredAnswer};
 
@@ -29,6 +30,9 @@ use crate::store::idempotency::{Claim, RequestName, StoredAnswer};
 pub const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// Says that an answer is one that was given before.
 pub const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+
+/// Tries to give a key back, behind the first: about half a minute.
+const RELEASE_TRIES_MAX: u32 = 16;
 
 /// How an operation takes the key.
 #[derive(Debug, Clone)]
@@ -112,7 +116,7 @@ async fn do_once(once: Once, front: Shared, request: Request, next: Next) -> Res
     let tasks = front.tasks.clone();
     let work = async move {
         match front.services.idempotency.admit(name, fingerprint).await {
-            Ok(Admission::Do(claim)) => keep(&front, &claim, once.secret, next.run(request).await).await,
+            Ok(Admission::Do(claim)) => keep(&front, claim, once.secret, next.run(request).await).await,
             Ok(Admission::Done(answer)) => replayed(answer),
             Err(error) => ApiError::from(error).into_response(),
         }
@@ -128,63 +132,59 @@ fn key_of(headers: &HeaderMap) -> Result<String, ApiError> {
     Ok(String::from_utf8_lossy(text.as_bytes()).into_owned())
 }
 
-/// Makes what is the same for the same request only: path behind the mount, query, type and bytes of the body, without
-/// the boundary of a form.
-fn fingerprint(uri: &Uri, headers: &HeaderMap, body: &Bytes) -> [u8; 32] {
+/// Makes what is the same for the same request only: path behind the mount, query, type and bytes of the body.
+fn fingerprint(uri: &Uri, headers: &HeaderMap, body: &[u8]) -> [u8; 32] {
     let kind = content_type(headers).unwrap_or_default();
     let mut hash = Sha256::new();
     for part in [uri.path(), uri.query().unwrap_or_default(), &kind] {
         hash.update(part);
         hash.update([0]);
     }
-    match boundary(headers).filter(|_| kind.starts_with("multipart/")) {
-        Some(boundary) => without(body, &boundary, |piece| {
-            hash.update(Sha256::digest(piece));
-        }),
-        None => hash.update(body),
-    }
+    hash.update(body);
     hash.finalize().into()
 }
 
-/// Returns what a client has drawn to tell the parts of a form from each other.
-fn boundary(headers: &HeaderMap) -> Option<Vec<u8>> {
-    let value = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
-    let (_, rest) = value.split_once("boundary=")?;
-    let text = rest.split(';').next()?.trim().trim_matches('"');
-    (!text.is_empty()).then(|| text.as_bytes().to_vec())
-}
-
-fn without(body: &[u8], boundary: &[u8], mut take: impl FnMut(&[u8])) {
-    let mut rest = body;
-    while let Some(at) = rest.windows(boundary.len()).position(|window| window == boundary) {
-        take(&rest[..at]);
-        rest = &rest[at + boundary.len()..];
-    }
-    take(rest);
-}
-
-/// Keeps an answer of success and gives the key back after any other: those changed nothing.
-async fn keep(front: &Shared, claim: &Claim, secret: Option<&'static str>, response: Response) -> Response {
+/// Keeps an answer of success and gives the key back when nothing was changed; after a failure of ours that is not
+/// known, and the key stays taken.
+async fn keep(front: &Shared, claim: Claim, secret: Option<&'static str>, response: Response) -> Response {
     let requests = &front.services.idempotency;
     let (parts, body) = response.into_parts();
-    let largest = u64::try_from(BODY_BYTES_MAX).unwrap_or(u64::MAX);
-    let is_kept = parts.status.is_success() && body.size_hint().upper().is_some_and(|n_bytes| n_bytes <= largest);
-    if !is_kept {
-        if !parts.status.is_success()
-            && let Err(error) = requests.release(claim).await
-        {
-            tracing::warn!(error = chain(&error), "an idempotency key was not given back");
+    if !parts.status.is_success() {
+        if !parts.status.is_server_error() || parts.extensions.get::<NothingChanged>().is_some() {
+            give_back(front, claim).await;
         }
+        return Response::from_parts(parts, body);
+    }
+    let largest = u64::try_from(BODY_BYTES_MAX).unwrap_or(u64::MAX);
+    if body.size_hint().upper().is_none_or(|n_bytes| largest < n_bytes) {
         return Response::from_parts(parts, body);
     }
     let Ok(bytes) = axum::body::to_bytes(body, BODY_BYTES_MAX).await else {
         return ApiError::Panicked.into_response();
     };
     let text = kept_text(&bytes, secret);
-    if let Err(error) = requests.keep(claim, &StoredAnswer { status: parts.status.as_u16(), text }).await {
+    if let Err(error) = requests.keep(&claim, &StoredAnswer { status: parts.status.as_u16(), text }).await {
         tracing::warn!(error = chain(&error), "an answer was not kept");
     }
     Response::from_parts(parts, Body::from(bytes))
+}
+
+/// Gives a key back; what does not work at once is tried again behind the answer, or the key would be taken for a day.
+async fn give_back(front: &Shared, claim: Claim) {
+    let Err(error) = front.services.idempotency.release(&claim).await else { return };
+    tracing::warn!(error = chain(&error), "an idempotency key is given back later");
+    let requests = front.services.idempotency.clone();
+    let again = async move {
+        let mut patience = Patience::default();
+        for _ in 0..RELEASE_TRIES_MAX {
+            patience.wait().await;
+            if requests.release(&claim).await.is_ok() {
+                return;
+            }
+        }
+        tracing::warn!("an idempotency key was not given back");
+    };
+    front.tasks.spawn(again.in_current_span());
 }
 
 /// Returns the body that is kept: without what is shown only once.
@@ -215,7 +215,7 @@ mod tests {
     fn of(path: &'static str, kind: &'static str, body: &str) -> [u8; 32] {
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
-        fingerprint(&Uri::from_static(path), &headers, &Bytes::copy_from_slice(body.as_bytes()))
+        fingerprint(&Uri::from_static(path), &headers, body.as_bytes())
     }
 
     #[test]
@@ -226,19 +226,6 @@ mod tests {
         assert_ne!(json, of("/campaigns", "application/json", "{}"));
         assert_ne!(json, of("/whatsapp?x=1", "application/json", "{}"));
         assert_ne!(json, of("/whatsapp", "text/csv", "{}"));
-    }
-
-    #[test]
-    fn the_boundary_of_a_form_does_not_count() {
-        let form = |boundary: &'static str, kind, text: &str| {
-            of("/m", kind, &format!("--{boundary}\r\na\r\n--{boundary}\r\n{text}\r\n--{boundary}--"))
-        };
-        let first = form("xyz", "multipart/form-data; boundary=xyz", "b");
-        assert_eq!(first, form("0123", "multipart/form-data; boundary=\"0123\"", "b"));
-        assert_ne!(first, form("xyz", "multipart/form-data; boundary=xyz", "c"));
-        // Pieces can not be moved from one part to the next.
-        let pieces = |body| of("/m", "multipart/form-data; boundary=-", body);
-        assert_ne!(pieces("a-bc"), pieces("ab-c"));
     }
 
     #[test]

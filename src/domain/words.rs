@@ -38,24 +38,17 @@ pub(super) use words;
 
 #[cfg(test)]
 mod tests {
-    words! {
-        /// Two of them.
-        Sample {
-            /// One.
-            One = "sample.one",
-            /// The other.
-            Other = "OTHER",
-        }
-    }
+    use crate::domain::dead_letter::DeadCause;
+    use crate::domain::webhook::WebhookEvent;
 
     #[test]
     fn words_read_back() {
-        assert_eq!(Sample::ALL, [Sample::One, Sample::Other]);
-        for &value in Sample::ALL {
-            assert_eq!(Sample::parse(value.as_str()), Some(value));
+        for &value in WebhookEvent::ALL {
+            assert_eq!(WebhookEvent::parse(value.as_str()), Some(value));
             assert_eq!(serde_json::to_value(value).unwrap(), value.as_str());
-            assert_eq!(serde_json::from_value::<Sample>(value.as_str().into()).unwrap(), value);
+            assert_eq!(serde_json::from_value::<WebhookEvent>(value.as_str().into()).unwrap(), value);
         }
-        assert_eq!(Sample::parse("one"), None);
+        assert_eq!(DeadCause::parse("unreadable"), None);
+        assert_eq!(DeadCause::parse("UNREADABLE"), Some(DeadCause::Unreadable));
     }
 }

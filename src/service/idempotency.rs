@@ -2,7 +2,7 @@
 //!
 //! The first request with a key is done and its answer kept; the same request is answered from there, another one
 //! with the same key is refused. A request that changed nothing gives its key back. What became of a request whose
-//! node died is not known; it is not done again.
+//! node died or failed is not known; it is not done again.
 
 use uuid::Uuid;
 
@@ -73,7 +73,7 @@ impl IdempotencyService {
             Error::conflict(if under_way_from.as_ms() < earlier.claimed_at_ms {
                 "A request with this Idempotency-Key is under way: ask again in a moment."
             } else {
-                "What became of the request with this Idempotency-Key is not known, because its server ended: look \
+                "What became of the request with this Idempotency-Key is not known, because its server failed: look \
                  whether it was done, and take another key if not."
             })
         })

@@ -73,10 +73,6 @@ impl WebhookService {
         let events = check_events(&form.events, &mut problems);
         let secret = checked_or_drawn(form.secret, &mut problems);
         problems.check()?;
-        let webhooks = self.tools.store.webhooks();
-        if WEBHOOKS_PER_TENANT_MAX <= webhooks.count(tenant_id).await? {
-            return Err(Error::conflict(format!("There are {WEBHOOKS_PER_TENANT_MAX} webhooks already.")));
-        }
         let new = NewWebhook {
             id: WebhookId::generate(),
             tenant_id,
@@ -85,7 +81,9 @@ impl WebhookService {
             secret: secret.clone(),
             created_at_ms: self.tools.clock.now().as_ms(),
         };
-        webhooks.insert(&new).await?;
+        if !self.tools.store.webhooks().insert(&new, WEBHOOKS_PER_TENANT_MAX).await? {
+            return Err(Error::conflict(format!("There are {WEBHOOKS_PER_TENANT_MAX} webhooks already.")));
+        }
         Ok(WithSecret { webhook: self.find(tenant_id, new.id).await?, secret })
     }
 

@@ -38,7 +38,8 @@ const COUNT: Sql = Sql::portable("SELECT COUNT(*) FROM api_keys WHERE tenant_id 
 const FIND: Sql = columns!("SELECT", "FROM api_keys WHERE api_key_id = $1 AND tenant_id = $2");
 const FIND_BY_PREFIX: Sql = columns!("SELECT", "FROM api_keys WHERE prefix = $1");
 const CHANGE: Sql = columns!(
-    "UPDATE api_keys SET name = $3, scopes = $4, allowed_ips = $5, expires_at_ms = $6 \
+    "UPDATE api_keys SET name = COALESCE($3, name), scopes = COALESCE($4, scopes), \
+         allowed_ips = COALESCE($5, allowed_ips), expires_at_ms = CASE WHEN $6 THEN $7 ELSE expires_at_ms END \
      WHERE api_key_id = $1 AND tenant_id = $2 RETURNING",
     ""
 );
@@ -82,6 +83,19 @@ pub struct KeyTerms {
     pub expires_at_ms: Option<i64>,
 }
 
+/// What is to be different; what is none stays, also when somebody else changes it just then.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct KeyTermsChange {
+    /// What people call it.
+    pub name: Option<String>,
+    /// What it may do.
+    pub scopes: Option<Vec<Scope>>,
+    /// From where it may be used; from everywhere when empty.
+    pub allowed_ips: Option<Vec<IpNet>>,
+    /// From when on it is refused, UTC milliseconds; an inner none takes the end away.
+    pub expires_at_ms: Option<Option<i64>>,
+}
+
 /// The key of a program.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApiKeyRecord {
@@ -122,6 +136,7 @@ impl ApiKeys<'_> {
     /// [`StoreError::Database`] when it was not written.
     pub async fn insert(&self, key: &ApiKeyRecord, n_max: i64, actor: &Actor) -> Result<bool, StoreError> {
         let mut tx = self.store.begin_write(DOING_ADD).await?;
+        tx.hold_tenant(key.tenant_id, DOING_ADD).await?;
         let sql = INSERT.of(self.store.pool());
         let n_added = with_tx!(&mut tx, |db| {
             let query = sqlx::query(sql)
@@ -190,14 +205,14 @@ impl ApiKeys<'_> {
         row.map_err(StoreError::database(DOING_READ))?.map(ApiKeyRecord::try_from).transpose()
     }
 
-    /// Gives a key of a tenant other terms; `None` when it is not there.
+    /// Changes terms of a key of a tenant; `None` when it is not there.
     ///
     /// # Errors
     /// [`StoreError::Database`] when nothing was written; safe to repeat.
     pub async fn change(
         &self,
         (tenant_id, id): (TenantId, ApiKeyId),
-        terms: &KeyTerms,
+        change: &KeyTermsChange,
         actor: &Actor,
         now_ms: i64,
     ) -> Result<Option<ApiKeyRecord>, StoreError> {
@@ -207,10 +222,11 @@ impl ApiKeys<'_> {
             let query = sqlx::query_as::<_, KeyRow>(sql)
                 .bind(id.0)
                 .bind(tenant_id.0)
-                .bind(&terms.name)
-                .bind(written(&terms.scopes))
-                .bind(to_json(&terms.allowed_ips, IpNet::to_string))
-                .bind(terms.expires_at_ms);
+                .bind(&change.name)
+                .bind(change.scopes.as_ref().map(written))
+                .bind(change.allowed_ips.as_deref().map(|networks| to_json(networks, IpNet::to_string)))
+                .bind(change.expires_at_ms.is_some())
+                .bind(change.expires_at_ms.flatten());
             query.fetch_optional(db).await
         })
         .map_err(StoreError::database(DOING_CHANGE))?;

@@ -6,10 +6,13 @@ use sqlx::FromRow;
 use uuid::Uuid;
 
 use crate::domain::id::TenantId;
+use crate::store::tx::Tx;
 use crate::store::{Sql, Store, StoreError};
 use crate::with_reader;
 
 const FIND: Sql = Sql::portable("SELECT tenant_id, name, created_at_ms FROM tenants WHERE tenant_id = $1");
+
+const HOLD: &str = "SELECT tenant_id FROM tenants WHERE tenant_id = $1 FOR NO KEY UPDATE";
 
 /// A customer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +54,19 @@ impl Tenants<'_> {
             name: row.name,
             created_at_ms: row.created_at_ms,
         }))
+    }
+}
+
+impl Tx {
+    /// Lets nobody else hold the tenant until this ends: for whoever counts what a tenant has before adding to it.
+    pub(in crate::store) async fn hold_tenant(&mut self, id: TenantId, doing: &'static str) -> Result<(), StoreError> {
+        match self {
+            Self::Postgres(tx) => {
+                sqlx::query(HOLD).bind(id.0).execute(&mut **tx).await.map(drop).map_err(StoreError::database(doing))
+            }
+            // Nobody else writes.
+            Self::Sqlite(_) => Ok(()),
+        }
     }
 }
 

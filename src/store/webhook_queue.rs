@@ -138,6 +138,15 @@ const BACKLOG: Sql = Sql::portable(
      WHERE w.is_active AND d.state = 'pending'",
 );
 
+/// The index of what waits is read as far as the bound, of those only where nothing arrives.
+const DISABLE_OVERFULL: Sql = Sql::portable(
+    "UPDATE webhooks SET is_active = FALSE, disabled_reason = $2 \
+     WHERE is_active AND failing_since_ms IS NOT NULL AND EXISTS ( \
+         SELECT 1 FROM webhook_deliveries d WHERE d.webhook_id = webhooks.webhook_id AND d.state = 'pending' \
+         LIMIT 1 OFFSET $1) \
+     RETURNING webhook_id",
+);
+
 const DOING_READ: &str = "read what is due for a webhook";
 const DOING_RECORD: &str = "record attempts of webhooks";
 const DOING_TEST: &str = "queue a test of a webhook";
@@ -264,6 +273,20 @@ impl Store {
         .map_err(StoreError::database(DOING_TEST))?;
         self.told().notify_one();
         Ok(0 < n)
+    }
+
+    /// Switches off every address where nothing arrives and more than `n_max` things wait; returns which.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`] when nothing was written; safe to repeat.
+    pub async fn disable_overfull_webhooks(&self, n_max: i64) -> Result<Vec<WebhookId>, StoreError> {
+        let sql = DISABLE_OVERFULL.of(self.pool());
+        let ids: Vec<Uuid> = with_writer!(self.pool(), |db| {
+            let query = sqlx::query_scalar(sql).bind(n_max).bind(DisabledReason::Backlog.as_str());
+            query.fetch_all(db).await
+        })
+        .map_err(StoreError::database("switch webhooks off"))?;
+        Ok(ids.into_iter().map(WebhookId).collect())
     }
 
     /// Counts what waits at all active addresses.

@@ -10,6 +10,7 @@ use crate::domain::id::{TenantId, WebhookId};
 use crate::domain::webhook::{DisabledReason, WebhookEvent};
 use crate::store::column::RowPlace;
 use crate::store::page::{Page, PageRequest};
+use crate::store::tx::with_tx;
 use crate::store::webhook_feed::events_of;
 use crate::store::{Sql, Store, StoreError};
 use crate::{with_reader, with_writer};
@@ -80,7 +81,8 @@ const LIST: Sql = Sql::portable(select!("ORDER BY webhook_id DESC LIMIT $2 OFFSE
 const COUNT: Sql = Sql::portable("SELECT COUNT(*) FROM webhooks WHERE tenant_id = $1 AND deleted_at_ms IS NULL");
 const INSERT: Sql = Sql::portable(
     "INSERT INTO webhooks (webhook_id, tenant_id, url, events, secret, is_active, created_at_ms) \
-     VALUES ($1, $2, $3, $4, $5, TRUE, $6)",
+     SELECT $1, $2, $3, $4, $5, TRUE, $6 \
+     WHERE (SELECT COUNT(*) FROM webhooks WHERE tenant_id = $2 AND deleted_at_ms IS NULL) < $7",
 );
 macro_rules! update {
     ($is_active:literal) => {
@@ -157,17 +159,22 @@ impl Store {
 }
 
 impl Webhooks<'_> {
-    /// Makes an address.
+    /// Makes an address; `false` when the tenant has `n_max` already.
     ///
     /// # Errors
-    /// [`StoreError::Database`] when nothing was written.
-    pub async fn insert(&self, new: &NewWebhook) -> Result<(), StoreError> {
+    /// [`StoreError::Database`] when it was not written.
+    pub async fn insert(&self, new: &NewWebhook, n_max: i64) -> Result<bool, StoreError> {
+        let mut tx = self.store.begin_write(DOING_WRITE).await?;
+        tx.hold_tenant(new.tenant_id, DOING_WRITE).await?;
         let sql = INSERT.of(self.store.pool());
-        with_writer!(self.store.pool(), |db| {
+        let n_added = with_tx!(&mut tx, |db| {
             let query = sqlx::query(sql).bind(new.id.0).bind(new.tenant_id.0).bind(&new.url).bind(words(&new.events));
-            query.bind(new.secret.expose_secret()).bind(new.created_at_ms).execute(db).await.map(drop)
+            let query = query.bind(new.secret.expose_secret()).bind(new.created_at_ms).bind(n_max);
+            query.execute(db).await.map(|done| done.rows_affected())
         })
-        .map_err(StoreError::database(DOING_WRITE))
+        .map_err(StoreError::database(DOING_WRITE))?;
+        tx.commit(DOING_WRITE).await?;
+        Ok(0 < n_added)
     }
 
     /// Returns one of the tenant's.
@@ -187,26 +194,17 @@ impl Webhooks<'_> {
     /// # Errors
     /// [`StoreError::Database`] when they could not be read, [`StoreError::Corrupt`] when one can not be.
     pub async fn list(&self, tenant_id: TenantId, page: PageRequest) -> Result<Page<WebhookRecord>, StoreError> {
-        let total = self.count(tenant_id).await?;
-        let sql = LIST.of(self.store.pool());
+        let (count, sql) = (COUNT.of(self.store.pool()), LIST.of(self.store.pool()));
+        let total: i64 =
+            with_reader!(self.store.pool(), |db| { sqlx::query_scalar(count).bind(tenant_id.0).fetch_one(db).await })
+                .map_err(StoreError::database(DOING_READ))?;
         let rows = with_reader!(self.store.pool(), |db| {
             let query = sqlx::query_as::<_, StoredWebhook>(sql).bind(tenant_id.0).bind(i64::from(page.limit()));
             query.bind(page.offset()).fetch_all(db).await
         });
         let rows = rows.map_err(StoreError::database(DOING_READ))?;
-        Ok(Page { items: rows.into_iter().map(WebhookRecord::try_from).collect::<Result<_, _>>()?, total })
-    }
-
-    /// Counts the tenant's.
-    ///
-    /// # Errors
-    /// [`StoreError::Database`] when they could not be counted.
-    pub async fn count(&self, tenant_id: TenantId) -> Result<u64, StoreError> {
-        let sql = COUNT.of(self.store.pool());
-        let n: i64 =
-            with_reader!(self.store.pool(), |db| { sqlx::query_scalar(sql).bind(tenant_id.0).fetch_one(db).await })
-                .map_err(StoreError::database(DOING_READ))?;
-        Ok(n.unsigned_abs())
+        let items = rows.into_iter().map(WebhookRecord::try_from).collect::<Result<_, _>>()?;
+        Ok(Page { items, total: total.unsigned_abs() })
     }
 
     /// Changes one of the tenant's; `false` if it is not there. Switched on or off by a person it has no reason of

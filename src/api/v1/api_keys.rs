@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::api::envelope::{ApiResult, Envelope, ListResult, Paged, created, ok, paged};
+use crate::api::envelope::{ApiResult, Envelope, ListResult, Paged, RemovedView, created, ok, paged};
 use crate::api::error::{Failures, Guarded, OfBody, OfOne, OfState};
 use crate::api::extract::{Fields, FromFields, Json, Path};
 use crate::api::idempotency::once_without;
@@ -145,10 +145,10 @@ pub(super) async fn update_api_key(
 /// Deletes a key; for owners and admins. No node takes it any more after two seconds.
 #[utoipa::path(delete, path = "/api-keys/{id}", tag = "api-keys", security(("bearer" = [])),
     params(("id" = uuid::Uuid, Path, description = "The key.")),
-    responses((status = 200, body = Envelope<DeletedView>), Failures, Guarded, OfOne))]
-pub(super) async fn delete_api_key(ctx: AdminContext, Path(id): Path<ApiKeyId>) -> ApiResult<DeletedView> {
+    responses((status = 200, body = Envelope<RemovedView>), Failures, Guarded, OfOne))]
+pub(super) async fn delete_api_key(ctx: AdminContext, Path(id): Path<ApiKeyId>) -> ApiResult<RemovedView> {
     ctx.services.api_keys.delete(ctx.caller.tenant_id, id, &ctx.actor()).await?;
-    ok(DeletedView { id })
+    ok(RemovedView { id: id.0 })
 }
 
 /// Gives a key another secret, shown once; for owners and admins. No node takes the one before after two seconds.
@@ -157,14 +157,6 @@ pub(super) async fn delete_api_key(ctx: AdminContext, Path(id): Path<ApiKeyId>) 
     responses((status = 200, body = Envelope<FreshApiKeyView>), Failures, Guarded, OfOne))]
 pub(super) async fn rotate_api_key(ctx: AdminContext, Path(id): Path<ApiKeyId>) -> ApiResult<FreshApiKeyView> {
     ok(ctx.services.api_keys.rotate(ctx.caller.tenant_id, id, &ctx.actor()).await?.into())
-}
-
-/// What was deleted.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct DeletedView {
-    /// Its id.
-    #[schema(value_type = uuid::Uuid)]
-    id: ApiKeyId,
 }
 
 impl FromFields for CreateApiKeyBody {

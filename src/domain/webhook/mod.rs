@@ -169,6 +169,8 @@ pub enum DisabledReason {
     Failing,
     /// The receiver answered 410: it is not there any more.
     Gone,
+    /// Nothing arrived, and more waited than is kept for it.
+    Backlog,
 }
 
 impl DisabledReason {
@@ -178,13 +180,14 @@ impl DisabledReason {
         match self {
             Self::Failing => "FAILING",
             Self::Gone => "GONE",
+            Self::Backlog => "BACKLOG",
         }
     }
 
     /// Reads the word.
     #[must_use]
     pub fn parse(word: &str) -> Option<Self> {
-        [Self::Failing, Self::Gone].into_iter().find(|reason| reason.as_str() == word)
+        [Self::Failing, Self::Gone, Self::Backlog].into_iter().find(|reason| reason.as_str() == word)
     }
 }
 
@@ -255,7 +258,7 @@ mod tests {
         for problem in WebhookProblem::ALL {
             assert_eq!(WebhookProblem::parse(problem.as_str()), Some(problem));
         }
-        for reason in [DisabledReason::Failing, DisabledReason::Gone] {
+        for reason in [DisabledReason::Failing, DisabledReason::Gone, DisabledReason::Backlog] {
             assert_eq!(DisabledReason::parse(reason.as_str()), Some(reason));
         }
     }

@@ -18,7 +18,7 @@ use crate::error::{Error, Problems, Result};
 use crate::limits::{API_KEY_NETWORKS_MAX, API_KEYS_PER_TENANT_MAX};
 use crate::service::Tools;
 use crate::service::check::check_name;
-use crate::store::api_keys::{ApiKeyRecord, KeyTerms};
+use crate::store::api_keys::{ApiKeyRecord, KeyTerms, KeyTermsChange};
 use crate::store::audit::Actor;
 
 #[cfg(doc)]
@@ -93,15 +93,12 @@ impl ApiKeyService {
         actor: &Actor,
     ) -> Result<FreshApiKey> {
         let now = self.tools.clock.now();
-        let NewApiKey { name, scopes, allowed_ips, expires_at } = new;
-        let blank = KeyTerms { name: String::new(), scopes: vec![], allowed_ips: vec![], expires_at_ms: None };
-        let (name, scopes) = (Some(name), Some(scopes));
-        let change = ApiKeyChange { name, scopes, allowed_ips: Some(allowed_ips), expires_at: expires_at.map(Some) };
+        let terms = new.checked(now)?;
         let (secret, kept) = secret::draw();
         let record = ApiKeyRecord {
             id: ApiKeyId::generate(),
             tenant_id,
-            terms: change.over(blank, now)?,
+            terms,
             secret: kept,
             created_by,
             created_at_ms: now.as_ms(),
@@ -126,10 +123,8 @@ impl ApiKeyService {
         actor: &Actor,
     ) -> Result<ApiKeyRecord> {
         let now = self.tools.clock.now();
-        let keys = self.tools.store.api_keys();
-        let before = keys.find(tenant_id, id).await?.ok_or(Error::NotFound("API key"))?;
-        let terms = change.over(before.terms, now)?;
-        let changed = keys.change((tenant_id, id), &terms, actor, now.as_ms()).await;
+        let change = change.checked(now)?;
+        let changed = self.tools.store.api_keys().change((tenant_id, id), &change, actor, now.as_ms()).await;
         self.known.forget(id);
         changed?.ok_or(Error::NotFound("API key"))
     }
@@ -167,8 +162,9 @@ impl ApiKeyService {
         let key = match self.known.get(prefix, now) {
             Some(key) => key,
             None => {
+                let n_forgotten = self.known.n_forgotten();
                 let found = self.tools.store.api_keys().find_by_prefix(prefix).await?.ok_or(Error::Unauthorized)?;
-                self.known.put(Arc::new(found), now)
+                self.known.put(Arc::new(found), now, n_forgotten)
             }
         };
         let is_same = bool::from(key.secret.hash.ct_eq(&secret::hash_of(shown)));
@@ -200,8 +196,23 @@ fn allows(networks: &[IpNet], from: Option<IpAddr>) -> bool {
     networks.is_empty() || from.is_some_and(|ip| networks.iter().any(|network| network.contains(&ip.to_canonical())))
 }
 
+impl NewApiKey {
+    fn checked(self, now: Moment) -> Result<KeyTerms> {
+        let Self { name, scopes, allowed_ips, expires_at } = self;
+        let (name, scopes) = (Some(name), Some(scopes));
+        let all = ApiKeyChange { name, scopes, allowed_ips: Some(allowed_ips), expires_at: Some(expires_at) };
+        let KeyTermsChange { name, scopes, allowed_ips, expires_at_ms } = all.checked(now)?;
+        Ok(KeyTerms {
+            name: name.unwrap_or_default(),
+            scopes: scopes.unwrap_or_default(),
+            allowed_ips: allowed_ips.unwrap_or_default(),
+            expires_at_ms: expires_at_ms.flatten(),
+        })
+    }
+}
+
 impl ApiKeyChange {
-    fn over(self, terms: KeyTerms, now: Moment) -> Result<KeyTerms> {
+    fn checked(self, now: Moment) -> Result<KeyTermsChange> {
         let mut problems = Problems::default();
         let name = self.name.map(|name| check_name("name", &name, NAME_CHARS_MAX, &mut problems));
         let scopes = self.scopes.map(|mut scopes| {
@@ -217,12 +228,8 @@ impl ApiKeyChange {
             problems.push("expiresAt", "must be in the future");
         }
         problems.check()?;
-        Ok(KeyTerms {
-            name: name.unwrap_or(terms.name),
-            scopes: scopes.unwrap_or(terms.scopes),
-            allowed_ips: allowed_ips.unwrap_or(terms.allowed_ips),
-            expires_at_ms: self.expires_at.map_or(terms.expires_at_ms, |at| at.map(Moment::as_ms)),
-        })
+        let expires_at_ms = self.expires_at.map(|at| at.map(Moment::as_ms));
+        Ok(KeyTermsChange { name, scopes, allowed_ips, expires_at_ms })
     }
 }
 

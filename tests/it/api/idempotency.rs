@@ -111,6 +111,18 @@ async fn what_changed_nothing_may_be_tried_again() {
     assert_eq!((make(json!({})).await, make(json!({"name": "Shop"})).await), (400, 201));
 }
 
+/// Whether something was written before our side failed is not known, so it is not done again.
+#[tokio::test]
+async fn what_failed_on_our_side_is_not_done_again() {
+    let shop = Shop::open().await;
+    let send = async || shop.front.post_once("/api/messages/send-text", &shop.token, "k", shop.text("Hello")).await;
+    shop.front.sql("ALTER TABLE outbox RENAME TO outbox_away").await;
+    assert_eq!(send().await.status, 500);
+    shop.front.sql("ALTER TABLE outbox_away RENAME TO outbox").await;
+    assert!(send().await.refusal().starts_with("409 CONFLICT: A request with this Idempotency-Key is under way"));
+    assert_eq!(shop.n_messages().await, 0);
+}
+
 #[tokio::test]
 async fn keys_are_checked() {
     let shop = Shop::open().await;

@@ -6,8 +6,8 @@ use tokio::time::Instant;
 
 use super::client::NewSession;
 use super::judge::{Asked, Faults, assert_nothing_is_left, judge, wait_for_the_end};
-use crate::support::wait::{PATIENCE, until};
 use super::world::{Plan, World};
+use crate::support::wait::{PATIENCE, until};
 
 use crate::support::lanes::AllLanes;
 

@@ -2,8 +2,8 @@
 
 use super::client::NewSession;
 use super::judge::{Asked, Faults, assert_nothing_is_left, judge, wait_for_the_end};
-use crate::support::wait::{PATIENCE, until};
 use super::world::{Plan, World};
+use crate::support::wait::{PATIENCE, until};
 
 const FIVE_PERCENT: &str = include_str!("../../faults/five_percent.toml");
 const N_RECIPIENTS: u64 = 400;

@@ -7,8 +7,8 @@ use tokio::time::Instant;
 use super::client::{NewSession, phone};
 use super::judge::{Asked, Faults, assert_attempts_are_durable, assert_nothing_is_left, judge, wait_for_the_end};
 use super::process::run;
-use crate::support::wait::{PATIENCE, until};
 use super::world::{Plan, World};
+use crate::support::wait::{PATIENCE, until};
 
 const N_SESSIONS: u64 = 20;
 const N_RECIPIENTS: u64 = 240;

@@ -9,8 +9,8 @@ use uuid::Uuid;
 use super::by_hand::is_by_hand;
 use super::client::{Client, Stats};
 use super::provider::{Provider, Sums};
-use crate::support::wait::{PATIENCE, until};
 use super::world::World;
+use crate::support::wait::{PATIENCE, until};
 
 use crate::support::lanes::AllLanes;
 

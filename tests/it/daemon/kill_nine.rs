@@ -6,8 +6,8 @@ use tokio::time::Instant;
 use super::by_hand::{Draw, number};
 use super::client::{NewSession, Problem, phone};
 use super::judge::{Asked, Faults, assert_nothing_is_left, judge, wait_for_the_end};
-use crate::support::wait::{PATIENCE, until};
 use super::world::{EARLY_RECEIPTS, Plan, World};
+use crate::support::wait::{PATIENCE, until};
 
 /// Messages of one session: with one a second, so many seconds at least.
 const MESSAGES_PER_SESSION: u64 = 10;

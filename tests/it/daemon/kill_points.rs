@@ -12,8 +12,8 @@ use tokio::task::{JoinSet, LocalSet};
 use super::by_hand::Draw;
 use super::client::{NewSession, Problem, phone};
 use super::judge::{Asked, Faults, assert_nothing_is_left, judge, wait_for_the_end};
-use crate::support::wait::PATIENCE;
 use super::world::{EARLY_RECEIPTS, Plan, World};
+use crate::support::wait::PATIENCE;
 
 const N_SESSIONS: u64 = 8;
 const RECIPIENTS_PER_SESSION: u64 = 4;

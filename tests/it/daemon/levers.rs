@@ -7,8 +7,8 @@ use actiwapi_dispatcher::store::Store;
 use serde_json::json;
 
 use super::client::{Client, NewSession, phone};
-use crate::support::wait::{PATIENCE, until};
 use super::world::{Plan, World};
+use crate::support::wait::{PATIENCE, until};
 
 const RATE_PER_SECOND: f64 = 10.0;
 /// More than can leave while the test lasts.

@@ -10,8 +10,8 @@ use tokio::time::Instant;
 use super::by_hand::{Draw, is_by_hand, number};
 use super::client::NewSession;
 use super::provider::{Entry, Pace};
-use crate::support::wait::{PATIENCE, until};
 use super::world::{Plan, World};
+use crate::support::wait::{PATIENCE, until};
 
 /// How many of 10,000 sessions send how many messages in 1,000,000 s, and with which burst: fast ones may catch up a
 /// quarter of a second. Each session's own rate is drawn from there to a fifth above, so that they do not march in step.

@@ -2,8 +2,8 @@
 
 use super::client::NewSession;
 use super::judge::{Asked, Faults, judge, wait_for_the_end};
-use crate::support::wait::{PATIENCE, until};
 use super::world::{EARLY_RECEIPTS, Plan, World};
+use crate::support::wait::{PATIENCE, until};
 
 const N_SESSIONS: u64 = 5;
 const RATE_PER_SECOND: f64 = 20.0;

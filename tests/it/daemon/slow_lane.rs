@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::by_hand::{is_by_hand, number};
 use super::client::NewSession;
-use crate::support::wait::{PATIENCE, until};
 use super::world::{Plan, World};
+use crate::support::wait::{PATIENCE, until};
 
 /// Numbers of the three special lanes.
 const FAULTS: &str = "\

@@ -3,8 +3,8 @@
 use super::by_hand::number;
 use super::client::NewSession;
 use super::provider::Entry;
-use crate::support::wait::{PATIENCE, until};
 use super::world::{Plan, World};
+use crate::support::wait::{PATIENCE, until};
 
 /// What the provider takes; it does not say so.
 const FAULTS: &str = "\

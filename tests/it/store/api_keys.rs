@@ -3,9 +3,10 @@
 use actiwapi_dispatcher::domain::api_key::Scope;
 use actiwapi_dispatcher::domain::id::{ApiKeyId, TenantId, UserId};
 use actiwapi_dispatcher::store::Store;
-use actiwapi_dispatcher::store::api_keys::{ApiKeyRecord, KeptSecret, KeyTerms};
+use actiwapi_dispatcher::store::api_keys::{ApiKeyRecord, KeptSecret, KeyTerms, KeyTermsChange};
 use actiwapi_dispatcher::store::audit::Actor;
 use actiwapi_dispatcher::store::page::PageRequest;
+use futures::future::join_all;
 
 use crate::support::db::store_contract;
 use crate::support::seed::{self, NOW_MS};
@@ -13,10 +14,12 @@ use crate::support::seed::{self, NOW_MS};
 store_contract!(
     a_key_reads_back_as_it_was_written,
     a_changed_key_reads_back,
+    what_is_not_named_stays,
     a_rotated_key_is_found_by_its_new_beginning,
     a_deleted_key_is_gone,
     others_neither_see_nor_change_a_key,
     a_tenant_has_so_many_keys,
+    not_one_more_key_at_once,
     the_latest_use_counts,
     every_change_is_written_down,
 );
@@ -66,9 +69,37 @@ async fn a_changed_key_reads_back(store: Store) {
     let (before, keys) = (kept(&store).await, store.api_keys());
     let terms = KeyTerms { name: "New".into(), scopes: vec![], allowed_ips: vec![], expires_at_ms: None };
     let of = (before.tenant_id, before.id);
-    let changed = keys.change(of, &terms, &Actor::SYSTEM, NOW_MS).await.unwrap().unwrap();
+    let changed = keys.change(of, &all(&terms), &Actor::SYSTEM, NOW_MS).await.unwrap().unwrap();
     assert_eq!(changed, ApiKeyRecord { terms, ..before });
     assert_eq!(keys.find(of.0, of.1).await.unwrap(), Some(changed));
+}
+
+fn all(terms: &KeyTerms) -> KeyTermsChange {
+    let KeyTerms { name, scopes, allowed_ips, expires_at_ms } = terms.clone();
+    let (name, scopes) = (Some(name), Some(scopes));
+    KeyTermsChange { name, scopes, allowed_ips: Some(allowed_ips), expires_at_ms: Some(expires_at_ms) }
+}
+
+/// Whoever renames a key must not give back what another has just taken from it.
+async fn what_is_not_named_stays(store: Store) {
+    let (before, keys) = (kept(&store).await, store.api_keys());
+    let of = (before.tenant_id, before.id);
+    let changes = [
+        KeyTermsChange { scopes: Some(vec![Scope::MessagesRead]), ..KeyTermsChange::default() },
+        KeyTermsChange { allowed_ips: Some(vec!["192.0.2.1/32".parse().unwrap()]), ..KeyTermsChange::default() },
+        KeyTermsChange { expires_at_ms: Some(None), ..KeyTermsChange::default() },
+        KeyTermsChange { name: Some("New".to_owned()), ..KeyTermsChange::default() },
+    ];
+    for change in &changes {
+        keys.change(of, change, &Actor::SYSTEM, NOW_MS).await.unwrap().unwrap();
+    }
+    let terms = KeyTerms {
+        name: "New".to_owned(),
+        scopes: vec![Scope::MessagesRead],
+        allowed_ips: vec!["192.0.2.1/32".parse().unwrap()],
+        expires_at_ms: None,
+    };
+    assert_eq!(keys.find(of.0, of.1).await.unwrap().unwrap().terms, terms);
 }
 
 async fn a_rotated_key_is_found_by_its_new_beginning(store: Store) {
@@ -94,7 +125,7 @@ async fn others_neither_see_nor_change_a_key(store: Store) {
     let of = (thief, key.id);
     assert_eq!(keys.find(thief, key.id).await.unwrap(), None);
     assert_eq!(keys.list(thief, PageRequest::default()).await.unwrap().total, 0);
-    assert_eq!(keys.change(of, &key.terms, &Actor::SYSTEM, NOW_MS).await.unwrap(), None);
+    assert_eq!(keys.change(of, &all(&key.terms), &Actor::SYSTEM, NOW_MS).await.unwrap(), None);
     let next = KeptSecret { prefix: "awp_next".to_owned(), hash: [8; 32] };
     assert_eq!(keys.rotate(of, &next, &Actor::SYSTEM, NOW_MS).await.unwrap(), None);
     assert!(!keys.delete(thief, key.id, &Actor::SYSTEM, NOW_MS).await.unwrap());
@@ -107,6 +138,14 @@ async fn a_tenant_has_so_many_keys(store: Store) {
     assert!(keys.insert(&key(first.tenant_id), 2, &Actor::SYSTEM).await.unwrap());
     let other = seed::lane(&store).await.tenant_id;
     assert!(keys.insert(&key(other), 1, &Actor::SYSTEM).await.unwrap());
+}
+
+async fn not_one_more_key_at_once(store: Store) {
+    let tenant_id = seed::lane(&store).await.tenant_id;
+    let keys: Vec<ApiKeyRecord> = (0..16).map(|_| key(tenant_id)).collect();
+    let added = join_all(keys.iter().map(async |key| store.api_keys().insert(key, 3, &Actor::SYSTEM).await)).await;
+    assert_eq!(added.into_iter().filter(|added| *added.as_ref().unwrap()).count(), 3);
+    assert_eq!(store.api_keys().list(tenant_id, PageRequest::default()).await.unwrap().total, 3);
 }
 
 async fn the_latest_use_counts(store: Store) {
@@ -124,7 +163,7 @@ async fn every_change_is_written_down(store: Store) {
     let (key, keys) = (kept(&store).await, store.api_keys());
     let actor = Actor { user_id: Some(key.created_by), request_id: Some("r".to_owned()) };
     let of = (key.tenant_id, key.id);
-    keys.change(of, &key.terms, &actor, NOW_MS).await.unwrap().unwrap();
+    keys.change(of, &all(&key.terms), &actor, NOW_MS).await.unwrap().unwrap();
     keys.rotate(of, &secret(ApiKeyId::generate()), &actor, NOW_MS).await.unwrap().unwrap();
     keys.delete(of.0, of.1, &actor, NOW_MS).await.unwrap();
     let log = store.audit_log(PageRequest::default()).await.unwrap().items;

@@ -15,6 +15,7 @@ use actiwapi_dispatcher::store::webhook_claims::WebhookClaim;
 use actiwapi_dispatcher::store::webhook_history::{WebhookDeliveryRecord, WebhookDeliveryState, WebhookKeeping};
 use actiwapi_dispatcher::store::webhook_queue::{DueWebhook, WebhookAttempt, WebhookHealth};
 use actiwapi_dispatcher::store::webhooks::{NewWebhook, WebhookChange};
+use futures::future::join_all;
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -30,9 +31,11 @@ store_contract!(
     what_waits_behind_an_earlier_one_is_put_off,
     an_address_has_one_node_at_a_time,
     an_address_that_fails_for_days_is_told_nothing_more,
+    too_much_waits_only_where_nothing_arrives,
     old_and_removed_things_are_forgotten_step_by_step,
     a_person_has_things_tried_again,
     both_secrets_are_handed_out_for_a_day,
+    not_one_more_webhook_at_once,
 );
 
 const NODE: Uuid = Uuid::from_u128(0xaa);
@@ -48,8 +51,24 @@ async fn webhook(store: &Store, tenant_id: TenantId, events: &[WebhookEvent]) ->
         secret: "the first secret".into(),
         created_at_ms: NOW_MS,
     };
-    store.webhooks().insert(&new).await.unwrap();
+    assert!(store.webhooks().insert(&new, 100).await.unwrap());
     new.id
+}
+
+async fn not_one_more_webhook_at_once(store: Store) {
+    let tenant_id = seed::lane(&store).await.tenant_id;
+    let new = |n| NewWebhook {
+        id: WebhookId::generate(),
+        tenant_id,
+        url: format!("https://hooks.example/{n}"),
+        events: vec![WebhookEvent::Test],
+        secret: "the first secret".into(),
+        created_at_ms: NOW_MS,
+    };
+    let webhooks: Vec<NewWebhook> = (0..16).map(new).collect();
+    let added = join_all(webhooks.iter().map(async |new| store.webhooks().insert(new, 3).await)).await;
+    assert_eq!(added.into_iter().filter(|added| *added.as_ref().unwrap()).count(), 3);
+    assert_eq!(store.webhooks().list(tenant_id, PageRequest::default()).await.unwrap().total, 3);
 }
 
 async fn history(store: &Store, tenant_id: TenantId, id: WebhookId) -> Vec<WebhookDeliveryRecord> {
@@ -272,6 +291,21 @@ async fn an_address_that_fails_for_days_is_told_nothing_more(store: Store) {
     store.webhooks().update(lane.tenant_id, id, &off).await.unwrap();
     store.record_webhooks(id, &[], gone).await.unwrap();
     assert_eq!(shown().await.disabled_reason, None, "a person has switched it off");
+}
+
+async fn too_much_waits_only_where_nothing_arrives(store: Store) {
+    let lane = seed::lane(&store).await;
+    let id = webhook(&store, lane.tenant_id, WebhookEvent::ALL).await;
+    messages(&store, lane, 1).await;
+    let due = due(&store, id, NOW_MS).await;
+    let n_waiting = i64::try_from(due.len()).unwrap();
+    assert_eq!(store.disable_overfull_webhooks(n_waiting - 1).await.unwrap(), [], "nothing has failed");
+    store.record_webhooks(id, &[failed(&due[0], NOW_MS, Some(NOW_MS))], health(false, NOW_MS)).await.unwrap();
+    assert_eq!(store.disable_overfull_webhooks(n_waiting).await.unwrap(), [], "not too much");
+    assert_eq!(store.disable_overfull_webhooks(n_waiting - 1).await.unwrap(), [id]);
+    let record = store.webhooks().find(lane.tenant_id, id).await.unwrap().unwrap();
+    assert_eq!((record.is_active, record.disabled_reason), (false, Some(DisabledReason::Backlog)));
+    assert_eq!(store.disable_overfull_webhooks(0).await.unwrap(), [], "it is off");
 }
 
 async fn old_and_removed_things_are_forgotten_step_by_step(store: Store) {

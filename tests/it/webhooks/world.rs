@@ -86,7 +86,7 @@ impl World {
             secret: SECRET.into(),
             created_at_ms: NOW_MS,
         };
-        self.store.webhooks().insert(&new).await.unwrap();
+        assert!(self.store.webhooks().insert(&new, 100).await.unwrap());
         new.id
     }
 

@@ -5,9 +5,9 @@ use axum::http::request::Parts;
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
-use super::views::{ContactView, CreatedContactView, RemovedContactsView, RemovedView, ValidatedView};
+use super::views::{ContactView, CreatedContactView, RemovedContactsView, ValidatedView};
 use crate::api::CallContext;
-use crate::api::envelope::{ApiResult, Envelope, ListResult, Paged, created, ok, paged};
+use crate::api::envelope::{ApiResult, Envelope, ListResult, Paged, RemovedView, created, ok, paged};
 use crate::api::error::{ApiError, Failures, Guarded, OfBody, OfOne, OfState};
 use crate::api::extract::{Fields, FromFields, Json, Path};
 use crate::api::page::{Page, PageQuery};

@@ -2,9 +2,9 @@
 
 use utoipa::ToSchema;
 
-use super::views::{GroupView, RemovedView};
+use super::views::GroupView;
 use crate::api::CallContext;
-use crate::api::envelope::{ApiResult, Envelope, ListResult, Paged, created, ok, paged};
+use crate::api::envelope::{ApiResult, Envelope, ListResult, Paged, RemovedView, created, ok, paged};
 use crate::api::error::{Failures, Guarded, OfBody, OfOne, OfState};
 use crate::api::extract::{Fields, FromFields, Json, Path};
 use crate::api::page::{Page, PageQuery};

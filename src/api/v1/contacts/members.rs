@@ -3,9 +3,9 @@
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::views::{AddedContactsView, ContactView, RemovedView};
+use super::views::{AddedContactsView, ContactView};
 use crate::api::CallContext;
-use crate::api::envelope::{ApiResult, Envelope, ListResult, Paged, ok, paged};
+use crate::api::envelope::{ApiResult, Envelope, ListResult, Paged, RemovedView, ok, paged};
 use crate::api::error::{Failures, Guarded, OfBody, OfOne};
 use crate::api::extract::{Fields, FromFields, Json, Path};
 use crate::api::page::{Page, PageQuery};

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use utoipa::ToSchema;
-use uuid::Uuid;
 
 use crate::api::timestamp::Timestamp;
 use crate::domain::id::{ContactId, GroupId};
@@ -60,13 +59,6 @@ pub struct CreatedContactView {
     /// Digits with country code.
     #[schema(example = "919876543210")]
     phone: String,
-}
-
-/// What was removed.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct RemovedView {
-    /// Its id.
-    pub id: Uuid,
 }
 
 /// How many contacts were removed.

@@ -120,7 +120,7 @@ pub(super) async fn resume_lane(ctx: OperatorContext, Path(id): Path<SessionId>)
     resume(&ctx, Lever::Lane(id)).await
 }
 
-/// Holds a session: its lane stands, and new messages for it are refused.
+/// Holds a session: its lane stands, and new messages for it are taken and wait.
 #[utoipa::path(post, path = "/ops/sessions/{id}/suspend", tag = "ops", security(("bearer" = [])),
     params(("id" = uuid::Uuid, Path, description = "The session.")), request_body = SuspendBody,
     responses((status = 200, body = Envelope<SuspensionView>), Failures, Guarded, OfOne, OfBody))]
@@ -140,7 +140,7 @@ pub(super) async fn resume_session(ctx: OperatorContext, Path(id): Path<SessionI
     resume(&ctx, Lever::Session(id)).await
 }
 
-/// Holds a tenant: all its lanes stand, and its new messages are refused.
+/// Holds a tenant: all its lanes stand, and its new messages are taken and wait.
 #[utoipa::path(post, path = "/ops/tenants/{id}/suspend", tag = "ops", security(("bearer" = [])),
     params(("id" = uuid::Uuid, Path, description = "The tenant.")), request_body = SuspendBody,
     responses((status = 200, body = Envelope<SuspensionView>), Failures, Guarded, OfOne, OfBody))]

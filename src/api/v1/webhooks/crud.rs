@@ -3,9 +3,9 @@
 use secrecy::SecretString;
 use utoipa::ToSchema;
 
-use super::views::{CreatedWebhookView, DeletedWebhookView, WebhookView};
+use super::views::{CreatedWebhookView, WebhookView};
 use crate::api::CallContext;
-use crate::api::envelope::{ApiResult, Envelope, ListResult, Paged, created, ok, paged};
+use crate::api::envelope::{ApiResult, Envelope, ListResult, Paged, RemovedView, created, ok, paged};
 use crate::api::error::{Failures, Guarded, OfBody, OfOne, OfState};
 use crate::api::extract::{Fields, FromFields, Json, Path};
 use crate::api::page::{Page, PageQuery};
@@ -93,10 +93,10 @@ pub(super) async fn update_webhook(
 /// Removes a webhook, its past and what waits for it.
 #[utoipa::path(delete, path = "/webhooks/{id}", tag = "webhooks", security(("bearer" = [])),
     params(("id" = uuid::Uuid, Path, description = "The webhook.")),
-    responses((status = 200, body = Envelope<DeletedWebhookView>), Failures, Guarded, OfOne))]
-pub(super) async fn delete_webhook(ctx: CallContext, Path(id): Path<WebhookId>) -> ApiResult<DeletedWebhookView> {
+    responses((status = 200, body = Envelope<RemovedView>), Failures, Guarded, OfOne))]
+pub(super) async fn delete_webhook(ctx: CallContext, Path(id): Path<WebhookId>) -> ApiResult<RemovedView> {
     ctx.services.webhooks.delete(ctx.caller.tenant_id, id).await?;
-    ok(DeletedWebhookView { deleted: 1 })
+    ok(RemovedView { id: id.0 })
 }
 
 impl FromFields for CreateWebhookBody {

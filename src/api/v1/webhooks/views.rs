@@ -28,8 +28,8 @@ pub struct WebhookView {
     /// Whether anything is told.
     #[schema(example = true)]
     is_active: bool,
-    /// Why it is not active though nobody asked for that: `FAILING` (nothing arrived for three days) or `GONE` (the
-    /// receiver answered 410).
+    /// Why it is not active though nobody asked for that: `FAILING` (nothing arrived for three days), `GONE` (the
+    /// receiver answered 410) or `BACKLOG` (nothing arrived, and too much waited).
     #[schema(value_type = Option<String>, example = "FAILING")]
     disabled_reason: Option<&'static str>,
     /// Since when nothing has arrived; null while something does.
@@ -75,14 +75,6 @@ pub struct RotatedSecretView {
     secret: Option<String>,
     /// Until when the secret before signs too.
     previous_secret_until: Option<Timestamp>,
-}
-
-/// What was removed.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct DeletedWebhookView {
-    /// How many.
-    #[schema(example = 1)]
-    pub(super) deleted: u64,
 }
 
 /// A test that was queued.

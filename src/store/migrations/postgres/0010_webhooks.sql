@@ -12,7 +12,7 @@ CREATE TABLE webhooks (
     previous_until_ms BIGINT,
     is_active         BOOLEAN NOT NULL,
     -- Why it is not active though nobody asked for that.
-    disabled_reason   TEXT CHECK (disabled_reason IN ('FAILING', 'GONE')),
+    disabled_reason   TEXT CHECK (disabled_reason IN ('FAILING', 'GONE', 'BACKLOG')),
     created_at_ms     BIGINT NOT NULL,
     -- What was queued for it goes step by step, then the row.
     deleted_at_ms     BIGINT,
