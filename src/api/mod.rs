@@ -107,6 +107,10 @@ fn router_with(state: ApiState, tasks: TaskTracker) -> Router {
 pub fn document() -> OpenApi {
     let (_, mut document) = mounts::mount(v1::routes(&ApiSettings::default()), openapi::Frame::openapi());
     openapi::describe_answers(&mut document);
+    openapi::describe_operations(&mut document);
+    openapi::document_puts(&mut document);
+    openapi::close_bodies(&mut document);
+    openapi::refer_to_data(&mut document);
     document
 }
 

@@ -66,6 +66,11 @@ impl Operation {
         self.body["operationId"].as_str().unwrap_or_default()
     }
 
+    /// Returns the id of what it does, which `PUT` does as `PATCH`.
+    fn deed(&self) -> &str {
+        self.id().trim_end_matches("_by_put")
+    }
+
     /// Tells whether programs call it, with a key.
     fn is_external(&self) -> bool {
         self.body["tags"][0] == "external"
@@ -164,7 +169,7 @@ fn path_of(operation: &Operation, id: &str) -> String {
 #[tokio::test]
 async fn every_operation_asks_for_credentials() {
     let front = Front::start().await;
-    for operation in operations().iter().filter(|operation| !PUBLIC.contains(&operation.id())) {
+    for operation in operations().iter().filter(|operation| !PUBLIC.contains(&operation.deed())) {
         let path = path_of(operation, &uuid::Uuid::now_v7().to_string());
         let scheme = if operation.is_external() { "ApiKey" } else { "Bearer" };
         for path in [path.clone(), path.replace("/api/v1/", "/api/")] {
@@ -183,11 +188,11 @@ async fn every_operation_asks_for_credentials() {
 async fn viewers_only_look() {
     let front = Front::start().await;
     let viewer = front.register_as("viewer", "viewer@example.com").await;
-    let of_people = |operation: &&Operation| !PUBLIC.contains(&operation.id()) && !operation.is_external();
+    let of_people = |operation: &&Operation| !PUBLIC.contains(&operation.deed()) && !operation.is_external();
     for operation in operations().iter().filter(of_people) {
         let path = path_of(operation, &uuid::Uuid::now_v7().to_string());
         let answer = front.send(&operation.method, &path, &viewer, "{}").await;
-        let reads = operation.method == "GET" && !OPERATORS.contains(&operation.id());
+        let reads = operation.method == "GET" && !OPERATORS.contains(&operation.deed());
         assert_eq!(answer.status == 403, !reads, "{} {path} {}", operation.method, answer.text());
     }
 }
@@ -211,7 +216,7 @@ async fn ids_of_others_are_not_there() {
     let contact_id = made("/api/v1/contacts", serde_json::json!({"phone": "919876543210"})).await;
     let group_id = made("/api/v1/contacts/groups", serde_json::json!({"name": "A"})).await;
     let mut n_checked = 0;
-    let of_tenants = |operation: &&Operation| !OPERATORS.contains(&operation.id()) && operation.path.contains("{id}");
+    let of_tenants = |operation: &&Operation| !OPERATORS.contains(&operation.deed()) && operation.path.contains("{id}");
     for operation in operations().iter().filter(of_tenants) {
         let resource = operation.path.trim_start_matches("/api/v1/").trim_start_matches("external/");
         let id = match resource.split('/').next().unwrap() {

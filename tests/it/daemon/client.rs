@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::ops::Range;
 
+use actiwapi_dispatcher::domain::api_key::Scope;
 use futures::{StreamExt, TryStreamExt, stream};
 use reqwest::{Client as Http, Method};
 use serde::Deserialize;
@@ -164,6 +165,22 @@ impl Client {
     /// Returns the tenant's id.
     pub(super) async fn tenant(&self) -> String {
         text_of(&data_of(self.request(Method::GET, "/auth/me")).await.unwrap(), "tenantId")
+    }
+
+    /// Returns where the front is.
+    pub(super) fn address(&self) -> &str {
+        self.base.strip_suffix("/api/v1").unwrap()
+    }
+
+    /// Returns what proves who calls.
+    pub(super) fn token(&self) -> &str {
+        &self.token
+    }
+
+    /// Makes a key that may do everything.
+    pub(super) async fn key(&self) -> String {
+        let body = json!({"name": "all", "scopes": Scope::ALL});
+        text_of(&self.post("/api-keys", &body).await.unwrap(), "key")
     }
 
     /// Does what an operator does.

@@ -7,6 +7,7 @@
 mod by_hand;
 mod client;
 mod cluster;
+mod contract;
 mod drain;
 mod faults;
 mod full_disk;
