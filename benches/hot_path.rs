@@ -20,7 +20,6 @@ use actiwapi_dispatcher::domain::pacing::{Pacing, PacingSettings};
 use actiwapi_dispatcher::domain::partition::{Fence, PartitionNo};
 use actiwapi_dispatcher::domain::recipient::Recipient;
 use actiwapi_dispatcher::domain::recipient_csv::RecipientCsv;
-use actiwapi_dispatcher::domain::session::SessionState;
 use actiwapi_dispatcher::domain::zone::Band;
 use actiwapi_dispatcher::gateway::classify::outcome_of_answer;
 use actiwapi_dispatcher::store::lanes::LaneRow;
@@ -111,29 +110,9 @@ impl Lanes {
         let (now, campaign_id) = (Moment::from_ms(1_800_000_000_000), CampaignId::generate());
         let fence = Fence { partition: PartitionNo::FIRST, number: 1 };
         let lease = Lease::new(fence, Moment(u64::MAX));
-        for n in 0..N_LANES {
+        for _ in 0..N_LANES {
             let session_id = SessionId::generate();
-            let row = LaneRow {
-                session_id,
-                tenant_id: TenantId::generate(),
-                state: SessionState::Connected,
-                phone_number_id: Some(n.to_string()),
-                rate_per_minute: None,
-                burst: None,
-                account: None,
-                is_readable: true,
-                tenant_zone: None,
-                tat_us: None,
-                left_by_us: None,
-                suspension: None,
-                active_until: None,
-                pacing: settings.clone(),
-                pacing_version: 1,
-                connected_at_ms: None,
-                first_linked_at_ms: None,
-                memory: None,
-                saved_at_us: 0,
-            };
+            let row = LaneRow { pacing: settings.clone(), ..LaneRow::plain(session_id, TenantId::generate()) };
             shard.command(Command::Session(Box::new(row), Arc::clone(&lease)), now);
             let traffic_class = TrafficClass::Bulk;
             let offer = Offer { session_id, campaign_id, band: Band(0), zone: None, traffic_class, done_below_seq: 1 };

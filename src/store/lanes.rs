@@ -295,6 +295,32 @@ impl Store {
 }
 
 impl LaneRow {
+    /// Makes the row of a connected session without settings of its own that has sent nothing yet.
+    #[must_use]
+    pub fn plain(session_id: SessionId, tenant_id: TenantId) -> Self {
+        Self {
+            session_id,
+            tenant_id,
+            state: SessionState::Connected,
+            phone_number_id: Some(session_id.to_string()),
+            rate_per_minute: None,
+            burst: None,
+            account: None,
+            is_readable: true,
+            pacing: PacingSettings::default(),
+            pacing_version: 1,
+            connected_at_ms: None,
+            first_linked_at_ms: None,
+            tat_us: None,
+            left_by_us: None,
+            memory: None,
+            saved_at_us: 0,
+            suspension: None,
+            active_until: None,
+            tenant_zone: None,
+        }
+    }
+
     /// Returns the rules that hold for the lane: the default, the profile and the session's own settings in one.
     #[must_use]
     pub fn rules(&self, default: Pacing) -> LaneRules {

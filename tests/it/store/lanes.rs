@@ -3,7 +3,6 @@
 use actiwapi_dispatcher::domain::campaign::{CampaignState, OnUnknown};
 use actiwapi_dispatcher::domain::id::{CampaignId, SessionId};
 use actiwapi_dispatcher::domain::job::TrafficClass;
-use actiwapi_dispatcher::domain::pacing::PacingSettings;
 use actiwapi_dispatcher::domain::session::SessionState;
 use actiwapi_dispatcher::store::Store;
 use actiwapi_dispatcher::store::lanes::LaneRow;
@@ -26,25 +25,10 @@ async fn every_session_has_a_lane(store: Store) {
     let (first, second) = (seed::lane(&store).await, seed::lane(&store).await);
     let lanes = store.lanes().await.unwrap();
     let expected = |lane: seed::Lane| LaneRow {
-        session_id: lane.session_id,
-        tenant_id: lane.tenant_id,
-        state: SessionState::Connected,
         phone_number_id: Some("106540352242922".to_owned()),
         rate_per_minute: Some(90.5),
         burst: Some(3),
-        account: None,
-        is_readable: true,
-        pacing: PacingSettings::default(),
-        pacing_version: 1,
-        connected_at_ms: None,
-        first_linked_at_ms: None,
-        tat_us: None,
-        left_by_us: None,
-        memory: None,
-        saved_at_us: 0,
-        suspension: None,
-        active_until: None,
-        tenant_zone: None,
+        ..LaneRow::plain(lane.session_id, lane.tenant_id)
     };
     assert_eq!(lanes, [expected(first), expected(second)]);
     assert_eq!(store.lane(second.session_id).await.unwrap(), Some(expected(second)));

@@ -40,27 +40,7 @@ fn lease(partition: usize, number: i64) -> Arc<Lease> {
 }
 
 fn lane_row(session_id: SessionId) -> LaneRow {
-    LaneRow {
-        session_id,
-        tenant_id: TenantId::generate(),
-        state: SessionState::Connected,
-        phone_number_id: Some(format!("number-{session_id}")),
-        rate_per_minute: None,
-        burst: None,
-        account: None,
-        is_readable: true,
-        pacing: PacingSettings::default(),
-        pacing_version: 1,
-        connected_at_ms: None,
-        first_linked_at_ms: None,
-        tat_us: None,
-        left_by_us: None,
-        memory: None,
-        saved_at_us: 0,
-        suspension: None,
-        active_until: None,
-        tenant_zone: None,
-    }
+    LaneRow::plain(session_id, TenantId::generate())
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
