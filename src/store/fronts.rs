@@ -11,6 +11,7 @@ use crate::domain::pacing::CampaignPacing;
 use crate::domain::quota::TAKES_NOTHING;
 use crate::domain::zone::{Band, Zone};
 use crate::store::bind::{column, hex_list};
+use crate::store::column::settings;
 use crate::store::{Pool, Sql, Store, StoreError};
 
 /// A stream and the first of its deliveries that wait.
@@ -113,7 +114,7 @@ impl TryFrom<StoredFront> for StreamFront {
     fn try_from(row: StoredFront) -> Result<Self, StoreError> {
         let of_campaign = |column| StoreError::corrupt("campaigns", column, row.campaign_id);
         let state = row.campaign_state.as_deref().map(CampaignState::parse);
-        let pacing = row.pacing.as_deref().map(serde_json::from_str::<CampaignPacing>);
+        let (is_readable, campaign_pacing) = settings(row.pacing.as_deref());
         Ok(Self {
             session_id: SessionId(row.session_id),
             campaign_id: CampaignId(row.campaign_id),
@@ -122,8 +123,8 @@ impl TryFrom<StoredFront> for StreamFront {
             traffic_class: TrafficClass::parse(&row.traffic_class)
                 .ok_or_else(|| StoreError::corrupt("lane_streams", "traffic_class", row.session_id))?,
             campaign_state: state.map(|state| state.ok_or_else(|| of_campaign("state"))).transpose()?,
-            is_readable: !matches!(pacing, Some(Err(_))),
-            campaign_pacing: pacing.and_then(Result::ok),
+            is_readable,
+            campaign_pacing,
             pause_reason: row.pause_reason,
             delivery_id: DeliveryId(row.delivery_id),
             due_at_ms: row.due_at_ms,

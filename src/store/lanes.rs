@@ -14,6 +14,7 @@ use crate::domain::session::SessionState;
 use crate::domain::zone::{Band, Zone};
 use crate::store::bind::to_u32;
 use crate::store::bind::{column, hex_list};
+use crate::store::column::settings;
 use crate::store::suspensions::held;
 use crate::store::{Pool, Sql, Store, StoreError};
 use crate::with_reader;
@@ -150,7 +151,7 @@ impl TryFrom<StoredLane> for LaneRow {
 
     fn try_from(row: StoredLane) -> Result<Self, StoreError> {
         let corrupt = || StoreError::corrupt("sessions", "state", row.session_id);
-        let pacing = row.pacing.as_deref().map(serde_json::from_str::<PacingSettings>);
+        let (is_readable, pacing) = settings(row.pacing.as_deref());
         Ok(Self {
             session_id: SessionId(row.session_id),
             tenant_id: TenantId(row.tenant_id),
@@ -159,8 +160,8 @@ impl TryFrom<StoredLane> for LaneRow {
             rate_per_minute: row.rate_per_minute,
             burst: row.burst.map(to_u32),
             account: row.account_id,
-            is_readable: !matches!(pacing, Some(Err(_))),
-            pacing: pacing.and_then(Result::ok).unwrap_or_default(),
+            is_readable,
+            pacing: pacing.unwrap_or_default(),
             pacing_version: row.pacing_version,
             connected_at_ms: row.connected_at_ms,
             first_linked_at_ms: row.first_linked_at_ms,
