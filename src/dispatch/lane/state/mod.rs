@@ -234,9 +234,9 @@ impl Lane {
         if !self.streams.is_open(work.campaign_id, work.band) {
             self.members.remove(&work.delivery_id);
         } else if now < work.ready_at {
-            let is_held = self.pairs.held_until(&work.recipient, now).is_some();
-            let until = work.ready_at;
-            let waits = if is_held { self.pairs.wait(work, until) } else { Err(work) };
+            // Among pairs it has the time of its recipient; one that is due later has a time of its own.
+            let held_until = self.pairs.held_until(&work.recipient, now).filter(|until| work.ready_at <= *until);
+            let waits = if let Some(until) = held_until { self.pairs.wait(work, until) } else { Err(work) };
             self.retries.extend(waits.err());
         } else {
             self.streams.put_back(work);
