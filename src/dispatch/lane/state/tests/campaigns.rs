@@ -1,6 +1,7 @@
 //! What a lane knows of its campaigns: nothing that counts is forgotten, whatever is opened, closed and given away.
 
 use super::*;
+use crate::dispatch::lane::share::Share;
 
 const CAMPAIGN_GAP: Duration = Duration::from_secs(10);
 const CAMPAIGN_CAP: usize = 4;
@@ -244,6 +245,33 @@ fn what_was_saved_of_a_campaign_is_saved_again_before_its_pace_is_known() {
     // A day later nothing of it counts.
     let later = LaneState::read(&history.bench.lane.save(at + HOUR * 25).row().memory.unwrap_or_default());
     assert_eq!((later.shares, later.campaigns), (Vec::new(), Vec::new()));
+}
+
+/// What was begun before a crash counts for a day, also where no message of the campaign ever comes again.
+#[test]
+fn what_may_have_left_of_a_campaign_is_forgotten_after_a_day() {
+    let campaign_id = CampaignId::generate();
+    let share = serde_json::json!({ "campaignId": campaign_id, "nextNs": START.0, "nPrepared": 3 });
+    let saved = LaneState::read(&serde_json::json!({ "shares": [share] }).to_string());
+    let mut bench = Bench::by("{}");
+    bench.lane.restore(saved, 0, START);
+    let kept = |bench: &mut Bench, at| LaneState::read(&bench.lane.save(at).row().memory.unwrap_or_default()).shares;
+    // Two restarts make no more of it than one.
+    for _ in 0..2 {
+        let shares = kept(&mut bench, START);
+        assert_eq!(shares.iter().map(|share| share.day.as_ref().unwrap().counts.clone()).collect::<Vec<_>>(), [[3]]);
+        bench.lane.restore(LaneState { shares, ..LaneState::default() }, 0, START);
+    }
+    let pacing = CampaignPacing { rate_per_minute: Some(6.0), daily_cap: Some(4), hours: None };
+    let mut told = Share::new(campaign_id);
+    told.restore(&kept(&mut bench, START)[0], START);
+    told.set_pacing(Some(Arc::new(pacing)), START);
+    assert_eq!(told.next(START).0, START + CAMPAIGN_GAP * 3);
+    told.begun();
+    assert!(START + HOUR * 24 <= told.next(START).0, "the fourth is begun");
+    assert!(kept(&mut bench, START + HOUR * 25).is_empty());
+    bench.lane.streams.forget_passed(START + HOUR * 25);
+    assert!(bench.lane.streams.shares.get(campaign_id).is_none());
 }
 
 #[test]
