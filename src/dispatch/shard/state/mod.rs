@@ -328,13 +328,16 @@ impl Shard {
     fn campaign_changed(&mut self, campaign_id: CampaignId, state: CampaignState, now: Moment) {
         for index in 0..self.lanes.len() {
             let lane = &mut self.lanes[index].lane;
-            if !lane.pause(campaign_id, state == CampaignState::Paused, now) {
-                continue;
-            }
-            if state.is_over() {
+            let is_served = lane.pause(campaign_id, state == CampaignState::Paused, now);
+            if is_served && state.is_over() {
                 lane.close_campaign(campaign_id);
             }
-            self.queue(index_of(index));
+            if state == CampaignState::Cancelled {
+                lane.streams.shares.drop_of(campaign_id);
+            }
+            if is_served {
+                self.queue(index_of(index));
+            }
         }
     }
 

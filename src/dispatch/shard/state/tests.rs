@@ -13,6 +13,7 @@ use rand::{RngExt, SeedableRng};
 use super::*;
 use crate::dispatch::lane::memory::LaneState;
 use crate::dispatch::lane::restore::restored_limits;
+use crate::dispatch::lane::step::Hold;
 use crate::dispatch::lane::task::Finished;
 use crate::dispatch::lane::work::{JobPlan, Work};
 use crate::dispatch::pacer::state_after_full_burst;
@@ -677,6 +678,20 @@ fn what_certainly_did_not_leave_costs_no_place_of_a_cap() {
     let work = out.releases.remove(0).prepared.work;
     one.report(Report::NotSent(lane, work, now), now);
     assert_eq!(saved_last(&one.run(now)), (0, 1), "did not leave");
+}
+
+/// What counts of a campaign is remembered without a stream, except of one that never sends again.
+#[test]
+fn a_cancelled_campaign_leaves_its_place_to_another() {
+    let mut one = OneLane::capped();
+    one.tell(one.row.clone());
+    let (campaign_id, until) = (CampaignId::generate(), START + Duration::from_secs(60));
+    let hold = Hold { reason: Reason::TemplatePaused, since: START, until };
+    one.lane().streams.shares.hold(campaign_id, hold, START);
+    for (state, n_kept) in [(CampaignState::Paused, 1), (CampaignState::Completed, 1), (CampaignState::Cancelled, 0)] {
+        one.shard.command(Command::Campaign(campaign_id, state), START);
+        assert_eq!(one.memory().campaigns.len(), n_kept, "{state:?}");
+    }
 }
 
 #[test]

@@ -302,5 +302,7 @@ fn what_a_lane_remembers_of_campaigns_is_bounded() {
     let session_id = bench.lane.session_id;
     let offer = Offer { session_id, campaign_id, band: Band(0), zone: None, traffic_class, done_below_seq: 1 };
     assert!(!bench.lane.offer(&offer, START));
+    let direct = Offer { campaign_id: CampaignId::DIRECT, traffic_class: TrafficClass::Transactional, ..offer.clone() };
+    assert!(bench.lane.offer(&direct, START), "campaigns shut out no single message");
     assert!(bench.lane.offer(&offer, START + HOUR));
 }
