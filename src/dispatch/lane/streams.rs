@@ -138,7 +138,9 @@ impl Streams {
         self.has_stream_of(campaign_id)
     }
 
-    fn has_stream_of(&self, campaign_id: CampaignId) -> bool {
+    /// Tells whether a campaign has a stream here.
+    #[must_use]
+    pub fn has_stream_of(&self, campaign_id: CampaignId) -> bool {
         self.streams.iter().any(|stream| stream.campaign_id == campaign_id)
     }
 

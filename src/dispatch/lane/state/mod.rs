@@ -216,7 +216,10 @@ impl Lane {
 
     /// Holds a campaign, or lets it go on; returns whether it has a stream here.
     pub fn pause(&mut self, campaign_id: CampaignId, paused: bool, now: Moment) -> bool {
-        self.has_work_since(now);
+        // News of a campaign go to every lane, most of which have nothing of it.
+        if self.streams.has_stream_of(campaign_id) {
+            self.has_work_since(now);
+        }
         self.streams.pause(campaign_id, paused)
     }
 

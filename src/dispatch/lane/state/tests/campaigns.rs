@@ -288,6 +288,17 @@ fn a_hold_of_a_template_outlives_its_stream_but_not_its_time() {
     assert!(kept(&mut bench, now + HOUR).is_empty());
 }
 
+#[test]
+fn news_of_a_campaign_do_not_concern_a_lane_without_it() {
+    let mut bench = Bench::new(60.0, 1);
+    assert_eq!(bench.run(10, |_| accepted()).len(), 1);
+    let before = bench.lane.open_since;
+    assert!(!bench.lane.pause(CampaignId::generate(), true, START + HOUR));
+    assert_eq!(bench.lane.open_since, before);
+    assert!(bench.lane.pause(bench.campaign_id, true, START + HOUR));
+    assert_eq!(bench.lane.open_since, START + HOUR);
+}
+
 /// A lane remembers so many campaigns and no more, and begins no other rather than to forget one.
 #[test]
 fn what_a_lane_remembers_of_campaigns_is_bounded() {
