@@ -233,7 +233,7 @@ impl<'a> LaneRun<'a> {
     }
 
     fn send(&mut self, index: usize) -> Next {
-        let Some(mut work) = self.streams.take(index) else {
+        let Some(mut work) = self.streams.take(index, self.now) else {
             return Next::Wait(self.now + REFUSED_WAIT, HeldBy::Turn);
         };
         let (now, temperature) = (self.now, work.band.temperature());
