@@ -186,19 +186,19 @@ struct StoredStream {
     done_below_seq: i64,
 }
 
-impl TryFrom<StoredStream> for StreamRow {
-    type Error = StoreError;
-
-    fn try_from(row: StoredStream) -> Result<Self, StoreError> {
-        let class = TrafficClass::parse(&row.traffic_class);
-        Ok(Self {
+impl StreamRow {
+    /// Reads a stream; none of a kind that only a newer version knows: that one sends it, and no other stream is concerned.
+    fn known(row: StoredStream) -> Option<Self> {
+        let traffic_class = TrafficClass::parse(&row.traffic_class);
+        if traffic_class.is_none() {
+            tracing::warn!(session_id = %row.session_id, "a stream of a kind that this version does not know is left alone");
+        }
+        Some(Self {
             session_id: SessionId(row.session_id),
             campaign_id: CampaignId(row.campaign_id),
             band: Band(row.band),
             zone: row.zone.as_deref().and_then(Zone::parse),
-            traffic_class: class.ok_or_else(|| {
-                StoreError::corrupt("lane_streams", "traffic_class", format_args!("{}", row.session_id))
-            })?,
+            traffic_class: traffic_class?,
             done_below_seq: row.done_below_seq,
         })
     }
@@ -246,7 +246,7 @@ impl Store {
                 sqlx::query_as(STREAMS.sqlite()).bind(hex_list(&ids)).fetch_all(reader).await
             }
         };
-        rows.map_err(StoreError::database(DOING_STREAMS))?.into_iter().map(StreamRow::try_from).collect()
+        Ok(rows.map_err(StoreError::database(DOING_STREAMS))?.into_iter().filter_map(StreamRow::known).collect())
     }
 
     /// Returns the lanes of a tenant.
@@ -291,7 +291,7 @@ impl Store {
         let rows = with_reader!(self.pool(), |db| {
             sqlx::query_as::<_, StoredStream>(sql).bind(campaign_id.0).fetch_all(db).await
         });
-        rows.map_err(StoreError::database(DOING_STREAMS))?.into_iter().map(StreamRow::try_from).collect()
+        Ok(rows.map_err(StoreError::database(DOING_STREAMS))?.into_iter().filter_map(StreamRow::known).collect())
     }
 }
 
