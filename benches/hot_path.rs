@@ -95,6 +95,10 @@ fn pace(criterion: &mut Criterion) {
 /// Lanes of the shard under test; all are due in every round.
 const N_LANES: usize = 10_000;
 
+/// Lanes that send in bursts, and how many messages they send at once.
+const N_BURST_LANES: usize = 20;
+const BURST: usize = 10;
+
 /// A shard with connected lanes, one campaign, and as many heads as its lanes hold.
 struct Lanes {
     shard: Shard,
@@ -104,13 +108,13 @@ struct Lanes {
 }
 
 impl Lanes {
-    fn new(settings: &PacingSettings) -> Self {
+    fn new(n_lanes: usize, settings: &PacingSettings) -> Self {
         let pacing = Pacing::new(60.0, 1).expect("a good pacing");
         let mut shard = Shard::new(ShardSettings { default_pacing: pacing, n_places: N_LANES * 8 }, Arc::default());
         let (now, campaign_id) = (Moment::from_ms(1_800_000_000_000), CampaignId::generate());
         let fence = Fence { partition: PartitionNo::FIRST, number: 1 };
         let lease = Lease::new(fence, Moment(u64::MAX));
-        for _ in 0..N_LANES {
+        for _ in 0..n_lanes {
             let session_id = SessionId::generate();
             let row = LaneRow { pacing: settings.clone(), ..LaneRow::plain(session_id, TenantId::generate()) };
             shard.command(Command::Session(Box::new(row), Arc::clone(&lease)), now);
@@ -158,7 +162,7 @@ impl Lanes {
         })
     }
 
-    /// One message of every lane: begun, durable, let go, answered; returns how many.
+    /// One message of every lane, or one burst: begun, durable, let go, answered; returns how many.
     fn round(&mut self) -> usize {
         let (lead, mut out) = (Duration::from_millis(10), Output::default());
         self.now = self.now + Duration::from_secs(1);
@@ -184,9 +188,11 @@ impl Lanes {
 }
 
 fn lanes(criterion: &mut Criterion) {
-    let mut plain = Lanes::new(&PacingSettings::default());
+    let mut plain = Lanes::new(N_LANES, &PacingSettings::default());
     let caps = serde_json::from_str(r#"{"jitter": 0.0, "hourlyCap": 100000, "dailyCap": 1000000}"#);
-    let mut capped = Lanes::new(&caps.expect("good settings"));
+    let mut capped = Lanes::new(N_LANES, &caps.expect("good settings"));
+    let bursts = r#"{"jitter": 0.0, "hourlyCap": 100000, "dailyCap": 1000000, "ratePerMinute": 600, "burst": 10}"#;
+    let mut bursting = Lanes::new(N_BURST_LANES, &serde_json::from_str(bursts).expect("good settings"));
     let mut group = criterion.benchmark_group("lanes");
     group.throughput(Throughput::Elements(u64::try_from(N_LANES).expect("a small number")));
     group.sample_size(20);
@@ -195,6 +201,10 @@ fn lanes(criterion: &mut Criterion) {
             bench.iter(|| assert!(N_LANES <= lanes.round() + N_LANES / 10, "most lanes were due"));
         });
     }
+    group.throughput(Throughput::Elements(u64::try_from(N_BURST_LANES * BURST).expect("a small number")));
+    group.bench_function("ten messages of each of 20 with caps", |bench| {
+        bench.iter(|| assert_eq!(bursting.round(), N_BURST_LANES * BURST));
+    });
 }
 
 fn classify(criterion: &mut Criterion) {

@@ -226,11 +226,7 @@ impl Share {
     /// was begun may have left. Where that pace is not known yet, all that was saved before.
     #[must_use]
     pub fn saved(&self, now: Moment) -> Option<SavedShare> {
-        let pacing = self.pacing.as_ref();
-        let is_paced = pacing.is_some_and(|pacing| pacing.rate_per_minute.is_some() || pacing.daily_cap.is_some());
-        let counts =
-            self.n_prepared != 0 || now < self.next || self.day.as_ref().is_some_and(|day| day.at(now) != 0);
-        (counts && (is_paced || !self.is_told)).then(|| SavedShare {
+        self.counts(now).then(|| SavedShare {
             campaign_id: self.campaign_id,
             next_ns: self.next.0,
             day: self.day.as_ref().map(MovingCount::saved),
@@ -239,10 +235,16 @@ impl Share {
         })
     }
 
+    fn counts(&self, now: Moment) -> bool {
+        let is_paced = |pacing: &CampaignPacing| pacing.rate_per_minute.is_some() || pacing.daily_cap.is_some();
+        (!self.is_told || self.pacing().is_some_and(is_paced))
+            && (self.n_prepared != 0 || now < self.next || self.day.as_ref().is_some_and(|day| day.at(now) != 0))
+    }
+
     /// Tells whether something of the campaign counts, though it may have no stream here.
     #[must_use]
     pub fn is_worth_keeping(&self, now: Moment) -> bool {
-        self.saved(now).is_some() || self.hold(now).is_some()
+        self.counts(now) || self.hold(now).is_some()
     }
 }
 

@@ -24,6 +24,7 @@ use crate::domain::id::{DeliveryId, JobId, TenantId};
 use crate::domain::job::TrafficClass;
 use crate::domain::message::{MessageSpec, MessageTemplate, Variables};
 use crate::domain::pacing::PacingSettings;
+use crate::domain::partition::Fence;
 use crate::domain::recipient::Recipient;
 use crate::domain::session::{SessionEvent, SessionState};
 use crate::domain::zone::{Band, Temperature};
@@ -546,7 +547,12 @@ struct OneLane {
 impl OneLane {
     /// A session with a cap of two messages an hour, of which one is used.
     fn capped() -> Self {
-        let settings: PacingSettings = serde_json::from_str(r#"{"hourlyCap":2,"ratePerMinute":6}"#).unwrap();
+        Self::by(r#"{"hourlyCap":2,"ratePerMinute":6}"#)
+    }
+
+    /// A session with these settings that has sent one message.
+    fn by(settings: &str) -> Self {
+        let settings: PacingSettings = serde_json::from_str(settings).unwrap();
         let row = LaneRow { pacing: settings, ..lane_row(SessionId::generate()) };
         let time = ShardTime::default();
         time.set(START);
@@ -653,7 +659,7 @@ fn what_certainly_did_not_leave_costs_no_place_of_a_cap() {
         one.open(3);
         let now = START + Duration::from_millis(9_990);
         let Begin { lane, work, content, save, .. } = one.run(now).begins.remove(0);
-        let limits = save.unwrap().state.limits.unwrap();
+        let limits = save.unwrap().state.limits.clone().unwrap();
         assert_eq!((limits.prepared, limits.hour.unwrap().counts), (1, vec![1]));
         (lane, work, content, now)
     };
@@ -678,6 +684,23 @@ fn what_certainly_did_not_leave_costs_no_place_of_a_cap() {
     let work = out.releases.remove(0).prepared.work;
     one.report(Report::NotSent(lane, work, now), now);
     assert_eq!(saved_last(&one.run(now)), (0, 1), "did not leave");
+}
+
+/// Where a lane stands is put down once for all that it begins, with the first of them, and once for all that it lets go.
+#[test]
+fn a_lane_is_saved_once_for_all_that_it_does_at_a_time() {
+    let mut one = OneLane::by(r#"{"hourlyCap":100,"ratePerMinute":600,"burst":2}"#);
+    one.open(2);
+    let now = START + Duration::from_secs(10);
+    let out = one.run(now);
+    let prepared = |save: &LaneState| save.limits.as_ref().unwrap().prepared;
+    let saves: Vec<_> = out.begins.iter().map(|begin| begin.save.as_ref().map(|save| prepared(&save.state))).collect();
+    assert_eq!((saves, out.lane_states.len()), (vec![Some(2), None], 0));
+    for Begin { lane, work, content, .. } in out.begins {
+        one.report(Report::Begun(lane, work, content), now);
+    }
+    let out = one.run(now);
+    assert_eq!((out.releases.len(), out.lane_states.len(), saved_last(&out)), (2, 1, (0, 3)));
 }
 
 /// What counts of a campaign is remembered without a stream, except of one that never sends again.
