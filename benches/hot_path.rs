@@ -20,7 +20,6 @@ use actiwapi_dispatcher::domain::pacing::{Pacing, PacingSettings};
 use actiwapi_dispatcher::domain::partition::{Fence, PartitionNo};
 use actiwapi_dispatcher::domain::recipient::Recipient;
 use actiwapi_dispatcher::domain::recipient_csv::RecipientCsv;
-use actiwapi_dispatcher::domain::session::SessionState;
 use actiwapi_dispatcher::domain::zone::Band;
 use actiwapi_dispatcher::gateway::classify::outcome_of_answer;
 use actiwapi_dispatcher::store::lanes::LaneRow;
@@ -96,6 +95,10 @@ fn pace(criterion: &mut Criterion) {
 /// Lanes of the shard under test; all are due in every round.
 const N_LANES: usize = 10_000;
 
+/// Lanes that send in bursts, and how many messages they send at once.
+const N_BURST_LANES: usize = 20;
+const BURST: usize = 10;
+
 /// A shard with connected lanes, one campaign, and as many heads as its lanes hold.
 struct Lanes {
     shard: Shard,
@@ -105,35 +108,15 @@ struct Lanes {
 }
 
 impl Lanes {
-    fn new(settings: &PacingSettings) -> Self {
+    fn new(n_lanes: usize, settings: &PacingSettings) -> Self {
         let pacing = Pacing::new(60.0, 1).expect("a good pacing");
         let mut shard = Shard::new(ShardSettings { default_pacing: pacing, n_places: N_LANES * 8 }, Arc::default());
         let (now, campaign_id) = (Moment::from_ms(1_800_000_000_000), CampaignId::generate());
         let fence = Fence { partition: PartitionNo::FIRST, number: 1 };
         let lease = Lease::new(fence, Moment(u64::MAX));
-        for n in 0..N_LANES {
+        for _ in 0..n_lanes {
             let session_id = SessionId::generate();
-            let row = LaneRow {
-                session_id,
-                tenant_id: TenantId::generate(),
-                state: SessionState::Connected,
-                phone_number_id: Some(n.to_string()),
-                rate_per_minute: None,
-                burst: None,
-                account: None,
-                is_readable: true,
-                tenant_zone: None,
-                tat_us: None,
-                left_by_us: None,
-                suspension: None,
-                active_until: None,
-                pacing: settings.clone(),
-                pacing_version: 1,
-                connected_at_ms: None,
-                first_linked_at_ms: None,
-                memory: None,
-                saved_at_us: 0,
-            };
+            let row = LaneRow { pacing: settings.clone(), ..LaneRow::plain(session_id, TenantId::generate()) };
             shard.command(Command::Session(Box::new(row), Arc::clone(&lease)), now);
             let traffic_class = TrafficClass::Bulk;
             let offer = Offer { session_id, campaign_id, band: Band(0), zone: None, traffic_class, done_below_seq: 1 };
@@ -179,7 +162,7 @@ impl Lanes {
         })
     }
 
-    /// One message of every lane: begun, durable, let go, answered; returns how many.
+    /// One message of every lane, or one burst: begun, durable, let go, answered; returns how many.
     fn round(&mut self) -> usize {
         let (lead, mut out) = (Duration::from_millis(10), Output::default());
         self.now = self.now + Duration::from_secs(1);
@@ -205,9 +188,11 @@ impl Lanes {
 }
 
 fn lanes(criterion: &mut Criterion) {
-    let mut plain = Lanes::new(&PacingSettings::default());
+    let mut plain = Lanes::new(N_LANES, &PacingSettings::default());
     let caps = serde_json::from_str(r#"{"jitter": 0.0, "hourlyCap": 100000, "dailyCap": 1000000}"#);
-    let mut capped = Lanes::new(&caps.expect("good settings"));
+    let mut capped = Lanes::new(N_LANES, &caps.expect("good settings"));
+    let bursts = r#"{"jitter": 0.0, "hourlyCap": 100000, "dailyCap": 1000000, "ratePerMinute": 600, "burst": 10}"#;
+    let mut bursting = Lanes::new(N_BURST_LANES, &serde_json::from_str(bursts).expect("good settings"));
     let mut group = criterion.benchmark_group("lanes");
     group.throughput(Throughput::Elements(u64::try_from(N_LANES).expect("a small number")));
     group.sample_size(20);
@@ -216,6 +201,10 @@ fn lanes(criterion: &mut Criterion) {
             bench.iter(|| assert!(N_LANES <= lanes.round() + N_LANES / 10, "most lanes were due"));
         });
     }
+    group.throughput(Throughput::Elements(u64::try_from(N_BURST_LANES * BURST).expect("a small number")));
+    group.bench_function("ten messages of each of 20 with caps", |bench| {
+        bench.iter(|| assert_eq!(bursting.round(), N_BURST_LANES * BURST));
+    });
 }
 
 fn classify(criterion: &mut Criterion) {

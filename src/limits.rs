@@ -19,7 +19,8 @@ pub const RETRIES_PER_LANE_MAX: usize = 64;
 pub const STREAMS_PER_LANE_MAX: usize = 256;
 
 /// Campaigns of one lane that are served, or were while something of their own pace counts, a day at most: 256 with a
-/// stream and as many without, × at most 600 bytes with a day of counts = 300 kB; more are not begun before one is over.
+/// stream and as many without, × at most 600 bytes with a day of counts = 300 kB; more are not begun before one is over,
+/// except for single messages.
 pub const CAMPAIGNS_PER_LANE_MAX: usize = 512;
 
 /// Recipients of one lane that are remembered for a few seconds: 1,000/s × 6 s = 6,000, × 24 bytes = 150 kB.

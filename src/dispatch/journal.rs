@@ -42,7 +42,7 @@ pub enum Entry {
     /// A delivery settled without an attempt.
     Dismiss(Dismissal, SessionId, Fence),
     /// A lane's limiter state; the last one of a batch counts. Goes with the next other entry.
-    Lane(Box<LaneStanding>, Fence),
+    Lane(Arc<LaneStanding>, Fence),
     /// Up to where a stream is settled.
     Stream(StreamSave, Fence),
     /// Reports of the provider; told when they are durable.
@@ -61,7 +61,7 @@ pub struct Beginning {
     /// What it says.
     pub content: Content,
     /// Where the lane stands with this attempt counted, to be durable with it.
-    pub save: Option<LaneStanding>,
+    pub save: Option<Arc<LaneStanding>>,
 }
 
 /// Whom to tell after the commit.
@@ -168,7 +168,7 @@ struct Batch {
     /// Lanes with an end, by shard.
     ended: HashMap<usize, Vec<LaneIndex>>,
     receipts: Vec<oneshot::Sender<()>>,
-    lanes: HashMap<SessionId, LaneStanding>,
+    lanes: HashMap<SessionId, Arc<LaneStanding>>,
     n_rows: usize,
 }
 
@@ -214,7 +214,7 @@ impl Journal {
     }
 
     async fn commit(&self, mut batch: Batch) {
-        batch.rows.lanes = std::mem::take(&mut batch.lanes).values().map(LaneStanding::row).collect();
+        batch.rows.lanes = std::mem::take(&mut batch.lanes).values().map(|save| save.row()).collect();
         let started_at = Instant::now();
         let (begins, ends, receipts) =
             (!batch.begins.is_empty(), !batch.rows.ends.is_empty(), !batch.rows.receipts.is_empty());
@@ -322,7 +322,7 @@ impl Batch {
     }
 
     /// Keeps the latest state of each lane: those that go with attempts overtake the others.
-    fn save(&mut self, save: LaneStanding) {
+    fn save(&mut self, save: Arc<LaneStanding>) {
         if self.lanes.get(&save.session_id).is_none_or(|known| known.saved_at_us < save.saved_at_us) {
             self.lanes.insert(save.session_id, save);
         }
@@ -347,7 +347,7 @@ impl Batch {
                 self.put_back.push((reply, work));
             }
             Entry::Dismiss(dismissal, ..) => self.rows.dismissals.push(dismissal),
-            Entry::Lane(save, _) => self.save(*save),
+            Entry::Lane(save, _) => self.save(save),
             Entry::Stream(save, _) => self.rows.streams.push(save),
             Entry::Receipts(mut receipts, waiter) => {
                 self.n_rows += receipts.len();

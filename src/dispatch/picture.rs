@@ -121,9 +121,7 @@ impl<'a> Picture<'a> {
         };
         let mut share = Share::new(front.campaign_id);
         for saved in self.saved.shares.iter().filter(|saved| saved.campaign_id == front.campaign_id) {
-            let mut saved = saved.clone();
-            saved.n_prepared = 0;
-            share.restore(&saved, self.now);
+            share.restore(&saved.clone().without_begun(), self.now);
         }
         share.set_pacing(front.campaign_pacing.clone().map(Arc::new), self.now);
         let held = self.saved.campaigns.iter().find(|(id, _)| *id == front.campaign_id);

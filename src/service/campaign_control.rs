@@ -116,6 +116,9 @@ impl CampaignService {
         if campaign.n_recipients == 0 {
             return Err(Error::conflict("The campaign has no recipients."));
         }
+        if !campaign.is_readable {
+            return Err(Error::conflict("The campaign has settings that this version does not know."));
+        }
         let now_ms = self.tools.clock.now().as_ms();
         if campaign.expires_at_ms.is_some_and(|at_ms| at_ms <= now_ms) {
             return Err(Error::conflict("The campaign has expired."));

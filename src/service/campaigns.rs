@@ -116,6 +116,7 @@ impl CampaignService {
             message: new.message,
             on_unknown: new.on_unknown,
             on_limit: new.on_limit,
+            is_readable: true,
             pacing: new.pacing,
             n_recipients: 0,
             expires_at_ms: new.expires_at.map(Moment::as_ms),

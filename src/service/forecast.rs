@@ -148,7 +148,7 @@ impl ForecastService {
         let stopped_by = match (campaign.state, &campaign.pause_reason) {
             (CampaignState::Paused, Some(_)) => Some(HeldBy::Guardrail),
             (CampaignState::Paused, None) => Some(HeldBy::CampaignPaused),
-            _ => None,
+            _ => (!campaign.is_readable).then_some(HeldBy::Settings),
         };
         Ok(Terms {
             campaign_id: campaign.id,

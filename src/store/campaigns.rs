@@ -15,7 +15,7 @@ use crate::domain::safeguards::{CanaryState, Safeguards};
 use crate::domain::session::SessionState;
 use crate::store::bind::{hex_list, to_i32, to_u32, written};
 use crate::store::campaign_recipients::{Appended, NewRecipient, as_count, insert_all};
-use crate::store::column::RowPlace;
+use crate::store::column::{RowPlace, settings};
 use crate::store::counters::CountersRow;
 use crate::store::page::{Page, PageRequest};
 use crate::store::plan_usage::PlanRefusal;
@@ -88,6 +88,9 @@ pub struct CampaignRecord {
     pub on_unknown: OnUnknown,
     /// What becomes of deliveries for which the plan has no message left.
     pub on_limit: OnLimit,
+    /// Whether its pace and safeguards can be read: a newer version may have written more than this one knows. Those that
+    /// can not be read are left out.
+    pub is_readable: bool,
     /// Its own pace, slower than that of its sessions.
     pub pacing: CampaignPacing,
     /// Recipients in its snapshot.
@@ -356,6 +359,9 @@ impl TryFrom<CampaignRow> for CampaignRecord {
 
     fn try_from(row: CampaignRow) -> Result<Self, StoreError> {
         let place = RowPlace { table: "campaigns", key: row.campaign_id };
+        let (knows_pacing, pacing) = settings(row.pacing.as_deref());
+        let (knows_canary, canary) = settings(row.canary.as_deref());
+        let (knows_guardrails, guardrails) = settings(row.guardrails.as_deref());
         Ok(Self {
             id: CampaignId(row.campaign_id),
             tenant_id: TenantId(row.tenant_id),
@@ -363,18 +369,15 @@ impl TryFrom<CampaignRow> for CampaignRecord {
             message: place.json("message", &row.message)?,
             on_unknown: place.known("on_unknown", OnUnknown::parse(&row.on_unknown))?,
             on_limit: place.known("on_limit", OnLimit::parse(&row.on_limit))?,
-            pacing: row.pacing.map(|text| place.json("pacing", &text)).transpose()?.unwrap_or_default(),
+            is_readable: knows_pacing && knows_canary && knows_guardrails,
+            pacing: pacing.unwrap_or_default(),
             name: row.name,
             n_recipients: row.n_recipients,
             expires_at_ms: row.expires_at_ms,
             created_at_ms: row.created_at_ms,
             started_at_ms: row.started_at_ms,
             finished_at_ms: row.finished_at_ms,
-            safeguards: Safeguards {
-                failover: row.failover,
-                canary: row.canary.as_deref().map(|text| place.json("canary", text)).transpose()?,
-                guardrails: row.guardrails.as_deref().map(|text| place.json("guardrails", text)).transpose()?,
-            },
+            safeguards: Safeguards { failover: row.failover, canary, guardrails },
             pass_over: PassOver {
                 opted_out: row.respect_opt_in,
                 written_within_hours: row.skip_duplicates_hours.map(to_u32),

@@ -42,3 +42,8 @@ impl<K: Display> RowPlace<K> {
         self.known("recipient", Recipient::from_stored(text))
     }
 }
+
+/// Reads settings that a newer version may have written; returns whether they can be read, and what they say.
+pub(super) fn settings<T: DeserializeOwned>(text: Option<&str>) -> (bool, Option<T>) {
+    text.map(serde_json::from_str).transpose().map_or((false, None), |settings| (true, settings))
+}

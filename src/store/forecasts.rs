@@ -11,7 +11,7 @@ use crate::domain::pacing::CampaignPacing;
 use crate::domain::recipient::Recipient;
 use crate::domain::zone::{Band, Temperature, Zone};
 use crate::limits::FORECAST_MESSAGES_MAX;
-use crate::store::column::RowPlace;
+use crate::store::column::{RowPlace, settings};
 use crate::store::{Sql, Store, StoreError};
 use crate::with_reader;
 
@@ -86,20 +86,20 @@ struct StoredOpen {
     n: i64,
 }
 
-impl TryFrom<StoredOpen> for OpenStream {
-    type Error = StoreError;
-
-    fn try_from(row: StoredOpen) -> Result<Self, StoreError> {
-        let place = RowPlace { table: "lane_streams", key: row.session_id };
-        Ok(Self {
+impl OpenStream {
+    /// Reads a stream beside a campaign; none where this version can not read what a newer one wrote, and nothing is sent.
+    fn beside(campaign_id: CampaignId, row: &StoredOpen) -> Option<Self> {
+        let (is_readable, pacing) = settings(row.pacing.as_deref());
+        let stream = Self {
             session_id: SessionId(row.session_id),
             campaign_id: CampaignId(row.campaign_id),
             band: Band(row.band),
             zone: row.zone.as_deref().and_then(Zone::parse),
-            traffic_class: place.known("traffic_class", TrafficClass::parse(&row.traffic_class))?,
-            pacing: row.pacing.map(|text| place.json("pacing", &text)).transpose()?,
+            traffic_class: TrafficClass::parse(&row.traffic_class)?,
+            pacing,
             n: row.n,
-        })
+        };
+        (is_readable || stream.campaign_id == campaign_id).then_some(stream)
     }
 }
 
@@ -111,20 +111,21 @@ impl Store {
     /// run and of single messages. Counts up to [`FORECAST_MESSAGES_MAX`] of each.
     ///
     /// # Errors
-    /// [`StoreError::Database`] when the read failed, [`StoreError::Corrupt`] when a row can not be read.
+    /// [`StoreError::Database`] when the read failed.
     pub async fn open_streams_beside(&self, campaign_id: CampaignId) -> Result<Vec<OpenStream>, StoreError> {
         let sql = OPEN.of(self.pool());
         let rows = with_reader!(self.pool(), |db| {
             sqlx::query_as::<_, StoredOpen>(sql).bind(campaign_id.0).bind(FORECAST_MESSAGES_MAX).fetch_all(db).await
         });
-        let rows = rows.map_err(StoreError::database(DOING_OPEN))?.into_iter().map(OpenStream::try_from);
-        Ok(rows.collect::<Result<Vec<_>, _>>()?.into_iter().filter(|stream| stream.n != 0).collect())
+        let rows = rows.map_err(StoreError::database(DOING_OPEN))?;
+        let streams = rows.iter().filter_map(|row| OpenStream::beside(campaign_id, row));
+        Ok(streams.filter(|stream| stream.n != 0).collect())
     }
 
     /// Returns the recipients of a campaign from a place on, at most `limit`, each with the session that is to write to it.
     ///
     /// # Errors
-    /// As [`Store::open_streams_beside`].
+    /// [`StoreError::Database`] when the read failed, [`StoreError::Corrupt`] when a row can not be read.
     pub async fn recipients_to_come(
         &self,
         campaign_id: CampaignId,

@@ -11,6 +11,7 @@ use crate::domain::pacing::CampaignPacing;
 use crate::domain::quota::TAKES_NOTHING;
 use crate::domain::zone::{Band, Zone};
 use crate::store::bind::{column, hex_list};
+use crate::store::column::settings;
 use crate::store::{Pool, Sql, Store, StoreError};
 
 /// A stream and the first of its deliveries that wait.
@@ -107,23 +108,20 @@ struct StoredFront {
     not_before_ms: Option<i64>,
 }
 
-impl TryFrom<StoredFront> for StreamFront {
-    type Error = StoreError;
-
-    fn try_from(row: StoredFront) -> Result<Self, StoreError> {
-        let of_campaign = |column| StoreError::corrupt("campaigns", column, row.campaign_id);
+impl StreamFront {
+    /// Reads a front; none of a stream of a kind that this version does not know, of which it sends nothing.
+    fn known(row: StoredFront) -> Option<Self> {
         let state = row.campaign_state.as_deref().map(CampaignState::parse);
-        let pacing = row.pacing.as_deref().map(serde_json::from_str::<CampaignPacing>);
-        Ok(Self {
+        let (is_readable, campaign_pacing) = settings(row.pacing.as_deref());
+        Some(Self {
             session_id: SessionId(row.session_id),
             campaign_id: CampaignId(row.campaign_id),
             band: Band(row.band),
             zone: row.zone.as_deref().and_then(Zone::parse),
-            traffic_class: TrafficClass::parse(&row.traffic_class)
-                .ok_or_else(|| StoreError::corrupt("lane_streams", "traffic_class", row.session_id))?,
-            campaign_state: state.map(|state| state.ok_or_else(|| of_campaign("state"))).transpose()?,
-            is_readable: !matches!(pacing, Some(Err(_))),
-            campaign_pacing: pacing.and_then(Result::ok),
+            traffic_class: TrafficClass::parse(&row.traffic_class)?,
+            campaign_state: state.flatten(),
+            is_readable: is_readable && state != Some(None),
+            campaign_pacing,
             pause_reason: row.pause_reason,
             delivery_id: DeliveryId(row.delivery_id),
             due_at_ms: row.due_at_ms,
@@ -138,7 +136,7 @@ impl Store {
     /// Returns the streams that have a delivery waiting, each with the first one.
     ///
     /// # Errors
-    /// [`StoreError::Database`] when the read failed, [`StoreError::Corrupt`] when a row can not be read.
+    /// [`StoreError::Database`] when the read failed.
     pub async fn fronts(&self, of: FrontsOf<'_>) -> Result<Vec<StreamFront>, StoreError> {
         let rows: Result<Vec<StoredFront>, sqlx::Error> = match (of, self.pool()) {
             (FrontsOf::Sessions(sessions), Pool::Postgres(pool)) => {
@@ -156,6 +154,6 @@ impl Store {
                 sqlx::query_as(OF_CAMPAIGN.sqlite()).bind(id.0).bind(tenant_id.0).fetch_all(reader).await
             }
         };
-        rows.map_err(StoreError::database(DOING))?.into_iter().map(StreamFront::try_from).collect()
+        Ok(rows.map_err(StoreError::database(DOING))?.into_iter().filter_map(StreamFront::known).collect())
     }
 }

@@ -13,6 +13,7 @@ use crate::domain::plan::OnLimit;
 use crate::domain::recipient::Recipient;
 use crate::domain::zone::Band;
 use crate::store::bind::{column, hex_list, to_u32};
+use crate::store::column::settings;
 use crate::store::tx::Tx;
 use crate::store::{Pool, Sql, Store, StoreError};
 
@@ -183,7 +184,7 @@ impl TryFrom<StoredJob> for JobRow {
 
     fn try_from(row: StoredJob) -> Result<Self, StoreError> {
         let corrupt = |column| StoreError::corrupt("jobs", column, row.job_id);
-        let pacing = row.pacing.as_deref().map(serde_json::from_str::<CampaignPacing>);
+        let (is_readable, campaign_pacing) = settings(row.pacing.as_deref());
         let traffic_class = TrafficClass::parse(&row.traffic_class).ok_or_else(|| corrupt("traffic_class"))?;
         Ok(Self {
             job_id: JobId(row.job_id),
@@ -196,8 +197,8 @@ impl TryFrom<StoredJob> for JobRow {
             not_before_ms: row.not_before_ms,
             expires_at_ms: row.expires_at_ms,
             message: serde_json::from_str(&row.message).map_err(|_| corrupt("message"))?,
-            is_readable: !matches!(pacing, Some(Err(_))),
-            campaign_pacing: pacing.and_then(Result::ok),
+            is_readable,
+            campaign_pacing,
             pass_over: PassOver {
                 // Campaigns of other clients of the topic respect it too: they can not say otherwise.
                 opted_out: traffic_class == TrafficClass::Bulk && row.respect_opt_in.unwrap_or(true),

@@ -14,6 +14,7 @@ use crate::domain::session::SessionState;
 use crate::domain::zone::{Band, Zone};
 use crate::store::bind::to_u32;
 use crate::store::bind::{column, hex_list};
+use crate::store::column::settings;
 use crate::store::suspensions::held;
 use crate::store::{Pool, Sql, Store, StoreError};
 use crate::with_reader;
@@ -150,7 +151,7 @@ impl TryFrom<StoredLane> for LaneRow {
 
     fn try_from(row: StoredLane) -> Result<Self, StoreError> {
         let corrupt = || StoreError::corrupt("sessions", "state", row.session_id);
-        let pacing = row.pacing.as_deref().map(serde_json::from_str::<PacingSettings>);
+        let (is_readable, pacing) = settings(row.pacing.as_deref());
         Ok(Self {
             session_id: SessionId(row.session_id),
             tenant_id: TenantId(row.tenant_id),
@@ -159,8 +160,8 @@ impl TryFrom<StoredLane> for LaneRow {
             rate_per_minute: row.rate_per_minute,
             burst: row.burst.map(to_u32),
             account: row.account_id,
-            is_readable: !matches!(pacing, Some(Err(_))),
-            pacing: pacing.and_then(Result::ok).unwrap_or_default(),
+            is_readable,
+            pacing: pacing.unwrap_or_default(),
             pacing_version: row.pacing_version,
             connected_at_ms: row.connected_at_ms,
             first_linked_at_ms: row.first_linked_at_ms,
@@ -185,19 +186,19 @@ struct StoredStream {
     done_below_seq: i64,
 }
 
-impl TryFrom<StoredStream> for StreamRow {
-    type Error = StoreError;
-
-    fn try_from(row: StoredStream) -> Result<Self, StoreError> {
-        let class = TrafficClass::parse(&row.traffic_class);
-        Ok(Self {
+impl StreamRow {
+    /// Reads a stream; none of a kind that only a newer version knows: that one sends it, and no other stream is concerned.
+    fn known(row: StoredStream) -> Option<Self> {
+        let traffic_class = TrafficClass::parse(&row.traffic_class);
+        if traffic_class.is_none() {
+            tracing::warn!(session_id = %row.session_id, "a stream of a kind that this version does not know is left alone");
+        }
+        Some(Self {
             session_id: SessionId(row.session_id),
             campaign_id: CampaignId(row.campaign_id),
             band: Band(row.band),
             zone: row.zone.as_deref().and_then(Zone::parse),
-            traffic_class: class.ok_or_else(|| {
-                StoreError::corrupt("lane_streams", "traffic_class", format_args!("{}", row.session_id))
-            })?,
+            traffic_class: traffic_class?,
             done_below_seq: row.done_below_seq,
         })
     }
@@ -245,7 +246,7 @@ impl Store {
                 sqlx::query_as(STREAMS.sqlite()).bind(hex_list(&ids)).fetch_all(reader).await
             }
         };
-        rows.map_err(StoreError::database(DOING_STREAMS))?.into_iter().map(StreamRow::try_from).collect()
+        Ok(rows.map_err(StoreError::database(DOING_STREAMS))?.into_iter().filter_map(StreamRow::known).collect())
     }
 
     /// Returns the lanes of a tenant.
@@ -290,11 +291,37 @@ impl Store {
         let rows = with_reader!(self.pool(), |db| {
             sqlx::query_as::<_, StoredStream>(sql).bind(campaign_id.0).fetch_all(db).await
         });
-        rows.map_err(StoreError::database(DOING_STREAMS))?.into_iter().map(StreamRow::try_from).collect()
+        Ok(rows.map_err(StoreError::database(DOING_STREAMS))?.into_iter().filter_map(StreamRow::known).collect())
     }
 }
 
 impl LaneRow {
+    /// Makes the row of a connected session without settings of its own that has sent nothing yet.
+    #[must_use]
+    pub fn plain(session_id: SessionId, tenant_id: TenantId) -> Self {
+        Self {
+            session_id,
+            tenant_id,
+            state: SessionState::Connected,
+            phone_number_id: Some(session_id.to_string()),
+            rate_per_minute: None,
+            burst: None,
+            account: None,
+            is_readable: true,
+            pacing: PacingSettings::default(),
+            pacing_version: 1,
+            connected_at_ms: None,
+            first_linked_at_ms: None,
+            tat_us: None,
+            left_by_us: None,
+            memory: None,
+            saved_at_us: 0,
+            suspension: None,
+            active_until: None,
+            tenant_zone: None,
+        }
+    }
+
     /// Returns the rules that hold for the lane: the default, the profile and the session's own settings in one.
     #[must_use]
     pub fn rules(&self, default: Pacing) -> LaneRules {

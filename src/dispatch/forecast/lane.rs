@@ -14,6 +14,7 @@ use crate::dispatch::lane::gate::{Gate, Opening};
 use crate::dispatch::lane::hours::HoursOf;
 use crate::dispatch::lane::memory::LaneState;
 use crate::dispatch::lane::restore::restored_limits;
+use crate::dispatch::lane::share::SavedShare;
 use crate::dispatch::lane::step::Hold;
 use crate::dispatch::lane::streams::Streams;
 use crate::dispatch::lane::work::{JobPlan, Work};
@@ -96,7 +97,7 @@ impl<'a> LaneRun<'a> {
         if let Some(limits) = &mut saved.limits {
             (limits.prepared, limits.prepared_cold) = (0, 0);
         }
-        saved.shares.iter_mut().for_each(|share| share.n_prepared = 0);
+        saved.shares = saved.shares.into_iter().map(SavedShare::without_begun).collect();
         let rules = Arc::new(row.rules(terms.default_pacing));
         let mut limits = restored_limits(row, &rules, saved.limits.as_ref(), &time);
         if let Some(at_ms) = row.connected_at_ms {
@@ -232,7 +233,7 @@ impl<'a> LaneRun<'a> {
     }
 
     fn send(&mut self, index: usize) -> Next {
-        let Some(mut work) = self.streams.take(index) else {
+        let Some(mut work) = self.streams.take(index, self.now) else {
             return Next::Wait(self.now + REFUSED_WAIT, HeldBy::Turn);
         };
         let (now, temperature) = (self.now, work.band.temperature());

@@ -38,27 +38,9 @@ fn pacing() -> Pacing {
 }
 
 fn row(number: u64, settings: &str) -> LaneRow {
-    LaneRow {
-        session_id: SessionId(uuid::Uuid::from_u64_pair(1, number)),
-        tenant_id: TenantId(uuid::Uuid::nil()),
-        state: SessionState::Connected,
-        phone_number_id: Some(format!("number-{number}")),
-        rate_per_minute: None,
-        burst: None,
-        account: None,
-        is_readable: true,
-        pacing: serde_json::from_str::<PacingSettings>(settings).unwrap(),
-        pacing_version: 1,
-        connected_at_ms: None,
-        first_linked_at_ms: None,
-        tat_us: None,
-        left_by_us: None,
-        memory: None,
-        saved_at_us: 0,
-        suspension: None,
-        active_until: None,
-        tenant_zone: None,
-    }
+    let session_id = SessionId(uuid::Uuid::from_u64_pair(1, number));
+    let pacing = serde_json::from_str::<PacingSettings>(settings).unwrap();
+    LaneRow { pacing, ..LaneRow::plain(session_id, TenantId(uuid::Uuid::nil())) }
 }
 
 fn stream(campaign_id: CampaignId, country: &str, n: u64) -> ForecastStream {

@@ -75,7 +75,7 @@ pub struct SavedHold {
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the form asks like this")]
-fn is_zero(n: &u32) -> bool {
+pub(super) fn is_zero(n: &u32) -> bool {
     *n == 0
 }
 

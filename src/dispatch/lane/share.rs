@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Moment;
+use crate::dispatch::lane::memory::is_zero;
 use crate::dispatch::lane::step::Hold;
 use crate::dispatch::limits::count::{MovingCount, SavedCount};
 use crate::domain::held_by::{Held, HeldBy};
@@ -31,7 +32,8 @@ pub struct Share {
     day: Option<MovingCount>,
     /// Begun and not let go.
     n_prepared: u32,
-    /// Begun before a restart: they may have left, which is counted as soon as the campaign's pace is known.
+    /// Begun before a restart: they may have left. They count in the day from then on, and put off the next message as soon
+    /// as the campaign's rate is known.
     n_unsure: u32,
     is_told: bool,
     /// Since when it is known that its settings can not be read.
@@ -52,6 +54,17 @@ pub struct SavedShare {
     /// Begun and not let go when this was saved.
     #[serde(default)]
     pub n_prepared: u32,
+    /// Begun and not let go when an earlier owner of the lane saved it, and not yet in `next_ns`.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub n_unsure: u32,
+}
+
+impl SavedShare {
+    /// Returns it as if nothing had been begun that has not left.
+    #[must_use]
+    pub fn without_begun(self) -> Self {
+        Self { n_prepared: 0, n_unsure: 0, ..self }
+    }
 }
 
 impl Share {
@@ -77,7 +90,11 @@ impl Share {
     pub fn restore(&mut self, saved: &SavedShare, now: Moment) {
         self.next = Moment(saved.next_ns);
         self.day = saved.day.as_ref().map(|day| MovingCount::day().restored(day, now));
-        self.n_unsure = saved.n_prepared;
+        for _ in 0..saved.n_prepared {
+            // So that what is never asked about again is forgotten with the day.
+            self.day.get_or_insert_with(MovingCount::day).add(now);
+        }
+        self.n_unsure = saved.n_prepared.saturating_add(saved.n_unsure);
     }
 
     /// Follows the campaign's own pace from now on.
@@ -88,14 +105,14 @@ impl Share {
         } else {
             self.day = None;
         }
-        if rate_of(pacing.as_deref()).is_none() {
-            self.next = Moment::default();
+        let n_unsure = std::mem::take(&mut self.n_unsure);
+        match rate_of(pacing.as_deref()) {
+            Some(rate) if n_unsure != 0 => self.next = self.next.max(now) + rate.interval() * n_unsure,
+            Some(_) => {}
+            None => self.next = Moment::default(),
         }
         self.pacing = pacing;
         (self.is_told, self.unreadable_since) = (true, None);
-        for _ in 0..std::mem::take(&mut self.n_unsure) {
-            self.left(now);
-        }
     }
 
     /// Tells whether the campaign's own pace is known, none included.
@@ -209,22 +226,25 @@ impl Share {
     /// was begun may have left. Where that pace is not known yet, all that was saved before.
     #[must_use]
     pub fn saved(&self, now: Moment) -> Option<SavedShare> {
-        let pacing = self.pacing.as_ref();
-        let is_paced = pacing.is_some_and(|pacing| pacing.rate_per_minute.is_some() || pacing.daily_cap.is_some());
-        let n_prepared = self.n_prepared + self.n_unsure;
-        let counts = n_prepared != 0 || now < self.next || self.day.as_ref().is_some_and(|day| day.at(now) != 0);
-        (counts && (is_paced || !self.is_told)).then(|| SavedShare {
+        self.counts(now).then(|| SavedShare {
             campaign_id: self.campaign_id,
             next_ns: self.next.0,
             day: self.day.as_ref().map(MovingCount::saved),
-            n_prepared,
+            n_prepared: self.n_prepared,
+            n_unsure: self.n_unsure,
         })
+    }
+
+    fn counts(&self, now: Moment) -> bool {
+        let is_paced = |pacing: &CampaignPacing| pacing.rate_per_minute.is_some() || pacing.daily_cap.is_some();
+        (!self.is_told || self.pacing().is_some_and(is_paced))
+            && (self.n_prepared != 0 || now < self.next || self.day.as_ref().is_some_and(|day| day.at(now) != 0))
     }
 
     /// Tells whether something of the campaign counts, though it may have no stream here.
     #[must_use]
     pub fn is_worth_keeping(&self, now: Moment) -> bool {
-        self.saved(now).is_some() || self.hold(now).is_some()
+        self.counts(now) || self.hold(now).is_some()
     }
 }
 

@@ -29,9 +29,11 @@ impl Shares {
         self.by_campaign.get_mut(&campaign_id)
     }
 
-    /// Returns a campaign's share, made if there is none; none when there are as many as may be.
+    /// Returns a campaign's share, made if there is none; none when there are as many as may be. Single messages are not
+    /// shut out by campaigns.
     pub fn get_or_make(&mut self, campaign_id: CampaignId) -> Option<&mut Share> {
-        if CAMPAIGNS_PER_LANE_MAX <= self.by_campaign.len() && !self.by_campaign.contains_key(&campaign_id) {
+        let is_full = CAMPAIGNS_PER_LANE_MAX <= self.by_campaign.len() && !campaign_id.is_direct();
+        if is_full && !self.by_campaign.contains_key(&campaign_id) {
             return None;
         }
         Some(self.by_campaign.entry(campaign_id).or_insert_with(|| Share::new(campaign_id)))
@@ -60,6 +62,11 @@ impl Shares {
     /// Drops campaigns that are not served and of which nothing counts any more.
     pub fn forget(&mut self, now: Moment, is_served: impl Fn(CampaignId) -> bool) {
         self.by_campaign.retain(|campaign_id, share| share.is_worth_keeping(now) || is_served(*campaign_id));
+    }
+
+    /// Drops a campaign that never sends again.
+    pub fn drop_of(&mut self, campaign_id: CampaignId) {
+        self.by_campaign.remove(&campaign_id);
     }
 
     /// Puts down what is to be saved: holds that last, and where own paces stand as far as that counts.

@@ -51,6 +51,14 @@ pub struct Stream {
     saved_below: i64,
 }
 
+impl Stream {
+    /// Returns the head that goes first: the first one that is due, otherwise the one that is due first.
+    fn next_head(&self, now: Moment) -> Option<usize> {
+        let due = self.heads.iter().position(|head| head.ready_at <= now);
+        due.or_else(|| (0..self.heads.len()).min_by_key(|at| self.heads[*at].ready_at))
+    }
+}
+
 /// What a stream wants loaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Load {
@@ -138,7 +146,9 @@ impl Streams {
         self.has_stream_of(campaign_id)
     }
 
-    fn has_stream_of(&self, campaign_id: CampaignId) -> bool {
+    /// Tells whether a campaign has a stream here.
+    #[must_use]
+    pub fn has_stream_of(&self, campaign_id: CampaignId) -> bool {
         self.streams.iter().any(|stream| stream.campaign_id == campaign_id)
     }
 
@@ -242,7 +252,8 @@ impl Streams {
         let (mut warm, mut cold) = (None, None);
         let mut first: Option<Opening> = None;
         for (index, stream) in self.streams.iter().enumerate() {
-            let waits = stream.heads.is_empty() || (stream.traffic_class == TrafficClass::Bulk && !bulk);
+            let Some(head) = stream.next_head(now).map(|at| &stream.heads[at]) else { continue };
+            let waits = stream.traffic_class == TrafficClass::Bulk && !bulk;
             if waits || self.is_paused(stream.campaign_id) {
                 continue;
             }
@@ -251,6 +262,8 @@ impl Streams {
             let due = *due.get_or_insert_with(|| gate.due(temperature, now));
             let opening = gate.opening_from(due, &self.facts(stream, now), now);
             let opening = opening.or_later(Some(stream.pair_until), HeldBy::Pair);
+            let opening =
+                if now < head.ready_at { opening.or_later(Some(head.ready_at), head.put_off_by()) } else { opening };
             is_open[index] = opening.is_open(now);
             first = Some(first.map_or(opening, |first| first.earlier(opening)));
         }
@@ -258,8 +271,9 @@ impl Streams {
     }
 
     /// Takes the head of the stream whose turn it is.
-    pub fn take(&mut self, index: usize) -> Option<Box<Work>> {
+    pub fn take(&mut self, index: usize, now: Moment) -> Option<Box<Work>> {
         let stream = &mut self.streams[index];
+        let head = stream.next_head(now).and_then(|at| stream.heads.remove(at));
         match stream.traffic_class {
             TrafficClass::Transactional => self.n_transactional_turns += 1,
             TrafficClass::Bulk => self.n_transactional_turns = 0,
@@ -269,7 +283,7 @@ impl Streams {
         if let Some(share) = self.shares.get_mut(campaign_id) {
             share.n_served += 1;
         }
-        stream.heads.pop_front()
+        head
     }
 
     /// Puts back a head that did not go after all, by its place.
@@ -348,7 +362,7 @@ impl Streams {
         }
     }
 
-    /// Takes what was loaded; heads that are not due yet are the caller's to sort out first.
+    /// Takes what was loaded; of heads that are not due yet the caller sorts out those that it has places for.
     pub fn loaded(&mut self, load: &Load, n_loaded: usize, last_seq: Option<i64>, heads: Vec<Box<Work>>) {
         let Some(stream) = self.find(load.campaign_id, load.band) else {
             return;
@@ -435,7 +449,7 @@ mod tests {
         while taken.len() < n
             && let Ok(index) = streams.choose(&gate, true, Moment::default())
         {
-            taken.extend(streams.take(index).map(|work| work.campaign_id));
+            taken.extend(streams.take(index, Moment::default()).map(|work| work.campaign_id));
         }
         taken
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::clock::Moment;
 use crate::domain::campaign::PassOver;
+use crate::domain::held_by::HeldBy;
 use crate::domain::id::{CampaignId, DeliveryId, JobId};
 use crate::domain::job::TrafficClass;
 use crate::domain::message::{Content, MessageTemplate, RenderProblem, Variables};
@@ -117,6 +118,12 @@ impl Work {
     #[must_use]
     pub fn is_business(&self) -> bool {
         self.is_cold() || self.plan.traffic_class == TrafficClass::Bulk
+    }
+
+    /// Returns what it waits for that is not due yet.
+    #[must_use]
+    pub fn put_off_by(&self) -> HeldBy {
+        if self.n_attempts == 0 { HeldBy::NotBefore } else { HeldBy::Retry }
     }
 
     /// Returns the stream it belongs to.

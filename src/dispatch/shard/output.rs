@@ -26,7 +26,7 @@ pub struct Output {
     ///
     /// With the outcomes would be too late: a receipt can settle a delivery before the answer comes,
     /// and after a crash in between nothing would tell that the lane has just sent.
-    pub lane_states: Vec<(LaneStanding, Fence)>,
+    pub lane_states: Vec<(Arc<LaneStanding>, Fence)>,
     /// Messages to let go.
     pub releases: Vec<Release>,
     /// Attempts to take back.
@@ -86,8 +86,9 @@ pub struct Begin {
     pub content: Content,
     /// By which version of the session's settings.
     pub settings_version: i64,
-    /// Where the lane stands with this attempt counted, where that must be durable with it.
-    pub save: Option<LaneStanding>,
+    /// Where the lane stands with this attempt counted, and those that it began with it: at the first of them, where that
+    /// must be durable with it.
+    pub save: Option<Arc<LaneStanding>>,
 }
 
 /// A message to let go.

@@ -123,7 +123,7 @@ impl ShardTask {
     /// Lets messages go first, they are due; then writes. Only where their lanes stand is queued before.
     async fn carry_out(&mut self, out: Output, now: Moment) {
         for (save, fence) in out.lane_states {
-            self.write(Entry::Lane(Box::new(save), fence)).await;
+            self.write(Entry::Lane(save, fence)).await;
         }
         for release in out.releases {
             self.release(release, now);

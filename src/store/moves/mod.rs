@@ -53,7 +53,8 @@ pub(crate) struct DeliveryRow {
     pub(crate) settled_at_ms: Option<i64>,
     /// What it takes of its plan; see [`crate::domain::quota`].
     pub(crate) quota_period_ms: Option<i64>,
-    /// The message of an attempt that a person took back; only read here, see [`crate::store::recalls`].
+    /// The messages of failed attempts that a person took up again, parted by blanks; only read here, see
+    /// [`crate::store::recalls`].
     pub(crate) ignored_message_id: Option<String>,
     /// Whether its recipient has opted out; only looked at while it is pending, and not a column.
     pub(crate) is_opted_out: bool,
@@ -86,7 +87,8 @@ impl DeliveryRow {
 
     /// Tells whether a receipt is about a message whose failure a person has already taken up: providers repeat themselves.
     fn ignores(&self, receipt: &Receipt) -> bool {
-        self.ignored_message_id.is_some() && self.ignored_message_id == receipt.provider_message_id
+        let (ignored, told) = (self.ignored_message_id.as_deref(), receipt.provider_message_id.as_deref());
+        ignored.zip(told).is_some_and(|(ignored, told)| ignored == told || ignored.split(' ').any(|of| of == told))
     }
 
     /// Fills in what a receipt tells besides the state; the first to tell is believed.

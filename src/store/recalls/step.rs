@@ -48,13 +48,18 @@ const END: Sql = Sql::portable("DELETE FROM recalls WHERE campaign_id = $1");
 const END_STREAMS: Sql = Sql::portable("DELETE FROM recall_streams WHERE campaign_id = $1");
 
 /// Renews what is allowed, and takes note of the message of a failed attempt: what is still told of it says nothing about
-/// the next one. Of an unknown attempt everything still counts.
+/// the next one. Of an unknown attempt everything still counts. Messages of the latest attempts are kept, parted by blanks:
+/// 2,000 characters are about 30; one that is cut off is nobody's.
 const RENEW: Sql = Sql::per_dialect(
     "UPDATE deliveries SET n_attempts_before = n_attempts, ignored_message_id = \
-         CASE state WHEN 'failed' THEN COALESCE(provider_message_id, ignored_message_id) ELSE ignored_message_id END \
+         CASE WHEN state = 'failed' AND provider_message_id IS NOT NULL \
+             THEN RIGHT(COALESCE(ignored_message_id || ' ', '') || provider_message_id, 2000) \
+             ELSE ignored_message_id END \
      WHERE delivery_id = ANY($1)",
     "UPDATE deliveries SET n_attempts_before = n_attempts, ignored_message_id = \
-         CASE state WHEN 'failed' THEN COALESCE(provider_message_id, ignored_message_id) ELSE ignored_message_id END \
+         CASE WHEN state = 'failed' AND provider_message_id IS NOT NULL \
+             THEN SUBSTR(COALESCE(ignored_message_id || ' ', '') || provider_message_id, -2000) \
+             ELSE ignored_message_id END \
      WHERE delivery_id IN (SELECT unhex(value) FROM json_each($1))",
 );
 

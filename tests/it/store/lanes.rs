@@ -3,11 +3,11 @@
 use actiwapi_dispatcher::domain::campaign::{CampaignState, OnUnknown};
 use actiwapi_dispatcher::domain::id::{CampaignId, SessionId};
 use actiwapi_dispatcher::domain::job::TrafficClass;
-use actiwapi_dispatcher::domain::pacing::PacingSettings;
 use actiwapi_dispatcher::domain::session::SessionState;
-use actiwapi_dispatcher::store::Store;
+use actiwapi_dispatcher::store::fronts::FrontsOf;
 use actiwapi_dispatcher::store::lanes::LaneRow;
 use actiwapi_dispatcher::store::page::PageRequest;
+use actiwapi_dispatcher::store::{Pool, Store};
 use actiwapi_dispatcher::with_writer;
 
 use crate::support::db::store_contract;
@@ -16,6 +16,7 @@ use crate::support::seed;
 
 store_contract!(
     settings_that_can_not_be_read_concern_one_lane,
+    what_a_newer_version_wrote_of_campaigns_concerns_one_of_them,
     every_session_has_a_lane,
     streams_with_work_are_listed,
     lanes_are_shown_with_their_open_streams
@@ -26,25 +27,10 @@ async fn every_session_has_a_lane(store: Store) {
     let (first, second) = (seed::lane(&store).await, seed::lane(&store).await);
     let lanes = store.lanes().await.unwrap();
     let expected = |lane: seed::Lane| LaneRow {
-        session_id: lane.session_id,
-        tenant_id: lane.tenant_id,
-        state: SessionState::Connected,
         phone_number_id: Some("106540352242922".to_owned()),
         rate_per_minute: Some(90.5),
         burst: Some(3),
-        account: None,
-        is_readable: true,
-        pacing: PacingSettings::default(),
-        pacing_version: 1,
-        connected_at_ms: None,
-        first_linked_at_ms: None,
-        tat_us: None,
-        left_by_us: None,
-        memory: None,
-        saved_at_us: 0,
-        suspension: None,
-        active_until: None,
-        tenant_zone: None,
+        ..LaneRow::plain(lane.session_id, lane.tenant_id)
     };
     assert_eq!(lanes, [expected(first), expected(second)]);
     assert_eq!(store.lane(second.session_id).await.unwrap(), Some(expected(second)));
@@ -111,4 +97,49 @@ async fn settings_that_can_not_be_read_concern_one_lane(store: Store) {
     .unwrap();
     let readable: Vec<_> = store.lanes().await.unwrap().iter().map(|row| (row.session_id, row.is_readable)).collect();
     assert_eq!(readable, [(first.session_id, false), (second.session_id, true)]);
+}
+
+async fn what_a_newer_version_wrote_of_campaigns_concerns_one_of_them(store: Store) {
+    let lane = seed::lane(&store).await;
+    let mut campaigns = Vec::new();
+    for _ in 0..4 {
+        let id = seed::campaign(&store, lane.tenant_id, CampaignState::Running, OnUnknown::Quarantine).await;
+        seed::recipients(&store, id, &[lane], 0).await;
+        seed::admit(&store, &seed::job(lane, id, 1)).await;
+        campaigns.push(id);
+    }
+    // A newer version has other words, and its schema takes them.
+    let lift = match store.pool() {
+        Pool::Postgres(_) => "ALTER TABLE lane_streams DROP CONSTRAINT lane_streams_traffic_class_check",
+        Pool::Sqlite { .. } => "PRAGMA ignore_check_constraints = 1",
+    };
+    with_writer!(store.pool(), |db| sqlx::query(lift).execute(db).await.map(drop)).unwrap();
+    let changes = [
+        "UPDATE campaigns SET pacing = '{\"mood\":\"calm\"}' WHERE campaign_id = $1",
+        "UPDATE campaigns SET guardrails = '{\"mood\":\"calm\"}' WHERE campaign_id = $1",
+        "UPDATE lane_streams SET traffic_class = 'urgent' WHERE campaign_id = $1",
+    ];
+    for (text, id) in changes.into_iter().zip(&campaigns) {
+        with_writer!(store.pool(), |db| sqlx::query(text).bind(id.0).execute(db).await.map(drop)).unwrap();
+    }
+    let page = PageRequest::new(1, 10).unwrap();
+    let listed = store.campaigns().list(lane.tenant_id, None, page).await.unwrap().items;
+    let mut readable: Vec<_> = listed.iter().map(|campaign| (campaign.id, campaign.is_readable)).collect();
+    readable.sort_unstable();
+    let expected = [false, false, true, true];
+    assert_eq!(readable, campaigns.iter().copied().zip(expected).collect::<Vec<_>>());
+
+    let of_known = [campaigns[0], campaigns[1], campaigns[3]];
+    let streams = store.streams_of_sessions(&[lane.session_id]).await.unwrap();
+    assert_eq!(streams.iter().map(|stream| stream.campaign_id).collect::<Vec<_>>(), of_known);
+    let fronts = store.fronts(FrontsOf::Sessions(&[lane.session_id])).await.unwrap();
+    let fronts: Vec<_> = fronts.iter().map(|front| (front.campaign_id, front.is_readable)).collect();
+    assert_eq!(fronts, of_known.into_iter().zip([false, true, true]).collect::<Vec<_>>());
+
+    let beside = async |id| {
+        let streams = store.open_streams_beside(id).await.unwrap();
+        streams.iter().map(|stream| stream.campaign_id).collect::<Vec<_>>()
+    };
+    assert_eq!(beside(campaigns[0]).await, of_known, "its own are counted, whatever its pace");
+    assert_eq!(beside(campaigns[3]).await, of_known[1..], "of others nothing goes that can not be read");
 }

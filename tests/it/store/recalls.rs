@@ -17,6 +17,7 @@ use crate::support::seed::{self, Lane, NOW_MS};
 store_contract!(
     what_fails_again_is_not_taken_up_again_by_the_same_recall,
     receipts_of_the_failed_attempt_say_nothing_about_the_next,
+    receipts_of_every_failed_attempt_are_passed_over,
     receipts_of_the_unknown_attempt_still_count,
     a_repeated_batch_does_not_undo_a_recall,
 );
@@ -74,6 +75,25 @@ async fn receipts_of_the_failed_attempt_say_nothing_about_the_next(store: Store)
     journal::receive(&store, vec![of("wamid.B", ReceiptKind::Delivered)]).await;
     let row = seed::row(&store, id).await;
     assert_eq!((row.state.as_str(), row.provider_message_id.as_deref()), ("delivered", Some("wamid.B")));
+}
+
+/// However often it is tried again, none of the earlier attempts settles the latest.
+async fn receipts_of_every_failed_attempt_are_passed_over(store: Store) {
+    let (lane, entries, id) = begun(&store).await;
+    let of =
+        |message: &str, kind| Receipt { provider_message_id: Some(message.to_owned()), ..entries.receipt(id, kind) };
+    for (attempt_no, message) in [(1, "wamid.A"), (2, "wamid.B"), (3, "wamid.C")] {
+        journal::receive(&store, vec![of(message, ReceiptKind::Failed)]).await;
+        assert_eq!(seed::state(&store, id).await, DeliveryState::Failed);
+        recall(&store, lane, entries, RecallKind::RetryFailed).await;
+        journal::begin(&store, vec![entries.begin(id, attempt_no + 1)]).await;
+    }
+    for message in ["wamid.A", "wamid.B", "wamid.C"] {
+        journal::receive(&store, vec![of(message, ReceiptKind::Failed), of(message, ReceiptKind::Delivered)]).await;
+        assert_eq!(seed::state(&store, id).await, DeliveryState::Sending, "{message}");
+    }
+    journal::receive(&store, vec![of("wamid.D", ReceiptKind::Delivered)]).await;
+    assert_eq!(seed::state(&store, id).await, DeliveryState::Delivered);
 }
 
 /// Nobody knows whether it went: a receipt is the first word of it.

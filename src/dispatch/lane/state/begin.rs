@@ -176,9 +176,8 @@ impl Lane {
         let gate = self.gate(self.n_preparing + self.prepared.len(), lead, now);
         let mut first: Option<(Opening, usize)> = None;
         for (index, work) in self.retries.iter().enumerate() {
-            let by = if work.n_attempts == 0 { HeldBy::NotBefore } else { HeldBy::Retry };
             let Some(stream) = self.streams.opening(&gate, (work.campaign_id, work.band), now) else { continue };
-            let opening = stream.or_later(Some(work.ready_at), by);
+            let opening = stream.or_later(Some(work.ready_at), work.put_off_by());
             if first.is_none_or(|(first, _)| first.earlier(opening) != first) {
                 first = Some((opening, index));
             }
@@ -190,7 +189,7 @@ impl Lane {
         let first = first.map(|(opening, _)| opening).into_iter().chain(pairs).reduce(Opening::earlier);
         // A lane full of refused messages takes no new bulk.
         match self.streams.choose(&gate, self.retries.len() < RETRIES_PER_LANE_MAX, now) {
-            Ok(index) => self.streams.take(index).ok_or(first),
+            Ok(index) => self.streams.take(index, now).ok_or(first),
             Err(opening) => Err(match (first, opening) {
                 (Some(a), Some(b)) => Some(a.earlier(b)),
                 (a, b) => a.or(b),

@@ -22,6 +22,7 @@ use crate::domain::held_by::{Held, HeldBy};
 use crate::domain::id::{CampaignId, DeliveryId, SessionId};
 use crate::domain::message::Content;
 use crate::domain::zone::Band;
+use crate::limits::RETRIES_PER_LANE_MAX;
 
 /// When a lane whose lease has ended looks again whether it was renewed.
 const LEASE_RECHECK: Duration = Duration::from_secs(1);
@@ -57,7 +58,7 @@ pub struct Lane {
     draining: bool,
     /// Every delivery in this lane's memory with its campaign, wherever it is: none may be there twice.
     members: HashMap<DeliveryId, CampaignId>,
-    /// Deferred deliveries, unordered; few.
+    /// Deferred deliveries, unordered, a bounded number; where there is no place they stay with their streams.
     #[expect(clippy::vec_box, reason = "they come and go as boxes")]
     retries: Vec<Box<Work>>,
     pairs: Pairs,
@@ -216,7 +217,10 @@ impl Lane {
 
     /// Holds a campaign, or lets it go on; returns whether it has a stream here.
     pub fn pause(&mut self, campaign_id: CampaignId, paused: bool, now: Moment) -> bool {
-        self.has_work_since(now);
+        // News of a campaign go to every lane, most of which have nothing of it.
+        if self.streams.has_stream_of(campaign_id) {
+            self.has_work_since(now);
+        }
         self.streams.pause(campaign_id, paused)
     }
 
@@ -234,10 +238,12 @@ impl Lane {
         if !self.streams.is_open(work.campaign_id, work.band) {
             self.members.remove(&work.delivery_id);
         } else if now < work.ready_at {
-            let is_held = self.pairs.held_until(&work.recipient, now).is_some();
-            let until = work.ready_at;
-            let waits = if is_held { self.pairs.wait(work, until) } else { Err(work) };
-            self.retries.extend(waits.err());
+            // Among pairs it has the time of its recipient; one that is due later has a time of its own.
+            let held_until = self.pairs.held_until(&work.recipient, now).filter(|until| work.ready_at <= *until);
+            let waits = if let Some(until) = held_until { self.pairs.wait(work, until) } else { Err(work) };
+            if let Err(work) = waits {
+                self.put_off(work);
+            }
         } else {
             self.streams.put_back(work);
         }
@@ -258,9 +264,18 @@ impl Lane {
             self.tell_pace(work, now);
         }
         works.retain(|work| self.members.insert(work.delivery_id, work.campaign_id).is_none());
-        let (due, mut later): (Vec<_>, Vec<_>) = works.into_iter().partition(|work| work.ready_at <= now);
-        self.retries.append(&mut later);
+        let (due, later): (Vec<_>, Vec<_>) = works.into_iter().partition(|work| work.ready_at <= now);
         self.streams.loaded(load, n_rows, last_seq, due);
+        later.into_iter().for_each(|work| self.put_off(work));
+    }
+
+    /// Lets a delivery wait for its moment beside its stream, as long as there are places for that.
+    fn put_off(&mut self, work: Box<Work>) {
+        if self.retries.len() < RETRIES_PER_LANE_MAX {
+            self.retries.push(work);
+        } else {
+            self.streams.put_back(work);
+        }
     }
 
     /// Takes note of when a message that was released really left: what comes next keeps its distance from there.

@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use crate::clock::Moment;
 use crate::dispatch::breaker::{Breakers, Verdict};
-use crate::dispatch::lane::memory::LaneStanding;
 use crate::dispatch::lane::state::Lane;
 use crate::dispatch::lane::step::{Grant, Step};
 use crate::dispatch::lane::streams::Load;
@@ -23,7 +22,7 @@ use crate::domain::campaign::CampaignState;
 use crate::domain::held_by::HeldBy;
 use crate::domain::id::{CampaignId, SessionId};
 use crate::domain::pacing::Pacing;
-use crate::domain::partition::{Fence, PartitionNo};
+use crate::domain::partition::PartitionNo;
 use crate::limits::{PREPARING_PER_SHARD_MAX, REFILL_LANES_MAX};
 
 /// Settings of a shard.
@@ -247,6 +246,7 @@ impl Shard {
 
     fn step_lane(&mut self, index: LaneIndex, now: Moment, lead: Duration, out: &mut Output) {
         let breakers = Arc::clone(&self.breakers);
+        let before = (out.begins.len(), out.releases.len());
         let mut has_probe = false;
         loop {
             let (busy, full) = (self.is_busy(), self.is_full());
@@ -263,11 +263,9 @@ impl Shard {
                 Step::ClaimProbe => has_probe = breakers.take(&entry.account, session_id, now) == Verdict::Probe,
                 Step::Begin(work, content) => {
                     let settings_version = lane.limits.rules().version;
-                    // What the attempt uses up must be durable with it, where anything is kept.
-                    let is_unsaved = lane.is_unsaved();
-                    let save = Some(lane.save(now)).filter(|save| is_unsaved || !save.is_plain());
                     self.n_out += 1;
                     self.n_preparing += 1;
+                    let save = None;
                     out.begins.push(Begin { lane: index, session_id, fence, work, content, settings_version, save });
                 }
                 Step::Release(prepared, lateness) => {
@@ -275,7 +273,6 @@ impl Shard {
                     let phone_number_id = lane.phone_number_id.clone().unwrap_or_default();
                     let lease = Arc::clone(&entry.lease);
                     has_probe = false;
-                    out.lane_states.push(lane_state(entry, now));
                     out.releases.push(Release { lane: index, lease, phone_number_id, prepared, lateness });
                 }
                 Step::Withdraw(Prepared { work, .. }) => {
@@ -294,7 +291,7 @@ impl Shard {
                     }
                     self.set_timer(index, until);
                     self.count_held(index);
-                    self.save_changes(index, now, out);
+                    self.save(index, before, now, out);
                     break;
                 }
             }
@@ -306,11 +303,24 @@ impl Shard {
         }
     }
 
-    /// Saves what no attempt carries into the database: holds, and places that were given back.
-    fn save_changes(&mut self, index: LaneIndex, now: Moment, out: &mut Output) {
-        let entry = self.entry(index);
-        if entry.lane.is_unsaved() {
-            out.lane_states.push(lane_state(entry, now));
+    /// Saves where the lane stands after all its steps, once for all that it began and let go in them.
+    ///
+    /// The first attempt carries it: what attempts use up must be durable with them, where anything is kept, and those
+    /// behind the first are never written before it. By itself it is written before anything goes, and where there is
+    /// no attempt to carry what has changed, such as holds and places that were given back.
+    fn save(&mut self, index: LaneIndex, before: (usize, usize), now: Moment, out: &mut Output) {
+        let Entry { lane, lease, .. } = self.entry(index);
+        let (first, has_released) = (out.begins.get_mut(before.0), before.1 < out.releases.len());
+        let is_unsaved = lane.is_unsaved();
+        if first.is_none() && !has_released && !is_unsaved {
+            return;
+        }
+        let save = Arc::new(lane.save(now));
+        if has_released || first.is_none() {
+            out.lane_states.push((Arc::clone(&save), lease.fence));
+        }
+        if let Some(first) = first.filter(|_| is_unsaved || !save.is_plain()) {
+            first.save = Some(save);
         }
     }
 
@@ -328,13 +338,16 @@ impl Shard {
     fn campaign_changed(&mut self, campaign_id: CampaignId, state: CampaignState, now: Moment) {
         for index in 0..self.lanes.len() {
             let lane = &mut self.lanes[index].lane;
-            if !lane.pause(campaign_id, state == CampaignState::Paused, now) {
-                continue;
-            }
-            if state.is_over() {
+            let is_served = lane.pause(campaign_id, state == CampaignState::Paused, now);
+            if is_served && state.is_over() {
                 lane.close_campaign(campaign_id);
             }
-            self.queue(index_of(index));
+            if state == CampaignState::Cancelled {
+                lane.streams.shares.drop_of(campaign_id);
+            }
+            if is_served {
+                self.queue(index_of(index));
+            }
         }
     }
 
@@ -371,11 +384,6 @@ impl Shard {
     fn lane(&mut self, index: LaneIndex) -> &mut Lane {
         &mut self.entry(index).lane
     }
-}
-
-/// Where a lane stands, to be saved.
-fn lane_state(entry: &mut Entry, now: Moment) -> (LaneStanding, Fence) {
-    (entry.lane.save(now), entry.lease.fence)
 }
 
 fn index_of(place: usize) -> LaneIndex {

@@ -13,6 +13,7 @@ use rand::{RngExt, SeedableRng};
 use super::*;
 use crate::dispatch::lane::memory::LaneState;
 use crate::dispatch::lane::restore::restored_limits;
+use crate::dispatch::lane::step::Hold;
 use crate::dispatch::lane::task::Finished;
 use crate::dispatch::lane::work::{JobPlan, Work};
 use crate::dispatch::pacer::state_after_full_burst;
@@ -23,6 +24,7 @@ use crate::domain::id::{DeliveryId, JobId, TenantId};
 use crate::domain::job::TrafficClass;
 use crate::domain::message::{MessageSpec, MessageTemplate, Variables};
 use crate::domain::pacing::PacingSettings;
+use crate::domain::partition::Fence;
 use crate::domain::recipient::Recipient;
 use crate::domain::session::{SessionEvent, SessionState};
 use crate::domain::zone::{Band, Temperature};
@@ -40,27 +42,7 @@ fn lease(partition: usize, number: i64) -> Arc<Lease> {
 }
 
 fn lane_row(session_id: SessionId) -> LaneRow {
-    LaneRow {
-        session_id,
-        tenant_id: TenantId::generate(),
-        state: SessionState::Connected,
-        phone_number_id: Some(format!("number-{session_id}")),
-        rate_per_minute: None,
-        burst: None,
-        account: None,
-        is_readable: true,
-        pacing: PacingSettings::default(),
-        pacing_version: 1,
-        connected_at_ms: None,
-        first_linked_at_ms: None,
-        tat_us: None,
-        left_by_us: None,
-        memory: None,
-        saved_at_us: 0,
-        suspension: None,
-        active_until: None,
-        tenant_zone: None,
-    }
+    LaneRow::plain(session_id, TenantId::generate())
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -565,7 +547,12 @@ struct OneLane {
 impl OneLane {
     /// A session with a cap of two messages an hour, of which one is used.
     fn capped() -> Self {
-        let settings: PacingSettings = serde_json::from_str(r#"{"hourlyCap":2,"ratePerMinute":6}"#).unwrap();
+        Self::by(r#"{"hourlyCap":2,"ratePerMinute":6}"#)
+    }
+
+    /// A session with these settings that has sent one message.
+    fn by(settings: &str) -> Self {
+        let settings: PacingSettings = serde_json::from_str(settings).unwrap();
         let row = LaneRow { pacing: settings, ..lane_row(SessionId::generate()) };
         let time = ShardTime::default();
         time.set(START);
@@ -672,7 +659,7 @@ fn what_certainly_did_not_leave_costs_no_place_of_a_cap() {
         one.open(3);
         let now = START + Duration::from_millis(9_990);
         let Begin { lane, work, content, save, .. } = one.run(now).begins.remove(0);
-        let limits = save.unwrap().state.limits.unwrap();
+        let limits = save.unwrap().state.limits.clone().unwrap();
         assert_eq!((limits.prepared, limits.hour.unwrap().counts), (1, vec![1]));
         (lane, work, content, now)
     };
@@ -697,6 +684,37 @@ fn what_certainly_did_not_leave_costs_no_place_of_a_cap() {
     let work = out.releases.remove(0).prepared.work;
     one.report(Report::NotSent(lane, work, now), now);
     assert_eq!(saved_last(&one.run(now)), (0, 1), "did not leave");
+}
+
+/// Where a lane stands is put down once for all that it begins, with the first of them, and once for all that it lets go.
+#[test]
+fn a_lane_is_saved_once_for_all_that_it_does_at_a_time() {
+    let mut one = OneLane::by(r#"{"hourlyCap":100,"ratePerMinute":600,"burst":2}"#);
+    one.open(2);
+    let now = START + Duration::from_secs(10);
+    let out = one.run(now);
+    let prepared = |save: &LaneState| save.limits.as_ref().unwrap().prepared;
+    let saves: Vec<_> = out.begins.iter().map(|begin| begin.save.as_ref().map(|save| prepared(&save.state))).collect();
+    assert_eq!((saves, out.lane_states.len()), (vec![Some(2), None], 0));
+    for Begin { lane, work, content, .. } in out.begins {
+        one.report(Report::Begun(lane, work, content), now);
+    }
+    let out = one.run(now);
+    assert_eq!((out.releases.len(), out.lane_states.len(), saved_last(&out)), (2, 1, (0, 3)));
+}
+
+/// What counts of a campaign is remembered without a stream, except of one that never sends again.
+#[test]
+fn a_cancelled_campaign_leaves_its_place_to_another() {
+    let mut one = OneLane::capped();
+    one.tell(one.row.clone());
+    let (campaign_id, until) = (CampaignId::generate(), START + Duration::from_secs(60));
+    let hold = Hold { reason: Reason::TemplatePaused, since: START, until };
+    one.lane().streams.shares.hold(campaign_id, hold, START);
+    for (state, n_kept) in [(CampaignState::Paused, 1), (CampaignState::Completed, 1), (CampaignState::Cancelled, 0)] {
+        one.shard.command(Command::Campaign(campaign_id, state), START);
+        assert_eq!(one.memory().campaigns.len(), n_kept, "{state:?}");
+    }
 }
 
 #[test]

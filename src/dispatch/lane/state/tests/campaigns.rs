@@ -1,6 +1,7 @@
 //! What a lane knows of its campaigns: nothing that counts is forgotten, whatever is opened, closed and given away.
 
 use super::*;
+use crate::dispatch::lane::share::Share;
 
 const CAMPAIGN_GAP: Duration = Duration::from_secs(10);
 const CAMPAIGN_CAP: usize = 4;
@@ -246,6 +247,33 @@ fn what_was_saved_of_a_campaign_is_saved_again_before_its_pace_is_known() {
     assert_eq!((later.shares, later.campaigns), (Vec::new(), Vec::new()));
 }
 
+/// What was begun before a crash counts for a day, also where no message of the campaign ever comes again.
+#[test]
+fn what_may_have_left_of_a_campaign_is_forgotten_after_a_day() {
+    let campaign_id = CampaignId::generate();
+    let share = serde_json::json!({ "campaignId": campaign_id, "nextNs": START.0, "nPrepared": 3 });
+    let saved = LaneState::read(&serde_json::json!({ "shares": [share] }).to_string());
+    let mut bench = Bench::by("{}");
+    bench.lane.restore(saved, 0, START);
+    let kept = |bench: &mut Bench, at| LaneState::read(&bench.lane.save(at).row().memory.unwrap_or_default()).shares;
+    // Two restarts make no more of it than one.
+    for _ in 0..2 {
+        let shares = kept(&mut bench, START);
+        assert_eq!(shares.iter().map(|share| share.day.as_ref().unwrap().counts.clone()).collect::<Vec<_>>(), [[3]]);
+        bench.lane.restore(LaneState { shares, ..LaneState::default() }, 0, START);
+    }
+    let pacing = CampaignPacing { rate_per_minute: Some(6.0), daily_cap: Some(4), hours: None };
+    let mut told = Share::new(campaign_id);
+    told.restore(&kept(&mut bench, START)[0], START);
+    told.set_pacing(Some(Arc::new(pacing)), START);
+    assert_eq!(told.next(START).0, START + CAMPAIGN_GAP * 3);
+    told.begun();
+    assert!(START + HOUR * 24 <= told.next(START).0, "the fourth is begun");
+    assert!(kept(&mut bench, START + HOUR * 25).is_empty());
+    bench.lane.streams.forget_passed(START + HOUR * 25);
+    assert!(bench.lane.streams.shares.get(campaign_id).is_none());
+}
+
 #[test]
 fn a_hold_of_a_template_outlives_its_stream_but_not_its_time() {
     let mut bench = Bench::by("{}");
@@ -258,6 +286,17 @@ fn a_hold_of_a_template_outlives_its_stream_but_not_its_time() {
     let now = bench.now;
     assert_eq!(kept(&mut bench, now).len(), 1);
     assert!(kept(&mut bench, now + HOUR).is_empty());
+}
+
+#[test]
+fn news_of_a_campaign_do_not_concern_a_lane_without_it() {
+    let mut bench = Bench::new(60.0, 1);
+    assert_eq!(bench.run(10, |_| accepted()).len(), 1);
+    let before = bench.lane.open_since;
+    assert!(!bench.lane.pause(CampaignId::generate(), true, START + HOUR));
+    assert_eq!(bench.lane.open_since, before);
+    assert!(bench.lane.pause(bench.campaign_id, true, START + HOUR));
+    assert_eq!(bench.lane.open_since, START + HOUR);
 }
 
 /// A lane remembers so many campaigns and no more, and begins no other rather than to forget one.
@@ -274,5 +313,7 @@ fn what_a_lane_remembers_of_campaigns_is_bounded() {
     let session_id = bench.lane.session_id;
     let offer = Offer { session_id, campaign_id, band: Band(0), zone: None, traffic_class, done_below_seq: 1 };
     assert!(!bench.lane.offer(&offer, START));
+    let direct = Offer { campaign_id: CampaignId::DIRECT, traffic_class: TrafficClass::Transactional, ..offer.clone() };
+    assert!(bench.lane.offer(&direct, START), "campaigns shut out no single message");
     assert!(bench.lane.offer(&offer, START + HOUR));
 }

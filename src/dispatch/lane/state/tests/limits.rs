@@ -218,6 +218,29 @@ fn a_pair_keeps_its_distance_and_others_do_not_wait_for_it() {
     assert_eq!(bench.run(200, |_| accepted()).len(), 3);
 }
 
+/// A message that is tried again later has its own time: it burns none of its tries before, and others to the same recipient
+/// do not wait for it.
+#[test]
+fn a_retry_is_not_due_by_the_distance_of_its_pair() {
+    let mut bench = Bench::by(r#"{"pairIntervalMs":6000}"#);
+    let of = Of::new(WARM_BULK.0, WARM_BULK.1);
+    bench.give_to(of, [7, 7, 7].into_iter());
+    let refused = |_: &Work| deferred(Reason::ProviderError, Handling::RetryMessage, Retry::After(HOUR));
+    assert_eq!(bench.run(100, refused).len(), 1);
+    let (mut seqs, mut after) = (Vec::new(), Vec::new());
+    while bench.now < START + HOUR + Duration::from_secs(60) {
+        let sent = bench.run(0, |work| {
+            seqs.push(work.seq);
+            accepted()
+        });
+        after.extend(sent.into_iter().map(|(_, at)| at.since(START)));
+        bench.now = bench.now + Duration::from_millis(499);
+        bench.time.set(bench.now);
+    }
+    assert_eq!(seqs, [2, 3, 1], "{after:?}");
+    assert!(after[1] < Duration::from_secs(13) && HOUR <= after[2], "{after:?}");
+}
+
 /// However many messages there are to one recipient: others go on, and memory is bounded.
 #[test]
 fn messages_to_one_recipient_keep_nobody_else_waiting() {

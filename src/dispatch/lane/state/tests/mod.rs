@@ -20,7 +20,8 @@ use crate::domain::plan::OnLimit;
 use crate::domain::recipient::Recipient;
 use crate::domain::zone::{Temperature, Zone};
 use crate::limits::{
-    ATTEMPTS_PER_DELIVERY_MAX, CAMPAIGNS_PER_LANE_MAX, PAIRS_WAITING_PER_LANE_MAX, STREAMS_PER_LANE_MAX,
+    ATTEMPTS_PER_DELIVERY_MAX, CAMPAIGNS_PER_LANE_MAX, HEADS_PER_LANE_MAX, PAIRS_WAITING_PER_LANE_MAX,
+    RETRIES_PER_LANE_MAX, STREAMS_PER_LANE_MAX,
 };
 use crate::store::journal::{BeginRefusal, LaneSave};
 

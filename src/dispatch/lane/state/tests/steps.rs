@@ -266,3 +266,86 @@ fn an_inactive_subscription_takes_back_what_is_prepared() {
     assert!(matches!(bench.step(), Step::Withdraw(_)));
     assert!(matches!(bench.step(), Step::Wait(None)));
 }
+
+/// However many deliveries are put off: what a lane holds is bounded, none goes before its moment, and all go.
+#[test]
+fn deliveries_that_are_due_later_are_held_in_bounds() {
+    const N: u64 = 400;
+    for seed in 0..10 {
+        let (mut rng, mut bench) = (StdRng::seed_from_u64(seed), Bench::by("{}"));
+        let kinds = [TrafficClass::Bulk, TrafficClass::Transactional];
+        let streams = kinds.map(|class| Of::new(class, Temperature::Warm));
+        let mut due: HashMap<(CampaignId, i64), Moment> = HashMap::new();
+        for Of { campaign_id, class: traffic_class, .. } in streams {
+            let session_id = bench.lane.session_id;
+            let offer = Offer { session_id, campaign_id, band: Band(0), zone: None, traffic_class, done_below_seq: 1 };
+            assert!(bench.lane.offer(&offer, START));
+            let after_ms = |_| rng.random_range(0..3) * rng.random_range(0..20_000);
+            let at = (1..).zip((0..N).map(after_ms));
+            due.extend(at.map(|(seq, ms)| ((campaign_id, seq), START + Duration::from_millis(ms))));
+        }
+        while !due.is_empty() {
+            bench.load_due(&due);
+            for prepared in bench.released() {
+                let key = (prepared.work.campaign_id, prepared.work.seq);
+                let at = due.remove(&key).expect("sent once");
+                assert!(at <= bench.now, "seed {seed}: {:?} too early", at.since(bench.now));
+                let is_refused = rng.random_ratio(1, 4);
+                let refused = deferred(Reason::ProviderError, Handling::RetryMessage, Retry::After(HOUR / 600));
+                let released_at = bench.now;
+                let outcome = if is_refused { refused } else { accepted() };
+                let mut verdict = bench.lane.finished(prepared.work, outcome, released_at, bench.now);
+                match verdict.again.take() {
+                    Some(work) => {
+                        due.insert(key, work.ready_at);
+                        bench.lane.put_back(work, bench.now);
+                    }
+                    None => bench.lane.end_written(),
+                }
+            }
+            let n = bench.lane.members.len();
+            assert!(n <= RETRIES_PER_LANE_MAX + 4 * HEADS_PER_LANE_MAX, "seed {seed}: {n} in memory");
+            bench.now = bench.now + Duration::from_millis(20);
+            bench.time.set(bench.now);
+            assert!(bench.now < START + HOUR, "seed {seed}: {} are left", due.len());
+        }
+    }
+}
+
+impl Bench {
+    /// Loads what the streams ask for; `due` are the deliveries that are there, by their places.
+    fn load_due(&mut self, due: &HashMap<(CampaignId, i64), Moment>) {
+        let mut loads = Vec::new();
+        self.lane.streams.loads(self.lane.n_heads_wanted(), &mut loads);
+        for load in loads {
+            let class = TrafficClass::Bulk;
+            let plan = Arc::new(JobPlan {
+                template: Some(MessageTemplate::compile(&MessageSpec::Text { text: "Hello".to_owned() }).unwrap()),
+                ..JobPlan::plain(JobId::generate(), class)
+            });
+            let of = |((campaign_id, seq), at): (&(CampaignId, i64), &Moment)| {
+                (*campaign_id == load.campaign_id && load.after_seq < *seq).then_some((*seq, *at))
+            };
+            let mut rows: Vec<_> = due.iter().filter_map(of).collect();
+            rows.sort_unstable();
+            rows.truncate(load.limit);
+            let works = rows.iter().map(|(seq, at)| {
+                Box::new(Work {
+                    delivery_id: DeliveryId::generate(),
+                    campaign_id: load.campaign_id,
+                    band: load.band,
+                    seq: *seq,
+                    recipient: Recipient::from_stored(&format!("9198{seq:08}")).unwrap(),
+                    variables: Variables::default(),
+                    n_attempts: 0,
+                    n_attempts_before: 0,
+                    ready_at: self.now.max(*at),
+                    capped_until: None,
+                    plan: Arc::clone(&plan),
+                })
+            });
+            let works = works.collect();
+            self.lane.loaded(&load, rows.len(), rows.last().map(|(seq, _)| *seq), (works, self.now));
+        }
+    }
+}
