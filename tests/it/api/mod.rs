@@ -33,6 +33,7 @@ mod contacts;
 
 mod recipients;
 
+mod documented;
 mod export;
 
 mod forecast;
