@@ -30,6 +30,8 @@ pub mod events;
 
 pub mod webhooks;
 
+pub mod mail;
+
 pub mod background;
 
 pub mod ownership;

@@ -168,15 +168,16 @@ impl FromRequestParts<Shared> for CallContext {
                 if !key.terms.scopes.contains(&scope) {
                     return Err(Error::ScopeMissing(scope).into());
                 }
-                let caller = Caller { user_id: key.created_by, tenant_id: key.tenant_id, role: Role::Agent };
-                (caller, Some(key))
+                let (user_id, tenant_id) = (key.created_by, key.tenant_id);
+                (Caller { user_id, tenant_id, role: Role::Agent, family_id: None }, Some(key))
             }
             None => {
                 let token = auth::bearer(&parts.headers).ok_or(Error::Unauthorized)?;
-                let caller = front.services.auth.verify(token)?;
+                let caller = front.services.auth.verify(token).await?;
                 front.rates.admit_user(caller.user_id, &note)?;
                 let reads = parts.method == Method::GET || parts.method == Method::HEAD;
-                if !reads && !caller.role.may_write() {
+                let own = parts.extensions.get::<OwnAccount>().is_some();
+                if !reads && !own && !caller.role.may_write() {
                     return Err(Error::Forbidden.into());
                 }
                 (caller, None)
@@ -187,6 +188,31 @@ impl FromRequestParts<Shared> for CallContext {
         }
         let request_id = parts.headers.get(REQUEST_ID).and_then(|id| id.to_str().ok()).map(str::to_owned);
         Ok(Self { caller, key, request_id, front: Arc::clone(front) })
+    }
+}
+
+/// Marks a call about the caller's own account, which every role may change.
+#[derive(Debug, Clone, Copy)]
+struct OwnAccount;
+
+/// One call of somebody about their own account, whatever their role.
+#[derive(Clone)]
+pub struct OwnContext(CallContext);
+
+impl std::ops::Deref for OwnContext {
+    type Target = CallContext;
+
+    fn deref(&self) -> &CallContext {
+        &self.0
+    }
+}
+
+impl FromRequestParts<Shared> for OwnContext {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, front: &Shared) -> Result<Self, ApiError> {
+        parts.extensions.insert(OwnAccount);
+        CallContext::from_request_parts(parts, front).await.map(Self)
     }
 }
 

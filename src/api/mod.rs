@@ -14,7 +14,9 @@ use utoipa::OpenApi as _;
 use utoipa::openapi::OpenApi;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
-pub use self::context::{AdminContext, ApiSettings, ApiState, CallContext, OperatorContext, PartReadiness, Readiness};
+pub use self::context::{
+    AdminContext, ApiSettings, ApiState, CallContext, OperatorContext, OwnContext, PartReadiness, Readiness,
+};
 use self::error::ApiError;
 use self::rates::Rates;
 pub use self::server::serve;

@@ -1,11 +1,13 @@
 //! Holds back those who try credentials: governor's arithmetic over tables of fixed size.
 //!
 //! Keys fall into places by a hash that nobody outside can foresee. Keys that share a place share its allowance, so
-//! memory stays the same under any number of addresses, and nobody gets more than their own.
+//! memory stays the same under any number of addresses, and nobody gets more than their own. Each node counts for itself:
+//! whoever reaches N nodes has N times as many tries. What is counted does not depend on whether an account is there.
 
 use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -22,7 +24,10 @@ use super::address::client_address;
 use super::error::ApiError;
 use crate::clock::{Clock, Moment};
 use crate::error::Error;
-use crate::limits::{LOGIN_BURST_MAX, LOGIN_INTERVAL, THROTTLE_PLACES, VISITOR_BURST_MAX, VISITOR_INTERVAL};
+use crate::limits::{
+    ACCOUNT_BURST_MAX, ACCOUNT_INTERVAL, LOGIN_BURST_MAX, LOGIN_INTERVAL, MAIL_BURST_MAX, MAIL_INTERVAL,
+    THROTTLE_PLACES, VISITOR_BURST_MAX, VISITOR_INTERVAL,
+};
 
 /// Where a call comes from, as far as that says anything about the caller.
 ///
@@ -33,13 +38,22 @@ pub struct Visitor(Option<IpAddr>);
 
 /// Holds back those who try credentials.
 pub struct Throttle {
+    /// Tries at one account from one address.
     logins: Limiter,
+    /// Tries at one account from everywhere.
+    accounts: Limiter,
+    /// Mails to one address.
+    mails: Limiter,
     visitors: Limiter,
     hash: RandomState,
     clock: Clock,
 }
 
-type Limiter = RateLimiter<u64, Places, Wall, NoOpMiddleware<Reading>>;
+/// A limit and the places that it counts in.
+struct Limiter {
+    limit: RateLimiter<u64, Places, Wall, NoOpMiddleware<Reading>>,
+    places: Places,
+}
 
 impl Visitor {
     /// Makes the visitor of an address.
@@ -73,17 +87,42 @@ impl Throttle {
     #[must_use]
     pub fn new(clock: Clock) -> Self {
         let logins = limiter(LOGIN_INTERVAL, LOGIN_BURST_MAX, &clock);
+        let accounts = limiter(ACCOUNT_INTERVAL, ACCOUNT_BURST_MAX, &clock);
+        let mails = limiter(MAIL_INTERVAL, MAIL_BURST_MAX, &clock);
         let visitors = limiter(VISITOR_INTERVAL, VISITOR_BURST_MAX, &clock);
-        Self { logins, visitors, hash: RandomState::new(), clock }
+        Self { logins, accounts, mails, visitors, hash: RandomState::new(), clock }
     }
 
-    /// Counts a try to log in as `email`.
+    /// Counts a try at the password of an account, which an address or an id names.
     ///
     /// # Errors
-    /// `RateLimited` when it is one too many for this address and this visitor.
-    pub fn admit_login(&self, email: &str, visitor: Visitor) -> Result<(), Error> {
+    /// `RateLimited` when it is one too many for this visitor, for this account, or for both together.
+    pub fn admit_login(&self, account: &str, visitor: Visitor) -> Result<(), Error> {
         self.admit(visitor)?;
-        self.check(&self.logins, self.hash.hash_one((email.trim().to_lowercase(), visitor.0)))
+        let (here, everywhere) = self.keys_of(account, visitor);
+        self.check(&self.logins, here)?;
+        self.check(&self.accounts, everywhere)
+    }
+
+    /// Takes back what was counted of an account, because somebody knew its password.
+    pub fn logged_in(&self, account: &str, visitor: Visitor) {
+        let (here, everywhere) = self.keys_of(account, visitor);
+        self.logins.places.clear(here);
+        self.accounts.places.clear(everywhere);
+    }
+
+    /// Counts a mail asked for to an address.
+    ///
+    /// # Errors
+    /// `RateLimited` when it is one too many for this visitor or this address.
+    pub fn admit_mail(&self, email: &str, visitor: Visitor) -> Result<(), Error> {
+        self.admit(visitor)?;
+        self.check(&self.mails, self.hash.hash_one(email.trim().to_lowercase()))
+    }
+
+    fn keys_of(&self, account: &str, visitor: Visitor) -> (u64, u64) {
+        let account = account.trim().to_lowercase();
+        (self.hash.hash_one((&account, visitor.0)), self.hash.hash_one(&account))
     }
 
     /// Counts a call that asks for credentials.
@@ -98,7 +137,7 @@ impl Throttle {
     }
 
     fn check(&self, limiter: &Limiter, key: u64) -> Result<(), Error> {
-        limiter.check_key(&key).map_err(|not_until| {
+        limiter.limit.check_key(&key).map_err(|not_until| {
             let retry_after = not_until.wait_time_from(Reading(self.clock.now()));
             Error::RateLimited { retry_after }
         })
@@ -107,7 +146,8 @@ impl Throttle {
 
 fn limiter(interval: Duration, burst: NonZeroU32, clock: &Clock) -> Limiter {
     let quota = Quota::with_period(interval).expect("the interval is not zero").allow_burst(burst);
-    RateLimiter::new(quota, Places::default(), Wall(clock.clone()))
+    let places = Places::default();
+    Limiter { limit: RateLimiter::new(quota, places.clone(), Wall(clock.clone())), places }
 }
 
 /// [`Moment`] in governor's terms.
@@ -144,8 +184,22 @@ impl GovernorClock for Wall {
     }
 }
 
-/// Theoretical arrival times by place; 0 stands for none.
-pub(super) struct Places(Box<[AtomicU64]>);
+/// Theoretical arrival times by place; 0 stands for none. Clones share them.
+#[derive(Clone)]
+pub(super) struct Places(Arc<[AtomicU64]>);
+
+impl Places {
+    fn of(&self, key: u64) -> &AtomicU64 {
+        let n_places = u64::try_from(self.0.len()).expect("a table's length fits 64 bits");
+        let at = usize::try_from(key % n_places).expect("a place lies in the table");
+        &self.0[at]
+    }
+
+    /// Forgets what was counted at a place.
+    fn clear(&self, key: u64) {
+        self.of(key).store(0, Ordering::Relaxed);
+    }
+}
 
 impl Default for Places {
     fn default() -> Self {
@@ -160,9 +214,7 @@ impl StateStore for Places {
     where
         F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
     {
-        let n_places = u64::try_from(self.0.len()).expect("a table's length fits 64 bits");
-        let at = usize::try_from(key % n_places).expect("a place lies in the table");
-        let place = &self.0[at];
+        let place = self.of(*key);
         let mut before = place.load(Ordering::Relaxed);
         loop {
             let (answer, after) = decide((before != 0).then(|| Nanos::from(before)))?;
@@ -208,6 +260,48 @@ mod tests {
         let n_admitted = (0..1_000).take_while(|at| admit(*at).is_ok()).count();
         assert_eq!(n_admitted, usize::try_from(VISITOR_BURST_MAX.get()).unwrap());
         throttle.admit(visitor("192.0.2.2")).unwrap();
+    }
+
+    #[test]
+    fn an_account_is_held_back_from_however_many_addresses() {
+        let manual = ManualClock::at(Moment::from_ms(1_700_000_000_000));
+        let throttle = Throttle::new(Clock::Manual(manual.clone()));
+        let from = |at: u32| visitor(&format!("192.0.{}.{}", at / 250, at % 250 + 1));
+        let n_admitted = (0..1_000).take_while(|at| throttle.admit_login("ana@example.com", from(*at)).is_ok()).count();
+        assert_eq!(n_admitted, usize::try_from(ACCOUNT_BURST_MAX.get()).unwrap());
+        let refused = throttle.admit_login("ana@example.com", from(999)).unwrap_err();
+        assert!(matches!(refused, Error::RateLimited { retry_after } if retry_after <= ACCOUNT_INTERVAL), "{refused}");
+        throttle.admit_login("bob@example.com", from(999)).unwrap();
+    }
+
+    #[test]
+    fn a_log_in_takes_back_what_was_counted_of_its_account() {
+        let throttle = Throttle::new(Clock::Manual(ManualClock::at(Moment::from_ms(1_700_000_000_000))));
+        let (us, them) = (visitor("192.0.2.1"), visitor("192.0.2.2"));
+        for _ in 0..5 {
+            for _ in 0..LOGIN_BURST_MAX.get() {
+                throttle.admit_login("ana@example.com", us).unwrap();
+            }
+            throttle.admit_login("ana@example.com", us).unwrap_err();
+            throttle.logged_in("Ana@example.com ", us);
+        }
+        for _ in 0..LOGIN_BURST_MAX.get() {
+            throttle.admit_login("bob@example.com", them).unwrap();
+        }
+        throttle.logged_in("ana@example.com", them);
+        throttle.admit_login("bob@example.com", them).unwrap_err();
+    }
+
+    #[test]
+    fn mails_to_one_address_are_spaced() {
+        let manual = ManualClock::at(Moment::from_ms(1_700_000_000_000));
+        let throttle = Throttle::new(Clock::Manual(manual.clone()));
+        let ask = |at: u32| throttle.admit_mail("ana@example.com", visitor(&format!("192.0.2.{at}")));
+        assert_eq!((1..100).take_while(|at| ask(*at).is_ok()).count(), usize::try_from(MAIL_BURST_MAX.get()).unwrap());
+        throttle.admit_mail("bob@example.com", visitor("192.0.2.100")).unwrap();
+        manual.advance(MAIL_INTERVAL);
+        ask(101).unwrap();
+        ask(102).unwrap_err();
     }
 
     #[test]

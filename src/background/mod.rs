@@ -37,7 +37,7 @@ const BEAT: Duration = Duration::from_secs(2);
 /// How often the rows are counted, at most; see [`check_ledger`].
 const LEDGER_BEAT: Duration = Duration::from_secs(30);
 
-/// How often answers are forgotten that were kept for repeated requests.
+/// How often answers are forgotten that were kept for repeated requests, and tokens that have expired.
 const FORGET_BEAT: Duration = Duration::from_secs(60);
 
 /// How often what waits for webhooks is counted, at most.
@@ -95,7 +95,7 @@ impl Background {
             ("judge campaigns", BEAT, Arc::clone(&nobody), |background| Box::pin(background.judge_campaigns())),
             ("fail over", BEAT, Arc::clone(&nobody), |background| Box::pin(background.fail_over())),
             ("look for receipts", BEAT, Arc::clone(&nobody), |background| Box::pin(background.look_for_receipts())),
-            ("forget answers", FORGET_BEAT, Arc::clone(&nobody), |background| Box::pin(background.forget_answers())),
+            ("forget what is old", FORGET_BEAT, Arc::clone(&nobody), |background| Box::pin(background.forget_old())),
             ("tend webhooks", WEBHOOK_BEAT, nobody, |background| Box::pin(background.tend_webhooks())),
             ("check the ledger", LEDGER_BEAT, finished, |background| Box::pin(background.check_ledger())),
         ];
@@ -198,9 +198,10 @@ impl Background {
         }
     }
 
-    /// Forgets answers that were kept for repeated requests.
-    async fn forget_answers(&self) -> Result<()> {
-        self.services.idempotency.forget_old().await
+    /// Forgets answers that were kept for repeated requests, and tokens that have expired.
+    async fn forget_old(&self) -> Result<()> {
+        self.services.idempotency.forget_old().await?;
+        self.services.auth.forget_expired().await
     }
 
     /// Tells the lanes whose suspension has ended what else holds them.

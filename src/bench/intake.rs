@@ -133,6 +133,7 @@ async fn make_sessions(plan: &Plan) -> anyhow::Result<(TenantId, Vec<SessionId>)
         tenant_id: tenant.id,
         tenant_name: tenant.name.clone(),
         email: "bench@example.com".to_owned(),
+        email_verified_at_ms: Some(created_at_ms),
         name: "Bench".to_owned(),
         // No password has this hash: nobody can log in.
         password_hash: "none".into(),

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::problems::Problems;
 use super::secret::Secret;
+use super::server::list_or_commas;
 
 /// Shortest key of access tokens: the 256 bits of its hash.
 const JWT_SECRET_BYTES_MIN: usize = 32;
@@ -15,6 +16,8 @@ const JWT_SECRET_BYTES_MIN: usize = 32;
 pub struct AuthConfig {
     /// The key of access tokens; with none the daemon draws one, and tokens die with the process.
     pub jwt_secret: Option<Secret>,
+    /// Further keys whose access tokens are accepted.
+    pub jwt_accepted_secrets: Vec<Secret>,
     /// How long an access token holds.
     pub token_lifetime: Duration,
     /// How long a refresh token holds.
@@ -25,13 +28,20 @@ pub struct AuthConfig {
 #[serde(default, deny_unknown_fields)]
 pub(super) struct AuthFile {
     jwt_secret: Secret,
+    #[serde(deserialize_with = "secrets")]
+    jwt_accepted_secrets: Vec<Secret>,
     token_lifetime_hours: u64,
     refresh_lifetime_days: u64,
 }
 
 impl Default for AuthFile {
     fn default() -> Self {
-        Self { jwt_secret: Secret::default(), token_lifetime_hours: 168, refresh_lifetime_days: 30 }
+        Self {
+            jwt_secret: Secret::default(),
+            jwt_accepted_secrets: Vec::new(),
+            token_lifetime_hours: 168,
+            refresh_lifetime_days: 30,
+        }
     }
 }
 
@@ -44,6 +54,10 @@ impl AuthFile {
                 format!("must have at least {JWT_SECRET_BYTES_MIN} bytes, or be empty for one drawn at each start"),
             );
         }
+        if self.jwt_accepted_secrets.iter().any(|secret| secret.expose().len() < JWT_SECRET_BYTES_MIN) {
+            let problem = format!("each must have at least {JWT_SECRET_BYTES_MIN} bytes");
+            problems.push("auth.jwt_accepted_secrets", problem);
+        }
         let hours = problems.in_range("auth.token_lifetime_hours", self.token_lifetime_hours, 1..=8_760);
         let days = problems.in_range("auth.refresh_lifetime_days", self.refresh_lifetime_days, 1..=365);
         let token_lifetime = Duration::from_secs(hours? * 3_600);
@@ -52,6 +66,11 @@ impl AuthFile {
             problems.push("auth.refresh_lifetime_days", "must not be shorter than auth.token_lifetime_hours");
         }
         let jwt_secret = Some(self.jwt_secret).filter(|secret| !secret.is_empty());
-        Some(AuthConfig { jwt_secret, token_lifetime, refresh_lifetime })
+        let jwt_accepted_secrets = self.jwt_accepted_secrets;
+        Some(AuthConfig { jwt_secret, jwt_accepted_secrets, token_lifetime, refresh_lifetime })
     }
+}
+
+fn secrets<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Secret>, D::Error> {
+    Ok(list_or_commas(deserializer)?.into_iter().map(Secret::from).collect())
 }

@@ -14,6 +14,7 @@ pub use contacts::ContactsConfig;
 pub use dispatch::DispatchConfig;
 pub use gateway::{GatewayConfig, GatewayKind};
 pub use kafka_client::{ClientSettings, OWN_SETTINGS};
+pub use mail::{MailCarrier, MailConfig};
 pub use problems::{Problem, Problems};
 pub use queue::{KafkaConfig, QueueConfig, QueueKind, TopicNames};
 pub use rate_limits::{RateLimit, RateLimitsConfig};
@@ -28,6 +29,7 @@ mod contacts;
 mod dispatch;
 mod gateway;
 mod kafka_client;
+mod mail;
 mod problems;
 mod queue;
 mod rate_limits;
@@ -65,6 +67,8 @@ pub struct Config {
     pub gateway: GatewayConfig,
     /// What tenants are told at addresses of theirs.
     pub webhooks: WebhookConfig,
+    /// Mails to people.
+    pub mail: MailConfig,
     /// Logs.
     pub telemetry: TelemetryConfig,
 }
@@ -81,6 +85,7 @@ pub struct ConfigFile {
     dispatch: dispatch::DispatchFile,
     gateway: gateway::GatewayFile,
     webhooks: webhooks::WebhookFile,
+    mail: mail::MailFile,
     telemetry: telemetry::TelemetryFile,
 }
 
@@ -126,6 +131,7 @@ impl ConfigFile {
             dispatch: source::section("dispatch", &mut tables, problems),
             gateway: source::section("gateway", &mut tables, problems),
             webhooks: source::section("webhooks", &mut tables, problems),
+            mail: source::section("mail", &mut tables, problems),
             telemetry: source::section("telemetry", &mut tables, problems),
         };
         source::refuse_unknown_sections(tables, problems);
@@ -142,6 +148,7 @@ impl ConfigFile {
         let dispatch = self.dispatch.check(problems);
         let gateway = self.gateway.check(problems);
         let webhooks = self.webhooks.check();
+        let mail = self.mail.check(problems);
         let telemetry = self.telemetry.check(problems);
         Some(Config {
             server: server?,
@@ -153,6 +160,7 @@ impl ConfigFile {
             dispatch: dispatch?,
             gateway: gateway?,
             webhooks,
+            mail: mail?,
             telemetry: telemetry?,
         })
     }

@@ -105,7 +105,7 @@ fn every_problem_is_reported_at_once() {
     insta::assert_snapshot!(problems_of(text, &environment), @r#"
     auth.jwt_secret: must have at least 32 bytes, or be empty for one drawn at each start (in given.toml)
     auth.token_lifetime_hours: must be an unsigned 64 bit or less integer, is 64-bit integer `-1` (in given.toml)
-    colour: unknown section, expected one of server, store, queue, auth, rate_limits, dispatch, gateway, webhooks, telemetry (in given.toml)
+    colour: unknown section, expected one of server, store, queue, auth, rate_limits, dispatch, gateway, webhooks, mail, telemetry (in given.toml)
     dispatch.default_burst: must be between 1 and 64 (in DISPATCHER__DISPATCH__DEFAULT_BURST)
     dispatch.default_rate_per_minute: must be between 0.0007 (one a day) and 60000 (1,000 a second) (in given.toml)
     gateway.access_token: must be set when gateway.kind is "cloud"
@@ -121,7 +121,7 @@ fn every_problem_is_reported_at_once() {
     server.listen: must be ADDRESS:PORT such as 127.0.0.1:8080, is "localhost" (in given.toml)
     server.request_timeout_ms: must be an integer, is string "soon" (in given.toml)
     server.trusted_proxies: each must be an address or a network such as 10.0.0.0/8; "10.0.0.0/33" is not (in given.toml)
-    stoer: unknown section, expected one of server, store, queue, auth, rate_limits, dispatch, gateway, webhooks, telemetry (in DISPATCHER__STOER)
+    stoer: unknown section, expected one of server, store, queue, auth, rate_limits, dispatch, gateway, webhooks, mail, telemetry (in DISPATCHER__STOER)
     store.uri: unknown field `uri`, expected `url` or `connections_max` (in DISPATCHER__STORE__URI)
     store.url: must be sqlite:PATH or postgres://USER@HOST/DATABASE (in DISPATCHER__STORE__URL)
     telemetry.log: error parsing level filter: expected one of "off", "error", "warn", "info", "debug", "trace", or a number 0-5 (in given.toml)
@@ -194,4 +194,55 @@ fn a_broker_is_set_by_the_environment() {
         (vec!["kafka1:9092".into(), "[::1]:9093".into()], false, None)
     );
     assert!(Config::default().queue.kafka.is_none());
+}
+
+#[test]
+fn mistakes_about_mail_and_keys_are_found() {
+    let text = r#"
+        [mail]
+        from = "Shop <no-reply@shop.example>\r\nBcc: eve@example.com"
+        server = "smtp://ana:hunter2@mail.example.com"
+        directory = "mails"
+        timeout_ms = 0
+        app_url = "ftp://app.example.com"
+        [auth]
+        jwt_accepted_secrets = ["short"]
+    "#;
+    insta::assert_snapshot!(problems_of(text, &[]), @r#"
+    auth.jwt_accepted_secrets: each must have at least 32 bytes (in given.toml)
+    mail.app_url: must be an address such as https://app.example.com, is "ftp://app.example.com" (in given.toml)
+    mail.directory: must be empty when mail.server is set (in given.toml)
+    mail.from: must be an address, or a name and an address such as Shop <no-reply@example.com>, is "Shop <no-reply@shop.example>\r\nBcc: eve@example.com" (in given.toml)
+    mail.server: must end in ?tls=required, or the password would go over the network as it is (in given.toml)
+    mail.timeout_ms: must be between 1000 and 120000, is 0 (in given.toml)
+    "#);
+    for bad in [
+        "mail.example.com",
+        "http://mail.example.com",
+        "smtp://",
+        "smtps://ana@h",
+        "smtps://:x@h",
+        "smtp://h?tls=opportunistic",
+    ] {
+        let problems = problems_of("", &[("DISPATCHER__MAIL__SERVER", bad)]);
+        assert!(problems.starts_with("mail.server: must be smtps://") && !problems.contains("example"), "{problems}");
+    }
+}
+
+#[test]
+fn mail_is_set_by_the_environment() {
+    let (one, other) = ("a".repeat(32), "b".repeat(32));
+    let environment = [
+        ("DISPATCHER__MAIL__SERVER", "smtps://ana:hunter2@mail.example.com"),
+        ("DISPATCHER__MAIL__FROM", "no-reply@example.com"),
+        ("DISPATCHER__MAIL__APP_URL", "https://app.example.com/"),
+        ("DISPATCHER__AUTH__JWT_ACCEPTED_SECRETS", &format!("{one},{other}")),
+    ];
+    let (_folder, sources) = sources("", &environment);
+    let (config, text) = Config::load_with_text(&sources).expect("no problems");
+    assert_eq!(config.mail.app_url.as_deref(), Some("https://app.example.com"));
+    assert!(matches!(config.mail.carrier, MailCarrier::Server(_)));
+    assert_eq!(config.auth.jwt_accepted_secrets.iter().map(Secret::expose).collect::<Vec<_>>(), [&one, &other]);
+    assert!(!text.contains("hunter2") && !text.contains(&one) && !format!("{config:?}").contains(&other), "{text}");
+    assert!(matches!(Config::default().mail.carrier, MailCarrier::Nobody));
 }

@@ -41,11 +41,12 @@ use crate::gateway::cloud::CloudGateway;
 use crate::intake::Intake;
 use crate::intake::outbox::{JobSink, Outbox};
 use crate::limits::NUDGES_MAX;
+use crate::mail::Mailer;
 use crate::node::Node;
 use crate::notice::{NoticeReader, Notices, notices};
 use crate::ownership::{Ownership, OwnershipSettings};
 use crate::service::sessions::ConnectOutcome;
-use crate::service::{Connector, Services, Tools};
+use crate::service::{AuthService, Connector, Services, Tools};
 use crate::shutdown::{ReadyFile, Shutdown};
 use crate::store::Store;
 use crate::store::sessions::SessionRecord;
@@ -121,7 +122,7 @@ pub async fn run(config: Config, shutdown: Shutdown, ready: ReadyFile) -> anyhow
     let (owner, release) = base.start_ownership(&dispatch.handle(), news, wanted);
     let (notices, reader) = notices();
     let services = base.start_services(&dispatch.handle(), notices, lost);
-    let courier = base.start_courier();
+    let couriers = base.start_couriers(services.auth.clone())?;
     let mut queue = base.start_queue(&dispatch.handle(), reader, between, wanted_sender)?;
     let state = base.api_state(services, dispatch.handle());
     base.readiness.set(Phase::Ready);
@@ -147,7 +148,7 @@ pub async fn run(config: Config, shutdown: Shutdown, ready: ReadyFile) -> anyhow
     release.cancel();
     ended("owner of the leases", owner).await;
     base.stop_events.cancel();
-    ended("delivery to webhooks", courier).await;
+    ended("delivery to webhooks and by mail", couriers).await;
     let queue_ended = match ended_early {
         Some(ended) => ended,
         None => queue.await,
@@ -321,12 +322,14 @@ impl Base {
         Ok(self.tasks.spawn(queue.run(stop)))
     }
 
-    /// Starts to tell tenants what happens; ends with intake, when what is on the wire has its answer.
-    fn start_courier(&self) -> JoinHandle<()> {
+    /// Starts to tell tenants what happens, and to send mails; ends with intake, when what is on the wire has its answer.
+    fn start_couriers(&self, auth: AuthService) -> anyhow::Result<JoinHandle<()>> {
         let settings = settings::courier_settings(&self.config);
         let metrics = Arc::clone(&self.metrics);
         let courier = Courier::new(self.store.clone(), self.clock.clone(), metrics, self.node.id, settings);
-        self.tasks.spawn(courier.run(self.stop_intake.clone()))
+        let mailer = Mailer::new(self.store.clone(), self.clock.clone(), auth, settings::mail_settings(&self.config))?;
+        let (courier, mailer) = (courier.run(self.stop_intake.clone()), mailer.run(self.stop_intake.clone()));
+        Ok(self.tasks.spawn(async { ((), ()) = tokio::join!(courier, mailer) }))
     }
 
     fn api_state(&self, services: Services, dispatch: DispatchHandle) -> ApiState {

@@ -7,8 +7,9 @@ use secrecy::SecretString;
 
 use crate::api::ApiSettings;
 use crate::api::rates::{Rate, RateSettings};
-use crate::config::{Config, GatewayKind, RateLimit, Secret};
+use crate::config::{Config, GatewayKind, MailCarrier, RateLimit, Secret};
 use crate::gateway::cloud::CloudSettings;
+use crate::mail::{CarrierSettings, MailSettings};
 use crate::service::ServiceSettings;
 use crate::service::access_token::{JwtKey, JwtKeys};
 use crate::service::auth::AuthSettings;
@@ -35,12 +36,12 @@ pub(super) fn service_settings(config: &Config) -> ServiceSettings {
         },
         |secret| secret.expose().to_owned(),
     );
-    let current = JwtKey { kid: "1".to_owned(), secret: SecretString::from(secret) };
+    let accepted = config.auth.jwt_accepted_secrets.iter().map(|secret| JwtKey::of(secret.expose().into())).collect();
     ServiceSettings {
         n_partitions: config.queue.kafka.as_ref().map_or(NonZeroU16::MIN, |kafka| kafka.partitions),
         webhooks_allow_loopback: config.webhooks.allow_loopback,
         auth: AuthSettings {
-            jwt_keys: JwtKeys { current, previous: Vec::new() },
+            jwt_keys: JwtKeys { current: JwtKey::of(SecretString::from(secret)), accepted },
             access_token_lifetime: config.auth.token_lifetime,
             refresh_token_lifetime: config.auth.refresh_lifetime,
             password_cost: PasswordCost::default(),
@@ -54,6 +55,20 @@ pub(super) fn service_settings(config: &Config) -> ServiceSettings {
 
 pub(super) fn courier_settings(config: &Config) -> CourierSettings {
     CourierSettings { timeout: TIMEOUT, allows_loopback: config.webhooks.allow_loopback }
+}
+
+pub(super) fn mail_settings(config: &Config) -> MailSettings {
+    let mail = &config.mail;
+    MailSettings {
+        from: mail.from.clone(),
+        carrier: match &mail.carrier {
+            MailCarrier::Nobody => CarrierSettings::Nobody,
+            MailCarrier::Directory(path) => CarrierSettings::Directory(path.clone()),
+            MailCarrier::Server(url) => CarrierSettings::Server(SecretString::from(url.expose())),
+        },
+        timeout: mail.timeout,
+        app_url: mail.app_url.clone(),
+    }
 }
 
 pub(super) fn api_settings(config: &Config, n_partitions: NonZeroU16) -> ApiSettings {

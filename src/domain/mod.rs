@@ -66,6 +66,8 @@ pub mod backoff;
 
 pub mod user;
 
+pub mod mail;
+
 pub mod api_key;
 
 pub mod webhook;

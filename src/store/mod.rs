@@ -38,6 +38,10 @@ pub mod users;
 
 pub mod tokens;
 
+pub mod account_tokens;
+
+pub mod mails;
+
 pub mod api_keys;
 
 pub mod idempotency;

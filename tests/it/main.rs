@@ -11,6 +11,8 @@ mod cli;
 
 mod daemon;
 
+mod mail;
+
 mod service;
 
 mod store;

@@ -10,10 +10,17 @@ use axum::http::header;
 use super::support::{Front, request};
 
 /// Every operation with a JSON body; `{s}` stands for a session, `{c}` for a draft, `{k}` for a key or any other id and `{w}` for a webhook.
-const WITH_BODY: [(&str, &str); 20] = [
+const WITH_BODY: [(&str, &str); 27] = [
     ("POST", "/api/v1/auth/register"),
     ("POST", "/api/v1/auth/login"),
     ("POST", "/api/v1/auth/refresh"),
+    ("POST", "/api/v1/auth/logout"),
+    ("PATCH", "/api/v1/auth/me"),
+    ("PUT", "/api/v1/auth/me"),
+    ("POST", "/api/v1/auth/change-password"),
+    ("POST", "/api/v1/auth/forgot-password"),
+    ("POST", "/api/v1/auth/reset-password"),
+    ("POST", "/api/v1/auth/verify-email"),
     ("POST", "/api/v1/whatsapp"),
     ("PATCH", "/api/v1/whatsapp/{s}"),
     ("POST", "/api/v1/messages/send-text"),

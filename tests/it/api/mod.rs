@@ -15,6 +15,8 @@ mod system;
 
 mod auth;
 
+mod accounts;
+
 mod api_keys;
 
 mod external;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use actiwapi_dispatcher::api::{self, ApiSettings, ApiState, PartReadiness, Readiness};
 use actiwapi_dispatcher::clock::Clock;
 use actiwapi_dispatcher::domain::api_key::Scope;
+use actiwapi_dispatcher::domain::mail::MailKind;
 use actiwapi_dispatcher::domain::pacing::Pacing;
 use actiwapi_dispatcher::domain::receipt::Receipt;
 use actiwapi_dispatcher::notice::{NoticeReader, notices};
@@ -23,11 +24,14 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, Request, StatusCode, header};
 use futures::future::BoxFuture;
+use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
 pub(super) const APP_SECRET: &str = "the app secret";
 pub(super) const VERIFY_TOKEN: &str = "the verify token";
+pub(super) const JWT_SECRET: &str = "a key of more than thirty-two bytes";
+pub(super) const JWT_SECRET_BEFORE: &str = "the key of before, thirty-two bytes and more";
 pub(super) const PASSWORD: &str = "correct horse battery";
 
 /// A front over a store of its own, gone when dropped.
@@ -39,7 +43,7 @@ pub(super) struct Front {
     pub(super) readiness: Arc<Parts>,
     pub(super) metrics: Arc<Metrics>,
     _notices: NoticeReader,
-    _directory: Directory,
+    _directory: Option<Directory>,
 }
 
 /// One answer, read to its end.
@@ -137,6 +141,11 @@ impl Front {
         let url = format!("sqlite:{}", directory.0.join("front.db").display());
         let store = Store::open(&url, 4).await.unwrap();
         store.migrate().await.unwrap();
+        Self { _directory: Some(directory), ..Self::over(store, settings) }
+    }
+
+    /// Makes a front over a store of somebody else's.
+    pub(super) fn over(store: Store, settings: ApiSettings) -> Self {
         let (writer, reader) = notices();
         let (sink, readiness) = (Arc::<Sink>::default(), Arc::<Parts>::default());
         let metrics = Metrics::new().unwrap();
@@ -161,7 +170,7 @@ impl Front {
             readiness,
             metrics,
             _notices: reader,
-            _directory: directory,
+            _directory: None,
         }
     }
 
@@ -197,6 +206,17 @@ impl Front {
         let answer = self.post("/api/v1/auth/register", "", body).await;
         assert_eq!(answer.status, 201, "{answer:?}");
         answer.data()["accessToken"].as_str().unwrap().to_owned()
+    }
+
+    /// Makes a mail that was asked for and returns its token, as its reader would see it.
+    pub(super) async fn token_of(&self, email: &str, kind: MailKind) -> String {
+        let now_ms = Clock::system().now().as_ms();
+        let claims = self.store.mails().claim(now_ms, now_ms, 100).await.unwrap();
+        let claim = claims.iter().find(|claim| (claim.email.as_str(), claim.kind) == (email, kind));
+        let claim = claim.expect("such a mail was asked for");
+        let letter = self.state.services.auth.letter(claim).await.unwrap().expect("somebody has this address");
+        self.store.mails().done(claim).await.unwrap();
+        letter.token.expose_secret().to_owned()
     }
 
     /// Registers a business, gives its owner another role, and returns the token with that role.
@@ -274,12 +294,13 @@ pub(super) fn request(method: &str, path: &str, token: &str) -> axum::http::requ
 }
 
 fn service_settings() -> ServiceSettings {
-    let key = JwtKey { kid: "k1".to_owned(), secret: "a key of more than thirty-two bytes".into() };
+    let key = JwtKey { kid: "k1".to_owned(), secret: JWT_SECRET.into() };
+    let before = JwtKey { kid: "k0".to_owned(), secret: JWT_SECRET_BEFORE.into() };
     ServiceSettings {
         n_partitions: NonZeroU16::new(64).expect("64 is not zero"),
         webhooks_allow_loopback: false,
         auth: AuthSettings {
-            jwt_keys: JwtKeys { current: key, previous: vec![] },
+            jwt_keys: JwtKeys { current: key, accepted: vec![before] },
             access_token_lifetime: Duration::from_secs(7 * 86_400),
             refresh_token_lifetime: Duration::from_secs(30 * 86_400),
             password_cost: PasswordCost { memory_kib: 8, passes: 1 },

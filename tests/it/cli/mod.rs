@@ -156,6 +156,7 @@ async fn an_account_becomes_an_operators_and_an_owners_again() {
         tenant_id: tenant.id,
         tenant_name: tenant.name.clone(),
         email: "ops@example.com".to_owned(),
+        email_verified_at_ms: Some(0),
         name: "Ana Rao".to_owned(),
         password_hash: "none".into(),
         role: Role::Owner,

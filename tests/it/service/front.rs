@@ -59,7 +59,7 @@ impl Front {
             n_partitions: std::num::NonZeroU16::MIN,
             webhooks_allow_loopback: false,
             auth: AuthSettings {
-                jwt_keys: JwtKeys { current: JwtKey { kid: "1".to_owned(), secret }, previous: vec![] },
+                jwt_keys: JwtKeys { current: JwtKey { kid: "1".to_owned(), secret }, accepted: vec![] },
                 access_token_lifetime: ACCESS_LIFETIME,
                 refresh_token_lifetime: REFRESH_LIFETIME,
                 password_cost: PasswordCost { memory_kib: 8, passes: 1 },

@@ -1,6 +1,6 @@
 //! Services over a real store: rules, races and tenancy, on PostgreSQL and on SQLite.
 
-mod front;
+pub(crate) mod front;
 
 mod auth;
 

@@ -28,6 +28,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("events", &["broker", "dispatch", "domain", "error", "store"]),
     ("webhooks", &["domain", "error", "store"]),
     ("service", &["dispatch", "domain", "error", "gateway", "intake", "notice", "receipts", "store", "webhooks"]),
+    ("mail", &["domain", "error", "service", "store"]),
     ("background", &["dispatch", "domain", "error", "gateway", "notice", "receipts", "service", "store"]),
     ("api", &["dispatch", "domain", "error", "notice", "receipts", "service", "store"]),
     // The provider's side of the wire shares nothing with ours, or it would share our mistakes.

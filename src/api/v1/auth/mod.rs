@@ -1,5 +1,6 @@
-//! Registration, log-in, tokens, and who is calling.
+//! Registration, log-in, tokens, people's own accounts, and ways back in by mail.
 
+use axum::routing::put;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -7,12 +8,25 @@ use crate::api::Shared;
 
 pub mod tokens;
 
+pub mod logout;
+
 pub mod profile;
+
+pub mod recovery;
 
 pub(super) fn routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::default()
         .routes(routes!(tokens::register))
         .routes(routes!(tokens::login))
         .routes(routes!(tokens::refresh))
+        .routes(routes!(logout::logout))
+        .routes(routes!(logout::logout_all))
         .routes(routes!(profile::get_me))
+        .routes(routes!(profile::update_me))
+        .route("/auth/me", put(profile::update_me))
+        .routes(routes!(profile::change_password))
+        .routes(routes!(recovery::forgot_password))
+        .routes(routes!(recovery::reset_password))
+        .routes(routes!(recovery::verify_email))
+        .routes(routes!(recovery::resend_verification))
 }

@@ -46,7 +46,7 @@ pub struct LoginBody {
     password: String,
 }
 
-/// A refresh token to exchange.
+/// A refresh token.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
 pub struct RefreshBody {
@@ -73,6 +73,8 @@ pub struct TokensView {
 }
 
 /// Registers a business and its owner, and logs the owner in.
+///
+/// A mail to verify the owner's address follows.
 #[utoipa::path(post, path = "/auth/register", tag = "auth", request_body = RegisterBody,
     responses((status = 201, body = Envelope<TokensView>), Failures, OfBody, OfState))]
 pub(super) async fn register(
@@ -85,6 +87,9 @@ pub(super) async fn register(
 }
 
 /// Logs a person in.
+///
+/// An unknown address and a wrong password are answered alike. Tries at one account are spaced; 429 says in `Retry-After`
+/// when the next one is taken.
 #[utoipa::path(post, path = "/auth/login", tag = "auth", request_body = LoginBody,
     responses((status = 200, body = Envelope<TokensView>), Failures, OfBody, Refused))]
 pub(super) async fn login(
@@ -93,7 +98,9 @@ pub(super) async fn login(
     Json(body): Json<LoginBody>,
 ) -> ApiResult<TokensView> {
     front.throttle.admit_login(&body.email, visitor)?;
-    ok(front.services.auth.login(&body.email, &body.password.into()).await?.into())
+    let logged_in = front.services.auth.login(&body.email, &body.password.into()).await?;
+    front.throttle.logged_in(&body.email, visitor);
+    ok(logged_in.into())
 }
 
 /// Exchanges a refresh token for the next pair; a second use ends all tokens that came from it.
@@ -105,7 +112,14 @@ pub(super) async fn refresh(
     Json(body): Json<RefreshBody>,
 ) -> ApiResult<TokensView> {
     front.throttle.admit(visitor)?;
-    ok(front.services.auth.refresh(&body.refresh_token.into()).await?.into())
+    ok(front.services.auth.refresh(&body.token()).await?.into())
+}
+
+impl RefreshBody {
+    /// Returns the token.
+    pub(super) fn token(self) -> SecretString {
+        self.refresh_token.into()
+    }
 }
 
 impl FromFields for RegisterBody {

@@ -1,30 +1,41 @@
 //! Who may come in: registration, log-in, access and refresh tokens.
 //!
-//! Does not decide what a caller may do; roles are checked where the call is taken.
+//! An access token is good while the log-in that it came from is: a node believes for [`LOGIN_BELIEVED`] what it has
+//! read of that. Does not decide what a caller may do; roles are checked where the call is taken.
 
-use std::fmt::Write;
+use std::sync::Arc;
 use std::time::Duration;
 
-use secrecy::{ExposeSecret, SecretString};
-use sha2::{Digest, Sha256};
+use secrecy::SecretString;
 use uuid::Uuid;
+
+use self::email::is_email;
+pub(super) use self::email::normalise_email;
+use self::known::KnownFamilies;
 
 use crate::clock::{Clock, Moment};
 use crate::domain::id::{TenantId, UserId};
 use crate::domain::user::Role;
 use crate::error::{Error, Problems, Result};
-use crate::service::access_token::{AccessTokens, Caller, JwtKeys};
+use crate::service::access_token::{AccessTokens, Caller, JwtKeys, Proof};
 use crate::service::check::check_name;
-use crate::service::password::{PASSWORD_CHARS_MAX, PASSWORD_CHARS_MIN, PasswordCost, Passwords};
+use crate::service::password::{PasswordCost, Passwords, check_password};
 use crate::store::Store;
 use crate::store::tenants::TenantRecord;
 use crate::store::tokens::{NewRefreshToken, Rotation};
 use crate::store::users::UserRecord;
 
+#[cfg(doc)]
+use crate::limits::LOGIN_BELIEVED;
+
+mod account;
+mod email;
+mod known;
+pub mod recovery;
+mod token;
+
 /// Characters of a name of a person or a business, at most.
 const NAME_CHARS_MAX: usize = 100;
-/// Characters of an address to log in with, at most; mail itself allows no more.
-const EMAIL_CHARS_MAX: usize = 254;
 
 /// Settings of tokens and passwords.
 #[derive(Debug, Clone)]
@@ -73,6 +84,7 @@ pub struct AuthService {
     access_tokens: AccessTokens,
     refresh_token_lifetime: Duration,
     passwords: Passwords,
+    known: Arc<KnownFamilies>,
 }
 
 impl AuthService {
@@ -85,10 +97,11 @@ impl AuthService {
             access_tokens: AccessTokens::new(&settings.jwt_keys, settings.access_token_lifetime),
             refresh_token_lifetime: settings.refresh_token_lifetime,
             passwords: Passwords::new(settings.password_cost),
+            known: Arc::default(),
         }
     }
 
-    /// Makes a tenant and its owner, and logs the owner in.
+    /// Makes a tenant and its owner, asks for a mail to verify the owner's address, and logs the owner in.
     ///
     /// # Errors
     /// `Validation`; `Conflict` on `email` when it is taken.
@@ -101,11 +114,7 @@ impl AuthService {
         if !is_email(&email) {
             problems.push("email", "Valid email is required");
         }
-        let n_chars = registration.password.expose_secret().chars().count();
-        if !(PASSWORD_CHARS_MIN..=PASSWORD_CHARS_MAX).contains(&n_chars) {
-            let range = format!("must have {PASSWORD_CHARS_MIN} to {PASSWORD_CHARS_MAX} characters");
-            problems.push("password", range);
-        }
+        check_password("password", &registration.password, &mut problems);
         problems.check()?;
         let password_hash = self.passwords.hash(&registration.password).await?;
         let tenant = TenantRecord { id: TenantId::generate(), name: business_name, created_at_ms: now.as_ms() };
@@ -114,14 +123,14 @@ impl AuthService {
             tenant_id: tenant.id,
             tenant_name: tenant.name.clone(),
             email,
+            email_verified_at_ms: None,
             name,
             password_hash,
             role: Role::Owner,
             created_at_ms: now.as_ms(),
         };
         if !self.store.users().insert_with_tenant(&tenant, &owner).await? {
-            let message = "There is an account with this email already.".into();
-            return Err(Error::Conflict { message, field: Some("email") });
+            return Err(email_taken());
         }
         self.let_in(owner, now).await
     }
@@ -131,12 +140,9 @@ impl AuthService {
     /// # Errors
     /// `Unauthorized` for an unknown address and for a wrong password alike.
     pub async fn login(&self, email: &str, password: &SecretString) -> Result<LoggedIn> {
-        if PASSWORD_CHARS_MAX < password.expose_secret().chars().count() {
-            return Err(Error::Unauthorized);
-        }
         let Some(user) = self.store.users().find_by_email(&normalise_email(email)).await? else {
             // As much work as for a known address, so that time does not tell which ones are.
-            self.passwords.hash(password).await?;
+            self.passwords.pretend(password).await?;
             return Err(Error::Unauthorized);
         };
         if !self.passwords.verify(password, &user.password_hash).await? {
@@ -152,13 +158,14 @@ impl AuthService {
     pub async fn refresh(&self, refresh_token: &SecretString) -> Result<LoggedIn> {
         let now = self.clock.now();
         let (next, record) = self.new_refresh_token(now);
-        let presented = hash_of(refresh_token);
+        let presented = token::hash_of(refresh_token);
         match self.store.tokens().rotate(presented, record, now.as_ms()).await? {
-            Rotation::Rotated { tenant_id, user_id } => {
+            Rotation::Rotated { family_id, tenant_id, user_id } => {
                 let user = self.store.users().find(tenant_id, user_id).await?.ok_or(Error::Unauthorized)?;
-                self.pair_of(user, next, now)
+                self.pair_of(user, family_id, next, now)
             }
-            Rotation::Reused { user_id } => {
+            Rotation::Reused { family_id, user_id } => {
+                self.known.forget(family_id);
                 tracing::warn!(user.id = %user_id, "refresh token used twice, its family is revoked");
                 Err(Error::Unauthorized)
             }
@@ -169,22 +176,40 @@ impl AuthService {
     /// Tells who is calling, by an access token.
     ///
     /// # Errors
-    /// `Unauthorized` when the token is not ours or expired.
-    pub fn verify(&self, access_token: &str) -> Result<Caller> {
-        self.access_tokens.verify(access_token, self.clock.now())
+    /// `Unauthorized` when the token is not ours or expired, or its log-in was ended.
+    pub async fn verify(&self, access_token: &str) -> Result<Caller> {
+        let now = self.clock.now();
+        let proof = self.access_tokens.verify(access_token, now)?;
+        let family = match self.known.get(proof.family_id, now) {
+            Some(family) => family,
+            None => {
+                let family = self.store.tokens().family(proof.family_id).await?.ok_or(Error::Unauthorized)?;
+                self.known.put(family, now);
+                family
+            }
+        };
+        if (family.user_id, family.tenant_id) != (proof.user_id, proof.tenant_id) {
+            return Err(Error::Unauthorized);
+        }
+        let (user_id, tenant_id, family_id) = (family.user_id, family.tenant_id, Some(family.id));
+        Ok(Caller { user_id, tenant_id, role: family.role, family_id })
     }
 
     /// Starts a family of tokens.
     async fn let_in(&self, user: UserRecord, now: Moment) -> Result<LoggedIn> {
         let (token, record) = self.new_refresh_token(now);
-        self.store.tokens().insert(user.id, Uuid::now_v7(), record).await?;
-        self.pair_of(user, token, now)
+        let family_id = Uuid::now_v7();
+        if !self.store.tokens().insert(&user, family_id, record).await? {
+            // The password was changed since it was looked at.
+            return Err(Error::Unauthorized);
+        }
+        self.pair_of(user, family_id, token, now)
     }
 
-    fn pair_of(&self, user: UserRecord, refresh_token: SecretString, now: Moment) -> Result<LoggedIn> {
-        let caller = Caller { user_id: user.id, tenant_id: user.tenant_id, role: user.role };
+    fn pair_of(&self, user: UserRecord, family_id: Uuid, refresh_token: SecretString, now: Moment) -> Result<LoggedIn> {
+        let proof = Proof { user_id: user.id, tenant_id: user.tenant_id, family_id };
         Ok(LoggedIn {
-            access_token: self.access_tokens.issue(caller, now)?,
+            access_token: self.access_tokens.issue(proof, now)?,
             refresh_token,
             expires_in: self.access_tokens.lifetime(),
             user,
@@ -192,53 +217,12 @@ impl AuthService {
     }
 
     fn new_refresh_token(&self, now: Moment) -> (SecretString, NewRefreshToken) {
-        let mut text = String::with_capacity(64);
-        for byte in rand::random::<[u8; 32]>() {
-            write!(text, "{byte:02x}").expect("writing to a String can not fail");
-        }
-        let token = SecretString::from(text);
-        let record =
-            NewRefreshToken { hash: hash_of(&token), expires_at_ms: (now + self.refresh_token_lifetime).as_ms() };
+        let (token, hash) = token::draw();
+        let record = NewRefreshToken { hash, expires_at_ms: (now + self.refresh_token_lifetime).as_ms() };
         (token, record)
     }
 }
 
-/// The token has 256 random bits, so a plain hash is as good as a slow one.
-fn hash_of(token: &SecretString) -> [u8; 32] {
-    Sha256::digest(token.expose_secret().as_bytes()).into()
-}
-
-pub(super) fn normalise_email(email: &str) -> String {
-    email.trim().to_lowercase()
-}
-
-/// Tells whether mail could be sent there; whether it arrives is for a confirmation to find out.
-fn is_email(email: &str) -> bool {
-    let Some((user, host)) = email.rsplit_once('@') else {
-        return false;
-    };
-    let is_plain = |c: char| !c.is_whitespace() && !c.is_control() && !matches!(c, '@' | ',' | ';' | '<' | '>' | '"');
-    email.chars().count() <= EMAIL_CHARS_MAX
-        && !user.is_empty()
-        && email.chars().filter(|c| *c == '@').count() == 1
-        && user.chars().all(is_plain)
-        && host.chars().all(is_plain)
-        && host.contains('.')
-        && host.split('.').all(|part| !part.is_empty())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn addresses_are_told_from_other_text() {
-        for good in ["a@b.co", "ana+test@mail.example.com", "josé@exämple.de"] {
-            assert!(is_email(&normalise_email(good)), "{good}");
-        }
-        for bad in ["", "a", "a@b", "@b.co", "a@.co", "a@b..co", "a@b@c.co", "a b@c.co", "a@b.co,c@d.co", "<a@b.co>"] {
-            assert!(!is_email(&normalise_email(bad)), "{bad}");
-        }
-        assert_eq!(normalise_email(" Ana@Example.COM "), "ana@example.com");
-    }
+fn email_taken() -> Error {
+    Error::Conflict { message: "There is an account with this email already.".into(), field: Some("email") }
 }

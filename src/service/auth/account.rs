@@ -1,0 +1,81 @@
+//! What people change about their own account: profile and password, and where they are logged in.
+
+use secrecy::SecretString;
+
+use super::email::{is_email, normalise_email};
+use super::{AuthService, NAME_CHARS_MAX, token};
+use crate::error::{Error, Problems, Result};
+use crate::service::access_token::Caller;
+use crate::service::check::check_name;
+use crate::service::password::check_password;
+use crate::store::audit::Actor;
+use crate::store::users::{ProfileChange, UserRecord};
+
+impl AuthService {
+    /// Ends the log-in that a refresh token came from; does nothing where there is none.
+    ///
+    /// # Errors
+    /// `Store` when it is not ended.
+    pub async fn log_out(&self, refresh_token: &SecretString) -> Result<()> {
+        if let Some(family_id) = self.store.tokens().revoke(token::hash_of(refresh_token)).await? {
+            self.known.forget(family_id);
+        }
+        Ok(())
+    }
+
+    /// Ends all log-ins of a person: refresh tokens at once, access tokens on this node at once and on others
+    /// [`crate::limits::LOGIN_BELIEVED`] later at the latest.
+    ///
+    /// # Errors
+    /// `Store` when they are not ended.
+    pub async fn log_out_everywhere(&self, caller: Caller, actor: &Actor) -> Result<()> {
+        let who = (caller.tenant_id, caller.user_id);
+        let revoked = self.store.tokens().revoke_all(who, actor, self.clock.now().as_ms()).await;
+        self.known.forget_user(caller.user_id);
+        Ok(revoked?)
+    }
+
+    /// Changes name and address. Another address is not verified, and gets a mail that says how to do that.
+    ///
+    /// # Errors
+    /// `Validation` by the fields `name` and `email`; `Conflict` on `email` when it is somebody else's.
+    pub async fn change_profile(&self, caller: Caller, change: ProfileChange, actor: &Actor) -> Result<UserRecord> {
+        let mut problems = Problems::default();
+        let name = change.name.map(|name| check_name("name", &name, NAME_CHARS_MAX, &mut problems));
+        let email = change.email.map(|email| normalise_email(&email));
+        if email.as_deref().is_some_and(|email| !is_email(email)) {
+            problems.push("email", "Valid email is required");
+        }
+        problems.check()?;
+        let (users, who) = (self.store.users(), (caller.tenant_id, caller.user_id));
+        let change = ProfileChange { name, email };
+        if !users.change_profile(who, &change, actor, self.clock.now().as_ms()).await? {
+            return Err(super::email_taken());
+        }
+        users.find(caller.tenant_id, caller.user_id).await?.ok_or(Error::Unauthorized)
+    }
+
+    /// Gives a person another password. All log-ins end but the one that asks.
+    ///
+    /// # Errors
+    /// `Validation` by the fields `currentPassword` and `newPassword`; `Conflict` when it was changed meanwhile.
+    pub async fn change_password(
+        &self,
+        caller: Caller,
+        (current, new): (&SecretString, &SecretString),
+        actor: &Actor,
+    ) -> Result<()> {
+        let mut problems = Problems::default();
+        check_password("newPassword", new, &mut problems);
+        problems.check()?;
+        let user = self.store.users().find(caller.tenant_id, caller.user_id).await?.ok_or(Error::Unauthorized)?;
+        if !self.passwords.verify(current, &user.password_hash).await? {
+            return Err(Error::invalid("currentPassword", "is not your password"));
+        }
+        let hash = self.passwords.hash(new).await?;
+        let now_ms = self.clock.now().as_ms();
+        let changed = self.store.users().change_password(&user, &hash, caller.family_id, (actor, now_ms)).await;
+        self.known.forget_user(user.id);
+        if changed? { Ok(()) } else { Err(Error::conflict("The password was changed a moment ago.")) }
+    }
+}
