@@ -35,6 +35,8 @@ pub mod timestamp;
 
 pub mod csv;
 
+pub mod process;
+
 pub mod extract;
 
 pub mod auth;

@@ -46,6 +46,12 @@ pub mod sessions;
 
 pub mod session_events;
 
+pub mod session_qrs;
+
+pub mod session_counters;
+
+mod session_removal;
+
 pub mod campaigns;
 
 pub mod campaign_moves;
@@ -61,6 +67,8 @@ pub mod contacts;
 pub mod contact_groups;
 
 pub mod opt_outs;
+
+mod opt_out_news;
 
 mod repeats;
 

@@ -10,12 +10,14 @@ use axum::http::header;
 use super::support::{Front, request};
 
 /// Every operation with a JSON body; `{s}` stands for a session, `{c}` for a draft, `{k}` for a key or any other id and `{w}` for a webhook.
-const WITH_BODY: [(&str, &str); 20] = [
+const WITH_BODY: [(&str, &str); 22] = [
     ("POST", "/api/v1/auth/register"),
     ("POST", "/api/v1/auth/login"),
     ("POST", "/api/v1/auth/refresh"),
     ("POST", "/api/v1/whatsapp"),
     ("PATCH", "/api/v1/whatsapp/{s}"),
+    ("POST", "/api/v1/whatsapp/{s}/pairing-code"),
+    ("POST", "/api/v1/whatsapp/{s}/check-number"),
     ("POST", "/api/v1/messages/send-text"),
     ("POST", "/api/v1/campaigns"),
     ("POST", "/api/v1/campaigns/{c}/recipients"),
