@@ -160,7 +160,7 @@ async fn each_code_is_told_once(store: Store) {
         secret: "secret".into(),
         created_at_ms: NOW_MS,
     };
-    front.store.webhooks().insert(&hook).await.unwrap();
+    assert!(front.store.webhooks().insert(&hook, 100).await.unwrap());
     let id = front.session(tenant_id).await;
     front.gateway.answers(Ok(Connection::QrPending(code("2@first", 20_000))));
     front.services.sessions.connect(tenant_id, id).await.unwrap();

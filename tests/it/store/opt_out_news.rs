@@ -51,7 +51,7 @@ async fn webhook(store: &Store, tenant_id: TenantId) -> WebhookId {
         secret: "secret".into(),
         created_at_ms: NOW_MS,
     };
-    store.webhooks().insert(&new).await.unwrap();
+    assert!(store.webhooks().insert(&new, 100).await.unwrap());
     new.id
 }
 
