@@ -397,3 +397,15 @@ pub const CONTACTS_PER_CAMPAIGN_MAX: i64 = 500_000;
 
 /// Longest time that counts as a short time ago: 90 days, as long as anybody plans campaigns ahead.
 pub const SKIP_DUPLICATES_HOURS_MAX: u32 = 90 * 24;
+
+/// Bytes of an answer about linked devices that are read: 5,000 group chats of 200 bytes each, or 4,000 devices that changed.
+pub const DEVICE_ANSWER_BYTES_MAX: usize = 1024 * 1024;
+
+/// News of linked devices waiting to be noted: 1,024 × about 300 bytes with a code each = 300 kB; whoever tells more waits.
+pub const DEVICE_NEWS_MAX: usize = 1_024;
+
+/// Counts of the ledger made for people at once: 1, because each reads every row, 5,000,000 in about 5 s.
+pub const LEDGER_COUNTS_MAX: usize = 1;
+
+/// Readings of the dead topic made for people at once: 1, because each holds 10,000 dead letters of about 500 bytes.
+pub const DEAD_LETTER_READS_MAX: usize = 1;

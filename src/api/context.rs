@@ -18,6 +18,7 @@ use super::error::ApiError;
 use super::external::NeedsScope;
 use super::layers::CountsForPlan;
 use super::layers::REQUEST_ID;
+use super::process::Process;
 use super::rates::{RateNote, RateSettings};
 use super::throttle::Visitor;
 use super::{Shared, auth};
@@ -47,6 +48,8 @@ pub struct ApiState {
     pub receipts: Arc<dyn ReceiptSink>,
     /// Tells whether the daemon can work.
     pub readiness: Arc<dyn Readiness>,
+    /// The process behind the front, for operators.
+    pub process: Arc<dyn Process>,
     /// Counts of requests; none where nobody looks.
     pub metrics: Option<Arc<Metrics>>,
     /// What an operator may set.

@@ -37,6 +37,8 @@ pub mod timestamp;
 
 pub mod csv;
 
+pub mod process;
+
 pub mod extract;
 
 pub mod auth;

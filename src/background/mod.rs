@@ -23,11 +23,13 @@ use crate::store::Store;
 use crate::store::failover::Stranded;
 use crate::telemetry::metrics::Metrics;
 
-pub mod check_ledger;
+mod check_ledger;
 
 pub mod key_uses;
 
 pub mod session_news;
+
+pub mod device_news;
 
 mod webhooks;
 

@@ -18,6 +18,8 @@ pub struct GatewayConfig {
     pub kind: GatewayKind,
     /// Its address, without a slash at the end.
     pub base_url: String,
+    /// Address of whoever holds linked devices, without a slash at the end; none where there are no linked devices.
+    pub linked_url: Option<String>,
     /// Version of its API, `v25.0`.
     pub api_version: String,
     /// Our access token.
@@ -46,6 +48,7 @@ pub enum GatewayKind {
 pub(super) struct GatewayFile {
     kind: String,
     base_url: String,
+    linked_url: String,
     api_version: String,
     access_token: Secret,
     app_secret: Secret,
@@ -59,6 +62,7 @@ impl Default for GatewayFile {
         Self {
             kind: "simulator".into(),
             base_url: "http://127.0.0.1:8090".into(),
+            linked_url: String::new(),
             api_version: "v25.0".into(),
             access_token: Secret::default(),
             app_secret: Secret::default(),
@@ -74,6 +78,8 @@ impl GatewayFile {
         let kinds = [("simulator", GatewayKind::Simulator), ("cloud", GatewayKind::Cloud)];
         let kind = problems.one_of("gateway.kind", &self.kind, &kinds);
         let base_url = problems.or_push("gateway.base_url", check_base_url(&self.base_url, kind));
+        let linked_url = (!self.linked_url.is_empty()).then(|| check_base_url(&self.linked_url, None)).transpose();
+        let linked_url = problems.or_push("gateway.linked_url", linked_url);
         let api_version = problems.or_push("gateway.api_version", check_version(&self.api_version));
         if kind == Some(GatewayKind::Cloud) {
             let secrets = [
@@ -90,6 +96,7 @@ impl GatewayFile {
         Some(GatewayConfig {
             kind: kind?,
             base_url: base_url?,
+            linked_url: linked_url?,
             api_version: api_version?,
             access_token: self.access_token.or(SIMULATOR_SECRET),
             app_secret: self.app_secret.or(SIMULATOR_SECRET),

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::api::{self, ApiState};
-use crate::background::check_ledger::{self, Ledger};
+use crate::background::device_news::DeviceNewsQueue;
 use crate::background::key_uses::KeyUses;
 use crate::background::session_news::SessionNews;
 use crate::background::{Background, Nudges};
@@ -29,6 +29,7 @@ use crate::broker::Broker;
 use crate::clock::{Clock, Moment};
 use crate::config::{Config, QueueKind};
 use crate::daemon::follower::Follower;
+use crate::daemon::process::ThisProcess;
 use crate::daemon::queue::KafkaQueue;
 use crate::daemon::readiness::ShownReadiness;
 use crate::dispatch::lease::Leases;
@@ -37,24 +38,26 @@ use crate::domain::control::ControlMessage;
 use crate::domain::partition::PartitionNo;
 use crate::domain::recipient::Recipient;
 use crate::error::chain;
+use crate::gateway::by_number::ByNumber;
 use crate::gateway::cloud::CloudGateway;
+use crate::gateway::linked::LinkedDevices;
 use crate::intake::Intake;
 use crate::intake::outbox::{JobSink, Outbox};
-use crate::limits::NUDGES_MAX;
+use crate::limits::{DEVICE_NEWS_MAX, NUDGES_MAX};
 use crate::mail::Mailer;
 use crate::node::Node;
 use crate::notice::{NoticeReader, Notices, notices};
 use crate::ownership::{Ownership, OwnershipSettings};
-use crate::service::sessions::ConnectOutcome;
-use crate::service::{AuthService, Connector, Services, Tools};
+use crate::service::ledger::{self, Ledger};
+use crate::service::{AuthService, Services, SessionService, Tools};
 use crate::shutdown::{ReadyFile, Shutdown};
 use crate::store::Store;
-use crate::store::sessions::SessionRecord;
 use crate::telemetry::admin::{self, Phase, Readiness};
 use crate::telemetry::metrics::Metrics;
 use crate::webhooks::Courier;
 
 mod follower;
+mod process;
 mod queue;
 mod readiness;
 mod settings;
@@ -121,10 +124,10 @@ pub async fn run(config: Config, shutdown: Shutdown, ready: ReadyFile) -> anyhow
     let (wanted_sender, wanted) = watch::channel(BTreeSet::new());
     let (owner, release) = base.start_ownership(&dispatch.handle(), news, wanted);
     let (notices, reader) = notices();
-    let services = base.start_services(&dispatch.handle(), notices, lost);
+    let services = base.start_services(&dispatch.handle(), notices, lost)?;
     let couriers = base.start_couriers(services.auth.clone())?;
     let mut queue = base.start_queue(&dispatch.handle(), reader, between, wanted_sender)?;
-    let state = base.api_state(services, dispatch.handle());
+    let state = base.api_state(services, dispatch.handle(), shutdown.drain().clone());
     base.readiness.set(Phase::Ready);
     ready.tell(api_address, admin_address).context("write the ready file")?;
     tracing::info!(api = %api_address, admin = %admin_address, "ready");
@@ -241,9 +244,20 @@ impl Base {
     }
 
     /// Starts the services and the reconcilers.
-    fn start_services(&self, dispatch: &DispatchHandle, notices: Notices, lost: LostSessions) -> Services {
+    fn start_services(
+        &self,
+        dispatch: &DispatchHandle,
+        notices: Notices,
+        lost: LostSessions,
+    ) -> anyhow::Result<Services> {
         let tools = Tools { store: self.store.clone(), clock: self.clock.clone(), notices: notices.clone() };
-        let services = Services::new(tools, settings::service_settings(&self.config), Arc::new(ByNumber));
+        let linked =
+            settings::linked_settings(&self.config).map(|settings| LinkedDevices::new(&settings)).transpose()?;
+        let connector = Arc::new(ByNumber { linked: linked.clone() });
+        let services = Services::new(tools, settings::service_settings(&self.config), connector);
+        if let Some(linked) = linked {
+            self.follow_devices(linked, services.sessions.clone());
+        }
         let background = Background {
             store: self.store.clone(),
             services: services.clone(),
@@ -261,7 +275,15 @@ impl Base {
         let key_uses = KeyUses { api_keys: services.api_keys.clone() };
         self.tasks.spawn(key_uses.run(self.stop_intake.clone()));
         self.tasks.spawn(watch_store(self.store.clone(), self.readiness.clone(), self.stop_intake.clone()));
-        services
+        Ok(services)
+    }
+
+    /// Starts to note what happens to linked devices. Every node does: what is noted twice changes nothing.
+    fn follow_devices(&self, linked: LinkedDevices, sessions: SessionService) {
+        let (sender, receiver) = mpsc::channel(DEVICE_NEWS_MAX);
+        self.tasks.spawn(linked.follow(sender, self.stop_intake.clone()));
+        let noting = DeviceNewsQueue { sessions, receiver };
+        self.tasks.spawn(noting.run(self.stop_intake.clone()));
     }
 
     /// Starts what brings the lanes their work; returns what ends with the queue, and fails when the process must
@@ -332,7 +354,7 @@ impl Base {
         Ok(self.tasks.spawn(async { ((), ()) = tokio::join!(courier, mailer) }))
     }
 
-    fn api_state(&self, services: Services, dispatch: DispatchHandle) -> ApiState {
+    fn api_state(&self, services: Services, dispatch: DispatchHandle, drain: CancellationToken) -> ApiState {
         ApiState {
             services,
             store: self.store.clone(),
@@ -340,6 +362,7 @@ impl Base {
             receipts: Arc::new(dispatch),
             metrics: Some(Arc::clone(&self.metrics)),
             readiness: Arc::new(ShownReadiness(self.readiness.clone())),
+            process: Arc::new(ThisProcess::new(self.node.name.clone(), drain, self.config.queue.kafka.clone())),
             settings: settings::api_settings(&self.config, self.n_partitions()),
         }
     }
@@ -367,26 +390,10 @@ async fn watch_store(store: Store, readiness: Readiness, stop: CancellationToken
 /// `GET /ledger` of the admin port: counts all rows now.
 fn ledger_route(store: Store) -> axum::Router {
     let count = |State(store): State<Store>| async move {
-        check_ledger::count(&store).await.map(Json::<Ledger>).map_err(|error| {
+        ledger::count(&store).await.map(Json::<Ledger>).map_err(|error| {
             tracing::warn!(error = chain(&error), "ledger could not be counted");
             StatusCode::SERVICE_UNAVAILABLE
         })
     };
     axum::Router::new().route("/ledger", get(count)).with_state(store)
-}
-
-/// Sessions of the Cloud API need no connection: a number is enough.
-#[derive(Debug)]
-struct ByNumber;
-
-impl Connector for ByNumber {
-    fn connect(&self, session: &SessionRecord) -> ConnectOutcome {
-        if session.phone_number_id.is_some() {
-            ConnectOutcome::Connected
-        } else {
-            ConnectOutcome::Refused(
-                "The session has no phoneNumberId: set it to the number's id at the provider.".into(),
-            )
-        }
-    }
 }

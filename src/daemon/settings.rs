@@ -9,6 +9,7 @@ use crate::api::ApiSettings;
 use crate::api::rates::{Rate, RateSettings};
 use crate::config::{Config, GatewayKind, MailCarrier, RateLimit, Secret};
 use crate::gateway::cloud::CloudSettings;
+use crate::gateway::linked::LinkedSettings;
 use crate::mail::{CarrierSettings, MailSettings};
 use crate::service::ServiceSettings;
 use crate::service::access_token::{JwtKey, JwtKeys};
@@ -26,6 +27,17 @@ pub(super) fn cloud_settings(config: &Config) -> CloudSettings {
         request_timeout: gateway.request_timeout,
         connect_timeout: gateway.connect_timeout,
     }
+}
+
+/// Returns how linked devices are reached; none where there are none.
+pub(super) fn linked_settings(config: &Config) -> Option<LinkedSettings> {
+    let gateway = &config.gateway;
+    Some(LinkedSettings {
+        base_url: gateway.linked_url.clone()?,
+        access_token: gateway.access_token.expose().to_owned(),
+        request_timeout: gateway.request_timeout,
+        connect_timeout: gateway.connect_timeout,
+    })
 }
 
 pub(super) fn service_settings(config: &Config) -> ServiceSettings {
@@ -48,7 +60,8 @@ pub(super) fn service_settings(config: &Config) -> ServiceSettings {
         },
         sessions: SessionSettings {
             default_pacing: config.dispatch.default_pacing,
-            assigns_phone_number_id: config.gateway.kind == GatewayKind::Simulator,
+            assigns_phone_number_id: config.gateway.kind == GatewayKind::Simulator
+                && config.gateway.linked_url.is_none(),
         },
     }
 }

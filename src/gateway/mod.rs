@@ -1,7 +1,7 @@
 //! The provider's side: one request, one outcome.
 //!
-//! A failed send is an [`Outcome`], never an error. Only `dispatch::lane::task` calls it. Knows
-//! no pace and no database.
+//! A failed send is an [`Outcome`], never an error. Only `dispatch::lane::task` calls it. What a session needs besides, such
+//! as being paired, is [`connector`]. Knows no pace and no database.
 
 use std::sync::Arc;
 
@@ -14,6 +14,12 @@ use crate::domain::message::Content;
 use crate::domain::recipient::Recipient;
 
 pub mod cloud;
+
+pub mod connector;
+
+pub mod by_number;
+
+pub mod linked;
 
 mod stamped;
 

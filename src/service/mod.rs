@@ -7,6 +7,7 @@ use std::num::NonZeroU16;
 use std::sync::Arc;
 
 use crate::clock::Clock;
+use crate::gateway::connector::Connector;
 use crate::notice::Notices;
 use crate::store::Store;
 
@@ -17,10 +18,11 @@ pub use contact_groups::ContactGroupService;
 pub use contacts::ContactService;
 pub use forecast::ForecastService;
 pub use idempotency::IdempotencyService;
+pub use ledger::LedgerService;
 pub use levers::LeverService;
 pub use messages::MessageService;
 pub use plans::PlanService;
-pub use sessions::{Connector, SessionService, SessionSettings};
+pub use sessions::{SessionService, SessionSettings};
 pub use waiting::WaitingService;
 pub use webhooks::WebhookService;
 
@@ -40,6 +42,8 @@ pub mod sessions;
 
 pub mod session_settings;
 
+pub mod pairing;
+
 pub mod campaigns;
 
 pub mod campaign_audience;
@@ -53,6 +57,8 @@ pub mod campaign_judge;
 pub mod forecast;
 
 pub mod levers;
+
+pub mod ledger;
 
 pub mod file_import;
 
@@ -121,6 +127,8 @@ pub struct Services {
     pub messages: MessageService,
     /// What operators hold back.
     pub levers: LeverService,
+    /// Whether anything is lost.
+    pub ledger: LedgerService,
     /// Plans and subscriptions.
     pub plans: PlanService,
     /// Why something is not sent.
@@ -143,6 +151,7 @@ impl Services {
             waiting: WaitingService::new(tools.clone(), default_pacing, settings.n_partitions),
             forecasts: ForecastService::new(tools.clone(), default_pacing),
             levers: LeverService::new(tools.clone()),
+            ledger: LedgerService::new(tools.store.clone()),
             plans: PlanService::new(tools.clone()),
             webhooks: WebhookService::new(tools.clone(), settings.webhooks_allow_loopback),
             contacts: ContactService::new(tools.clone()),

@@ -1,46 +1,23 @@
-//! Sessions: made, connected, paced.
+//! Sessions: made, named, paced, removed.
 //!
-//! Speaks to no provider itself; a [`Connector`] does.
+//! How they are connected is [`crate::service::pairing`].
 
-use std::fmt;
 use std::sync::Arc;
 
-use crate::domain::failure::Reason;
 use crate::domain::id::{SessionId, TenantId};
 use crate::domain::pacing::{LaneRules, Pacing, PacingProblem, PacingSettings};
-use crate::domain::session::{SessionEvent, SessionState};
-use crate::domain::session_change::SessionNews;
+use crate::domain::session::SessionState;
 use crate::error::{Error, Problems, Result};
-use crate::limits::CHANGE_TRIES_MAX;
+use crate::gateway::connector::Connector;
 use crate::notice::Notice;
 use crate::service::Tools;
 use crate::service::check::check_name;
-use crate::store::session_events::SessionMove;
 use crate::store::sessions::{SessionChange as StoredChange, SessionRecord};
 
 /// Characters of a session's name, at most.
 const NAME_CHARS_MAX: usize = 100;
 /// Digits of a provider's number id, at most; those in use have 15 to 17.
 const PHONE_NUMBER_ID_DIGITS_MAX: usize = 32;
-
-/// The gateway's side of connecting a session.
-pub trait Connector: fmt::Debug + Send + Sync {
-    /// Starts connecting; what comes later arrives as session events.
-    fn connect(&self, session: &SessionRecord) -> ConnectOutcome;
-}
-
-/// What came of asking for a connection.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ConnectOutcome {
-    /// It can send.
-    Connected,
-    /// It is being connected.
-    Connecting,
-    /// A QR code waits to be scanned.
-    QrPending,
-    /// It can not be connected this way; the text is for people.
-    Refused(String),
-}
 
 /// Settings of sessions.
 #[derive(Debug, Clone)]
@@ -85,7 +62,7 @@ pub struct SessionChange {
 pub struct SessionService {
     pub(super) tools: Tools,
     pub(super) settings: SessionSettings,
-    connector: Arc<dyn Connector>,
+    pub(super) connector: Arc<dyn Connector>,
 }
 
 impl SessionService {
@@ -142,114 +119,6 @@ impl SessionService {
         Ok(session)
     }
 
-    /// Connects a session, or does nothing when it is connected.
-    ///
-    /// # Errors
-    /// `NotFound`; `Conflict` when it is banned; `WhatsappUnavailable` when the provider refuses.
-    pub async fn connect(&self, tenant_id: TenantId, id: SessionId) -> Result<SessionRecord> {
-        let sessions = self.tools.store.sessions();
-        for _ in 0..CHANGE_TRIES_MAX {
-            let mut session = sessions.find(tenant_id, id).await?.ok_or(Error::NotFound("session"))?;
-            match session.state {
-                SessionState::Connected | SessionState::Reconnecting => return Ok(session),
-                SessionState::Banned => return Err(Error::conflict("The session is banned.")),
-                _ => {}
-            }
-            if session.phone_number_id.is_none() && self.settings.assigns_phone_number_id {
-                let assigned = phone_number_id_of(id);
-                sessions.assign_number(tenant_id, id, &assigned).await?;
-                session.phone_number_id = Some(assigned);
-            }
-            let asked = session.state.apply(SessionEvent::ConnectAsked).unwrap_or(session.state);
-            let (event, to) = match self.connector.connect(&session) {
-                ConnectOutcome::Connecting => (SessionEvent::ConnectAsked, asked),
-                ConnectOutcome::QrPending => (SessionEvent::QrIssued, after(asked, SessionEvent::QrIssued)),
-                ConnectOutcome::Connected => (SessionEvent::Connected, after(asked, SessionEvent::Connected)),
-                ConnectOutcome::Refused(why) => return Err(Error::WhatsappUnavailable(why.into())),
-            };
-            if to == session.state {
-                return Ok(session);
-            }
-            if self.move_to(tenant_id, id, (session.state, to), (event, None)).await? {
-                return sessions.find(tenant_id, id).await?.ok_or(Error::NotFound("session"));
-            }
-        }
-        Err(changed_meanwhile())
-    }
-
-    /// Closes the connection of a session and keeps its pairing; does nothing when it is closed.
-    ///
-    /// # Errors
-    /// `NotFound`; `Conflict` when it is banned.
-    pub async fn disconnect(&self, tenant_id: TenantId, id: SessionId) -> Result<SessionRecord> {
-        self.ask(tenant_id, id, SessionEvent::DisconnectAsked).await
-    }
-
-    /// Unlinks a session, which must be paired anew; does nothing when it is unlinked.
-    ///
-    /// # Errors
-    /// `NotFound`; `Conflict` when it is banned.
-    pub async fn logout(&self, tenant_id: TenantId, id: SessionId) -> Result<SessionRecord> {
-        self.ask(tenant_id, id, SessionEvent::LoggedOut).await
-    }
-
-    /// Closes the connection of a session and makes it anew.
-    ///
-    /// # Errors
-    /// `NotFound`; `Conflict` when it is banned; `WhatsappUnavailable` when the provider refuses.
-    pub async fn restart(&self, tenant_id: TenantId, id: SessionId) -> Result<SessionRecord> {
-        self.disconnect(tenant_id, id).await?;
-        self.connect(tenant_id, id).await
-    }
-
-    /// Notes what the provider's side has told about a session; nothing when that changes nothing.
-    ///
-    /// # Errors
-    /// `Store` when it was not noted; `Conflict` when others changed it all the time.
-    pub async fn report(&self, id: SessionId, event: SessionEvent, reason: Reason) -> Result<()> {
-        for _ in 0..CHANGE_TRIES_MAX {
-            let Some((tenant_id, from)) = self.tools.store.sessions().place_of(id).await? else { return Ok(()) };
-            let Some(to) = from.apply(event) else { return Ok(()) };
-            let reason = (to != SessionState::Connected).then(|| reason.as_str());
-            if self.move_to(tenant_id, id, (from, to), (event, reason)).await? {
-                return Ok(());
-            }
-        }
-        Err(changed_meanwhile())
-    }
-
-    /// Does what a person asks of a session's connection.
-    async fn ask(&self, tenant_id: TenantId, id: SessionId, event: SessionEvent) -> Result<SessionRecord> {
-        let sessions = self.tools.store.sessions();
-        for _ in 0..CHANGE_TRIES_MAX {
-            let session = sessions.find(tenant_id, id).await?.ok_or(Error::NotFound("session"))?;
-            if session.state == SessionState::Banned {
-                return Err(Error::conflict("The session is banned."));
-            }
-            let Some(to) = session.state.apply(event) else { return Ok(session) };
-            if self.move_to(tenant_id, id, (session.state, to), (event, None)).await? {
-                return sessions.find(tenant_id, id).await?.ok_or(Error::NotFound("session"));
-            }
-        }
-        Err(changed_meanwhile())
-    }
-
-    async fn move_to(
-        &self,
-        tenant_id: TenantId,
-        id: SessionId,
-        (from, to): (SessionState, SessionState),
-        (event, reason): (SessionEvent, Option<&'static str>),
-    ) -> Result<bool> {
-        let news = SessionNews::of(event, to);
-        let step = SessionMove { from, to, news, reason, at_ms: self.tools.clock.now().as_ms() };
-        let moved = self.tools.store.sessions().transition(tenant_id, id, &step).await?;
-        if moved {
-            self.tools.notices.tell(Notice::SessionChanged(id));
-        }
-        Ok(moved)
-    }
-
     /// Changes a session's name and pacing; a new pace holds from the next send on.
     ///
     /// # Errors
@@ -290,20 +159,12 @@ impl SessionService {
     }
 }
 
-fn after(state: SessionState, event: SessionEvent) -> SessionState {
-    state.apply(event).unwrap_or(state)
-}
-
-fn changed_meanwhile() -> Error {
-    Error::conflict("The session changed meanwhile.")
-}
-
 fn is_phone_number_id(text: &str) -> bool {
     (1..=PHONE_NUMBER_ID_DIGITS_MAX).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// Makes 15 digits out of a session's id, for a provider that takes any number.
-fn phone_number_id_of(id: SessionId) -> String {
+pub(super) fn phone_number_id_of(id: SessionId) -> String {
     let (_, random) = id.0.as_u64_pair();
     let digits = 100_000_000_000_000 + random % 900_000_000_000_000;
     digits.to_string()

@@ -3,7 +3,7 @@
 //! The way of one message: [`server`] reads the head and notes the time of arrival, [`request`] reads and checks the body,
 //! [`decide`] says what becomes of it, [`ledger`] records that, [`receipts`] plans what the provider reports later, and the
 //! answer goes out (or the connection is cut, or nothing happens at all). [`posting`] delivers the receipts, signed and batched.
-//! Tests ask for the ledger, and let recipients write, at the [`desk`].
+//! Tests ask for the ledger, and let recipients write, at the [`desk`]. Linked [`devices`] are paired at the [`device_desk`].
 //!
 //! It shares no code with the parts that it tests, apart from the clock: what it says of the wire comes from Meta's
 //! documentation, not from our gateway. It keeps nothing on disk, and knows no media and no templates.
@@ -12,6 +12,8 @@ mod answer;
 mod codes;
 mod decide;
 mod desk;
+mod device_desk;
+mod devices;
 mod dice;
 mod envelope;
 pub mod faults;

@@ -24,6 +24,7 @@ use crate::clock::{Clock, Moment};
 use crate::simulator::answer::{self, Answer};
 use crate::simulator::decide::{Case, Decision, Memory, Refusal, decide};
 use crate::simulator::desk;
+use crate::simulator::device_desk::DeviceDesk;
 use crate::simulator::dice::mix;
 use crate::simulator::faults::{Faults, OutageKind};
 use crate::simulator::ledger::{Arrival, Ledger, Verdict};
@@ -51,6 +52,7 @@ pub(crate) struct Provider {
     pub(super) memory: Memory,
     pub(super) ledger: Arc<Ledger>,
     pub(super) backlog: Option<Arc<Backlog>>,
+    devices: DeviceDesk,
     /// Makes message ids of this run differ from those of another one with the same seed.
     run: u64,
     n_messages: AtomicU64,
@@ -66,7 +68,9 @@ impl Provider {
     /// Makes a provider that has seen nothing yet.
     pub(crate) fn new(clock: Clock, seed: u64, faults: Faults, backlog: Option<Arc<Backlog>>) -> Self {
         let started_at = clock.now();
+        let run = mix(seed ^ started_at.0);
         Self {
+            devices: DeviceDesk::new(clock.clone(), seed, run),
             clock,
             started_at,
             seed,
@@ -75,7 +79,7 @@ impl Provider {
             memory: Memory { pairs: Pairs::new(), contacts: Contacts::new() },
             ledger: Arc::new(Ledger::new(LEDGER_ENTRIES_MAX)),
             backlog,
-            run: mix(seed ^ started_at.0),
+            run,
             n_messages: AtomicU64::new(0),
             n_incomplete: AtomicU64::new(0),
         }
@@ -146,6 +150,9 @@ async fn handle(provider: &Provider, cut: &AtomicBool, request: Request<Incoming
         }
         let send = Send { id, headers: &head.headers, arrived_at };
         return provider.take_send(cut, send, body).await;
+    }
+    if ["/devices/", "/phones/"].iter().any(|start| head.uri.path().starts_with(start)) {
+        return Ok(provider.devices.serve(&head, body).await);
     }
     Ok(desk::serve(provider, &head, body, arrived_at).await)
 }

@@ -112,6 +112,19 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Writes a deed down that was done elsewhere than in the database.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`] when it was not written.
+    pub async fn write_down(&self, actor: &Actor, deed: &Deed, at_ms: i64) -> Result<(), StoreError> {
+        let doing = "write down a deed";
+        let mut tx = self.begin_write(doing).await?;
+        tx.write_deed(actor, deed, at_ms, doing).await?;
+        tx.commit(doing).await
+    }
+}
+
 impl Tx {
     /// Writes a deed down with the transaction that does it.
     pub(crate) async fn write_deed(

@@ -30,13 +30,14 @@ pub struct Judged {
     pub standing: Option<Standing>,
 }
 
-/// What was counted of a campaign by now; `$2` is the word of recipients who have opted out.
+/// What was counted of a campaign by now; `$1` is the word of recipients who were passed over because they have opted
+/// out. Who opts out after a message of the campaign counts as well.
 macro_rules! counted {
     () => {
         "k.sent + k.delivered + k.read AS accepted, k.sent AS still_sent, k.failed_limit + k.failed_unavailable AS failed, \
          k.unknown, k.accepted AS n_admitted, k.pending + k.sending AS n_open, \
          COALESCE((SELECT r.n FROM campaign_reasons r WHERE r.campaign_id = k.campaign_id AND r.reason = $1), 0) \
-             AS opted_out, \
+             + COALESCE((SELECT t.n FROM campaign_stops t WHERE t.campaign_id = k.campaign_id), 0) AS opted_out, \
          COALESCE((SELECT CAST(SUM(n.n) AS BIGINT) FROM campaign_sessions cs JOIN no_receipts n \
                        ON n.session_id = cs.session_id AND n.campaign_id = cs.campaign_id \
                    WHERE cs.campaign_id = k.campaign_id), 0) AS no_receipt "

@@ -28,7 +28,7 @@ pub struct LaneRow {
     pub tenant_id: TenantId,
     /// Where the session stands.
     pub state: SessionState,
-    /// The provider's name of the sending number.
+    /// The provider's name of the sending number; that of a linked device is the number itself.
     pub phone_number_id: Option<String>,
     /// Sends per minute, when the session has its own.
     pub rate_per_minute: Option<f64>,
@@ -83,7 +83,7 @@ pub struct StreamRow {
 macro_rules! lanes {
     ($rest:literal) => {
         concat!(
-            "SELECT s.session_id, s.tenant_id, s.state, s.phone_number_id, s.rate_per_minute, s.burst, s.account_id, s.pacing, \
+            "SELECT s.session_id, s.tenant_id, s.state, COALESCE(s.phone_number_id, s.phone_number) AS phone_number_id, s.rate_per_minute, s.burst, s.account_id, s.pacing, \
                  s.pacing_version, s.connected_at_ms, n.first_linked_at_ms, l.tat_us, l.left_by_us, l.memory, l.saved_at_us, u.active_until_ms, \
                  t.time_zone AS tenant_zone \
              FROM sessions s LEFT JOIN lanes l ON l.session_id = s.session_id \

@@ -50,6 +50,12 @@ pub mod sessions;
 
 pub mod session_events;
 
+pub mod session_qrs;
+
+pub mod session_counters;
+
+mod session_removal;
+
 pub mod campaigns;
 
 pub mod campaign_moves;
@@ -65,6 +71,8 @@ pub mod contacts;
 pub mod contact_groups;
 
 pub mod opt_outs;
+
+mod opt_out_news;
 
 mod repeats;
 

@@ -1,9 +1,10 @@
 //! Who has opted out of a tenant's campaigns, whether a contact or not.
 //!
 //! What recipients say may come twice and in any order: the latest word holds. Whom a campaign passes over for it is
-//! decided by the journal, which looks here while it locks the deliveries.
+//! decided by the journal, which looks here while it locks the deliveries. What else comes of it, such as who is told, is
+//! [`crate::store::opt_out_news`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde_json::json;
 use sqlx::FromRow;
@@ -28,13 +29,25 @@ const SET: Sql = Sql::per_dialect(
      ORDER BY tenant_id, recipient \
      ON CONFLICT (tenant_id, recipient) DO UPDATE SET is_out = EXCLUDED.is_out, changed_by = EXCLUDED.changed_by, \
          changed_at_ms = GREATEST(o.changed_at_ms, EXCLUDED.changed_at_ms) \
-     WHERE EXCLUDED.changed_by <> 'recipient' OR o.changed_at_ms <= EXCLUDED.changed_at_ms + 999",
+     WHERE EXCLUDED.changed_by <> 'recipient' OR o.changed_at_ms <= EXCLUDED.changed_at_ms + 999 \
+     RETURNING tenant_id, recipient, o.xmax = 0",
     "INSERT INTO opt_outs AS o (tenant_id, recipient, is_out, changed_at_ms, changed_by) \
      SELECT unhex(value ->> 'tenant_id'), value ->> 'recipient', value ->> 'is_out', value ->> 'changed_at_ms', \
          value ->> 'changed_by' FROM json_each($1) WHERE true \
      ON CONFLICT (tenant_id, recipient) DO UPDATE SET is_out = EXCLUDED.is_out, changed_by = EXCLUDED.changed_by, \
          changed_at_ms = MAX(o.changed_at_ms, EXCLUDED.changed_at_ms) \
-     WHERE EXCLUDED.changed_by <> 'recipient' OR o.changed_at_ms <= EXCLUDED.changed_at_ms + 999",
+     WHERE EXCLUDED.changed_by <> 'recipient' OR o.changed_at_ms <= EXCLUDED.changed_at_ms + 999 \
+     RETURNING tenant_id, recipient, TRUE",
+);
+
+/// What was said before, held until the end: a row that is not there can not be held.
+const HOLD: Sql = Sql::per_dialect(
+    "SELECT o.tenant_id, o.recipient, o.is_out FROM json_to_recordset(CAST($1 AS JSON)) \
+         AS u (tenant_id uuid, recipient text) \
+     JOIN opt_outs o ON o.tenant_id = u.tenant_id AND o.recipient = u.recipient \
+     ORDER BY o.tenant_id, o.recipient FOR UPDATE OF o",
+    "SELECT o.tenant_id, o.recipient, o.is_out FROM json_each($1) AS u \
+     JOIN opt_outs o ON o.tenant_id = unhex(u.value ->> 'tenant_id') AND o.recipient = u.value ->> 'recipient'",
 );
 
 const TENANTS: Sql = Sql::per_dialect(
@@ -99,7 +112,7 @@ impl Store {
             with_tx!(&mut tx, |db| sqlx::query_as(sql).bind(numbers).fetch_all(db).await);
         let tenants = tenants.map_err(StoreError::database(DOING_NOTE))?;
         // The latest word of each recipient to each tenant; of those of one second, the last.
-        let mut latest: BTreeMap<(Uuid, &str), OptChange> = BTreeMap::new();
+        let mut latest: BTreeMap<(Uuid, &str), (OptChange, &str)> = BTreeMap::new();
         for (message, word) in asking {
             for (_, tenant_id) in tenants.iter().filter(|(number, _)| *number == message.phone_number_id) {
                 let is_out = word == OptWord::Stop;
@@ -107,14 +120,16 @@ impl Store {
                 let (tenant_id, recipient) = (*tenant_id, message.from.clone());
                 let change = OptChange { tenant_id: TenantId(tenant_id), recipient, opt_out };
                 let key = (tenant_id, message.from.as_str());
-                if latest.get(&key).is_none_or(|known| known.opt_out.changed_at_ms <= message.at_ms) {
-                    latest.insert(key, change);
+                if latest.get(&key).is_none_or(|(known, _)| known.opt_out.changed_at_ms <= message.at_ms) {
+                    latest.insert(key, (change, message.phone_number_id.as_str()));
                 }
             }
         }
-        let changes: Vec<OptChange> = latest.into_values().collect();
-        tx.set_opt_outs(&changes, DOING_NOTE).await?;
-        tx.commit(DOING_NOTE).await
+        let (changes, numbers): (Vec<OptChange>, Vec<&str>) = latest.into_values().unzip();
+        let newly_out = tx.set_opt_outs(&changes, DOING_NOTE).await?;
+        let stops: Vec<_> = newly_out.into_iter().map(|at| (&changes[at], numbers[at])).collect();
+        tx.count_stops(&stops, DOING_NOTE).await?;
+        self.commit_moves(tx, DOING_NOTE).await
     }
 
     /// Writes what is said about recipients, each named once.
@@ -124,7 +139,7 @@ impl Store {
     pub async fn set_opt_outs(&self, changes: &[OptChange]) -> Result<(), StoreError> {
         let mut tx = self.begin_write(DOING_SET).await?;
         tx.set_opt_outs(changes, DOING_SET).await?;
-        tx.commit(DOING_SET).await
+        self.commit_moves(tx, DOING_SET).await
     }
 
     /// Returns what was last said about a recipient; none when nothing was.
@@ -146,10 +161,15 @@ impl Store {
 }
 
 impl Tx {
-    /// Writes what is said about recipients, each named once.
-    pub(super) async fn set_opt_outs(&mut self, changes: &[OptChange], doing: &'static str) -> Result<(), StoreError> {
+    /// Writes what is said about recipients, each named once, and tells who wants to know; returns the places of those who
+    /// were not out before and are now.
+    pub(super) async fn set_opt_outs(
+        &mut self,
+        changes: &[OptChange],
+        doing: &'static str,
+    ) -> Result<Vec<usize>, StoreError> {
         if changes.is_empty() {
-            return Ok(());
+            return Ok(Vec::new());
         }
         let rows = to_json(changes, |change| {
             json!({
@@ -158,11 +178,26 @@ impl Tx {
                 "changed_by": change.opt_out.by.as_str(),
             })
         });
-        let sql = match self {
-            Self::Postgres(_) => SET.postgres(),
-            Self::Sqlite(_) => SET.sqlite(),
+        let (hold, set) = match self {
+            Self::Postgres(_) => (HOLD.postgres(), SET.postgres()),
+            Self::Sqlite(_) => (HOLD.sqlite(), SET.sqlite()),
         };
-        with_tx!(self, |db| sqlx::query(sql).bind(rows).execute(db).await.map(drop))
-            .map_err(StoreError::database(doing))
+        let known: Vec<(Uuid, String, bool)> =
+            with_tx!(self, |db| sqlx::query_as(hold).bind(&rows).fetch_all(db).await)
+                .map_err(StoreError::database(doing))?;
+        let was_out: HashMap<_, _> = known.iter().map(|(tenant, who, out)| ((*tenant, who.as_str()), *out)).collect();
+        let written: Vec<(Uuid, String, bool)> =
+            with_tx!(self, |db| sqlx::query_as(set).bind(&rows).fetch_all(db).await)
+                .map_err(StoreError::database(doing))?;
+        let is_new: HashMap<_, _> = written.iter().map(|(tenant, who, new)| ((*tenant, who.as_str()), *new)).collect();
+        let newly_out = |change: &OptChange| {
+            let key = (change.tenant_id.0, change.recipient.as_str());
+            // One that was not there and was not made either has just been made by somebody else, who tells it.
+            let was_in = was_out.get(&key).map_or(is_new.get(&key) == Some(&true), |was_out| !was_out);
+            change.opt_out.is_out && is_new.contains_key(&key) && was_in
+        };
+        let newly_out: Vec<usize> = (0..changes.len()).filter(|at| newly_out(&changes[*at])).collect();
+        self.tell_opt_outs(newly_out.iter().map(|at| &changes[*at]).collect(), doing).await?;
+        Ok(newly_out)
     }
 }

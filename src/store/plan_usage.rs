@@ -18,7 +18,7 @@ use crate::with_writer;
 
 const SUBSCRIPTION: Sql = Sql::portable("SELECT plan, state FROM subscriptions WHERE tenant_id = $1");
 
-const N_SESSIONS: Sql = Sql::portable("SELECT COUNT(*) FROM sessions WHERE tenant_id = $1");
+const N_SESSIONS: Sql = Sql::portable("SELECT COUNT(*) FROM sessions WHERE tenant_id = $1 AND deleted_at_ms IS NULL");
 
 const N_CONTACTS: Sql = Sql::portable("SELECT n_contacts FROM contact_books WHERE tenant_id = $1");
 

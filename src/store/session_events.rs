@@ -51,7 +51,7 @@ pub struct SessionEventRecord {
 const MOVE: Sql = Sql::portable(
     "UPDATE sessions SET state = $4, state_reason = $5, \
          connected_at_ms = CASE WHEN $4 = 'connected' THEN $6 ELSE connected_at_ms END \
-     WHERE session_id = $1 AND tenant_id = $2 AND state = $3",
+     WHERE session_id = $1 AND tenant_id = $2 AND state = $3 AND deleted_at_ms IS NULL",
 );
 /// A number that becomes known by its digits later than by the provider's name is as old as it was by that.
 const NOTE_NUMBERS: Sql = Sql::portable(
@@ -71,7 +71,8 @@ const LIST: Sql = Sql::portable(
      WHERE session_id = $1 AND tenant_id = $2 ORDER BY event_id DESC LIMIT $3 OFFSET $4",
 );
 const COUNT: Sql = Sql::portable("SELECT COUNT(*) FROM session_events WHERE session_id = $1 AND tenant_id = $2");
-const PLACE: Sql = Sql::portable("SELECT tenant_id, state FROM sessions WHERE session_id = $1");
+const PLACE: Sql =
+    Sql::portable("SELECT tenant_id, state FROM sessions WHERE session_id = $1 AND deleted_at_ms IS NULL");
 
 const DOING_MOVE: &str = "move a session";
 const DOING_LIST: &str = "read the events of a session";
@@ -124,6 +125,9 @@ impl Sessions<'_> {
         .map_err(StoreError::database(DOING_MOVE))?;
         if n_moved == 0 {
             return Ok(false);
+        }
+        if step.from == SessionState::QrPending {
+            tx.remove_qr(id).await.map_err(StoreError::database(DOING_MOVE))?;
         }
         if step.to == SessionState::Connected {
             let note = NOTE_NUMBERS.of(self.store.pool());

@@ -26,31 +26,36 @@ const INSERT: Sql = Sql::portable(
 );
 const FIND: Sql = Sql::portable(
     "SELECT session_id, tenant_id, name, state, phone_number, phone_number_id, rate_per_minute, burst, created_at_ms, \
-         state_reason, pacing, pacing_version FROM sessions WHERE session_id = $1 AND tenant_id = $2",
+         state_reason, pacing, pacing_version FROM sessions \
+     WHERE session_id = $1 AND tenant_id = $2 AND deleted_at_ms IS NULL",
 );
 const LIST: Sql = Sql::portable(
     "SELECT session_id, tenant_id, name, state, phone_number, phone_number_id, rate_per_minute, burst, created_at_ms, \
-         state_reason, pacing, pacing_version FROM sessions WHERE tenant_id = $1 \
+         state_reason, pacing, pacing_version FROM sessions WHERE tenant_id = $1 AND deleted_at_ms IS NULL \
      ORDER BY session_id DESC LIMIT $2 OFFSET $3",
 );
-const COUNT: Sql = Sql::portable("SELECT COUNT(*) FROM sessions WHERE tenant_id = $1");
+const COUNT: Sql = Sql::portable("SELECT COUNT(*) FROM sessions WHERE tenant_id = $1 AND deleted_at_ms IS NULL");
 const KNOWN: Sql = Sql::per_dialect(
-    "SELECT session_id FROM sessions WHERE tenant_id = $1 \
+    "SELECT session_id FROM sessions WHERE tenant_id = $1 AND deleted_at_ms IS NULL \
      AND session_id IN (SELECT CAST(value AS UUID) FROM json_array_elements_text(CAST($2 AS JSON)))",
-    "SELECT session_id FROM sessions WHERE tenant_id = $1 AND session_id IN (SELECT unhex(value) FROM json_each($2))",
+    "SELECT session_id FROM sessions WHERE tenant_id = $1 AND deleted_at_ms IS NULL \
+     AND session_id IN (SELECT unhex(value) FROM json_each($2))",
 );
 const ASSIGN_NUMBER: Sql = Sql::portable(
     "UPDATE sessions SET phone_number_id = $3 WHERE session_id = $1 AND tenant_id = $2 AND phone_number_id IS NULL",
+);
+const SET_PHONE_NUMBER: Sql = Sql::portable(
+    "UPDATE sessions SET phone_number = $3 WHERE session_id = $1 AND tenant_id = $2 AND deleted_at_ms IS NULL",
 );
 const UPDATE: Sql = Sql::portable(
     "UPDATE sessions SET name = COALESCE($3, name), rate_per_minute = COALESCE($4, rate_per_minute), \
      burst = COALESCE($5, burst), \
      pacing_version = pacing_version + CASE WHEN COALESCE($4, $5) IS NULL THEN 0 ELSE 1 END \
-     WHERE session_id = $1 AND tenant_id = $2",
+     WHERE session_id = $1 AND tenant_id = $2 AND deleted_at_ms IS NULL",
 );
 const SET_PACING: Sql = Sql::portable(
     "UPDATE sessions SET rate_per_minute = $4, burst = $5, pacing = $6, pacing_version = pacing_version + 1 \
-     WHERE session_id = $1 AND tenant_id = $2 AND pacing_version = $3",
+     WHERE session_id = $1 AND tenant_id = $2 AND pacing_version = $3 AND deleted_at_ms IS NULL",
 );
 /// One WhatsApp identity.
 #[derive(Debug, Clone, PartialEq)]
@@ -248,6 +253,18 @@ impl Sessions<'_> {
                 .map(|done| done.rows_affected())
         });
         Ok(0 < assigned.map_err(StoreError::database("give a session a number"))?)
+    }
+
+    /// Puts down the number that a session was paired with.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`] when it was not written; safe to repeat.
+    pub async fn set_phone_number(&self, tenant_id: TenantId, id: SessionId, number: &str) -> Result<(), StoreError> {
+        with_writer!(self.store.pool(), |db| {
+            let query = sqlx::query(SET_PHONE_NUMBER.of(self.store.pool())).bind(id.0).bind(tenant_id.0);
+            query.bind(number).execute(db).await.map(drop)
+        })
+        .map_err(StoreError::database("put down the number of a session"))
     }
 
     /// Changes a session of the tenant; `false` if it is not there.

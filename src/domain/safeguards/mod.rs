@@ -57,7 +57,7 @@ pub struct Guardrails {
     /// Deliveries without a receipt in time among those that the provider took, 0 to 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_no_receipt_rate: Option<f64>,
-    /// Recipients who have opted out among the deliveries that were tried, 0 to 1.
+    /// Recipients who have opted out, before it or after its message, for each delivery that was tried, 0 to 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_opt_out_rate: Option<f64>,
     /// Deliveries that must have been tried before a rate says anything.
@@ -100,7 +100,7 @@ pub struct Sample {
     pub failed: i64,
     /// Deliveries of which no answer came.
     pub unknown: i64,
-    /// Recipients who have opted out.
+    /// Recipients who were passed over because they have opted out, and those who opted out after its message.
     pub opted_out: i64,
     /// Deliveries without a receipt in time.
     pub no_receipt: i64,

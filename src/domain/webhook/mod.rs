@@ -64,7 +64,7 @@ words! {
         MessageFailed = "message.failed",
         /// Whether a message arrived is not known.
         MessageUnknown = "message.unknown",
-        /// A session waits for its code to be scanned.
+        /// A session waits for this code to be scanned.
         SessionQr = "session.qr",
         /// A session was unlinked.
         SessionLoggedOut = "session.logged_out",
@@ -76,6 +76,8 @@ words! {
         CampaignResumed = "campaign.resumed",
         /// A campaign can not go on.
         CampaignFailed = "campaign.failed",
+        /// Somebody wants no campaigns any more.
+        ContactOptedOut = "contact.opted_out",
         /// Somebody asked for a test.
         Test = "webhook.test",
     }
@@ -102,8 +104,8 @@ impl WebhookEvent {
             SessionState::Connected => Some(Self::SessionConnected),
             SessionState::Disconnected | SessionState::Banned => Some(Self::SessionDisconnected),
             SessionState::LoggedOut => Some(Self::SessionLoggedOut),
-            SessionState::QrPending => Some(Self::SessionQr),
-            SessionState::Connecting | SessionState::Reconnecting => None,
+            // Each code is told, not only the first.
+            SessionState::QrPending | SessionState::Connecting | SessionState::Reconnecting => None,
         }
     }
 
@@ -208,10 +210,17 @@ pub struct WebhookBody<'a> {
     pub data: &'a RawValue,
 }
 
-/// Writes a time in UTC as the API does, always with milliseconds.
+/// Times as the API writes them, always with milliseconds.
+const FORM: StaticFormatDescription =
+    format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
+
+/// Writes UTC milliseconds as a time of what is told; none when no calendar has it.
+#[must_use]
+pub fn written_time(ms: i64) -> Option<String> {
+    OffsetDateTime::from_unix_timestamp_nanos(i128::from(ms) * 1_000_000).ok()?.format(FORM).ok()
+}
+
 fn with_milliseconds<S: Serializer>(time: &OffsetDateTime, serializer: S) -> Result<S::Ok, S::Error> {
-    const FORM: StaticFormatDescription =
-        format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
     let text = time.to_offset(UtcOffset::UTC).format(FORM).map_err(S::Error::custom)?;
     serializer.serialize_str(&text)
 }

@@ -158,7 +158,7 @@ impl Contacts<'_> {
         let out = batch.iter().filter(|new| new.is_out && named.insert(&new.phone));
         let out: Vec<_> = out.map(|new| OptChange { tenant_id, recipient: new.phone.clone(), opt_out }).collect();
         tx.set_opt_outs(&out, DOING_ADD).await?;
-        tx.commit(DOING_ADD).await?;
+        self.store.commit_moves(tx, DOING_ADD).await?;
         Ok(Ok(inserted))
     }
 

@@ -7,6 +7,7 @@ mod changes;
 mod pass_over;
 mod read;
 mod recall;
+mod sessions;
 mod spend;
 #[cfg(test)]
 mod tests;

@@ -129,6 +129,7 @@ impl Tx {
         self.change_resends(INSERT_RESENDS, ids_of(entered)).await.map_err(StoreError::database(doing))?;
         let left = changed.iter().filter(|moving| unknown(&moving.was) && !unknown(&moving.now));
         self.change_resends(DELETE_RESENDS, ids_of(left)).await.map_err(StoreError::database(doing))?;
+        self.add_to_sessions(&moves.session_deltas(), doing).await?;
         let written_at = written_at(Uuid::now_v7());
         self.tell_changes(&moves.told_tenants(), || moves.changes(written_at), doing).await?;
         match recording {

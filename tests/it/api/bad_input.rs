@@ -10,7 +10,7 @@ use axum::http::header;
 use super::support::{Front, request};
 
 /// Every operation with a JSON body; `{s}` stands for a session, `{c}` for a draft, `{k}` for a key or any other id and `{w}` for a webhook.
-const WITH_BODY: [(&str, &str); 27] = [
+const WITH_BODY: &[(&str, &str)] = &[
     ("POST", "/api/v1/auth/register"),
     ("POST", "/api/v1/auth/login"),
     ("POST", "/api/v1/auth/refresh"),
@@ -23,6 +23,8 @@ const WITH_BODY: [(&str, &str); 27] = [
     ("POST", "/api/v1/auth/verify-email"),
     ("POST", "/api/v1/whatsapp"),
     ("PATCH", "/api/v1/whatsapp/{s}"),
+    ("POST", "/api/v1/whatsapp/{s}/pairing-code"),
+    ("POST", "/api/v1/whatsapp/{s}/check-number"),
     ("POST", "/api/v1/messages/send-text"),
     ("POST", "/api/v1/campaigns"),
     ("POST", "/api/v1/campaigns/{c}/recipients"),

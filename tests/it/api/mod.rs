@@ -2,6 +2,7 @@
 //!
 //! Nothing is sent here; what the lanes do with accepted messages is tested with them.
 
+mod doubles;
 mod support;
 
 mod surface;
@@ -25,6 +26,8 @@ mod idempotency;
 
 mod rates;
 
+mod node;
+mod pairing;
 mod sessions;
 
 mod messages;

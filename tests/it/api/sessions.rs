@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use actiwapi_dispatcher::domain::pacing::{PacingProfile, PacingSettings};
 use serde_json::json;
 
+use super::doubles::UNKNOWN_NUMBER_ID;
 use super::support::Front;
 
 #[tokio::test]
@@ -106,7 +107,7 @@ async fn connecting_is_idempotent() {
 async fn what_the_provider_refuses_is_said() {
     let front = Front::start().await;
     let token = front.register("ana@example.com").await;
-    let made = front.post("/api/whatsapp", &token, json!({"name": "refused"})).await;
+    let made = front.post("/api/whatsapp", &token, json!({"name": "Shop", "phoneNumberId": UNKNOWN_NUMBER_ID})).await;
     let path = format!("/api/v1/whatsapp/{}/connect", made.data()["id"].as_str().unwrap());
     insta::assert_snapshot!(front.act(&path, &token).await.refusal(), @"502 WHATSAPP_UNAVAILABLE: The provider does not know this number.");
 }

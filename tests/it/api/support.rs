@@ -5,19 +5,19 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use actiwapi_dispatcher::api::process::Process;
 use actiwapi_dispatcher::api::{self, ApiSettings, ApiState, PartReadiness, Readiness};
 use actiwapi_dispatcher::clock::Clock;
 use actiwapi_dispatcher::domain::api_key::Scope;
 use actiwapi_dispatcher::domain::mail::MailKind;
 use actiwapi_dispatcher::domain::pacing::Pacing;
 use actiwapi_dispatcher::domain::receipt::Receipt;
+use actiwapi_dispatcher::gateway::connector::Connector;
 use actiwapi_dispatcher::notice::{NoticeReader, notices};
 use actiwapi_dispatcher::receipts::{ReceiptSink, SinkClosed};
 use actiwapi_dispatcher::service::access_token::{JwtKey, JwtKeys};
 use actiwapi_dispatcher::service::password::PasswordCost;
-use actiwapi_dispatcher::service::sessions::{ConnectOutcome, Connector};
 use actiwapi_dispatcher::service::{AuthSettings, ServiceSettings, Services, SessionSettings, Tools};
-use actiwapi_dispatcher::store::sessions::SessionRecord;
 use actiwapi_dispatcher::store::{Pool, Store};
 use actiwapi_dispatcher::telemetry::metrics::Metrics;
 use axum::Router;
@@ -27,6 +27,8 @@ use futures::future::BoxFuture;
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use tower::ServiceExt;
+
+use super::doubles::{AlwaysConnects, TestProcess};
 
 pub(super) const APP_SECRET: &str = "the app secret";
 pub(super) const VERIFY_TOKEN: &str = "the verify token";
@@ -41,6 +43,7 @@ pub(super) struct Front {
     pub(super) store: Store,
     pub(super) sink: Arc<Sink>,
     pub(super) readiness: Arc<Parts>,
+    pub(super) process: Arc<TestProcess>,
     pub(super) metrics: Arc<Metrics>,
     _notices: NoticeReader,
     _directory: Option<Directory>,
@@ -78,10 +81,6 @@ pub(super) enum Mood {
     Panics,
 }
 
-/// Connects everything but sessions of the name `refused`.
-#[derive(Debug)]
-struct AlwaysConnects;
-
 impl Drop for Directory {
     fn drop(&mut self) {
         std::fs::remove_dir_all(&self.0).unwrap();
@@ -115,15 +114,6 @@ impl Readiness for Parts {
     }
 }
 
-impl Connector for AlwaysConnects {
-    fn connect(&self, session: &SessionRecord) -> ConnectOutcome {
-        match session.name.as_str() {
-            "refused" => ConnectOutcome::Refused("The provider does not know this number.".to_owned()),
-            _ => ConnectOutcome::Connected,
-        }
-    }
-}
-
 impl Front {
     pub(super) async fn start() -> Self {
         Self::start_with(ApiSettings {
@@ -136,21 +126,41 @@ impl Front {
     }
 
     pub(super) async fn start_with(settings: ApiSettings) -> Self {
+        Self::start_on(settings, Arc::new(AlwaysConnects::default()), true).await
+    }
+
+    /// Starts a front over another gateway, which may be one of linked devices only.
+    pub(super) async fn start_on(
+        settings: ApiSettings,
+        connector: Arc<dyn Connector>,
+        assigns_phone_number_id: bool,
+    ) -> Self {
         let directory = Directory(std::env::temp_dir().join(format!("front-{}", uuid::Uuid::now_v7())));
         std::fs::create_dir(&directory.0).unwrap();
         let url = format!("sqlite:{}", directory.0.join("front.db").display());
         let store = Store::open(&url, 4).await.unwrap();
         store.migrate().await.unwrap();
-        Self { _directory: Some(directory), ..Self::over(store, settings) }
+        Self { _directory: Some(directory), ..Self::made(store, settings, (connector, assigns_phone_number_id)) }
     }
 
     /// Makes a front over a store of somebody else's.
     pub(super) fn over(store: Store, settings: ApiSettings) -> Self {
+        Self::made(store, settings, (Arc::new(AlwaysConnects::default()), true))
+    }
+
+    fn made(
+        store: Store,
+        settings: ApiSettings,
+        (connector, assigns_phone_number_id): (Arc<dyn Connector>, bool),
+    ) -> Self {
         let (writer, reader) = notices();
         let (sink, readiness) = (Arc::<Sink>::default(), Arc::<Parts>::default());
+        let process = Arc::<TestProcess>::default();
         let metrics = Metrics::new().unwrap();
         let tools = Tools { store: store.clone(), clock: Clock::system(), notices: writer };
-        let services = Services::new(tools, service_settings(), Arc::new(AlwaysConnects));
+        let mut of_services = service_settings();
+        of_services.sessions.assigns_phone_number_id = assigns_phone_number_id;
+        let services = Services::new(tools, of_services, connector);
         let (receipts, parts) =
             (Arc::clone(&sink) as Arc<dyn ReceiptSink>, Arc::clone(&readiness) as Arc<dyn Readiness>);
         let state = ApiState {
@@ -159,6 +169,7 @@ impl Front {
             clock: Clock::system(),
             receipts,
             readiness: parts,
+            process: Arc::clone(&process) as Arc<dyn Process>,
             metrics: Some(Arc::clone(&metrics)),
             settings,
         };
@@ -168,6 +179,7 @@ impl Front {
             store,
             sink,
             readiness,
+            process,
             metrics,
             _notices: reader,
             _directory: None,

@@ -1,5 +1,6 @@
 //! All services over one store, with a clock that stands and a gateway that says what it is told.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -10,21 +11,23 @@ use actiwapi_dispatcher::domain::message::{MessageSpec, Variables};
 use actiwapi_dispatcher::domain::pacing::CampaignPacing;
 use actiwapi_dispatcher::domain::pacing::Pacing;
 use actiwapi_dispatcher::domain::plan::OnLimit;
+use actiwapi_dispatcher::domain::recipient::Recipient;
 use actiwapi_dispatcher::domain::safeguards::Safeguards;
 use actiwapi_dispatcher::domain::session::SessionState;
 use actiwapi_dispatcher::error::Error;
+use actiwapi_dispatcher::gateway::connector::{ChatGroup, Connection, Connector, Link, PairingCode, Refusal};
 use actiwapi_dispatcher::notice::{Notice, NoticeReader, notices};
 use actiwapi_dispatcher::service::access_token::{JwtKey, JwtKeys};
 use actiwapi_dispatcher::service::auth::{LoggedIn, Registration};
 use actiwapi_dispatcher::service::campaign_audience::Audience;
 use actiwapi_dispatcher::service::campaigns::{NewCampaign, RecipientInput};
 use actiwapi_dispatcher::service::password::PasswordCost;
-use actiwapi_dispatcher::service::sessions::{ConnectOutcome, NewSession};
-use actiwapi_dispatcher::service::{AuthSettings, Connector, ServiceSettings, Services, SessionSettings, Tools};
+use actiwapi_dispatcher::service::sessions::NewSession;
+use actiwapi_dispatcher::service::{AuthSettings, ServiceSettings, Services, SessionSettings, Tools};
 use actiwapi_dispatcher::store::Store;
 use actiwapi_dispatcher::store::session_events::SessionMove;
-use actiwapi_dispatcher::store::sessions::SessionRecord;
 use futures::FutureExt;
+use futures::future::{BoxFuture, ready};
 
 use crate::support::seed::NOW_MS;
 
@@ -39,18 +42,66 @@ pub(crate) struct Front {
     reader: NoticeReader,
 }
 
-/// Answers every connection with what was set last.
+/// Answers every connection with what was set last, and everything else unless it is away.
 #[derive(Debug)]
-pub(crate) struct Gateway(pub(crate) Mutex<ConnectOutcome>);
+pub(crate) struct Gateway {
+    pub(crate) answer: Mutex<Result<Connection, Refusal>>,
+    pub(crate) is_away: AtomicBool,
+    /// What it was asked.
+    pub(crate) asked: Mutex<Vec<&'static str>>,
+}
+
+impl Gateway {
+    pub(crate) fn answers(&self, answer: Result<Connection, Refusal>) {
+        *self.answer.lock().unwrap() = answer;
+    }
+
+    fn ask<T: Send + 'static>(&self, what: &'static str, answer: T) -> BoxFuture<'_, Result<T, Refusal>> {
+        self.asked.lock().unwrap().push(what);
+        let is_away = self.is_away.load(Ordering::Relaxed);
+        ready(if is_away { Err(Refusal::Refused("Nobody is there.".into())) } else { Ok(answer) }).boxed()
+    }
+}
 
 impl Connector for Gateway {
-    fn connect(&self, _: &SessionRecord) -> ConnectOutcome {
-        self.0.lock().unwrap().clone()
+    fn connect<'a>(&'a self, _: &'a Link) -> BoxFuture<'a, Result<Connection, Refusal>> {
+        ready(self.answer.lock().unwrap().clone()).boxed()
+    }
+
+    fn disconnect<'a>(&'a self, _: &'a Link) -> BoxFuture<'a, Result<(), Refusal>> {
+        self.ask("disconnect", ())
+    }
+
+    fn log_out<'a>(&'a self, _: &'a Link) -> BoxFuture<'a, Result<(), Refusal>> {
+        self.ask("log out", ())
+    }
+
+    fn pairing_code<'a>(&'a self, _: &'a Link, _: &'a Recipient) -> BoxFuture<'a, Result<PairingCode, Refusal>> {
+        let expires_at = Moment::from_ms(NOW_MS + 180_000);
+        self.ask("pairing code", PairingCode { code: "ABCD-2345".into(), expires_at })
+    }
+
+    fn check_number<'a>(&'a self, _: &'a Link, phone: &'a Recipient) -> BoxFuture<'a, Result<bool, Refusal>> {
+        self.ask("check number", !phone.as_str().ends_with("000"))
+    }
+
+    fn groups<'a>(&'a self, _: &'a Link) -> BoxFuture<'a, Result<Vec<ChatGroup>, Refusal>> {
+        self.ask("groups", vec![ChatGroup { id: "1@g.us".to_owned(), name: "Family".to_owned(), n_participants: 7 }])
     }
 }
 
 impl Front {
+    /// Makes a front whose sessions are numbers of the Cloud API, given out by us.
     pub(crate) fn new(store: Store) -> Self {
+        Self::made(store, true)
+    }
+
+    /// Makes a front whose sessions are linked devices.
+    pub(crate) fn of_devices(store: Store) -> Self {
+        Self::made(store, false)
+    }
+
+    fn made(store: Store, assigns_phone_number_id: bool) -> Self {
         let clock = ManualClock::at(Moment::from_ms(NOW_MS));
         let (writer, reader) = notices();
         let tools = Tools { store: store.clone(), clock: Clock::Manual(clock.clone()), notices: writer };
@@ -64,9 +115,13 @@ impl Front {
                 refresh_token_lifetime: REFRESH_LIFETIME,
                 password_cost: PasswordCost { memory_kib: 8, passes: 1 },
             },
-            sessions: SessionSettings { default_pacing: Pacing::new(30.0, 2).unwrap(), assigns_phone_number_id: true },
+            sessions: SessionSettings { default_pacing: Pacing::new(30.0, 2).unwrap(), assigns_phone_number_id },
         };
-        let gateway = Arc::new(Gateway(Mutex::new(ConnectOutcome::Connected)));
+        let gateway = Arc::new(Gateway {
+            answer: Mutex::new(Ok(Connection::Connected { phone_number: None })),
+            is_away: AtomicBool::new(false),
+            asked: Mutex::default(),
+        });
         let services = Services::new(tools, settings, gateway.clone());
         Self { store, clock, services, gateway, reader }
     }

@@ -10,6 +10,7 @@ mod idempotency;
 
 mod safeguards;
 
+mod pairing;
 mod sessions;
 
 mod session_news;

@@ -3,8 +3,9 @@
 use actiwapi_dispatcher::domain::id::{SessionId, TenantId};
 use actiwapi_dispatcher::domain::pacing::{CampaignPacing, Pacing, PacingProfile};
 use actiwapi_dispatcher::domain::session::SessionState;
+use actiwapi_dispatcher::gateway::connector::Connection;
 use actiwapi_dispatcher::notice::Notice;
-use actiwapi_dispatcher::service::sessions::{ConnectOutcome, NewSession, PacingChange, SessionChange};
+use actiwapi_dispatcher::service::sessions::{NewSession, PacingChange, SessionChange};
 use actiwapi_dispatcher::store::Store;
 use actiwapi_dispatcher::store::session_events::SessionMove;
 use actiwapi_dispatcher::with_writer;
@@ -138,7 +139,7 @@ async fn connecting_notes_the_moment_and_the_age_of_the_number(store: Store) {
     let tenant_id = front.tenant().await;
     let id = front.session(tenant_id).await;
     assert_eq!(since(&front, id).await, (None, None));
-    *front.gateway.0.lock().unwrap() = ConnectOutcome::Connecting;
+    front.gateway.answers(Ok(Connection::Connecting));
     front.services.sessions.connect(tenant_id, id).await.unwrap();
     assert_eq!(since(&front, id).await, (None, None), "on its way");
     let connected = async |now_ms| {

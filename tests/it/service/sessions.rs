@@ -1,14 +1,17 @@
 //! Sessions: made, connected, paced.
 
+use actiwapi_dispatcher::clock::Moment;
 use actiwapi_dispatcher::domain::session::SessionState;
 use actiwapi_dispatcher::error::Error;
+use actiwapi_dispatcher::gateway::connector::{Connection, QrCode, Refusal};
 use actiwapi_dispatcher::notice::Notice;
-use actiwapi_dispatcher::service::sessions::{ConnectOutcome, NewSession, PacingChange, SessionChange};
+use actiwapi_dispatcher::service::sessions::{NewSession, PacingChange, SessionChange};
 use actiwapi_dispatcher::store::Store;
 use actiwapi_dispatcher::store::page::PageRequest;
 
 use super::front::{Front, conflict, fields, silent};
 use crate::support::db::store_contract;
+use crate::support::seed::NOW_MS;
 
 store_contract!(
     a_new_session_is_disconnected,
@@ -75,7 +78,7 @@ async fn connecting_twice_changes_nothing(store: Store) {
     let (a, b) = tokio::join!(sessions.connect(tenant_id, id), sessions.connect(tenant_id, id));
     assert_eq!(a.unwrap(), b.unwrap());
     front.notices();
-    *front.gateway.0.lock().unwrap() = ConnectOutcome::Refused("not asked".to_owned());
+    front.gateway.answers(Err(Refusal::Refused("not asked".into())));
     let again = sessions.connect(tenant_id, id).await.unwrap();
     assert_eq!(again.state, SessionState::Connected);
     assert_eq!(front.notices(), []);
@@ -84,18 +87,19 @@ async fn connecting_twice_changes_nothing(store: Store) {
 async fn the_gateway_decides_what_connecting_does(store: Store) {
     let front = Front::new(store);
     let tenant_id = front.tenant().await;
+    let qr = QrCode { code: "2@a".into(), expires_at: Moment::from_ms(NOW_MS + 20_000) };
     for (outcome, state) in [
-        (ConnectOutcome::Connecting, SessionState::Connecting),
-        (ConnectOutcome::QrPending, SessionState::QrPending),
-        (ConnectOutcome::Connected, SessionState::Connected),
+        (Connection::Connecting, SessionState::Connecting),
+        (Connection::QrPending(qr), SessionState::QrPending),
+        (Connection::Connected { phone_number: None }, SessionState::Connected),
     ] {
         let id = front.session(tenant_id).await;
-        *front.gateway.0.lock().unwrap() = outcome;
+        front.gateway.answers(Ok(outcome));
         let session = front.services.sessions.connect(tenant_id, id).await.unwrap();
         assert_eq!(session.state, state);
     }
     let id = front.session(tenant_id).await;
-    *front.gateway.0.lock().unwrap() = ConnectOutcome::Refused("There is no such number.".to_owned());
+    front.gateway.answers(Err(Refusal::Refused("There is no such number.".into())));
     let refused = front.services.sessions.connect(tenant_id, id).await;
     assert!(matches!(refused, Err(Error::WhatsappUnavailable(_))), "{refused:?}");
     let session = front.store.sessions().find(tenant_id, id).await.unwrap().unwrap();

@@ -11,6 +11,7 @@ use actiwapi_dispatcher::store::Store;
 use actiwapi_dispatcher::store::campaign_moves::Move;
 use actiwapi_dispatcher::store::messages::ExportCursor;
 use actiwapi_dispatcher::store::page::PageRequest;
+use actiwapi_dispatcher::store::session_qrs::SessionQr;
 
 use super::front::{Front, campaign, fields, recipients, silent};
 use crate::support::db::store_contract;
@@ -35,6 +36,11 @@ async fn foreign_ids_are_not_found(store: Store) {
     is_not_found("disconnect", sessions.disconnect(thief, session).await);
     is_not_found("logout", sessions.logout(thief, session).await);
     is_not_found("restart", sessions.restart(thief, session).await);
+    is_not_found("code", sessions.qr(thief, session).await);
+    is_not_found("typed code", sessions.pairing_code(thief, session, "919800000001").await);
+    is_not_found("check", sessions.check_number(thief, session, "919800000001").await);
+    is_not_found("groups", sessions.groups(thief, session).await);
+    is_not_found("remove a session", sessions.remove(thief, session).await);
     is_not_found("update", sessions.update(thief, session, SessionChange::default()).await);
     is_not_found("add", campaigns.add_recipients(thief, id, recipients(9..10)).await);
     is_not_found("import", campaigns.import_recipients(thief, id).await);
@@ -72,6 +78,8 @@ async fn foreign_ids_are_not_found(store: Store) {
 
     let (store, page) = (&front.store, PageRequest::default());
     assert_eq!(store.sessions().find(thief, session).await.unwrap(), None);
+    assert!(store.sessions().qr(thief, session).await.unwrap().is_none());
+    assert_eq!(store.session_counts(thief, session, NOW_MS).await.unwrap(), Default::default());
     assert_eq!(store.sessions().events(thief, session, page).await.unwrap().total, 0);
     assert_eq!(store.sessions().known(thief, &[session]).await.unwrap(), []);
     assert_eq!(store.sessions().list(thief, page).await.unwrap().total, 0);
@@ -100,6 +108,10 @@ async fn foreign_rows_are_not_changed(store: Store) {
     let step = silent(SessionState::Connected, SessionState::Banned);
     assert!(!store.sessions().transition(thief, session, &step).await.unwrap());
     assert!(!store.sessions().assign_number(thief, session, "1").await.unwrap());
+    store.sessions().set_phone_number(thief, session, "919800000001").await.unwrap();
+    let qr = SessionQr { code: "2@a".into(), issued_at_ms: NOW_MS, expires_at_ms: NOW_MS + 20_000 };
+    assert!(!store.sessions().issue_qr(thief, session, SessionState::Connected, &qr).await.unwrap());
+    assert!(!store.sessions().remove(thief, session, NOW_MS).await.unwrap());
     let step = Move { from: CampaignState::Draft, to: CampaignState::Running, at_ms: NOW_MS };
     assert!(!store.campaigns().transition(thief, id, step).await.unwrap());
     assert!(!store.campaigns().transition_into_outbox(thief, id, step, None).await.unwrap());

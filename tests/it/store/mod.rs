@@ -24,6 +24,7 @@ mod journal;
 
 mod lanes;
 
+mod opt_out_news;
 mod opt_outs;
 
 mod outbox;
@@ -45,6 +46,7 @@ mod recovery;
 mod refusals;
 
 mod schema;
+mod session_counters;
 
 mod tiers;
 

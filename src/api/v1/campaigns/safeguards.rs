@@ -31,7 +31,7 @@ pub struct GuardrailsBody {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(example = 0.5)]
     max_no_receipt_rate: Option<f64>,
-    /// Recipients who have opted out among the messages that were tried.
+    /// Recipients who have opted out, before the campaign or by their answer to it, among the messages that were tried.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(example = 0.01)]
     max_opt_out_rate: Option<f64>,

@@ -1,6 +1,6 @@
 //! For those who run the platform: how the work is divided, what is held back, and who did what.
 //!
-//! All from the database, so every node answers alike.
+//! From the database, so every node answers alike; but for the [`node`] itself, and the broker's [`dead_letters`].
 
 use axum::routing::put;
 use utoipa_axum::router::OpenApiRouter;
@@ -19,6 +19,10 @@ pub mod audit;
 pub mod plans;
 
 pub mod tenants;
+
+pub mod node;
+
+pub mod dead_letters;
 
 pub(super) fn routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::default()
@@ -40,4 +44,8 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
         .route("/ops/plans/{slug}", put(plans::update_plan))
         .routes(routes!(tenants::get_tenant))
         .routes(routes!(tenants::set_subscription))
+        .routes(routes!(node::get_ledger))
+        .routes(routes!(node::drain_node))
+        .routes(routes!(dead_letters::list_dead_letters))
+        .routes(routes!(dead_letters::replay_dead_letter))
 }

@@ -9,7 +9,7 @@ use crate::api::page::{Page, PageQuery};
 use crate::domain::id::SessionId;
 use crate::error::Error;
 
-/// Connects a session; one that is connected stays so.
+/// Connects a session; one that is connected stays so, and one that is not paired waits for its code to be scanned.
 #[utoipa::path(post, path = "/whatsapp/{id}/connect", tag = "sessions", security(("bearer" = [])),
     params(("id" = uuid::Uuid, Path, description = "The session.")),
     responses((status = 200, body = Envelope<SessionDetailView>), Failures, Guarded, OfOne, OfState, OfProvider))]
@@ -22,7 +22,7 @@ pub(super) async fn connect_session(ctx: CallContext, Path(id): Path<SessionId>)
 /// Closes the connection of a session and keeps its pairing; messages wait.
 #[utoipa::path(post, path = "/whatsapp/{id}/disconnect", tag = "sessions", security(("bearer" = [])),
     params(("id" = uuid::Uuid, Path, description = "The session.")),
-    responses((status = 200, body = Envelope<SessionStatusView>), Failures, Guarded, OfOne, OfState))]
+    responses((status = 200, body = Envelope<SessionStatusView>), Failures, Guarded, OfOne, OfState, OfProvider))]
 pub(super) async fn disconnect_session(ctx: CallContext, Path(id): Path<SessionId>) -> ApiResult<SessionStatusView> {
     ok(ctx.services.sessions.disconnect(ctx.caller.tenant_id, id).await?.into())
 }
@@ -30,7 +30,7 @@ pub(super) async fn disconnect_session(ctx: CallContext, Path(id): Path<SessionI
 /// Unlinks a session; it must be paired anew.
 #[utoipa::path(post, path = "/whatsapp/{id}/logout", tag = "sessions", security(("bearer" = [])),
     params(("id" = uuid::Uuid, Path, description = "The session.")),
-    responses((status = 200, body = Envelope<SessionStatusView>), Failures, Guarded, OfOne, OfState))]
+    responses((status = 200, body = Envelope<SessionStatusView>), Failures, Guarded, OfOne, OfState, OfProvider))]
 pub(super) async fn logout_session(ctx: CallContext, Path(id): Path<SessionId>) -> ApiResult<SessionStatusView> {
     ok(ctx.services.sessions.logout(ctx.caller.tenant_id, id).await?.into())
 }

@@ -1,11 +1,11 @@
-//! Sessions as things: listed, made, shown, changed.
+//! Sessions as things: listed, made, shown, changed, removed.
 
 use utoipa::ToSchema;
 
-use super::views::{CreatedSessionView, SessionDetailView, SessionView};
+use super::views::{CreatedSessionView, RemovedSessionView, SessionDetailView, SessionView};
 use crate::api::CallContext;
 use crate::api::envelope::{ApiResult, Envelope, ListResult, Paged, created, ok, paged};
-use crate::api::error::{Failures, Guarded, OfBody, OfOne, OfState};
+use crate::api::error::{Failures, Guarded, OfBody, OfOne, OfProvider, OfState};
 use crate::api::extract::{Fields, FromFields, Json, Path};
 use crate::api::page::{Page, PageQuery};
 use crate::domain::id::SessionId;
@@ -84,6 +84,15 @@ pub(super) async fn update_session(
     let session = ctx.services.sessions.update(ctx.caller.tenant_id, id, body.into()).await?;
     let pacing = ctx.services.sessions.pacing_of(&session);
     ok(SessionDetailView::new(session, pacing))
+}
+
+/// Removes a session: it is unlinked and its number is free; its messages stay. Refused while anything waits for it.
+#[utoipa::path(delete, path = "/whatsapp/{id}", tag = "sessions", security(("bearer" = [])),
+    params(("id" = uuid::Uuid, Path, description = "The session.")),
+    responses((status = 200, body = Envelope<RemovedSessionView>), Failures, Guarded, OfOne, OfState, OfProvider))]
+pub(super) async fn delete_session(ctx: CallContext, Path(id): Path<SessionId>) -> ApiResult<RemovedSessionView> {
+    ctx.services.sessions.remove(ctx.caller.tenant_id, id).await?;
+    ok(RemovedSessionView { id })
 }
 
 impl FromFields for CreateSessionBody {

@@ -1,4 +1,4 @@
-//! Sessions under `/whatsapp`: made, listed, paced, connected.
+//! Sessions under `/whatsapp`: made, listed, paced, connected, paired, asked.
 
 use axum::routing::put;
 use utoipa_axum::router::OpenApiRouter;
@@ -13,6 +13,12 @@ pub mod crud;
 
 pub mod connection;
 
+pub mod pairing;
+
+mod qr_image;
+
+pub mod asking;
+
 pub mod lane;
 
 pub mod settings;
@@ -23,6 +29,7 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::default()
         .routes(once(routes!(crud::list_sessions, crud::create_session)))
         .routes(routes!(crud::get_session, crud::update_session))
+        .routes(routes!(crud::delete_session))
         .route("/whatsapp/{id}", put(crud::update_session))
         .routes(routes!(settings::get_session_settings, settings::update_session_settings))
         .route("/whatsapp/{id}/settings", put(settings::update_session_settings))
@@ -31,6 +38,11 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(connection::logout_session))
         .routes(routes!(connection::restart_session))
         .routes(routes!(connection::get_session_status))
+        .routes(routes!(pairing::get_session_qr))
+        .routes(routes!(pairing::make_pairing_code))
+        .routes(routes!(asking::check_number))
+        .routes(routes!(asking::list_session_groups))
+        .routes(routes!(asking::get_session_stats))
         .routes(routes!(lane::get_lane))
         .routes(routes!(connection::list_session_events))
 }
@@ -41,4 +53,5 @@ pub(super) fn external() -> OpenApiRouter<Shared> {
     OpenApiRouter::default()
         .routes(with_key(Scope::SessionsRead, renamed(at, routes!(crud::list_sessions))))
         .routes(with_key(Scope::SessionsRead, renamed(at, routes!(connection::get_session_status))))
+        .routes(with_key(Scope::SessionsRead, routes!(asking::check_number_through)))
 }

@@ -67,6 +67,14 @@ pub struct SessionDetailView {
     created_at: Timestamp,
 }
 
+/// A session that is no more.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct RemovedSessionView {
+    /// The session.
+    #[schema(value_type = uuid::Uuid)]
+    pub(super) id: SessionId,
+}
+
 /// The connection of a session.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
