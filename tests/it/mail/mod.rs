@@ -9,6 +9,7 @@ use actiwapi_dispatcher::mail::{CarrierSettings, MailSettings, Mailer};
 use actiwapi_dispatcher::store::Store;
 use secrecy::{ExposeSecret, SecretString};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use self::server::{Mood, Server};
 use crate::service::front::{Front, fields};
@@ -186,7 +187,7 @@ async fn a_mail_waits_for_its_server_and_arrives_once(store: Store) {
 async fn a_mailer_works_by_itself(store: Store) {
     let (front, server, stop) = (Front::new(store), Server::start().await, CancellationToken::new());
     front.register("ana@example.com").await.unwrap();
-    let running = tokio::spawn(mailer(&front, &server).run(stop.clone()));
+    let running = TaskTracker::new().spawn(mailer(&front, &server).run(stop.clone()));
     until_so("the mail is there", async || server.taken().len() == 1).await;
     front.register("bob@example.com").await.unwrap();
     until_so("the next mail is there", async || server.taken().len() == 2).await;

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
+use tokio_util::task::TaskTracker;
 
 /// How mails are answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,7 +76,7 @@ impl Server {
                 connections.spawn(converse(stream, Arc::clone(&ours)));
             }
         };
-        Self { address, shared, serving: tokio::spawn(serving) }
+        Self { address, shared, serving: TaskTracker::new().spawn(serving) }
     }
 
     /// Takes the server away.
