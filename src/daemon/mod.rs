@@ -362,7 +362,7 @@ impl Base {
             receipts: Arc::new(dispatch),
             metrics: Some(Arc::clone(&self.metrics)),
             readiness: Arc::new(ShownReadiness(self.readiness.clone())),
-            process: Arc::new(ThisProcess::new(self.node.name.clone(), drain, self.config.queue.kafka.clone())),
+            process: Arc::new(ThisProcess::of(self, drain)),
             settings: settings::api_settings(&self.config, self.n_partitions()),
         }
     }

@@ -6,7 +6,9 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
+use super::Base;
 use crate::api::process::{KeptRecord, Process, Replayed};
 use crate::broker::{Broker, BrokerError, DeadLetter, DeadLetters, Producer};
 use crate::config::KafkaConfig;
@@ -19,12 +21,19 @@ pub(super) struct ThisProcess {
     drain: CancellationToken,
     kafka: Option<KafkaConfig>,
     reading: Arc<Semaphore>,
+    tasks: TaskTracker,
 }
 
 impl ThisProcess {
-    /// Describes it; `kafka` is how its broker is reached, if it has one.
-    pub(super) fn new(node: String, drain: CancellationToken, kafka: Option<KafkaConfig>) -> Self {
-        Self { node, drain, kafka, reading: Arc::new(Semaphore::new(DEAD_LETTER_READS_MAX)) }
+    /// Describes it; `drain` is what begins to stop it.
+    pub(super) fn of(base: &Base, drain: CancellationToken) -> Self {
+        Self {
+            node: base.node.name.clone(),
+            drain,
+            kafka: base.config.queue.kafka.clone(),
+            reading: Arc::new(Semaphore::new(DEAD_LETTER_READS_MAX)),
+            tasks: base.tasks.clone(),
+        }
     }
 
     /// Works on the dead letters on a task of its own, which holds its place until it has ended; none without a broker.
@@ -36,7 +45,7 @@ impl ThisProcess {
         let Some(kafka) = self.kafka.clone() else { return Ok(None) };
         let place = Arc::clone(&self.reading).try_acquire_owned();
         let place = place.map_err(|_| Error::Unavailable("a place to read dead letters"))?;
-        let worked = tokio::spawn(async move {
+        let worked = self.tasks.spawn(async move {
             let broker = Broker::new(kafka)?;
             let producer = Producer::start(&broker)?;
             let worked = work(DeadLetters::new(broker, producer.clone())).await;

@@ -18,6 +18,7 @@ use hyper_util::rt::TokioExecutor;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
 use super::support::{Answer, Front, request};
@@ -57,7 +58,8 @@ impl World {
         let options = Options { listen, callback_url: None, app_secret, seed: 7, faults, receipts: false };
         let running = simulator::bind(options).await.unwrap();
         let (address, stop) = (running.address, CancellationToken::new());
-        let simulator = tokio::spawn(running.run(stop.clone()));
+        let tasks = TaskTracker::new();
+        let simulator = tasks.spawn(running.run(stop.clone()));
         let linked = LinkedDevices::new(&LinkedSettings {
             base_url: format!("http://{address}"),
             access_token: "token".to_owned(),
@@ -68,9 +70,9 @@ impl World {
         let connector = Arc::new(ByNumber { linked: Some(linked.clone()) });
         let front = Front::start_on(ApiSettings::default(), connector, false).await;
         let (sender, receiver) = tokio::sync::mpsc::channel(16);
-        tokio::spawn(linked.follow(sender, stop.clone()));
+        tasks.spawn(linked.follow(sender, stop.clone()));
         let queue = DeviceNewsQueue { sessions: front.state.services.sessions.clone(), receiver };
-        tokio::spawn(queue.run(stop.clone()));
+        tasks.spawn(queue.run(stop.clone()));
         let token = front.register("ana@example.com").await;
         let phones = Phones { client: Client::builder(TokioExecutor::new()).build_http(), address };
         Self { front, token, phones, stop, simulator: Some(simulator) }

@@ -75,7 +75,7 @@ async fn who_opts_out_is_told_once(store: Store) {
     }
     store.note_opt_outs(&[said(1, OptWord::Stop, NOW_MS + 5_000)]).await.unwrap();
     let one = (phone(1).as_str().to_owned(), "recipient".to_owned());
-    assert_eq!(told(&store, tenant_id, id).await, [one.clone()], "it is out already");
+    assert_eq!(told(&store, tenant_id, id).await, std::slice::from_ref(&one), "it is out already");
     store.note_opt_outs(&[said(1, OptWord::Start, NOW_MS + 10_000)]).await.unwrap();
     store.note_opt_outs(&[said(1, OptWord::Stop, NOW_MS + 2_000)]).await.unwrap();
     assert_eq!(told(&store, tenant_id, id).await.len(), 1, "an older word changes nothing");
