@@ -20,6 +20,7 @@ mod campaigns;
 
 mod contacts;
 
+mod campaign_changes;
 mod campaign_control;
 
 mod campaign_recall;
@@ -33,5 +34,7 @@ mod messages;
 mod plans;
 
 mod timeline;
+
+mod realtime;
 
 mod tenancy;
