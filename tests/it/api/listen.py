@@ -5,12 +5,17 @@ Usage: listen.py URL TOKEN [TRANSPORT]
 
 import json
 import sys
+import threading
 
 import socketio
 
+# Handlers run in threads of their own.
+LINES = threading.Lock()
+
 
 def tell(name, data=None):
-    print(json.dumps([name, data]), flush=True)
+    with LINES:
+        print(json.dumps([name, data]), flush=True)
 
 
 def main(url, token, transports):
