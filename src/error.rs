@@ -127,6 +127,11 @@ impl Error {
         Self::Conflict { message: message.into(), field: None }
     }
 
+    /// Makes the refusal of a field by the present state.
+    pub fn conflict_of(field: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
+        Self::Conflict { message: message.into(), field: Some(field) }
+    }
+
     /// Makes the failure of something that should not fail; `doing` completes "could not …".
     pub fn internal<E>(doing: &'static str) -> impl FnOnce(E) -> Self
     where

@@ -28,6 +28,8 @@ pub mod intake;
 
 pub mod events;
 
+pub mod realtime;
+
 pub mod webhooks;
 
 pub mod mail;

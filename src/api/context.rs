@@ -132,6 +132,11 @@ impl CallContext {
         Actor { user_id: Some(self.caller.user_id), request_id: self.request_id.clone() }
     }
 
+    /// Returns what the front keeps for itself.
+    pub(super) fn front(&self) -> &Shared {
+        &self.front
+    }
+
     /// Returns the role that the person has now; none when there is no such person any more.
     async fn present_role(&self) -> Result<Option<Role>, ApiError> {
         let user = self.store.users().find(self.caller.tenant_id, self.caller.user_id).await?;

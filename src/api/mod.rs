@@ -5,10 +5,13 @@
 //! no rules; the outside form of answers stands in [`envelope`], [`error`], [`page`] and [`mounts`] only.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::middleware::from_fn;
 use axum::{Extension, Router};
+use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use utoipa::OpenApi as _;
 use utoipa::openapi::OpenApi;
@@ -21,7 +24,10 @@ use self::error::ApiError;
 use self::rates::Rates;
 pub use self::server::serve;
 use self::throttle::Throttle;
+use crate::error::Error;
 use crate::limits::LARGE_BODIES_MAX;
+use crate::realtime::Hub;
+use crate::service::access_token::Caller;
 
 pub mod v1;
 
@@ -61,6 +67,11 @@ pub mod mounts;
 
 pub mod openapi;
 
+mod socket;
+
+/// How often it is looked whether those who go on listening still may.
+const TOKEN_BEAT: Duration = Duration::from_secs(5);
+
 /// What handlers are given: what the daemon made, and what the front keeps for itself.
 pub struct Front {
     state: ApiState,
@@ -68,10 +79,26 @@ pub struct Front {
     rates: Rates,
     /// Work that goes on when its client has hung up.
     tasks: TaskTracker,
+    /// Who looks on.
+    realtime: Hub,
+    /// Ends what would go on for ever.
+    stop: CancellationToken,
     large_bodies: Arc<Semaphore>,
 }
 
 pub(crate) type Shared = Arc<Front>;
+
+impl Front {
+    /// Tells whose token it is.
+    async fn caller_of(&self, token: &SecretString) -> Result<Caller, Error> {
+        self.services.auth.verify(token.expose_secret()).await
+    }
+
+    /// Tells whether a token that was good when a client came still is.
+    async fn still_admits(&self, token: &SecretString) -> bool {
+        self.caller_of(token).await.is_ok()
+    }
+}
 
 impl std::ops::Deref for Front {
     type Target = ApiState;
@@ -83,26 +110,29 @@ impl std::ops::Deref for Front {
 
 /// Makes the whole front: operations, Swagger UI, layers, and our own answers to unknown paths and methods.
 pub fn router(state: ApiState) -> Router {
-    router_with(state, TaskTracker::new())
+    router_with(state, TaskTracker::new(), CancellationToken::new())
 }
 
-/// Makes the same; `tasks` tells when all has ended that goes on without its client.
-fn router_with(state: ApiState, tasks: TaskTracker) -> Router {
+/// Makes the same; `tasks` tells when all has ended that goes on without its client, `stop` ends what would go on for ever.
+fn router_with(state: ApiState, tasks: TaskTracker, stop: CancellationToken) -> Router {
     let (metrics, cors_origins) = (state.metrics.clone(), state.settings.cors_origins.clone());
     let (operations, _) = mounts::mount(v1::routes(&state.settings), openapi::Frame::openapi());
     let front = Arc::new(Front {
         throttle: Throttle::new(state.clock.clone()),
         rates: Rates::new(&state.settings.rates, &state.clock),
+        realtime: Hub::new(state.store.clone(), state.clock.clone()),
+        stop,
         tasks,
         large_bodies: Arc::new(Semaphore::new(LARGE_BODIES_MAX)),
         state,
     });
+    front.tasks.spawn(front.realtime.clone().run(front.stop.clone()));
     let router = operations
         .merge(pages())
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
         .fallback(async || ApiError::NoRoute)
-        .with_state(Arc::clone(&front))
-        .layer(Extension(front));
+        .with_state(Arc::clone(&front));
+    let router = socket::mount(router, &front).layer(Extension(front));
     layers::surround(router, &cors_origins, metrics)
 }
 

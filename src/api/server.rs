@@ -31,7 +31,7 @@ const REFUSED_PAUSE: Duration = Duration::from_millis(200);
 /// Serves the front until `stop`; then takes no more, and returns when all calls have ended or were given up.
 pub async fn serve(listener: TcpListener, state: ApiState, stop: CancellationToken) {
     let tasks = TaskTracker::new();
-    let router = router_with(state, tasks.clone());
+    let router = router_with(state, tasks.clone(), stop.clone());
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut connections = JoinSet::new();
     loop {
@@ -84,7 +84,7 @@ async fn converse(stream: TcpStream, router: Router, stop: CancellationToken) {
     let mut builder = Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
     builder.http2().timer(TokioTimer::new());
-    let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(router));
     tokio::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,

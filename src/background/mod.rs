@@ -36,6 +36,9 @@ mod webhooks;
 /// How often a reconciler looks when nobody nudges.
 const BEAT: Duration = Duration::from_secs(2);
 
+/// How often it is looked for campaigns whose time has come: so late they start at most where nothing is in their way.
+const SCHEDULE_BEAT: Duration = Duration::from_secs(1);
+
 /// How often the rows are counted, at most; see [`check_ledger`].
 const LEDGER_BEAT: Duration = Duration::from_secs(30);
 
@@ -86,7 +89,7 @@ impl Background {
     pub fn start(&self, tasks: &TaskTracker, stop: &CancellationToken) {
         let Nudges { cancelled, settled, finished } = self.nudges.clone();
         let nobody = Arc::new(Notify::new());
-        let reconcilers: [(&'static str, Duration, Arc<Notify>, Work); 11] = [
+        let reconcilers: [(&'static str, Duration, Arc<Notify>, Work); 14] = [
             ("settle cancelled campaigns", BEAT, cancelled, |background| Box::pin(background.settle_cancelled())),
             ("finish campaigns", BEAT, settled, |background| Box::pin(background.finish_campaigns())),
             ("requeue unknown deliveries", BEAT, Arc::clone(&nobody), |background| {
@@ -97,6 +100,13 @@ impl Background {
             ("judge campaigns", BEAT, Arc::clone(&nobody), |background| Box::pin(background.judge_campaigns())),
             ("fail over", BEAT, Arc::clone(&nobody), |background| Box::pin(background.fail_over())),
             ("look for receipts", BEAT, Arc::clone(&nobody), |background| Box::pin(background.look_for_receipts())),
+            ("start campaigns at their time", SCHEDULE_BEAT, Arc::clone(&nobody), |background| {
+                Box::pin(background.start_due())
+            }),
+            ("forget removed campaigns", FORGET_BEAT, Arc::clone(&nobody), |background| {
+                Box::pin(background.forget_removed())
+            }),
+            ("forget what was told", FORGET_BEAT, Arc::clone(&nobody), |background| Box::pin(background.forget_told())),
             ("forget what is old", FORGET_BEAT, Arc::clone(&nobody), |background| Box::pin(background.forget_old())),
             ("tend webhooks", WEBHOOK_BEAT, nobody, |background| Box::pin(background.tend_webhooks())),
             ("check the ledger", LEDGER_BEAT, finished, |background| Box::pin(background.check_ledger())),
@@ -198,6 +208,21 @@ impl Background {
                 return Ok(());
             }
         }
+    }
+
+    /// Starts campaigns whose time has come.
+    async fn start_due(&self) -> Result<()> {
+        self.services.campaigns.start_due().await
+    }
+
+    /// Forgets the recipients of campaigns that were removed.
+    async fn forget_removed(&self) -> Result<()> {
+        self.services.campaigns.forget_removed().await
+    }
+
+    /// Forgets what people who look on were told.
+    async fn forget_told(&self) -> Result<()> {
+        Ok(self.store.forget_realtime(i64::try_from(FORGET_BEAT.as_millis()).unwrap_or(i64::MAX)).await?)
     }
 
     /// Forgets answers that were kept for repeated requests, and tokens that have expired.

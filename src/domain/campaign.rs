@@ -32,6 +32,8 @@ pub enum CampaignState {
 pub enum CampaignEvent {
     /// A start time was set.
     Scheduled,
+    /// The start time was taken back.
+    Unscheduled,
     /// It begins to send.
     Started,
     /// A person holds it.
@@ -60,8 +62,9 @@ pub struct Refused {
 
 impl CampaignEvent {
     /// All events.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Scheduled,
+        Self::Unscheduled,
         Self::Started,
         Self::Paused,
         Self::Resumed,
@@ -76,6 +79,7 @@ impl CampaignEvent {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Scheduled => "scheduled",
+            Self::Unscheduled => "unscheduled",
             Self::Started => "started",
             Self::Paused => "paused",
             Self::Resumed => "resumed",
@@ -100,6 +104,7 @@ impl CampaignState {
         use CampaignEvent as E;
         match (self, event) {
             (Self::Draft | Self::Scheduled, E::Scheduled) => Ok(Self::Scheduled),
+            (Self::Draft | Self::Scheduled, E::Unscheduled) => Ok(Self::Draft),
             (Self::Draft | Self::Scheduled | Self::Running, E::Started) => Ok(Self::Running),
             (Self::Running | Self::Paused, E::Paused) => Ok(Self::Paused),
             (Self::Paused | Self::Running, E::Resumed) => Ok(Self::Running),
@@ -273,13 +278,13 @@ mod tests {
             table = table.trim_end().to_owned() + "\n";
         }
         insta::assert_snapshot!(table, @"
-        draft      scheduled  running    ·          ·          ·          cancelled  ·          ·
-        scheduled  scheduled  running    ·          ·          ·          cancelled  failed     ·
-        running    ·          running    paused     running    completed  cancelled  failed     running
-        paused     ·          ·          paused     running    completed  cancelled  failed     paused
-        completed  ·          ·          ·          ·          completed  ·          ·          running
-        cancelled  ·          ·          ·          ·          ·          cancelled  ·          ·
-        failed     ·          ·          ·          ·          ·          ·          failed     ·
+        draft      scheduled  draft      running    ·          ·          ·          cancelled  ·          ·
+        scheduled  scheduled  draft      running    ·          ·          ·          cancelled  failed     ·
+        running    ·          ·          running    paused     running    completed  cancelled  failed     running
+        paused     ·          ·          ·          paused     running    completed  cancelled  failed     paused
+        completed  ·          ·          ·          ·          ·          completed  ·          ·          running
+        cancelled  ·          ·          ·          ·          ·          ·          cancelled  ·          ·
+        failed     ·          ·          ·          ·          ·          ·          ·          failed     ·
         ");
     }
 

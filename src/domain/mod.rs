@@ -71,3 +71,5 @@ pub mod mail;
 pub mod api_key;
 
 pub mod webhook;
+
+pub mod realtime;

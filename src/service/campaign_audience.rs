@@ -29,6 +29,11 @@ pub struct Audience {
 }
 
 impl Audience {
+    /// Tells whether it names nobody.
+    pub(super) fn is_empty(&self) -> bool {
+        self.group_ids.is_empty() && self.contact_ids.is_empty()
+    }
+
     /// Notes what is wrong with it, by the fields `groupIds` and `contactIds`.
     pub(super) async fn check(&self, tools: &Tools, tenant_id: TenantId, problems: &mut Problems) -> Result<()> {
         if RECIPIENTS_PER_BODY_MAX < self.contact_ids.len() {

@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::limits::{CANCEL_BATCH_MAX, CHANGE_TRIES_MAX};
 use crate::notice::Notice;
 use crate::service::CampaignService;
+use crate::service::campaign_changes::CampaignPatch;
 use crate::service::plans::check_active;
 use crate::store::campaign_moves::Move;
 use crate::store::campaigns::CampaignRecord;
@@ -24,11 +25,16 @@ impl CampaignService {
         self.advance(tenant_id, id, CampaignEvent::Started).await
     }
 
-    /// Holds a campaign; does nothing when it is held. Attempts under way finish.
+    /// Holds a campaign; does nothing when it is held. Attempts under way finish. One that is scheduled becomes a draft.
     ///
     /// # Errors
     /// `NotFound`; `Conflict` when its state refuses.
     pub async fn pause(&self, tenant_id: TenantId, id: CampaignId) -> Result<CampaignRecord> {
+        let campaign = self.tools.store.campaigns().find(tenant_id, id).await?.ok_or(Error::NotFound("campaign"))?;
+        if campaign.state == CampaignState::Scheduled {
+            let patch = CampaignPatch { scheduled_at: Some(None), ..CampaignPatch::default() };
+            return self.change(tenant_id, id, patch).await;
+        }
         self.advance(tenant_id, id, CampaignEvent::Paused).await
     }
 
@@ -112,7 +118,7 @@ impl CampaignService {
         Ok(moved)
     }
 
-    async fn check_start(&self, campaign: &CampaignRecord) -> Result<()> {
+    pub(super) async fn check_start(&self, campaign: &CampaignRecord) -> Result<()> {
         if campaign.n_recipients == 0 {
             return Err(Error::conflict("The campaign has no recipients."));
         }

@@ -16,13 +16,14 @@ use crate::error::{Error, Problems, Result};
 use crate::limits::{RECIPIENTS_PER_BODY_MAX, SESSIONS_PER_CAMPAIGN_MAX};
 use crate::service::Tools;
 use crate::service::campaign_audience::{Audience, check_pass_over};
+use crate::service::campaign_schedule::check_schedule;
 use crate::service::check::check_name;
 use crate::service::recipient_import::RecipientImport;
 use crate::store::campaign_recipients::{Appended, NewRecipient};
-use crate::store::campaigns::CampaignRecord;
+use crate::store::campaigns::{CampaignRecord, Schedule};
 
 /// Characters of a campaign's name, at most.
-const NAME_CHARS_MAX: usize = 200;
+pub(super) const NAME_CHARS_MAX: usize = 200;
 /// Longest wait for receipts of the first recipients: a day.
 const RECEIPT_WAIT_SECONDS_MAX: u32 = 86_400;
 
@@ -51,6 +52,8 @@ pub struct NewCampaign {
     pub recipients: Vec<RecipientInput>,
     /// Contacts that it is for besides; a recipient given above keeps what was given there.
     pub audience: Audience,
+    /// When it starts by itself.
+    pub schedule: Option<Schedule>,
 }
 
 /// A recipient as given.
@@ -84,11 +87,14 @@ impl CampaignService {
         Self { tools }
     }
 
-    /// Makes a campaign, a draft; all or nothing of it, but for contacts, which are added to the draft step by step.
+    /// Makes a campaign, a draft; all or nothing of it, but for contacts, which are added to the draft step by step, and
+    /// the time at which it is to start, which is set when it is whole.
     ///
     /// # Errors
     /// `Validation` with every problem, by the fields `name`, `sessionIds`, `message`, `expiresAt`, `pacing`, `canary`,
-    /// `guardrails.…`, `skipDuplicatesHours`, `recipients[n].phone`, `groupIds[n]`, `contactIds[n]`.
+    /// `guardrails.…`, `skipDuplicatesHours`, `recipients[n].phone`, `groupIds[n]`, `contactIds[n]`, `scheduledAt`,
+    /// `timezone`; `SubscriptionInactive` and `Conflict` where it is made and stays a draft, because it can not be
+    /// scheduled.
     pub async fn create(&self, tenant_id: TenantId, new: NewCampaign) -> Result<(CampaignRecord, AddedRecipients)> {
         let now = self.tools.clock.now();
         let mut problems = Problems::default();
@@ -100,13 +106,18 @@ impl CampaignService {
         if new.expires_at.is_some_and(|at| at <= now) {
             problems.push("expiresAt", "must be in the future");
         }
-        for problem in new.pacing.check().err().unwrap_or_default() {
-            problems.push(format!("pacing.{}", problem.field), problem.rule);
-        }
+        check_pacing(&new.pacing, &mut problems);
         check_safeguards(&new.safeguards, &mut problems);
         check_pass_over(new.pass_over, &mut problems);
         new.audience.check(&self.tools, tenant_id, &mut problems).await?;
         let recipients = check_recipients(new.recipients, &mut problems);
+        let expires_at_ms = new.expires_at.map(Moment::as_ms);
+        if let Some(schedule) = &new.schedule {
+            check_schedule(schedule, expires_at_ms, Some(now), &mut problems);
+            if recipients.is_empty() && new.audience.is_empty() {
+                problems.push("scheduledAt", "goes with recipients, groupIds or contactIds");
+            }
+        }
         problems.check()?;
         let campaign = CampaignRecord {
             id: CampaignId::generate(),
@@ -119,10 +130,13 @@ impl CampaignService {
             is_readable: true,
             pacing: new.pacing,
             n_recipients: 0,
-            expires_at_ms: new.expires_at.map(Moment::as_ms),
+            expires_at_ms,
             created_at_ms: now.as_ms(),
             started_at_ms: None,
             finished_at_ms: None,
+            schedule: None,
+            schedule_problem: None,
+            revision: 0,
             safeguards: new.safeguards,
             pass_over: new.pass_over,
             canary_state: None,
@@ -134,7 +148,11 @@ impl CampaignService {
         let mut added = AddedRecipients::from(&appended);
         added += new.audience.add_to(&self.tools, tenant_id, campaign.id).await?;
         let n_recipients = i64::try_from(added.accepted).map_err(Error::internal("count recipients"))?;
-        Ok((CampaignRecord { n_recipients, ..campaign }, added))
+        let campaign = match new.schedule {
+            Some(schedule) => self.schedule(tenant_id, campaign.id, schedule).await?,
+            None => CampaignRecord { n_recipients, ..campaign },
+        };
+        Ok((campaign, added))
     }
 
     /// Adds recipients to a draft, all of them or none; those it has are only counted.
@@ -167,7 +185,12 @@ impl CampaignService {
         Ok(RecipientImport::new(self.tools.clone(), tenant_id, id))
     }
 
-    async fn check_sessions(&self, tenant_id: TenantId, ids: &[SessionId], problems: &mut Problems) -> Result<()> {
+    pub(super) async fn check_sessions(
+        &self,
+        tenant_id: TenantId,
+        ids: &[SessionId],
+        problems: &mut Problems,
+    ) -> Result<()> {
         let field = "sessionIds";
         if ids.is_empty() || SESSIONS_PER_CAMPAIGN_MAX < ids.len() {
             problems.push(field, format!("must name 1 to {SESSIONS_PER_CAMPAIGN_MAX} sessions"));
@@ -215,7 +238,13 @@ pub(super) async fn append(
     Err(Error::conflict(format!("The campaign is {state}; recipients can only be added to a draft.")))
 }
 
-fn check_safeguards(safeguards: &Safeguards, problems: &mut Problems) {
+pub(super) fn check_pacing(pacing: &CampaignPacing, problems: &mut Problems) {
+    for problem in pacing.check().err().unwrap_or_default() {
+        problems.push(format!("pacing.{}", problem.field), problem.rule);
+    }
+}
+
+pub(super) fn check_safeguards(safeguards: &Safeguards, problems: &mut Problems) {
     if let Some(canary) = safeguards.canary {
         if canary.first.is_some() == canary.percent.is_some() {
             problems.push("canary", "must have either first or percent");

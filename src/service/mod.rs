@@ -50,6 +50,12 @@ pub mod campaign_audience;
 
 pub mod campaign_control;
 
+pub mod campaign_changes;
+
+pub mod campaign_schedule;
+
+pub mod campaign_copies;
+
 pub mod campaign_recall;
 
 pub mod campaign_judge;

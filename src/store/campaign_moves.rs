@@ -15,7 +15,9 @@ use crate::with_reader;
 
 const MOVE: Sql = Sql::portable(
     "UPDATE campaigns SET state = $4, started_at_ms = COALESCE(started_at_ms, $5), \
-     finished_at_ms = COALESCE(finished_at_ms, $6) WHERE campaign_id = $1 AND tenant_id = $2 AND state = $3",
+     finished_at_ms = COALESCE(finished_at_ms, $6), \
+     schedule_problem = CASE WHEN $4 = 'running' THEN NULL ELSE schedule_problem END \
+     WHERE campaign_id = $1 AND tenant_id = $2 AND state = $3 AND deleted_at_ms IS NULL",
 );
 /// Only the first recipients become jobs until they are judged.
 const GATE: Sql =
@@ -73,20 +75,35 @@ impl Campaigns<'_> {
     ) -> Result<bool, StoreError> {
         let doing = "start a campaign";
         let mut tx = self.store.begin_write(doing).await?;
-        if !self.apply(tenant_id, id, step, &mut tx).await? {
+        if !self.apply_into_outbox((tenant_id, id), step, canary_below_seq, &mut tx).await? {
+            return Ok(false);
+        }
+        self.store.commit_moves(tx, doing).await?;
+        Ok(true)
+    }
+
+    /// Does the same within a transaction.
+    pub(super) async fn apply_into_outbox(
+        &self,
+        (tenant_id, id): (TenantId, CampaignId),
+        step: Move,
+        canary_below_seq: Option<i64>,
+        tx: &mut Tx,
+    ) -> Result<bool, StoreError> {
+        let doing = "put a campaign into the outbox";
+        if !self.apply(tenant_id, id, step, tx).await? {
             return Ok(false);
         }
         if let Some(below_seq) = canary_below_seq {
             let sql = GATE.of(self.store.pool());
-            with_tx!(&mut tx, |db| sqlx::query(sql).bind(id.0).bind(below_seq).execute(db).await.map(drop))
+            with_tx!(tx, |db| sqlx::query(sql).bind(id.0).bind(below_seq).execute(db).await.map(drop))
                 .map_err(StoreError::database(doing))?;
         }
-        with_tx!(&mut tx, |db| {
+        with_tx!(tx, |db| {
             let query = sqlx::query(FILL_OUTBOX.of(self.store.pool())).bind(id.0).bind(step.at_ms);
             query.execute(db).await.map(|_| ())
         })
         .map_err(StoreError::database(doing))?;
-        self.store.commit_moves(tx, doing).await?;
         Ok(true)
     }
 

@@ -21,11 +21,15 @@ use crate::store::tx::with_tx;
 use crate::store::{Sql, Store, StoreError};
 use crate::with_reader;
 
+macro_rules! hold_draft {
+    () => {
+        "SELECT n_recipients FROM campaigns \
+         WHERE campaign_id = $1 AND tenant_id = $2 AND state = $3 AND deleted_at_ms IS NULL"
+    };
+}
+
 /// Holds the campaign's row, so that two appends cannot give out the same numbers.
-const HOLD_DRAFT: Sql = Sql::per_dialect(
-    "SELECT n_recipients FROM campaigns WHERE campaign_id = $1 AND tenant_id = $2 AND state = $3 FOR UPDATE",
-    "SELECT n_recipients FROM campaigns WHERE campaign_id = $1 AND tenant_id = $2 AND state = $3",
-);
+const HOLD_DRAFT: Sql = Sql::per_dialect(concat!(hold_draft!(), " FOR UPDATE"), hold_draft!());
 const SET_COUNT: Sql =
     Sql::portable("UPDATE campaigns SET n_recipients = $3 WHERE campaign_id = $1 AND tenant_id = $2");
 /// Numbers only what is new, so that the numbers have no gaps.
@@ -46,10 +50,18 @@ const INSERT: Sql = Sql::per_dialect(
          WHERE known.campaign_id = $1 AND known.recipient = given.value ->> 1) \
      ON CONFLICT (campaign_id, recipient) DO NOTHING RETURNING recipient_id",
 );
-const COUNT: Sql = Sql::portable("SELECT n_recipients FROM campaigns WHERE campaign_id = $1 AND tenant_id = $2");
+const COUNT: Sql = Sql::portable(
+    "SELECT n_recipients FROM campaigns WHERE campaign_id = $1 AND tenant_id = $2 AND deleted_at_ms IS NULL",
+);
 /// Pages by the number: no row is read only to be skipped.
 const LIST: Sql = Sql::portable(
     "SELECT r.recipient_id, r.seq, r.recipient, r.variables FROM campaign_recipients r \
+     JOIN campaigns c ON c.campaign_id = r.campaign_id \
+     WHERE r.campaign_id = $1 AND c.tenant_id = $2 AND r.seq >= $3 AND r.seq < $4 ORDER BY r.seq",
+);
+
+const STEP: Sql = Sql::portable(
+    "SELECT r.recipient, r.variables, r.time_zone FROM campaign_recipients r \
      JOIN campaigns c ON c.campaign_id = r.campaign_id \
      WHERE r.campaign_id = $1 AND c.tenant_id = $2 AND r.seq >= $3 AND r.seq < $4 ORDER BY r.seq",
 );
@@ -90,7 +102,7 @@ pub struct Appended {
 /// The recipients in the database.
 #[derive(Debug, Clone, Copy)]
 pub struct CampaignRecipients<'a> {
-    store: &'a Store,
+    pub(super) store: &'a Store,
 }
 
 impl Store {
@@ -173,6 +185,34 @@ impl CampaignRecipients<'_> {
         .map_err(StoreError::database(doing))?;
         let items = rows.into_iter().map(RecipientRecord::try_from).collect::<Result<_, _>>()?;
         Ok(Some(Page { items, total: total.unsigned_abs() }))
+    }
+
+    /// Returns some recipients of a campaign from a place on, as they are added to another one.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`] when they could not be read.
+    pub async fn step(
+        &self,
+        tenant_id: TenantId,
+        campaign_id: CampaignId,
+        next_seq: i64,
+        limit: u32,
+    ) -> Result<Vec<NewRecipient>, StoreError> {
+        let pool = self.store.pool();
+        let rows: Result<Vec<(String, String, Option<String>)>, _> = with_reader!(pool, |db| {
+            let query = sqlx::query_as(STEP.of(pool)).bind(campaign_id.0).bind(tenant_id.0).bind(next_seq);
+            query.bind(next_seq + i64::from(limit)).fetch_all(db).await
+        });
+        let place = RowPlace { table: "campaign_recipients", key: campaign_id };
+        let rows = rows.map_err(StoreError::database("read the recipients of a campaign"))?;
+        let new = |(recipient, variables, zone): (String, String, Option<String>)| {
+            Ok(NewRecipient {
+                recipient: place.recipient(&recipient)?,
+                variables: place.json("variables", &variables)?,
+                time_zone: zone.as_deref().and_then(Zone::parse),
+            })
+        };
+        rows.into_iter().map(new).collect()
     }
 }
 

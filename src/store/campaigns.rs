@@ -29,7 +29,7 @@ macro_rules! select {
             "SELECT c.campaign_id, c.tenant_id, c.name, c.state, c.message, c.on_unknown, c.on_limit, c.n_recipients, ",
             "c.pacing, c.expires_at_ms, c.created_at_ms, c.started_at_ms, c.finished_at_ms, ",
             "c.failover, c.canary, c.guardrails, c.canary_state, c.pause_reason, c.respect_opt_in, ",
-            "c.skip_duplicates_hours, ",
+            "c.skip_duplicates_hours, c.scheduled_at_ms, c.time_zone, c.schedule_problem, c.revision, ",
             "COALESCE(k.accepted, 0) AS accepted, COALESCE(k.pending, 0) AS pending, ",
             "COALESCE(k.sending, 0) AS sending, COALESCE(k.sent, 0) AS sent, ",
             "COALESCE(k.delivered, 0) AS delivered, COALESCE(k.read, 0) AS read, ",
@@ -42,16 +42,18 @@ macro_rules! select {
     };
 }
 
-const FIND: Sql = select!("WHERE c.campaign_id = $1 AND c.tenant_id = $2");
+const FIND: Sql = select!("WHERE c.campaign_id = $1 AND c.tenant_id = $2 AND c.deleted_at_ms IS NULL");
 const LIST: Sql = select!(
-    "WHERE c.tenant_id = $1 AND (CAST($2 AS TEXT) IS NULL OR c.state = $2) \
+    "WHERE c.tenant_id = $1 AND c.deleted_at_ms IS NULL AND (CAST($2 AS TEXT) IS NULL OR c.state = $2) \
      ORDER BY c.campaign_id DESC LIMIT $3 OFFSET $4"
 );
-const COUNT: Sql =
-    Sql::portable("SELECT COUNT(*) FROM campaigns WHERE tenant_id = $1 AND (CAST($2 AS TEXT) IS NULL OR state = $2)");
+const COUNT: Sql = Sql::portable(
+    "SELECT COUNT(*) FROM campaigns \
+     WHERE tenant_id = $1 AND deleted_at_ms IS NULL AND (CAST($2 AS TEXT) IS NULL OR state = $2)",
+);
 const SESSIONS: Sql = Sql::portable(
     "SELECT s.session_id FROM campaign_sessions s JOIN campaigns c ON c.campaign_id = s.campaign_id \
-     WHERE s.campaign_id = $1 AND c.tenant_id = $2 ORDER BY s.ordinal",
+     WHERE s.campaign_id = $1 AND c.tenant_id = $2 AND c.deleted_at_ms IS NULL ORDER BY s.ordinal",
 );
 const SESSION_STATES: Sql = Sql::portable(
     "SELECT DISTINCT s.state FROM campaign_sessions cs JOIN sessions s ON s.session_id = cs.session_id \
@@ -64,13 +66,14 @@ const INSERT: Sql = Sql::portable(
 );
 const SET_COUNT: Sql =
     Sql::portable("UPDATE campaigns SET n_recipients = $3 WHERE campaign_id = $1 AND tenant_id = $2");
-const INSERT_SESSIONS: Sql = Sql::per_dialect(
+pub(super) const INSERT_SESSIONS: Sql = Sql::per_dialect(
     "INSERT INTO campaign_sessions (campaign_id, ordinal, session_id) \
      SELECT $1, given.place - 1, CAST(given.id AS UUID) \
      FROM json_array_elements_text(CAST($2 AS JSON)) WITH ORDINALITY AS given (id, place)",
     "INSERT INTO campaign_sessions (campaign_id, ordinal, session_id) \
      SELECT $1, given.key, unhex(given.value) FROM json_each($2) AS given",
 );
+
 /// A campaign.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CampaignRecord {
@@ -103,6 +106,12 @@ pub struct CampaignRecord {
     pub started_at_ms: Option<i64>,
     /// When it was completed, cancelled or failed, UTC milliseconds.
     pub finished_at_ms: Option<i64>,
+    /// When it starts, or was to start, by itself.
+    pub schedule: Option<Schedule>,
+    /// Why it did not start at its time.
+    pub schedule_problem: Option<String>,
+    /// Grows with every change of its settings.
+    pub revision: i64,
     /// What keeps it from doing harm.
     pub safeguards: Safeguards,
     /// Whom it passes over at the moment of sending.
@@ -115,61 +124,13 @@ pub struct CampaignRecord {
     pub counters: Counters,
 }
 
-/// What became of a campaign's recipients so far; the numbers add up to `total`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct CampaignStats {
-    /// Recipients.
-    pub total: i64,
-    /// Not yet handed to a lane, or waiting in one; 0 before the start.
-    pub queued: i64,
-    /// With an attempt under way.
-    pub sending: i64,
-    /// Taken by the provider.
-    pub sent: i64,
-    /// Reported as delivered.
-    pub delivered: i64,
-    /// Reported as read.
-    pub read: i64,
-    /// Failed because of a limit.
-    pub failed_limit: i64,
-    /// Failed because the session or the provider could not.
-    pub failed_unavailable: i64,
-    /// Not sent by our decision.
-    pub skipped: i64,
-    /// Cancelled by a person.
-    pub cancelled: i64,
-    /// May have been sent.
-    pub unknown: i64,
-}
-
-impl CampaignRecord {
-    /// Counts what became of the recipients.
-    ///
-    /// Recipients that have no delivery yet are queued while the campaign may still hand them out,
-    /// and cancelled once it was cancelled.
-    #[must_use]
-    pub fn stats(&self) -> CampaignStats {
-        let c = self.counters;
-        let not_handed_out = (self.n_recipients - c.sum()).max(0);
-        let (queued, cancelled) = match self.state {
-            CampaignState::Draft | CampaignState::Scheduled => (0, 0),
-            CampaignState::Cancelled | CampaignState::Failed => (0, not_handed_out),
-            CampaignState::Running | CampaignState::Paused | CampaignState::Completed => (not_handed_out, 0),
-        };
-        CampaignStats {
-            total: self.n_recipients,
-            queued: c.pending + queued,
-            sending: c.sending,
-            sent: c.sent,
-            delivered: c.delivered,
-            read: c.read,
-            failed_limit: c.failed_limit,
-            failed_unavailable: c.failed_unavailable,
-            skipped: c.skipped,
-            cancelled: c.cancelled + cancelled,
-            unknown: c.unknown,
-        }
-    }
+/// When a campaign starts by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Schedule {
+    /// When, UTC milliseconds.
+    pub at_ms: i64,
+    /// The zone in which people think of it, as they wrote it.
+    pub time_zone: Option<String>,
 }
 
 /// The campaigns in the database.
@@ -350,6 +311,10 @@ struct CampaignRow {
     pause_reason: Option<String>,
     respect_opt_in: bool,
     skip_duplicates_hours: Option<i32>,
+    scheduled_at_ms: Option<i64>,
+    time_zone: Option<String>,
+    schedule_problem: Option<String>,
+    revision: i64,
     #[sqlx(flatten)]
     counters: CountersRow,
 }
@@ -377,6 +342,9 @@ impl TryFrom<CampaignRow> for CampaignRecord {
             created_at_ms: row.created_at_ms,
             started_at_ms: row.started_at_ms,
             finished_at_ms: row.finished_at_ms,
+            schedule: row.scheduled_at_ms.map(|at_ms| Schedule { at_ms, time_zone: row.time_zone }),
+            schedule_problem: row.schedule_problem,
+            revision: row.revision,
             safeguards: Safeguards { failover: row.failover, canary, guardrails },
             pass_over: PassOver {
                 opted_out: row.respect_opt_in,

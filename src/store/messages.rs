@@ -36,7 +36,8 @@ const FIND_IN_OUTBOX: Sql = Sql::portable("SELECT job, created_at_ms FROM outbox
 const INSERT_JOB: Sql = Sql::portable(
     "INSERT INTO outbox (outbox_id, campaign_id, job, next_seq, created_at_ms) VALUES ($1, $2, $3, 0, $4)",
 );
-const OWNER: Sql = Sql::portable("SELECT 1 FROM campaigns WHERE campaign_id = $1 AND tenant_id = $2");
+const OWNER: Sql =
+    Sql::portable("SELECT 1 FROM campaigns WHERE campaign_id = $1 AND tenant_id = $2 AND deleted_at_ms IS NULL");
 const SESSIONS: Sql = Sql::portable(
     "SELECT ordinal, session_id FROM campaign_sessions WHERE campaign_id = $1 AND ordinal >= $2 ORDER BY ordinal",
 );

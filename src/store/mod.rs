@@ -62,6 +62,16 @@ pub mod campaign_moves;
 
 pub mod campaign_recipients;
 
+pub mod campaign_changes;
+
+pub mod campaign_schedule;
+
+pub mod campaign_stats;
+
+pub mod campaign_progress;
+
+pub mod realtime;
+
 pub mod messages;
 
 pub mod conversations;

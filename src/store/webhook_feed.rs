@@ -12,18 +12,33 @@ use crate::domain::campaign::CampaignState;
 use crate::domain::event::StateChange;
 use crate::domain::id::{CampaignId, SessionId, TenantId};
 use crate::domain::inbound::InboundMessage;
+use crate::domain::realtime::RealtimeEvent;
 use crate::domain::webhook::WebhookEvent;
 use crate::store::bind::{Hex, column, hex_list, ms_of, to_json};
+use crate::store::realtime::RealtimeNews;
 use crate::store::session_events::SessionMove;
 use crate::store::sql::now_ms;
 use crate::store::tx::Tx;
 use crate::store::{Sql, Store, StoreError};
 
+/// A row without events stands for somebody who looks on.
 const WANTED: Sql = Sql::per_dialect(
-    "SELECT webhook_id, tenant_id, events FROM webhooks \
-     WHERE tenant_id = ANY($1) AND is_active AND deleted_at_ms IS NULL",
-    "SELECT webhook_id, tenant_id, events FROM webhooks \
-     WHERE tenant_id IN (SELECT unhex(value) FROM json_each($1)) AND is_active AND deleted_at_ms IS NULL",
+    concat!(
+        "SELECT webhook_id, tenant_id, events FROM webhooks \
+         WHERE tenant_id = ANY($1) AND is_active AND deleted_at_ms IS NULL \
+         UNION ALL SELECT node_id, tenant_id, NULL FROM realtime_listeners \
+         WHERE tenant_id = ANY($1) AND ",
+        now_ms!(postgres),
+        " < until_ms"
+    ),
+    concat!(
+        "SELECT webhook_id, tenant_id, events FROM webhooks \
+         WHERE tenant_id IN (SELECT unhex(value) FROM json_each($1)) AND is_active AND deleted_at_ms IS NULL \
+         UNION ALL SELECT node_id, tenant_id, NULL FROM realtime_listeners \
+         WHERE tenant_id IN (SELECT unhex(value) FROM json_each($1)) AND ",
+        now_ms!(sqlite),
+        " < until_ms"
+    ),
 );
 
 const QUEUE: Sql = Sql::per_dialect(
@@ -87,7 +102,11 @@ pub(crate) struct CampaignTold<'a> {
 
 /// Who wants to be told what.
 #[derive(Debug, Default)]
-struct Wanted(BTreeMap<TenantId, Vec<(Uuid, Vec<WebhookEvent>)>>);
+struct Wanted {
+    webhooks: BTreeMap<TenantId, Vec<(Uuid, Vec<WebhookEvent>)>>,
+    /// Somebody looks on, on some node.
+    listened: BTreeSet<TenantId>,
+}
 
 /// One row of the queue.
 struct Queued<'a> {
@@ -101,7 +120,7 @@ impl Wanted {
     fn rows<'a>(&self, told: &'a [Told]) -> Vec<Queued<'a>> {
         let mut rows = Vec::new();
         for told in told {
-            let hooks = self.0.get(&told.tenant_id).into_iter().flatten();
+            let hooks = self.webhooks.get(&told.tenant_id).into_iter().flatten();
             for (webhook_id, _) in hooks.filter(|(_, events)| events.contains(&told.event)) {
                 let name = told.name.as_ref().map(|name| Uuid::new_v5(webhook_id, name.as_bytes()));
                 rows.push(Queued {
@@ -153,19 +172,34 @@ impl Tx {
         told: impl FnOnce() -> Vec<Told>,
         doing: &'static str,
     ) -> Result<(), StoreError> {
+        let told = || {
+            let told = told();
+            let news = told.iter().filter_map(of_told).collect();
+            (told, news)
+        };
+        self.tell_both(tenants, told, doing).await
+    }
+
+    /// Does the same, with what people who look on are told besides.
+    async fn tell_both(
+        &mut self,
+        tenants: &BTreeSet<TenantId>,
+        told: impl FnOnce() -> (Vec<Told>, Vec<(TenantId, RealtimeNews)>),
+        doing: &'static str,
+    ) -> Result<(), StoreError> {
         if tenants.is_empty() {
             return Ok(());
         }
         let wanted = self.wanted(tenants).await.map_err(StoreError::database(doing))?;
-        if wanted.0.is_empty() {
+        if wanted.webhooks.is_empty() && wanted.listened.is_empty() {
             return Ok(());
         }
-        let told = told();
+        let (told, news) = told();
         let rows = wanted.rows(&told);
-        if rows.is_empty() {
-            return Ok(());
+        if !rows.is_empty() {
+            self.queue(&rows).await.map_err(StoreError::database(doing))?;
         }
-        self.queue(&rows).await.map_err(StoreError::database(doing))
+        self.record_realtime(&wanted.listened, news.into_iter()).await.map_err(StoreError::database(doing))
     }
 
     /// Queues what became of messages; their rows must be locked.
@@ -175,7 +209,12 @@ impl Tx {
         changes: impl FnOnce() -> Vec<StateChange>,
         doing: &'static str,
     ) -> Result<(), StoreError> {
-        self.tell(tenants, || changes().iter().filter_map(of_change).collect(), doing).await
+        let told = || {
+            let changes = changes();
+            let news = changes.iter().map(|change| (change.tenant_id, news_of_change(change))).collect();
+            (changes.iter().filter_map(of_change).collect(), news)
+        };
+        self.tell_both(tenants, told, doing).await
     }
 
     /// Queues what became of a campaign; its row must be locked.
@@ -185,12 +224,15 @@ impl Tx {
         doing: &'static str,
     ) -> Result<(), StoreError> {
         let CampaignTold { tenant_id, campaign_id, from, to, reason, at_ms } = told;
-        let Some(event) = WebhookEvent::of_campaign(from, to) else { return Ok(()) };
         let data = json!({
             "campaignId": campaign_id, "status": to.as_str(), "previousStatus": from.as_str(), "reason": reason,
         });
-        let told = Told { tenant_id, event, subject_id: campaign_id.0, at_ms, data, name: None };
-        self.tell(&BTreeSet::from([tenant_id]), || vec![told], doing).await
+        let subject_id = campaign_id.0;
+        let told = WebhookEvent::of_campaign(from, to);
+        let told = told.map(|event| Told { tenant_id, event, subject_id, at_ms, data, name: None });
+        let news = RealtimeNews { event: RealtimeEvent::CampaignProgress, subject_id, data: Value::Null };
+        let both = || (told.into_iter().collect(), vec![(tenant_id, news)]);
+        self.tell_both(&BTreeSet::from([tenant_id]), both, doing).await
     }
 
     /// Queues what became of a session; its row must be locked.
@@ -201,23 +243,30 @@ impl Tx {
         step: &SessionMove,
         doing: &'static str,
     ) -> Result<(), StoreError> {
-        let Some(event) = WebhookEvent::of_session(step.to) else { return Ok(()) };
         let data = json!({
             "sessionId": id, "status": step.to.as_str(), "previousStatus": step.from.as_str(), "reason": step.reason,
         });
-        let told = Told { tenant_id, event, subject_id: id.0, at_ms: step.at_ms, data, name: None };
-        self.tell(&BTreeSet::from([tenant_id]), || vec![told], doing).await
+        let (subject_id, at_ms) = (id.0, step.at_ms);
+        let status = RealtimeNews { event: RealtimeEvent::SessionStatus, subject_id, data: data.clone() };
+        let told = WebhookEvent::of_session(step.to);
+        let told = told.map(|event| Told { tenant_id, event, subject_id, at_ms, data, name: None });
+        let both = || (told.into_iter().collect(), vec![(tenant_id, status)]);
+        self.tell_both(&BTreeSet::from([tenant_id]), both, doing).await
     }
 
     async fn wanted(&mut self, tenants: &BTreeSet<TenantId>) -> Result<Wanted, sqlx::Error> {
         let tenants: Vec<Uuid> = tenants.iter().map(|tenant_id| tenant_id.0).collect();
-        let rows: Vec<(Uuid, Uuid, String)> = match self {
+        let rows: Vec<(Uuid, Uuid, Option<String>)> = match self {
             Self::Postgres(tx) => sqlx::query_as(WANTED.postgres()).bind(tenants).fetch_all(&mut **tx).await?,
             Self::Sqlite(tx) => sqlx::query_as(WANTED.sqlite()).bind(hex_list(&tenants)).fetch_all(&mut **tx).await?,
         };
         let mut wanted = Wanted::default();
-        for (webhook_id, tenant_id, events) in rows {
-            wanted.0.entry(TenantId(tenant_id)).or_default().push((webhook_id, events_of(&events)));
+        for (id, tenant_id, events) in rows {
+            let tenant_id = TenantId(tenant_id);
+            match events {
+                Some(events) => wanted.webhooks.entry(tenant_id).or_default().push((id, events_of(&events))),
+                None => drop(wanted.listened.insert(tenant_id)),
+            }
         }
         Ok(wanted)
     }
@@ -271,25 +320,39 @@ pub(super) fn events_of(words: &str) -> Vec<WebhookEvent> {
 }
 
 fn of_change(change: &StateChange) -> Option<Told> {
-    let failure = change
-        .failure_class
-        .map(|class| json!({ "code": class.as_str(), "reason": change.reason, "providerCode": change.provider_code }));
     Some(Told {
         tenant_id: change.tenant_id,
         event: WebhookEvent::of_message(change.state)?,
         subject_id: change.delivery_id.0,
         at_ms: ms_of(change.at),
-        data: json!({
-            "messageId": change.delivery_id,
-            "sessionId": change.session_id,
-            "campaignId": change.campaign_id,
-            "status": change.state.api_word(),
-            "previousStatus": change.from.map(|state| state.api_word()),
-            "attempts": change.attempt,
-            "failure": failure,
-        }),
+        data: data_of_change(change),
         name: None,
     })
+}
+
+fn data_of_change(change: &StateChange) -> Value {
+    let failure = change
+        .failure_class
+        .map(|class| json!({ "code": class.as_str(), "reason": change.reason, "providerCode": change.provider_code }));
+    json!({
+        "messageId": change.delivery_id,
+        "sessionId": change.session_id,
+        "campaignId": change.campaign_id,
+        "status": change.state.api_word(),
+        "previousStatus": change.from.map(|state| state.api_word()),
+        "attempts": change.attempt,
+        "failure": failure,
+    })
+}
+
+fn news_of_change(change: &StateChange) -> RealtimeNews {
+    let (event, subject_id) = (RealtimeEvent::MessageStatus, change.delivery_id.0);
+    RealtimeNews { event, subject_id, data: data_of_change(change) }
+}
+
+fn of_told(told: &Told) -> Option<(TenantId, RealtimeNews)> {
+    let event = RealtimeEvent::of_webhook(told.event)?;
+    Some((told.tenant_id, RealtimeNews { event, subject_id: told.subject_id, data: told.data.clone() }))
 }
 
 fn received(message: &InboundMessage, session_id: Uuid, tenant_id: Uuid) -> Told {

@@ -65,8 +65,8 @@ pub struct Progress {
 }
 
 const HOLD_CAMPAIGN: Sql = Sql::per_dialect(
-    "SELECT state FROM campaigns WHERE campaign_id = $1 AND tenant_id = $2 FOR NO KEY UPDATE",
-    "SELECT state FROM campaigns WHERE campaign_id = $1 AND tenant_id = $2",
+    "SELECT state FROM campaigns WHERE campaign_id = $1 AND tenant_id = $2 AND deleted_at_ms IS NULL FOR NO KEY UPDATE",
+    "SELECT state FROM campaigns WHERE campaign_id = $1 AND tenant_id = $2 AND deleted_at_ms IS NULL",
 );
 const REOPEN: Sql = Sql::portable("UPDATE campaigns SET state = $2, finished_at_ms = NULL WHERE campaign_id = $1");
 const COUNT_UNKNOWN: Sql = Sql::portable("SELECT unknown FROM campaign_counters WHERE campaign_id = $1");

@@ -57,13 +57,16 @@ async fn campaigns_are_made_and_shown() {
         "pacing": {},
         "pauseReason": null,
         "respectOptIn": true,
+        "scheduleProblem": null,
+        "scheduledAt": null,
         "sessionIds": [
           "[id]",
           "[id]"
         ],
         "skipDuplicatesHours": null,
         "startedAt": null,
-        "status": "draft"
+        "status": "draft",
+        "timezone": null
       },
       "success": true
     }

@@ -34,6 +34,10 @@ mod messages;
 
 mod campaigns;
 
+mod campaign_changes;
+
+mod realtime;
+
 mod contacts;
 
 mod recipients;

@@ -19,14 +19,14 @@ const FIRST_ROWS: usize = 3_000;
 const ALL_ROWS: usize = 50_000;
 
 /// A front behind a socket.
-struct Served {
-    address: SocketAddr,
-    stop: CancellationToken,
+pub(super) struct Served {
+    pub(super) address: SocketAddr,
+    pub(super) stop: CancellationToken,
     tasks: JoinSet<()>,
 }
 
 impl Served {
-    async fn start(front: &Front) -> Self {
+    pub(super) async fn start(front: &Front) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (address, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
         let mut tasks = JoinSet::new();
@@ -34,7 +34,7 @@ impl Served {
         Self { address, stop, tasks }
     }
 
-    async fn end(self) {
+    pub(super) async fn end(self) {
         self.stop.cancel();
         self.tasks.join_all().await;
     }
@@ -88,7 +88,7 @@ async fn files_are_kept_while_they_arrive() {
 }
 
 /// A client whose provider of TLS is never asked: everything here is loopback.
-fn client() -> Client {
+pub(super) fn client() -> Client {
     rustls::crypto::ring::default_provider().install_default().unwrap_or_default();
     Client::new()
 }

@@ -179,7 +179,12 @@ fn no_reference_dangles() {
 
 /// Ids nobody has, in place of the path's parameters.
 fn path_of(operation: &Operation, id: &str) -> String {
-    operation.path.replace("{id}", id).replace("{deliveryId}", id).replace("{contactId}", id)
+    operation
+        .path
+        .replace("{id}", id)
+        .replace("{deliveryId}", id)
+        .replace("{contactId}", id)
+        .replace("{recipientId}", id)
 }
 
 #[tokio::test]
@@ -254,6 +259,7 @@ async fn ids_of_others_are_not_there() {
         let body = match operation.id() {
             "add_recipients" => r#"{"recipients":[{"phone":"919876543210"}]}"#,
             "add_group_contacts" => r#"{"contactIds":["00000000-0000-0000-0000-000000000000"]}"#,
+            "schedule_campaign" => r#"{"scheduledAt":"2999-01-01T00:00:00Z"}"#,
             "resolve_unknown" => r#"{"to":"sent"}"#,
             "make_pairing_code" => r#"{"phoneNumber":"919876543210"}"#,
             "check_number" => r#"{"phone":"919876543210"}"#,

@@ -152,6 +152,12 @@ impl Client {
         self.post(&format!("/campaigns/{campaign}/start"), &json!({})).await.map(drop)
     }
 
+    /// Lets a campaign start by itself.
+    pub(super) async fn schedule(&self, campaign: &str, at: &str) -> Result<(), Problem> {
+        let body = json!({"scheduledAt": at, "timezone": "Asia/Kolkata"});
+        self.post(&format!("/campaigns/{campaign}/schedule"), &body).await.map(drop)
+    }
+
     /// Pauses or resumes a campaign.
     pub(super) async fn control(&self, campaign: &str, what: &str) -> Result<(), Problem> {
         self.post(&format!("/campaigns/{campaign}/{what}"), &json!({})).await.map(drop)

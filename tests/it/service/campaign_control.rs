@@ -10,7 +10,8 @@ use actiwapi_dispatcher::error::Error;
 use actiwapi_dispatcher::notice::Notice;
 use actiwapi_dispatcher::service::campaigns::NewCampaign;
 use actiwapi_dispatcher::store::Store;
-use actiwapi_dispatcher::store::campaigns::{CampaignRecord, CampaignStats};
+use actiwapi_dispatcher::store::campaign_stats::CampaignStats;
+use actiwapi_dispatcher::store::campaigns::CampaignRecord;
 
 use super::front::{Front, campaign, conflict, recipients};
 use crate::support::db::store_contract;
@@ -178,7 +179,7 @@ async fn every_state_answers_every_action(store: Store) {
         table,
         "\
 draft     running   409       409       cancelled
-scheduled running   409       409       cancelled
+scheduled running   draft     409       cancelled
 running   running   paused    running   cancelled
 paused    409       paused    running   cancelled
 completed 409       409       409       409

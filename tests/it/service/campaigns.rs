@@ -7,7 +7,7 @@ use actiwapi_dispatcher::domain::message::{MessageSpec, Variables};
 use actiwapi_dispatcher::limits::RECIPIENTS_PER_BODY_MAX;
 use actiwapi_dispatcher::service::campaigns::{AddedRecipients, NewCampaign, RecipientInput};
 use actiwapi_dispatcher::store::Store;
-use actiwapi_dispatcher::store::campaigns::CampaignStats;
+use actiwapi_dispatcher::store::campaign_stats::CampaignStats;
 use actiwapi_dispatcher::store::page::PageRequest;
 
 use super::front::{Front, campaign, conflict, fields, phone, recipients};

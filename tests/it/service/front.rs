@@ -178,6 +178,7 @@ pub(crate) fn campaign(sessions: &[SessionId]) -> NewCampaign {
         pass_over: PassOver { opted_out: true, written_within_hours: None },
         recipients: vec![],
         audience: Audience::default(),
+        schedule: None,
     }
 }
 

@@ -21,6 +21,7 @@ mod campaigns;
 
 mod contacts;
 
+mod campaign_changes;
 mod campaign_control;
 
 mod campaign_recall;
@@ -34,5 +35,7 @@ mod messages;
 mod plans;
 
 mod timeline;
+
+mod realtime;
 
 mod tenancy;

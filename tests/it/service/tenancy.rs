@@ -3,12 +3,17 @@
 use actiwapi_dispatcher::domain::campaign::CampaignState;
 use actiwapi_dispatcher::domain::session::SessionState;
 use actiwapi_dispatcher::error::Error;
+use actiwapi_dispatcher::service::campaign_changes::CampaignPatch;
+use actiwapi_dispatcher::service::campaign_copies::CopyForm;
 use actiwapi_dispatcher::service::contacts::{ContactInput, ContactPatch};
 use actiwapi_dispatcher::service::messages::NewText;
 use actiwapi_dispatcher::service::sessions::SessionChange;
 use actiwapi_dispatcher::service::webhooks::{WebhookForm, WebhookPatch};
 use actiwapi_dispatcher::store::Store;
+use actiwapi_dispatcher::store::campaign_changes::RecipientRemoval;
 use actiwapi_dispatcher::store::campaign_moves::Move;
+use actiwapi_dispatcher::store::campaign_schedule::DueCampaign;
+use actiwapi_dispatcher::store::campaigns::{CampaignRecord, Schedule};
 use actiwapi_dispatcher::store::messages::ExportCursor;
 use actiwapi_dispatcher::store::page::PageRequest;
 use actiwapi_dispatcher::store::session_qrs::SessionQr;
@@ -48,6 +53,12 @@ async fn foreign_ids_are_not_found(store: Store) {
     is_not_found("pause", campaigns.pause(thief, id).await);
     is_not_found("resume", campaigns.resume(thief, id).await);
     is_not_found("cancel", campaigns.cancel(thief, id).await);
+    is_not_found("change", campaigns.change(thief, id, CampaignPatch::default()).await);
+    is_not_found("schedule", campaigns.schedule(thief, id, Schedule { at_ms: NOW_MS + 1, time_zone: None }).await);
+    is_not_found("duplicate", campaigns.duplicate(thief, id, CopyForm::default()).await);
+    is_not_found("delete", campaigns.delete(thief, id).await);
+    let first = front.store.campaign_recipients().list(owner, id, PageRequest::default()).await.unwrap().unwrap();
+    is_not_found("remove recipient", campaigns.remove_recipient(thief, id, first.items[0].id).await);
     let (contacts, groups) = (&front.services.contacts, &front.services.contact_groups);
     let input = ContactInput { phone: "919800000001".to_owned(), ..ContactInput::default() };
     let contact = contacts.create(owner, input).await.unwrap().id;
@@ -117,6 +128,16 @@ async fn foreign_rows_are_not_changed(store: Store) {
     assert!(!store.campaigns().transition_into_outbox(thief, id, step, None).await.unwrap());
     assert!(!store.campaigns().transition_out_of_outbox(thief, id, step).await.unwrap());
     assert_eq!(store.campaign_recipients().append(thief, id, &[]).await.unwrap(), None);
+    let listed = store.campaign_recipients().list(owner, id, PageRequest::default()).await.unwrap().unwrap();
+    let removal = store.campaign_recipients().remove(thief, id, listed.items[0].id).await.unwrap();
+    assert_eq!(removal, RecipientRemoval::NotFound);
+    assert_eq!(store.campaign_recipients().step(thief, id, 0, 10).await.unwrap(), []);
+    assert!(!store.campaigns().delete(thief, id, NOW_MS).await.unwrap());
+    let before_it = before.1.clone().unwrap();
+    let stolen = CampaignRecord { tenant_id: thief, ..before_it };
+    assert!(!store.campaigns().update(&stolen, &stolen, None).await.unwrap());
+    let due = DueCampaign { id, tenant_id: thief, scheduled_at_ms: NOW_MS };
+    assert!(!store.campaigns().start_due(&due, NOW_MS, None).await.unwrap());
     let after =
         (store.sessions().find(owner, session).await.unwrap(), store.campaigns().find(owner, id).await.unwrap());
     assert_eq!(before, after);

@@ -39,9 +39,9 @@ pub(super) fn is_short(source: &Source) -> Vec<Offence> {
     offences
 }
 
-/// A public constant of `limits.rs` tells the figures it was made from.
+/// A public constant of `limits/` tells the figures it was made from.
 pub(super) fn bounds_have_sums(file: &File) -> Vec<Offence> {
-    if file.path != "src/limits.rs" {
+    if !file.path.starts_with("src/limits/") {
         return vec![];
     }
     let (mut offences, mut documentation) = (vec![], String::new());
@@ -169,8 +169,8 @@ mod fixtures {
     #[test]
     fn a_bound_without_a_figure_is_refused() {
         let text = "//! Bounds.\n\n/// Rows: 10 × 4 kB = 40 kB.\npub const A: usize = 10;\n\n/// Rows.\npub const B: u8 = 1;\n";
-        let offences = bounds_have_sums(&File::new("src/limits.rs", text));
-        assert_eq!(offences, [Offence::new("src/limits.rs", 7, "B does not tell the sum behind it")]);
+        let offences = bounds_have_sums(&File::new("src/limits/mod.rs", text));
+        assert_eq!(offences, [Offence::new("src/limits/mod.rs", 7, "B does not tell the sum behind it")]);
         assert_eq!(bounds_have_sums(&File::new("src/other.rs", text)), []);
     }
 

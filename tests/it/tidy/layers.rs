@@ -27,10 +27,11 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("intake", &["broker", "dispatch", "domain", "error", "notice", "store"]),
     ("events", &["broker", "dispatch", "domain", "error", "store"]),
     ("webhooks", &["domain", "error", "store"]),
+    ("realtime", &["domain", "error", "store"]),
     ("service", &["dispatch", "domain", "error", "gateway", "intake", "notice", "receipts", "store", "webhooks"]),
     ("mail", &["domain", "error", "service", "store"]),
     ("background", &["dispatch", "domain", "error", "gateway", "notice", "receipts", "service", "store"]),
-    ("api", &["dispatch", "domain", "error", "notice", "receipts", "service", "store"]),
+    ("api", &["dispatch", "domain", "error", "notice", "realtime", "receipts", "service", "store"]),
     // The provider's side of the wire shares nothing with ours, or it would share our mistakes.
     ("simulator", &[]),
     ("daemon", &[EVERYTHING]),

@@ -10,7 +10,7 @@ use super::safeguards::{CanaryBody, GuardrailsBody};
 use super::views::{CampaignDetailView, CampaignPacingForm, CampaignView, MessageBody};
 use crate::api::CallContext;
 use crate::api::envelope::{ApiResult, Envelope, ListResult, Paged, created, ok, paged};
-use crate::api::error::{ApiError, Failures, Guarded, OfBody, OfOne};
+use crate::api::error::{ApiError, Failures, Guarded, OfBody, OfOne, OfState};
 use crate::api::extract::{Fields, FromFields, Json, Path};
 use crate::api::page::{Page, PageQuery};
 use crate::api::timestamp::Timestamp;
@@ -22,6 +22,7 @@ use crate::domain::safeguards::Safeguards;
 use crate::error::Error;
 use crate::service::campaign_audience::Audience;
 use crate::service::campaigns::NewCampaign;
+use crate::store::campaigns::Schedule;
 
 /// A campaign to make.
 #[derive(Debug, ToSchema)]
@@ -70,6 +71,11 @@ pub struct CreateCampaignBody {
     canary: Option<CanaryBody>,
     /// The budget of the campaign.
     guardrails: Option<GuardrailsBody>,
+    /// When it starts by itself, in the future and within a year; it stays a draft when missing.
+    scheduled_at: Option<Timestamp>,
+    /// The zone in which you think of that time, an IANA name; it is shown again and changes nothing.
+    #[schema(example = "Asia/Kolkata")]
+    timezone: Option<String>,
 }
 
 /// Which campaigns are listed.
@@ -92,10 +98,10 @@ pub(super) async fn list_campaigns(ctx: CallContext, page: Page, filter: Campaig
     paged(page, ctx.store.campaigns().list(ctx.caller.tenant_id, filter.0, page.0).await?)
 }
 
-/// Makes a campaign; it is a draft until it is started.
+/// Makes a campaign; it is a draft until it is started, or scheduled if you say when it starts.
 #[utoipa::path(post, path = "/campaigns", tag = "campaigns", security(("bearer" = [])),
     request_body = CreateCampaignBody,
-    responses((status = 201, body = Envelope<CampaignDetailView>), Failures, Guarded, OfBody))]
+    responses((status = 201, body = Envelope<CampaignDetailView>), Failures, Guarded, OfBody, OfState))]
 pub(super) async fn create_campaign(
     ctx: CallContext,
     Json(body): Json<CreateCampaignBody>,
@@ -133,6 +139,11 @@ impl FromFields for CreateCampaignBody {
         let failover = fields.optional("failover");
         let canary = fields.optional("canary");
         let guardrails = fields.optional("guardrails");
+        let scheduled_at = fields.optional("scheduledAt");
+        let timezone: Option<Option<String>> = fields.optional("timezone");
+        if matches!((&scheduled_at, &timezone), (Some(None), Some(Some(_)))) {
+            fields.refuse("timezone", "goes with scheduledAt");
+        }
         Some(Self {
             name: name?,
             session_ids: session_ids?,
@@ -149,6 +160,8 @@ impl FromFields for CreateCampaignBody {
             failover: failover?,
             canary: canary?,
             guardrails: guardrails?,
+            scheduled_at: scheduled_at?,
+            timezone: timezone?,
         })
     }
 }
@@ -177,6 +190,7 @@ impl From<CreateCampaignBody> for NewCampaign {
                 contact_ids: body.contact_ids.unwrap_or_default(),
             },
             recipients: body.recipients.unwrap_or_default().into_iter().map(Into::into).collect(),
+            schedule: body.scheduled_at.map(|at| Schedule { at_ms: at.moment().as_ms(), time_zone: body.timezone }),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Campaigns: put together, given recipients, started and stopped, counted, exported.
 
 use axum::extract::DefaultBodyLimit;
+use axum::routing::put;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
 use utoipa_axum::routes;
 
@@ -16,6 +17,8 @@ pub mod recipients;
 
 pub mod upload;
 
+pub mod change;
+
 pub mod control;
 
 pub mod recall;
@@ -30,6 +33,10 @@ pub mod forecast;
 
 pub mod export;
 
+pub mod events;
+
+pub mod progress;
+
 pub mod views;
 
 pub(super) fn routes() -> OpenApiRouter<Shared> {
@@ -37,6 +44,12 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(crud::list_campaigns))
         .routes(once(routes!(crud::create_campaign)).layer(DefaultBodyLimit::max(BODY_BYTES_MAX)))
         .routes(routes!(crud::get_campaign))
+        .routes(routes!(change::update_campaign).layer(DefaultBodyLimit::max(BODY_BYTES_MAX)))
+        .route("/campaigns/{id}", put(change::update_campaign).layer(DefaultBodyLimit::max(BODY_BYTES_MAX)))
+        .routes(routes!(change::delete_campaign))
+        .routes(routes!(change::schedule_campaign))
+        .routes(once(routes!(change::duplicate_campaign)))
+        .routes(routes!(change::remove_recipient))
         .routes(routes!(recipients::list_recipients))
         .routes(routes!(control::start_campaign))
         .routes(routes!(control::pause_campaign))
@@ -67,4 +80,5 @@ pub(super) fn streams(settings: &ApiSettings) -> OpenApiRouter<Shared> {
     OpenApiRouter::default()
         .routes(routes!(recipients::add_recipients).layer(DefaultBodyLimit::max(settings.upload_bytes_max)))
         .routes(routes!(export::export_campaign))
+        .routes(routes!(events::stream_campaign_events))
 }

@@ -15,7 +15,8 @@ use crate::domain::safeguards::{CanaryState, Safeguards};
 use crate::service::campaigns::AddedRecipients;
 use crate::service::recipient_import::{ImportReport, LineProblem};
 use crate::store::campaign_recipients::RecipientRecord;
-use crate::store::campaigns::{CampaignRecord, CampaignStats};
+use crate::store::campaign_stats::CampaignStats;
+use crate::store::campaigns::CampaignRecord;
 
 /// What a campaign sends; `{{name}}`, `{{name|there}}` and `{hi|hello}` stand for variables, defaults and variants.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
@@ -73,6 +74,14 @@ pub struct CampaignView {
     counters: CountersView,
     /// Messages not sent by then are skipped.
     expires_at: Option<Timestamp>,
+    /// When it starts, or was to start, by itself.
+    scheduled_at: Option<Timestamp>,
+    /// The zone in which you think of that time.
+    #[schema(example = "Asia/Kolkata")]
+    timezone: Option<String>,
+    /// Why it did not start at its time; null when nothing kept it.
+    #[schema(example = "schedule: none of the sessions is connected")]
+    schedule_problem: Option<String>,
     /// When it was made.
     created_at: Timestamp,
     /// When it was started.
@@ -269,6 +278,9 @@ impl From<CampaignRecord> for CampaignView {
             on_limit: campaign.on_limit.as_str(),
             pacing: campaign.pacing,
             expires_at: campaign.expires_at_ms.map(Timestamp),
+            scheduled_at: campaign.schedule.as_ref().map(|schedule| Timestamp(schedule.at_ms)),
+            timezone: campaign.schedule.and_then(|schedule| schedule.time_zone),
+            schedule_problem: campaign.schedule_problem,
             created_at: Timestamp(campaign.created_at_ms),
             started_at: campaign.started_at_ms.map(Timestamp),
             finished_at: campaign.finished_at_ms.map(Timestamp),

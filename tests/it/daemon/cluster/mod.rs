@@ -12,4 +12,5 @@ mod nodes;
 mod plan;
 mod records;
 mod replay;
+mod scheduled;
 mod storm;

@@ -6,6 +6,16 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+pub use campaigns::*;
+pub use contacts::*;
+pub use realtime::*;
+
+mod campaigns;
+
+mod contacts;
+
+mod realtime;
+
 /// Deliveries of one lane held in memory ahead of their turn: 64 × about 300 bytes = 19 kB for a
 /// lane that runs flat out; slow lanes hold what they need for two seconds.
 pub const HEADS_PER_LANE_MAX: usize = 64;
@@ -381,22 +391,6 @@ pub const WEBHOOK_HISTORY_AGE_MAX: Duration = Duration::from_secs(30 * 86_400);
 
 /// Rows of the past of webhooks removed in one transaction: 1,000 take about 10 ms.
 pub const WEBHOOK_FORGET_ROWS_MAX: u32 = 1_000;
-
-/// Contacts read or written at a time: 1,000 × about 500 bytes = 500 kB, and 1,000 rows take about 20 ms.
-pub const CONTACT_STEP_MAX: u32 = 1_000;
-
-/// Contacts named in one body: 1,000 × 39 bytes of id = 39 kB, and one transaction's worth.
-pub const CONTACTS_PER_BODY_MAX: usize = 1_000;
-
-/// Groups that a campaign names: 100 × 39 bytes of id = 4 kB.
-pub const GROUPS_PER_CAMPAIGN_MAX: usize = 100;
-
-/// Contacts that groups bring into one campaign: 500,000 are 500 transactions of about 25 ms = 13 s, under half of what a
-/// request may take.
-pub const CONTACTS_PER_CAMPAIGN_MAX: i64 = 500_000;
-
-/// Longest time that counts as a short time ago: 90 days, as long as anybody plans campaigns ahead.
-pub const SKIP_DUPLICATES_HOURS_MAX: u32 = 90 * 24;
 
 /// Bytes of an answer about linked devices that are read: 5,000 group chats of 200 bytes each, or 4,000 devices that changed.
 pub const DEVICE_ANSWER_BYTES_MAX: usize = 1024 * 1024;
