@@ -397,3 +397,15 @@ pub const CONTACTS_PER_CAMPAIGN_MAX: i64 = 500_000;
 
 /// Longest time that counts as a short time ago: 90 days, as long as anybody plans campaigns ahead.
 pub const SKIP_DUPLICATES_HOURS_MAX: u32 = 90 * 24;
+
+/// Messages that one list looks at, the newest that an index finds: 10,000 along an index, with their rows, take about 10 ms.
+pub const MESSAGES_LOOKED_AT_MAX: i64 = 10_000;
+
+/// Messages of one tenant that wait for their time: 10,000 × about 1 kB = 10 MB, all counted in 2 ms; more are a campaign.
+pub const SCHEDULED_PER_TENANT_MAX: i64 = 10_000;
+
+/// How far ahead a message may be scheduled: 366 days, the next time of a date.
+pub const SCHEDULE_AHEAD_MAX: Duration = Duration::from_secs(366 * 86_400);
+
+/// Messages in one body: 200 × 16 kB of the longest text with its variants = 3 MB in one transaction; more are a campaign.
+pub const BULK_MESSAGES_MAX: usize = 200;

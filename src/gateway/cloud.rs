@@ -3,6 +3,7 @@
 //! One request, one outcome, bounded in time. Whether bytes may have left decides between a safe
 //! retry and an unknown outcome. Classifying the answer is [`crate::gateway::classify`].
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -164,6 +165,8 @@ fn encode(request: &SendRequest) -> Bytes {
         kind: "text",
         text: None,
         template: None,
+        location: None,
+        contacts: None,
     };
     match &request.content {
         Content::Text { body } => wire.text = Some(WireText { body }),
@@ -173,6 +176,25 @@ fn encode(request: &SendRequest) -> Bytes {
             let body = (!parameters.is_empty()).then_some(WireComponent { kind: "body", parameters });
             let language = WireLanguage { code: language };
             wire.template = Some(WireTemplate { name, language, components: body.into_iter().collect() });
+        }
+        Content::Location(location) => {
+            wire.kind = "location";
+            wire.location = Some(WireLocation {
+                latitude: location.latitude.get().to_string(),
+                longitude: location.longitude.get().to_string(),
+                name: location.name.as_deref(),
+                address: location.address.as_deref(),
+            });
+        }
+        Content::Contact(card) => {
+            wire.kind = "contacts";
+            // Beside the whole name the provider asks for a part of it.
+            let name = WireName { formatted_name: &card.name, first_name: &card.name };
+            let phones = card.phones.iter().map(|phone| WirePhone {
+                phone: phone.provider_address(),
+                wa_id: phone.as_str(),
+            });
+            wire.contacts = Some([WireContact { name, phones: phones.collect() }]);
         }
     }
     serde_json::to_vec(&wire).expect("strings and vectors always have a JSON form").into()
@@ -190,6 +212,40 @@ struct WireMessage<'a> {
     text: Option<WireText<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     template: Option<WireTemplate<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    location: Option<WireLocation<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    contacts: Option<[WireContact<'a>; 1]>,
+}
+
+/// The reference has the angles as texts.
+#[derive(Serialize)]
+struct WireLocation<'a> {
+    latitude: String,
+    longitude: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    address: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct WireContact<'a> {
+    name: WireName<'a>,
+    phones: Vec<WirePhone<'a>>,
+}
+
+#[derive(Serialize)]
+struct WireName<'a> {
+    formatted_name: &'a str,
+    first_name: &'a str,
+}
+
+/// With `wa_id` the card offers to write to the number, without it to invite it.
+#[derive(Serialize)]
+struct WirePhone<'a> {
+    phone: Cow<'a, str>,
+    wa_id: &'a str,
 }
 
 #[derive(Serialize)]

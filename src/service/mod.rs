@@ -66,6 +66,8 @@ pub mod contact_groups;
 
 pub mod messages;
 
+pub mod message_bulk;
+
 pub mod plans;
 
 pub mod waiting;

@@ -58,6 +58,12 @@ pub mod campaign_recipients;
 
 pub mod messages;
 
+pub mod message_list;
+
+pub mod message_control;
+
+pub mod scheduled;
+
 pub mod conversations;
 
 pub mod contacts;
