@@ -50,7 +50,12 @@ impl MessageService {
     /// `Validation` by the fields `text`, `recipients`, `recipients[n].to`, `recipients[n].variables`, `messages`,
     /// `messages[n].to`, `messages[n].message` and so on; otherwise as for one message, and `LimitExceeded` when the plan has
     /// not enough for all.
-    pub async fn send_bulk(&self, tenant_id: TenantId, session_id: SessionId, bulk: Bulk) -> Result<Vec<DeliveryRecord>> {
+    pub async fn send_bulk(
+        &self,
+        tenant_id: TenantId,
+        session_id: SessionId,
+        bulk: Bulk,
+    ) -> Result<Vec<DeliveryRecord>> {
         let mut problems = Problems::default();
         let items = match bulk {
             Bulk::Text { text, recipients } => {

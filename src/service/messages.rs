@@ -145,11 +145,10 @@ impl MessageService {
     pub async fn retry(&self, tenant_id: TenantId, id: DeliveryId) -> Result<DeliveryRecord> {
         let messages = self.tools.store.messages();
         let message = messages.find(tenant_id, id).await?.ok_or(Error::NotFound("message"))?;
-        if matches!(message.state, DeliveryState::Pending | DeliveryState::Sending) {
-            return Ok(message);
-        }
-        if message.state == DeliveryState::Failed {
-            check_message(&self.tools, tenant_id).await?;
+        match message.state {
+            DeliveryState::Pending | DeliveryState::Sending => return Ok(message),
+            DeliveryState::Failed => check_message(&self.tools, tenant_id).await?,
+            state => return Err(has_not_failed(state)),
         }
         match messages.retry(tenant_id, id, self.tools.clock.now().as_ms()).await? {
             Retried::Done(session_id, campaign_id) if campaign_id.is_direct() => {
@@ -157,12 +156,7 @@ impl MessageService {
             }
             Retried::Done(_, campaign_id) => self.tools.notices.tell(Notice::CampaignChanged(campaign_id)),
             Retried::NotFailed(DeliveryState::Pending | DeliveryState::Sending) => {}
-            Retried::NotFailed(DeliveryState::Unknown) => {
-                return Err(Error::conflict("The message may have been sent; it is not tried again."));
-            }
-            Retried::NotFailed(state) => {
-                return Err(Error::conflict(format!("The message is {} and has not failed.", state.api_word())));
-            }
+            Retried::NotFailed(state) => return Err(has_not_failed(state)),
             Retried::Final => return Err(Error::conflict("The message failed for what is final for its recipient.")),
             Retried::Refused(refused) => return Err(refused.into()),
             Retried::NotFound => return Err(Error::NotFound("message")),
@@ -193,12 +187,16 @@ impl MessageService {
     }
 }
 
+/// Refuses to try a message again.
+fn has_not_failed(state: DeliveryState) -> Error {
+    match state {
+        DeliveryState::Unknown => Error::conflict("The message may have been sent; it is not tried again."),
+        state => Error::conflict(format!("The message is {} and has not failed.", state.api_word())),
+    }
+}
+
 /// Reads to whom a message goes; the fields begin with `prefix`.
-pub(super) fn check(
-    prefix: &str,
-    (to, variables): (&str, Variables),
-    problems: &mut Problems,
-) -> Option<JobDelivery> {
+pub(super) fn check(prefix: &str, (to, variables): (&str, Variables), problems: &mut Problems) -> Option<JobDelivery> {
     match Recipient::parse(to) {
         Ok(to) => Some(JobDelivery { id: DeliveryId::generate(), to, variables, time_zone: None }),
         Err(problem) => {
@@ -226,7 +224,11 @@ pub(super) fn queued(job: &Job, now_ms: i64) -> DeliveryRecord {
 }
 
 /// Makes the job of one message.
-pub(super) fn job_of((tenant_id, session_id): (TenantId, SessionId), message: MessageSpec, delivery: JobDelivery) -> Job {
+pub(super) fn job_of(
+    (tenant_id, session_id): (TenantId, SessionId),
+    message: MessageSpec,
+    delivery: JobDelivery,
+) -> Job {
     Job {
         v: JOB_VERSION,
         job_id: JobId::generate(),

@@ -219,14 +219,18 @@ impl Tx {
             sqlx::query_scalar::<_, String>(hold).bind(campaign_id.0).fetch_optional(db).await
         });
         let Some(word) = word.map_err(StoreError::database(DOING_RETRY))? else { return Ok(Ok(())) };
-        let state = CampaignState::parse(&word).ok_or_else(|| StoreError::corrupt("campaigns", "state", campaign_id))?;
+        let state =
+            CampaignState::parse(&word).ok_or_else(|| StoreError::corrupt("campaigns", "state", campaign_id))?;
         let next = match state.apply(CampaignEvent::Reopened) {
             Ok(next) => next,
             Err(refused) => return Ok(Err(refused)),
         };
         if next != state {
-            self.write_reopened(CampaignTold { tenant_id, campaign_id, from: state, to: next, reason: None, at_ms }, DOING_RETRY)
-                .await?;
+            self.write_reopened(
+                CampaignTold { tenant_id, campaign_id, from: state, to: next, reason: None, at_ms },
+                DOING_RETRY,
+            )
+            .await?;
         }
         Ok(Ok(()))
     }

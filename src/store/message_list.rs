@@ -1,7 +1,7 @@
 //! Lists of a tenant's messages, newest first, along indexes of columns that do not change.
 //!
 //! Never scans: a list looks at no more than [`MESSAGES_LOOKED_AT_MAX`] messages that the best index finds, and says how far
-//! back that led. Whatever has no index of its own, the state above all, is looked for among those.
+//! back that led. Whatever has no index of its own, the state above all, is looked for among [`MESSAGES_COMPARED_MAX`].
 
 use sqlx::FromRow;
 use uuid::Uuid;
@@ -9,10 +9,10 @@ use uuid::Uuid;
 use crate::domain::delivery::DeliveryState;
 use crate::domain::id::{CampaignId, DeliveryId, SessionId, TenantId};
 use crate::domain::recipient::Recipient;
-use crate::limits::{EXPORT_STEP_MAX, MESSAGES_LOOKED_AT_MAX};
+use crate::limits::{EXPORT_STEP_MAX, MESSAGES_COMPARED_MAX, MESSAGES_LOOKED_AT_MAX};
+use crate::store::StoreError;
 use crate::store::messages::{DeliveryRecord, DeliveryRow, Messages, OutboxMessage};
 use crate::store::page::PageRequest;
-use crate::store::StoreError;
 use crate::store::tx::{Tx, with_tx};
 
 /// Which messages are wanted.
@@ -175,6 +175,11 @@ impl MessageFilter {
         self.state.is_none() && n_fields.into_iter().filter(|is_given| *is_given).count() <= 1
     }
 
+    /// Returns how many messages a list looks at.
+    fn looked_at_max(&self) -> i64 {
+        if self.is_indexed() { MESSAGES_LOOKED_AT_MAX } else { MESSAGES_COMPARED_MAX }
+    }
+
     /// Tells whether a message that is not admitted yet can be wanted.
     fn may_be_in_outbox(&self) -> bool {
         let has_state = matches!(self.state, None | Some(DeliveryState::Pending | DeliveryState::Cancelled));
@@ -244,15 +249,16 @@ impl Messages<'_> {
         }
         let looked = tx.count_along(tenant_id, filter).await.map_err(StoreError::database(DOING))?;
         let limit = limit - i64::try_from(items.len()).unwrap_or(limit);
-        if 0 < limit {
-            let rows = tx.page_along((tenant_id, filter), (offset - n_new).max(0), limit).await;
+        let offset = (offset - n_new).max(0);
+        if 0 < limit && offset < looked.n_wanted {
+            let rows = tx.page_along((tenant_id, filter), offset, limit).await;
             for row in rows.map_err(StoreError::database(DOING))? {
                 items.push(row.try_into()?);
             }
         }
         tx.commit(DOING).await?;
         let total = u64::try_from(n_new + looked.n_wanted).unwrap_or(0);
-        let looked_back_to_ms = looked.oldest_ms.filter(|_| MESSAGES_LOOKED_AT_MAX <= looked.n_seen);
+        let looked_back_to_ms = looked.oldest_ms.filter(|_| filter.looked_at_max() <= looked.n_seen);
         Ok(MessagePage { items, total, looked_back_to_ms })
     }
 
@@ -313,7 +319,7 @@ impl Tx {
         let (n_wanted, n_seen, oldest_ms) = with_tx!(self, |db| {
             let query = bind_filter!(sqlx::query_as::<_, (i64, i64, Option<i64>)>(sql), tenant_id, filter);
             let query = query.bind(filter.to_ms).bind(filter.state.map(DeliveryState::as_str));
-            query.bind(MESSAGES_LOOKED_AT_MAX).fetch_one(db).await
+            query.bind(filter.looked_at_max()).fetch_one(db).await
         })?;
         Ok(Looked { n_wanted, n_seen, oldest_ms })
     }
@@ -328,7 +334,7 @@ impl Tx {
         with_tx!(self, |db| {
             let query = bind_filter!(sqlx::query_as::<_, DeliveryRow>(sql), tenant_id, filter);
             let query = query.bind(filter.to_ms).bind(filter.state.map(DeliveryState::as_str));
-            query.bind(MESSAGES_LOOKED_AT_MAX).bind(limit).bind(offset).fetch_all(db).await
+            query.bind(filter.looked_at_max()).bind(limit).bind(offset).fetch_all(db).await
         })
     }
 }

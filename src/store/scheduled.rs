@@ -37,6 +37,7 @@ const COUNT: Sql = Sql::portable(
      WHERE tenant_id = $1 AND ($2 IS NULL OR session_id = $2) AND ($3 IS NULL OR recipient = $3) \
        AND created_at_ms BETWEEN $4 AND $5",
 );
+const ANY_DUE: Sql = Sql::portable("SELECT 1 FROM scheduled_messages WHERE due_at_ms <= $1 LIMIT 1");
 /// Whoever cancels one of them just now has it.
 const DUE: Sql = Sql::per_dialect(
     "SELECT delivery_id FROM scheduled_messages WHERE due_at_ms <= $1 ORDER BY due_at_ms, delivery_id LIMIT $2 \
@@ -184,6 +185,14 @@ impl Store {
     /// # Errors
     /// [`StoreError::Database`] when nothing was written; safe to repeat.
     pub async fn release_scheduled(&self, now_ms: i64, limit: u32) -> Result<usize, StoreError> {
+        // Asked with every look at the outbox, and seldom so.
+        let sql = ANY_DUE.of(self.pool());
+        let any = with_reader!(self.pool(), |db| {
+            sqlx::query(sql).bind(now_ms).fetch_optional(db).await.map(|row| row.is_some())
+        });
+        if !any.map_err(StoreError::database(DOING_RELEASE))? {
+            return Ok(0);
+        }
         let mut tx = self.begin_write(DOING_RELEASE).await?;
         let sql = DUE.of(self.pool());
         let due = with_tx!(&mut tx, |db| {

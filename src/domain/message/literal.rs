@@ -185,3 +185,57 @@ impl fmt::Debug for Card {
         write!(f, "Card({} phones)", self.phones.len())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::message::{MessageSpec, MessageTemplate};
+
+    fn check(message: &str) -> String {
+        match serde_json::from_str::<MessageSpec>(message) {
+            Ok(message) => match MessageTemplate::compile(&message) {
+                Ok(_) => serde_json::to_string(&message).unwrap(),
+                Err(problem) => format!("{}: {problem}", problem.field()),
+            },
+            Err(problem) => problem.to_string(),
+        }
+    }
+
+    #[test]
+    fn places_and_cards_are_checked() {
+        let place = |rest: &str| check(&format!(r#"{{"type":"location",{rest}}}"#));
+        assert_eq!(
+            place(r#""latitude":-90,"longitude":73.85674389,"name":"Shop""#),
+            r#"{"type":"location","latitude":-90.0,"longitude":73.856744,"name":"Shop"}"#
+        );
+        for (rest, told) in [
+            (r#""latitude":90.000001,"longitude":0"#, "latitude: The latitude"),
+            (r#""latitude":181,"longitude":0"#, "must be a number of degrees"),
+            (r#""latitude":0,"longitude":-1e300"#, "must be a number of degrees"),
+            (r#""latitude":0,"longitude":1,"name":" ""#, "name: The name must have 1 to 200"),
+            (r#""latitude":0,"longitude":1,"address":"a\nb""#, "address: The address must have 1 to 500"),
+            (r#""latitude":0,"longitude":1,"zoom":3"#, "unknown field `zoom`"),
+            (r#""latitude":"0","longitude":1"#, "invalid type: string"),
+            (r#""latitude":0"#, "missing field `longitude`"),
+        ] {
+            assert!(place(rest).starts_with(told), "{rest}: {}", place(rest));
+        }
+        let card =
+            |name: &str, phones: &str| check(&format!(r#"{{"type":"contact","name":"{name}","phones":{phones}}}"#));
+        assert_eq!(
+            card("Ana", r#"["+91 98765 43210"]"#),
+            r#"{"type":"contact","name":"Ana","phones":["+91 98765 43210"]}"#
+        );
+        let many = serde_json::to_string(&vec!["919876543210"; CARD_PHONES_MAX + 1]).unwrap();
+        for (name, phones, told) in [
+            ("", r#"["919876543210"]"#, "name: The name"),
+            (&*"x".repeat(201), r#"["919876543210"]"#, "name: The name"),
+            ("Ana", "[]", "phones: The card must have 1 to 10 phones."),
+            ("Ana", &*many, "phones: The card must have 1 to 10 phones."),
+            ("Ana", r#"["919876543210","12"]"#, "phones: Valid phone number is required at place 2."),
+            ("Ana", r#"["123@lid"]"#, "phones: Valid phone number is required at place 1."),
+        ] {
+            assert!(card(name, phones).starts_with(told), "{name} {phones}: {}", card(name, phones));
+        }
+    }
+}

@@ -63,10 +63,7 @@ impl Known {
 
 impl Tx {
     /// Holds the single messages of the candidates that are in the outbox; returns those that were cancelled there.
-    pub(super) async fn hold_messages(
-        &mut self,
-        candidates: &[Candidate<'_>],
-    ) -> Result<HashSet<Uuid>, sqlx::Error> {
+    pub(super) async fn hold_messages(&mut self, candidates: &[Candidate<'_>]) -> Result<HashSet<Uuid>, sqlx::Error> {
         let single = candidates.iter().filter(|candidate| candidate.job.campaign().is_direct());
         let mut ids: Vec<Uuid> = single.flat_map(Candidate::deliveries).map(|(delivery, _)| delivery.id.0).collect();
         if ids.is_empty() {

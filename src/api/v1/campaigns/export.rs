@@ -18,8 +18,7 @@ use crate::error::Error;
 use crate::store::messages::{DeliveryRecord, ExportCursor, ExportStep};
 
 /// The columns of every export of messages.
-pub(in crate::api::v1) const COLUMNS: &str =
-    "id,phone,status,sessionId,attempts,failureCode,failureReason,providerCode,providerMessageId,createdAt,sentAt,\
+pub(in crate::api::v1) const COLUMNS: &str = "id,phone,status,sessionId,attempts,failureCode,failureReason,providerCode,providerMessageId,createdAt,sentAt,\
      deliveredAt,readAt";
 
 /// Exports every message of a campaign that was handed over so far, as CSV.

@@ -69,15 +69,15 @@ pub struct MessageListView {
     success: bool,
     /// The messages of this page, newest first.
     data: Vec<ListedMessageView>,
-    /// Where this page lies in the list. `total` counts among the newest 10,000 messages of one number, campaign or session,
-    /// or of all; pages reach as far.
+    /// Where this page lies in the list. `total` counts among the newest 10,000 messages of the number, the campaign or the
+    /// session, or of all, and among 2,500 where more than one of these or the status is given; pages reach as far.
     pagination: Pagination,
     /// How far back the list looked, where there is more; give it as `until` to look further back.
     looked_back_to: Option<Timestamp>,
 }
 
-/// Lists messages, newest first. It looks at the newest 10,000 that the number, the campaign or the session leaves, and at
-/// `lookedBackTo` the next list can go on.
+/// Lists messages, newest first. It looks at the newest 10,000 of the number, the campaign or the session, at 2,500 where more
+/// than one of these or the status is given; the next list can go on at `lookedBackTo`.
 #[utoipa::path(get, path = "/messages", tag = "messages", security(("bearer" = [])), params(PageQuery, MessageQuery),
     responses((status = 200, body = MessageListView), Failures, Guarded))]
 pub(super) async fn list_messages(
