@@ -127,8 +127,14 @@ impl Allowance {
     /// Tells whether a message would be left after all that wait have got theirs.
     #[must_use]
     pub fn has_room_for_all(&self) -> bool {
+        self.has_room_for_all_and(1)
+    }
+
+    /// Tells whether so many messages would be left after all that wait have got theirs.
+    #[must_use]
+    pub fn has_room_for_all_and(&self, n: i64) -> bool {
         let Usage { used, sending, reserved, waiting, .. } = self.usage;
-        self.limit.is_none_or(|limit| used + sending + reserved + waiting < limit)
+        self.limit.is_none_or(|limit| used + sending + reserved + waiting + n <= limit)
     }
 
     /// Takes in a new delivery; returns the column of its period, or `None` when it is to fail.

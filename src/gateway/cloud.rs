@@ -3,6 +3,7 @@
 //! One request, one outcome, bounded in time. Whether bytes may have left decides between a safe
 //! retry and an unknown outcome. Classifying the answer is [`crate::gateway::classify`].
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -164,6 +165,8 @@ fn encode(request: &SendRequest) -> Bytes {
         kind: "text",
         text: None,
         template: None,
+        location: None,
+        contacts: None,
     };
     match &request.content {
         Content::Text { body } => wire.text = Some(WireText { body }),
@@ -173,6 +176,23 @@ fn encode(request: &SendRequest) -> Bytes {
             let body = (!parameters.is_empty()).then_some(WireComponent { kind: "body", parameters });
             let language = WireLanguage { code: language };
             wire.template = Some(WireTemplate { name, language, components: body.into_iter().collect() });
+        }
+        Content::Location(location) => {
+            wire.kind = "location";
+            wire.location = Some(WireLocation {
+                latitude: location.latitude.get().to_string(),
+                longitude: location.longitude.get().to_string(),
+                name: location.name.as_deref(),
+                address: location.address.as_deref(),
+            });
+        }
+        Content::Contact(card) => {
+            wire.kind = "contacts";
+            // Beside the whole name the provider asks for a part of it.
+            let name = WireName { formatted_name: &card.name, first_name: &card.name };
+            let phones =
+                card.phones.iter().map(|phone| WirePhone { phone: phone.provider_address(), wa_id: phone.as_str() });
+            wire.contacts = Some([WireContact { name, phones: phones.collect() }]);
         }
     }
     serde_json::to_vec(&wire).expect("strings and vectors always have a JSON form").into()
@@ -190,6 +210,40 @@ struct WireMessage<'a> {
     text: Option<WireText<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     template: Option<WireTemplate<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    location: Option<WireLocation<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    contacts: Option<[WireContact<'a>; 1]>,
+}
+
+/// The reference has the angles as texts.
+#[derive(Serialize)]
+struct WireLocation<'a> {
+    latitude: String,
+    longitude: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    address: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct WireContact<'a> {
+    name: WireName<'a>,
+    phones: Vec<WirePhone<'a>>,
+}
+
+#[derive(Serialize)]
+struct WireName<'a> {
+    formatted_name: &'a str,
+    first_name: &'a str,
+}
+
+/// With `wa_id` the card offers to write to the number, without it to invite it.
+#[derive(Serialize)]
+struct WirePhone<'a> {
+    phone: Cow<'a, str>,
+    wa_id: &'a str,
 }
 
 #[derive(Serialize)]
@@ -222,4 +276,52 @@ struct WireParameter<'a> {
     #[serde(rename = "type")]
     kind: &'static str,
     text: &'a str,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::clock::{Deadline, Moment};
+    use crate::domain::id::DeliveryId;
+    use crate::domain::message::{MessageSpec, MessageTemplate, Variables};
+    use crate::domain::recipient::Recipient;
+
+    /// The body of a message without what all have in common.
+    fn body(message: &str) -> String {
+        let message: MessageSpec = serde_json::from_str(message).unwrap();
+        let recipient = Recipient::parse("919876543210").unwrap();
+        let template = MessageTemplate::compile(&message).unwrap();
+        let content = template.render(&Variables::default(), &recipient, 7).unwrap();
+        let (phone_number_id, token) = (Arc::from("1"), DeliveryId::generate());
+        let request =
+            SendRequest { phone_number_id, recipient, content, token, deadline: Deadline::at(Moment::default()) };
+        let mut wire: serde_json::Value = serde_json::from_slice(&encode(&request)).unwrap();
+        for common in ["messaging_product", "recipient_type", "to", "biz_opaque_callback_data"] {
+            assert!(wire.as_object_mut().unwrap().remove(common).is_some(), "{common}");
+        }
+        wire.to_string()
+    }
+
+    #[test]
+    fn each_kind_has_its_form() {
+        insta::assert_snapshot!(body(r#"{"type":"text","text":"Hi"}"#), @r#"{"text":{"body":"Hi"},"type":"text"}"#);
+        insta::assert_snapshot!(
+            body(r#"{"type":"template","name":"n","language":"en","parameters":["a"]}"#),
+            @r#"{"template":{"components":[{"parameters":[{"text":"a","type":"text"}],"type":"body"}],"language":{"code":"en"},"name":"n"},"type":"template"}"#
+        );
+        insta::assert_snapshot!(
+            body(r#"{"type":"location","latitude":18.520430,"longitude":-73.8567439,"name":"Shop","address":"12 MG Road"}"#),
+            @r#"{"location":{"address":"12 MG Road","latitude":"18.52043","longitude":"-73.856744","name":"Shop"},"type":"location"}"#
+        );
+        insta::assert_snapshot!(
+            body(r#"{"type":"location","latitude":0,"longitude":180}"#),
+            @r#"{"location":{"latitude":"0","longitude":"180"},"type":"location"}"#
+        );
+        insta::assert_snapshot!(
+            body(r#"{"type":"contact","name":" Ana Rao ","phones":["+91 98765-43211"]}"#),
+            @r#"{"contacts":[{"name":{"first_name":"Ana Rao","formatted_name":"Ana Rao"},"phones":[{"phone":"+919876543211","wa_id":"919876543211"}]}],"type":"contacts"}"#
+        );
+    }
 }

@@ -94,10 +94,11 @@ impl Outbox {
         if self.leases.of(PartitionNo::FIRST).is_none() {
             return Ok(false);
         }
+        let n_released = self.store.release_scheduled(self.clock.now().as_ms(), OUTBOX_ROWS_MAX).await?;
         let rows = self.store.outbox_next(OUTBOX_ROWS_MAX).await?;
         self.metrics.intake.outbox_backlog.set(i64::try_from(rows.len()).unwrap_or(i64::MAX));
         if rows.is_empty() {
-            return Ok(false);
+            return Ok(n_released != 0);
         }
         // Single messages first: somebody waits for them, and a campaign takes its time anyway.
         let (singles, campaigns): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.job.is_some());

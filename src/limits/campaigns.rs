@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// How far ahead a campaign may be scheduled: 366 days, a year and a day of grace.
+/// How far ahead a campaign or a message may be scheduled: 366 days, a year and a day of grace.
 pub const SCHEDULE_AHEAD_MAX: Duration = Duration::from_secs(366 * 86_400);
 
 /// Campaigns whose time has come, looked at together: 100 × about 5 ms = 0.5 s.

@@ -78,6 +78,8 @@ pub mod contact_groups;
 
 pub mod messages;
 
+pub mod message_bulk;
+
 pub mod plans;
 
 pub mod waiting;

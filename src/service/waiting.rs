@@ -92,12 +92,12 @@ impl WaitingService {
         Ok(fronts.iter().filter_map(waiting).reduce(sooner))
     }
 
-    /// Returns what a message waits for; none when it does not wait.
+    /// Returns what a message waits for; none when it does not wait, or only for its time.
     ///
     /// # Errors
     /// `Store` when it could not be read.
     pub async fn of_message(&self, message: &DeliveryRecord) -> Result<Option<Waiting>> {
-        if message.state != DeliveryState::Pending {
+        if message.state != DeliveryState::Pending || message.scheduled_at_ms.is_some() {
             return Ok(None);
         }
         let session_id = message.session_id;

@@ -96,6 +96,31 @@ struct Language<'a> {
     code: Cow<'a, str>,
 }
 
+#[derive(Deserialize)]
+struct Location<'a> {
+    #[serde(borrow)]
+    latitude: &'a RawValue,
+    #[serde(borrow)]
+    longitude: &'a RawValue,
+}
+
+#[derive(Deserialize)]
+struct Contact<'a> {
+    #[serde(borrow)]
+    name: ContactName<'a>,
+}
+
+#[derive(Deserialize)]
+struct ContactName<'a> {
+    #[serde(borrow)]
+    formatted_name: Cow<'a, str>,
+    first_name: Option<Cow<'a, str>>,
+    last_name: Option<Cow<'a, str>>,
+    middle_name: Option<Cow<'a, str>>,
+    prefix: Option<Cow<'a, str>>,
+    suffix: Option<Cow<'a, str>>,
+}
+
 /// Reads a body.
 pub(crate) fn read(body: &[u8]) -> Asked<'_> {
     let wire: Wire<'_> = match serde_json::from_slice(body) {
@@ -169,7 +194,8 @@ fn check_content(wire: &Wire<'_>) -> Result<(), Malformed> {
     match kind {
         "text" => check_text(content.get()),
         "template" => check_template(content.get()),
-        "contacts" if content.get().starts_with('[') => Ok(()),
+        "location" => check_location(content.get()),
+        "contacts" if content.get().starts_with('[') => check_contacts(content.get()),
         "contacts" => Err(malformed(100, "Param contacts must be an array.")),
         _ if content.get().starts_with('{') => Ok(()),
         _ => Err(malformed(100, format!("Param {kind} must be a JSON object."))),
@@ -195,6 +221,34 @@ fn check_template(content: &str) -> Result<(), Malformed> {
         Ok(template) if !template.name.is_empty() && !template.language.code.is_empty() => Ok(()),
         _ => Err(malformed(131_008, "Parameters 'template[name]' and 'template[language][code]' are mandatory")),
     }
+}
+
+/// Meta's reference has the angles as texts, and its examples also as numbers.
+fn check_location(content: &str) -> Result<(), Malformed> {
+    let Ok(location) = serde_json::from_str::<Location<'_>>(content) else {
+        return Err(malformed(131_008, "Parameters 'location[latitude]' and 'location[longitude]' are mandatory"));
+    };
+    let degrees = |angle: &RawValue| angle.get().trim_matches('"').parse::<f64>().ok();
+    let within = |angle, most: f64| degrees(angle).is_some_and(|degrees| degrees.abs() <= most);
+    if within(location.latitude, 90.0) && within(location.longitude, 180.0) {
+        return Ok(());
+    }
+    Err(malformed(131_009, "Parameter 'location' is not a valid place"))
+}
+
+fn check_contacts(content: &str) -> Result<(), Malformed> {
+    let Ok(contacts) = serde_json::from_str::<Vec<Contact<'_>>>(content) else {
+        return Err(malformed(131_008, "Parameter 'contacts[name][formatted_name]' is mandatory"));
+    };
+    let is_whole = |contact: &Contact<'_>| {
+        let name = &contact.name;
+        let parts = [&name.first_name, &name.last_name, &name.middle_name, &name.prefix, &name.suffix];
+        !name.formatted_name.is_empty() && parts.iter().any(|part| part.is_some())
+    };
+    if (1..=5).contains(&contacts.len()) && contacts.iter().all(is_whole) {
+        return Ok(());
+    }
+    Err(malformed(131_009, "Parameter 'contacts' needs 1 to 5 names, each with a part besides the formatted one"))
 }
 
 /// Returns the digits of a phone number, which Meta accepts with `+`, `-`, `(`, `)` and spaces; `None` when it is none.
@@ -233,7 +287,15 @@ mod tests {
             (r#""to":"+91 (98) 76-5","text":{"body":"Hi"}"#, None),
             (r#""to":"1","type":"template","template":{"name":"n","language":{"code":"en"}}"#, None),
             (r#""to":"1","type":"image","image":{"id":"5"}"#, None),
-            (r#""to":"1","type":"contacts","contacts":[{}]"#, None),
+            (r#""to":"1","type":"contacts","contacts":[{"name":{"formatted_name":"A","first_name":"A"}}]"#, None),
+            (r#""to":"1","type":"contacts","contacts":[{"name":{"formatted_name":"A"}}]"#, Some(131_009)),
+            (r#""to":"1","type":"contacts","contacts":[]"#, Some(131_009)),
+            (r#""to":"1","type":"contacts","contacts":[{}]"#, Some(131_008)),
+            (r#""to":"1","type":"location","location":{"latitude":"18.5","longitude":"-73"}"#, None),
+            (r#""to":"1","type":"location","location":{"latitude":18.5,"longitude":-73}"#, None),
+            (r#""to":"1","type":"location","location":{"latitude":"91","longitude":"0"}"#, Some(131_009)),
+            (r#""to":"1","type":"location","location":{"latitude":"north","longitude":"0"}"#, Some(131_009)),
+            (r#""to":"1","type":"location","location":{"latitude":"1"}"#, Some(131_008)),
             (r#""recipient":"US.13491208655302741918","type":"text","text":{"body":"Hi"}"#, None),
             (r#""to":"abc","recipient_type":"group","type":"text","text":{"body":"Hi"}"#, None),
             (r#""type":"text","text":{"body":"Hi"}"#, Some(131_008)),

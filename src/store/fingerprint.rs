@@ -11,7 +11,7 @@ use crate::domain::id::{CampaignId, SessionId, TenantId};
 use crate::domain::job::{Job, JobDelivery, TrafficClass};
 use crate::domain::message::MessageSpec;
 use crate::domain::plan::OnLimit;
-use crate::store::bind::ms_of;
+use crate::store::bind::{ms_of, written};
 use crate::store::heads::JobRow;
 
 /// What the deliveries of a job have in common, hashed once; the job's id is not part of it,
@@ -47,6 +47,14 @@ impl Fields {
                 self.bytes(language.as_bytes());
                 self.0.update((parameters.len() as u64).to_be_bytes());
                 parameters.iter().for_each(|parameter| self.bytes(parameter.as_bytes()));
+            }
+            MessageSpec::Location(location) => {
+                self.bytes(b"location");
+                self.bytes(written(location).as_bytes());
+            }
+            MessageSpec::Contact(card) => {
+                self.bytes(b"contact");
+                self.bytes(written(card).as_bytes());
             }
         }
     }

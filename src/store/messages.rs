@@ -9,12 +9,13 @@ use uuid::Uuid;
 use crate::domain::delivery::DeliveryState;
 use crate::domain::failure::{FailureClass, Reason};
 use crate::domain::id::{CampaignId, DeliveryId, SessionId, TenantId};
-use crate::domain::job::Job;
+use crate::domain::job::{Job, JobDelivery};
 use crate::domain::recipient::Recipient;
 use crate::limits::EXPORT_STEP_MAX;
+use crate::store::bind::{Hex, column, to_json, written};
 use crate::store::column::RowPlace;
-use crate::store::{Sql, Store, StoreError};
-use crate::{with_reader, with_writer};
+use crate::store::{Pool, Sql, Store, StoreError};
+use crate::with_reader;
 
 pub use crate::store::timeline::{TimelineEvent, TimelineKind};
 
@@ -32,9 +33,16 @@ const EXPORT: Sql = Sql::portable(
      ORDER BY seq LIMIT $5",
 );
 /// The tenant is inside the job and is compared once that is read.
-const FIND_IN_OUTBOX: Sql = Sql::portable("SELECT job, created_at_ms FROM outbox WHERE outbox_id = $1");
-const INSERT_JOB: Sql = Sql::portable(
-    "INSERT INTO outbox (outbox_id, campaign_id, job, next_seq, created_at_ms) VALUES ($1, $2, $3, 0, $4)",
+const FIND_IN_OUTBOX: Sql =
+    Sql::portable("SELECT job, created_at_ms, cancelled_at_ms FROM outbox WHERE outbox_id = $1 AND job IS NOT NULL");
+const INSERT_JOBS: Sql = Sql::per_dialect(
+    "INSERT INTO outbox (outbox_id, campaign_id, next_seq, created_at_ms, tenant_id, session_id, recipient, job) \
+     SELECT u.delivery_id, $1, 0, $2, u.tenant_id, u.session_id, u.recipient, u.job \
+     FROM UNNEST($3::uuid[], $4::uuid[], $5::uuid[], $6::text[], $7::text[]) \
+          AS u (delivery_id, tenant_id, session_id, recipient, job)",
+    "INSERT INTO outbox (outbox_id, campaign_id, next_seq, created_at_ms, tenant_id, session_id, recipient, job) \
+     SELECT unhex(value ->> 0), $1, 0, $2, unhex(value ->> 1), unhex(value ->> 2), value ->> 3, value ->> 4 \
+     FROM json_each($3)",
 );
 const OWNER: Sql =
     Sql::portable("SELECT 1 FROM campaigns WHERE campaign_id = $1 AND tenant_id = $2 AND deleted_at_ms IS NULL");
@@ -79,9 +87,27 @@ pub struct DeliveryRecord {
     pub read_at_ms: Option<i64>,
     /// When it was settled, UTC milliseconds.
     pub settled_at_ms: Option<i64>,
+    /// When it is to go, UTC milliseconds; only while it waits for that and for nothing else.
+    pub scheduled_at_ms: Option<i64>,
 }
 
 impl DeliveryRecord {
+    /// Returns the word that the API documents for where it stands.
+    #[must_use]
+    pub fn api_word(&self) -> &'static str {
+        if self.scheduled_at_ms.is_some() { "scheduled" } else { self.state.api_word() }
+    }
+
+    /// Describes the one delivery of a job that is still in the outbox, or was cancelled there.
+    pub(super) fn in_outbox(row: OutboxMessage, id: DeliveryId) -> Result<(Self, TenantId), StoreError> {
+        let place = RowPlace { table: "outbox", key: id };
+        let job: Job = place.json("job", &row.job)?;
+        let delivery = place.known("job", job.deliveries.iter().find(|delivery| delivery.id == id))?;
+        let queued = Self::queued(id, &job, delivery.to.clone(), row.created_at_ms);
+        let state = if row.cancelled_at_ms.is_some() { DeliveryState::Cancelled } else { DeliveryState::Pending };
+        Ok((Self { state, settled_at_ms: row.cancelled_at_ms, ..queued }, job.tenant_id))
+    }
+
     /// Describes a delivery of a job that is still in the outbox.
     #[must_use]
     pub fn queued(id: DeliveryId, job: &Job, recipient: Recipient, created_at_ms: i64) -> Self {
@@ -103,8 +129,17 @@ impl DeliveryRecord {
             delivered_at_ms: None,
             read_at_ms: None,
             settled_at_ms: None,
+            scheduled_at_ms: None,
         }
     }
+}
+
+/// A single message in the outbox.
+#[derive(FromRow)]
+pub(super) struct OutboxMessage {
+    job: String,
+    created_at_ms: i64,
+    cancelled_at_ms: Option<i64>,
 }
 
 /// Where an export goes on: behind delivery `seq` of the campaign's session number `ordinal`.
@@ -145,28 +180,39 @@ impl Store {
 }
 
 impl Messages<'_> {
-    /// Puts a job for one delivery into the outbox, under the delivery's id.
+    /// Puts jobs of one delivery each into the outbox, under the deliveries' ids; all or none.
     ///
     /// # Errors
-    /// [`StoreError::Database`] when it was not written.
-    pub async fn insert(&self, id: DeliveryId, job: &Job, now_ms: i64) -> Result<(), StoreError> {
-        let doing = "accept a message";
-        let text = serde_json::to_string(job).map_err(|error| sqlx::Error::Encode(error.into()));
-        let text = text.map_err(StoreError::database(doing))?;
-        with_writer!(self.store.pool(), |db| {
-            sqlx::query(INSERT_JOB.of(self.store.pool()))
-                .bind(id.0)
-                .bind(job.campaign().0)
-                .bind(text)
+    /// [`StoreError::Database`] when nothing was written.
+    pub async fn insert(&self, jobs: &[Job], now_ms: i64) -> Result<(), StoreError> {
+        let rows = jobs.iter().flat_map(|job| job.deliveries.iter().map(move |delivery| (job, delivery)));
+        let rows: Vec<(&Job, &JobDelivery, String)> =
+            rows.map(|(job, delivery)| (job, delivery, written(job))).collect();
+        match self.store.pool() {
+            Pool::Postgres(pool) => sqlx::query(INSERT_JOBS.postgres())
+                .bind(CampaignId::DIRECT.0)
                 .bind(now_ms)
-                .execute(db)
+                .bind(column(&rows, |row| row.1.id.0))
+                .bind(column(&rows, |row| row.0.tenant_id.0))
+                .bind(column(&rows, |row| row.0.session_id.0))
+                .bind(column(&rows, |row| row.1.to.as_str()))
+                .bind(column(&rows, |row| row.2.as_str()))
+                .execute(pool)
                 .await
-                .map(|_| ())
-        })
-        .map_err(StoreError::database(doing))
+                .map(drop),
+            Pool::Sqlite { writer, .. } => {
+                let json = to_json(&rows, |(job, delivery, text)| {
+                    (Hex(delivery.id.0), Hex(job.tenant_id.0), Hex(job.session_id.0), delivery.to.as_str(), text)
+                });
+                let query = sqlx::query(INSERT_JOBS.sqlite()).bind(CampaignId::DIRECT.0).bind(now_ms).bind(json);
+                query.execute(writer).await.map(drop)
+            }
+        }
+        .map_err(StoreError::database("accept messages"))
     }
 
-    /// Finds a delivery of the tenant; one that is still in the outbox is pending, handed on or not.
+    /// Finds a delivery of the tenant; one that is still in the outbox is pending, handed on or not, unless it was cancelled
+    /// there; one whose time has not come is scheduled.
     ///
     /// # Errors
     /// [`StoreError::Database`] when it could not be read.
@@ -174,10 +220,13 @@ impl Messages<'_> {
         if let Some(found) = self.find_admitted(tenant_id, id).await? {
             return Ok(Some(found));
         }
+        // The way that it goes, so that one that moves between two looks is met.
+        if let Some(found) = self.find_scheduled(tenant_id, id).await? {
+            return Ok(Some(found));
+        }
         if let Some(found) = self.find_in_outbox(tenant_id, id).await? {
             return Ok(Some(found));
         }
-        // It may have moved between the two looks.
         self.find_admitted(tenant_id, id).await
     }
 
@@ -194,20 +243,12 @@ impl Messages<'_> {
     }
 
     async fn find_in_outbox(&self, tenant_id: TenantId, id: DeliveryId) -> Result<Option<DeliveryRecord>, StoreError> {
-        let row: Result<Option<(Option<String>, i64)>, _> = with_reader!(self.store.pool(), |db| {
-            sqlx::query_as(FIND_IN_OUTBOX.of(self.store.pool())).bind(id.0).fetch_optional(db).await
+        let row = with_reader!(self.store.pool(), |db| {
+            sqlx::query_as::<_, OutboxMessage>(FIND_IN_OUTBOX.of(self.store.pool())).bind(id.0).fetch_optional(db).await
         });
         let row = row.map_err(StoreError::database("find a message in the outbox"))?;
-        let Some((Some(job), created_at_ms)) = row else {
-            return Ok(None);
-        };
-        let place = RowPlace { table: "outbox", key: id };
-        let job: Job = place.json("job", &job)?;
-        if job.tenant_id != tenant_id {
-            return Ok(None);
-        }
-        let delivery = place.known("job", job.deliveries.iter().find(|delivery| delivery.id == id))?;
-        Ok(Some(DeliveryRecord::queued(id, &job, delivery.to.clone(), created_at_ms)))
+        let found = row.map(|row| DeliveryRecord::in_outbox(row, id)).transpose()?;
+        Ok(found.filter(|(_, owner)| *owner == tenant_id).map(|(found, _)| found))
     }
 
     /// Reads the next step of a campaign's export; `None` if the campaign is not the tenant's.
@@ -261,7 +302,7 @@ impl Messages<'_> {
 }
 
 #[derive(FromRow)]
-struct DeliveryRow {
+pub(super) struct DeliveryRow {
     delivery_id: Uuid,
     session_id: Uuid,
     campaign_id: Uuid,
@@ -304,6 +345,7 @@ impl TryFrom<DeliveryRow> for DeliveryRecord {
             delivered_at_ms: row.delivered_at_ms,
             read_at_ms: row.read_at_ms,
             settled_at_ms: row.settled_at_ms,
+            scheduled_at_ms: None,
         })
     }
 }

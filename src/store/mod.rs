@@ -74,6 +74,12 @@ pub mod realtime;
 
 pub mod messages;
 
+pub mod message_list;
+
+pub mod message_control;
+
+pub mod scheduled;
+
 pub mod conversations;
 
 pub mod contacts;

@@ -30,6 +30,8 @@ pub struct TimelineEvent {
 /// What can stand in a timeline.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TimelineKind {
+    /// We accepted it for later.
+    Scheduled,
     /// We accepted it.
     Queued,
     /// An attempt was made durable, just before it was sent.
@@ -90,7 +92,9 @@ impl Messages<'_> {
 /// Puts what is known about a delivery in order.
 fn timeline_of(delivery: &DeliveryRecord, attempts: Vec<AttemptRow>) -> Result<Vec<TimelineEvent>, StoreError> {
     let place = RowPlace { table: "attempt_outcomes", key: delivery.id };
-    let mut events = vec![TimelineEvent { at_ms: delivery.created_at_ms, kind: TimelineKind::Queued }];
+    let is_scheduled = delivery.scheduled_at_ms.is_some();
+    let kind = if is_scheduled { TimelineKind::Scheduled } else { TimelineKind::Queued };
+    let mut events = vec![TimelineEvent { at_ms: delivery.created_at_ms, kind }];
     let mut last_outcome = None;
     for row in attempts {
         let attempt_no = row.attempt_no;

@@ -55,5 +55,6 @@ pub fn routes(settings: &ApiSettings) -> OpenApiRouter<Shared> {
         .layer(from_fn(move |request, next| layers::end_late(timeout, request, next)))
         .layer(DefaultBodyLimit::max(SMALL_BODY_BYTES_MAX))
         .merge(campaigns::streams(settings).layer(from_fn(layers::count_for_plan)))
+        .merge(messages::streams().layer(from_fn(layers::count_for_plan)))
         .merge(contacts::streams(settings).layer(from_fn(layers::count_for_plan)))
 }

@@ -4,6 +4,8 @@
 //! Knows no provider's wire form. The syntax of placeholders is that of [`syntax`]; every bound
 //! is checked here, so that nothing too long is queued.
 
+pub mod literal;
+
 mod syntax;
 #[cfg(test)]
 mod tests;
@@ -14,6 +16,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use self::literal::{Card, ContactCard, LiteralProblem, Location};
 use self::syntax::{Pattern, Picks};
 pub use self::syntax::{SyntaxFault, SyntaxProblem};
 pub use self::variables::{NAME_CHARS_MAX, VALUE_CHARS_MAX, VARIABLES_MAX, Variables, VariablesProblem};
@@ -53,6 +56,10 @@ pub enum MessageSpec {
         #[serde(default)]
         parameters: Vec<String>,
     },
+    /// A place on the map.
+    Location(Location),
+    /// A person's card.
+    Contact(ContactCard),
 }
 
 /// Why a message cannot be used, in a sentence for its author.
@@ -99,6 +106,9 @@ pub enum MessageProblem {
         /// What is wrong with it.
         problem: SyntaxProblem,
     },
+    /// A place or a card is not one.
+    #[error(transparent)]
+    Literal(#[from] LiteralProblem),
 }
 
 /// Why a message cannot be made for one recipient, in a sentence without the recipient's data.
@@ -155,6 +165,10 @@ pub enum Content {
         /// Parameters of its body, in order.
         parameters: Vec<String>,
     },
+    /// A place on the map.
+    Location(Arc<Location>),
+    /// A person's card.
+    Contact(Arc<Card>),
 }
 
 /// A message read and checked, ready to be rendered any number of times. Cheap to clone.
@@ -167,6 +181,8 @@ pub struct MessageTemplate {
 enum Form {
     Text(Pattern),
     Template { name: Arc<str>, language: Arc<str>, parameters: Vec<Pattern> },
+    Location(Arc<Location>),
+    Contact(Arc<Card>),
 }
 
 impl MessageTemplate {
@@ -190,6 +206,11 @@ impl MessageTemplate {
                     parameters: parameters.collect::<Result<_, _>>()?,
                 }
             }
+            MessageSpec::Location(location) => {
+                location.check()?;
+                Form::Location(Arc::new(location.clone()))
+            }
+            MessageSpec::Contact(card) => Form::Contact(Arc::new(card.read()?)),
         };
         Ok(Self { form: Arc::new(form) })
     }
@@ -218,6 +239,8 @@ impl MessageTemplate {
                 }
                 Ok(Content::Template { name: name.clone(), language: language.clone(), parameters: rendered })
             }
+            Form::Location(location) => Ok(Content::Location(Arc::clone(location))),
+            Form::Contact(card) => Ok(Content::Contact(Arc::clone(card))),
         }
     }
 
@@ -228,11 +251,44 @@ impl MessageTemplate {
         let mut names: Vec<&str> = match &*self.form {
             Form::Text(pattern) => pattern.variables().collect(),
             Form::Template { parameters, .. } => parameters.iter().flat_map(Pattern::variables).collect(),
+            Form::Location(_) | Form::Contact(_) => Vec::new(),
         };
         names.retain(|name| *name != syntax::PHONE);
         names.sort_unstable();
         names.dedup();
         names
+    }
+}
+
+impl MessageProblem {
+    /// Returns the field of the message that it is about.
+    #[must_use]
+    pub fn field(&self) -> &'static str {
+        match self {
+            Self::EmptyText | Self::TextTooLong | Self::SourceTooLong | Self::TextSyntax(_) => "text",
+            Self::BadTemplateName => "name",
+            Self::BadLanguage => "language",
+            Self::TooManyParameters
+            | Self::EmptyParameter { .. }
+            | Self::ParameterTooLong { .. }
+            | Self::ParameterSyntax { .. } => "parameters",
+            Self::Literal(problem) => problem.field(),
+        }
+    }
+}
+
+impl MessageSpec {
+    /// Returns the message with every placeholder marked as text, so that it is sent as it is written.
+    #[must_use]
+    pub fn literally(self) -> Self {
+        match self {
+            Self::Text { text } => Self::Text { text: syntax::escaped(&text) },
+            Self::Template { name, language, parameters } => {
+                let parameters = parameters.iter().map(|parameter| syntax::escaped(parameter)).collect();
+                Self::Template { name, language, parameters }
+            }
+            Self::Location(_) | Self::Contact(_) => self,
+        }
     }
 }
 
@@ -243,6 +299,8 @@ impl fmt::Debug for MessageSpec {
             Self::Template { name, language, parameters } => {
                 write!(f, "Template({name:?}, {language:?}, {} parameters)", parameters.len())
             }
+            Self::Location(location) => location.fmt(f),
+            Self::Contact(card) => card.fmt(f),
         }
     }
 }
@@ -254,6 +312,8 @@ impl fmt::Debug for Content {
             Self::Template { name, language, parameters } => {
                 write!(f, "Template({name:?}, {language:?}, {} parameters)", parameters.len())
             }
+            Self::Location(location) => location.fmt(f),
+            Self::Contact(card) => card.fmt(f),
         }
     }
 }

@@ -312,3 +312,15 @@ fn push_text(parts: &mut Vec<Part>, text: &mut String) {
         parts.push(Part::Text(std::mem::take(text).into()));
     }
 }
+
+/// Marks what would be read as a placeholder, so that the text arrives as it is.
+pub(super) fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        if matches!(c, '{' | '}' | '|' | '\\') {
+            escaped.push('\\');
+        }
+        escaped.push(c);
+    }
+    escaped
+}

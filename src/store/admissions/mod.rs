@@ -4,8 +4,8 @@
 //! has the statements.
 //!
 //! A transaction that admits holds its streams before it inserts, and whatever it can wait for
-//! comes in one order: campaigns, streams, jobs, deliveries, usage, outbox, counters, and by id within
-//! each. So two of them never wait in a circle, not even with the same ids for different streams:
+//! comes in one order: single messages in the outbox, campaigns, streams, jobs, deliveries, usage, outbox, counters, and by
+//! id within each. So two of them never wait in a circle, not even with the same ids for different streams:
 //! an insert with `ON CONFLICT` waits for whoever inserted the id and has not committed, and both
 //! come to that id in the same order. Such an insert also waits where the journal has written to
 //! a delivery that is sent here once more, and that journal may be about to save the very stream;
@@ -23,7 +23,8 @@ use crate::domain::failure::Reason;
 use crate::domain::id::{CampaignId, DeliveryId, JobId, SessionId, TenantId};
 use crate::domain::job::{Job, JobDelivery, TrafficClass};
 use crate::domain::zone::{Band, Temperature, Zone};
-use crate::store::bind::{ms_of, written};
+use crate::store::admissions::known::Known;
+use crate::store::bind::written;
 use crate::store::events::event_time;
 use crate::store::fingerprint::Terms;
 use crate::store::places::{Given, StreamKey, Wanted};
@@ -31,6 +32,7 @@ use crate::store::reasons::ReasonDeltas;
 use crate::store::tx::Tries;
 use crate::store::{Store, StoreError};
 
+mod known;
 mod spend;
 mod write;
 
@@ -100,36 +102,6 @@ impl<'a> Candidate<'a> {
 
     fn deliveries(&self) -> impl Iterator<Item = (&'a JobDelivery, i64)> {
         self.job.deliveries.iter().zip(self.prints.iter().copied())
-    }
-}
-
-/// What is known of sessions and campaigns; campaigns stay as they are until the transaction ends.
-#[derive(Default)]
-struct Known {
-    sessions: HashMap<SessionId, TenantId>,
-    campaigns: HashMap<CampaignId, (TenantId, String)>,
-    /// Recipients that ever wrote to a session.
-    wrote: HashSet<(SessionId, String)>,
-}
-
-impl Known {
-    fn refusal(&self, job: &Job, now_ms: i64) -> Option<Refusal> {
-        let Some(tenant_id) = self.sessions.get(&job.session_id) else {
-            return Some(Refusal::UnknownSession);
-        };
-        let campaign = self.campaigns.get(&job.campaign());
-        if *tenant_id != job.tenant_id || campaign.is_some_and(|(tenant_id, _)| *tenant_id != job.tenant_id) {
-            return Some(Refusal::ForeignTenant);
-        }
-        // An expired job of our own campaign is admitted, and its lane skips it: the campaign counts
-        // every recipient.
-        let expired = campaign.is_none() && job.expires_at.is_some_and(|at| ms_of(at) <= now_ms);
-        expired.then_some(Refusal::Expired)
-    }
-
-    fn first_state(&self, campaign_id: CampaignId) -> DeliveryState {
-        let state = self.campaigns.get(&campaign_id).map(|(_, state)| state.as_str());
-        if state == Some(CampaignState::Cancelled.as_str()) { DeliveryState::Cancelled } else { DeliveryState::Pending }
     }
 }
 
@@ -223,7 +195,9 @@ impl Store {
     ) -> Result<Round, StoreError> {
         let now_ms = now_us.div_euclid(1_000);
         let mut tx = self.begin_write(DOING).await?;
+        let taken_back = tx.hold_messages(candidates).await.map_err(StoreError::database(DOING))?;
         let mut known = tx.hold_known(candidates).await?;
+        known.taken_back = taken_back;
         known.wrote = tx.who_wrote(candidates).await.map_err(StoreError::database(DOING))?;
         let mut batch = Batch::of(candidates, &known, conflicting, now_ms);
         let given = tx.give_places(&batch.wanted(), now_us, DOING).await?;
@@ -281,8 +255,8 @@ impl<'a> Batch<'a> {
                 continue;
             }
             jobs.insert(candidate.job.job_id, candidate.terms);
-            let state = known.first_state(candidate.job.campaign());
             for (delivery, fingerprint) in candidate.deliveries() {
+                let state = known.first_state(candidate.job.campaign(), delivery.id);
                 if deliveries.insert(delivery.id, fingerprint).is_none() {
                     let (band, zone) = band_of(candidate.job, delivery, known);
                     batch.rows.push(NewDelivery {

@@ -6,7 +6,8 @@ use std::collections::{HashMap, HashSet};
 
 use uuid::Uuid;
 
-use super::{Batch, Candidate, DOING, Known, NewDelivery};
+use super::known::Known;
+use super::{Batch, Candidate, DOING, NewDelivery};
 use crate::domain::id::{CampaignId, JobId, SessionId, TenantId};
 use crate::domain::job::{Job, JobDelivery};
 use crate::store::bind::{Hex, column, hex_list, ms_of, to_json, written};

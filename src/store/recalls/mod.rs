@@ -114,14 +114,9 @@ impl Store {
             return Ok(Asked::Busy);
         }
         if next != state {
-            let sql = REOPEN.of(self.pool());
-            with_tx!(&mut tx, |db| {
-                sqlx::query(sql).bind(new.campaign_id.0).bind(next.as_str()).execute(db).await.map(drop)
-            })
-            .map_err(StoreError::database(DOING_ASK))?;
             let (tenant_id, campaign_id, at_ms) = (new.tenant_id, new.campaign_id, new.at_ms);
             let told = CampaignTold { tenant_id, campaign_id, from: state, to: next, reason: None, at_ms };
-            tx.tell_campaign(told, DOING_ASK).await?;
+            tx.write_reopened(told, DOING_ASK).await?;
         }
         let actor = Actor { user_id: Some(new.user_id), request_id: new.request_id.clone() };
         let reasons = new.reasons.iter().map(|reason| reason.as_str()).collect::<Vec<_>>();
@@ -155,6 +150,19 @@ fn deed_of(
 }
 
 impl Tx {
+    /// Writes down that a completed campaign runs again, and tells it; its row must be held.
+    pub(super) async fn write_reopened(
+        &mut self,
+        told: CampaignTold<'_>,
+        doing: &'static str,
+    ) -> Result<(), StoreError> {
+        let sql = REOPEN.postgres();
+        let (id, state) = (told.campaign_id.0, told.to.as_str());
+        with_tx!(&mut *self, |db| sqlx::query(sql).bind(id).bind(state).execute(db).await.map(drop))
+            .map_err(StoreError::database(doing))?;
+        self.tell_campaign(told, doing).await
+    }
+
     /// Tells whether the campaign has any delivery that is asked for.
     async fn concerns_any(&mut self, new: &NewRecall) -> Result<bool, sqlx::Error> {
         let id = new.campaign_id.0;

@@ -257,7 +257,7 @@ impl Tx {
     }
 
     /// Lets deliveries begin anew; to be called while they are still as they were.
-    async fn renew(&mut self, recalled: &[Recalled]) -> Result<(), sqlx::Error> {
+    pub(in crate::store) async fn renew(&mut self, recalled: &[Recalled]) -> Result<(), sqlx::Error> {
         let ids = column(recalled, |row| row.2.0);
         match self {
             Self::Postgres(tx) => sqlx::query(RENEW.postgres()).bind(ids).execute(&mut **tx).await.map(drop),

@@ -26,6 +26,10 @@ const WITH_BODY: &[(&str, &str)] = &[
     ("POST", "/api/v1/whatsapp/{s}/pairing-code"),
     ("POST", "/api/v1/whatsapp/{s}/check-number"),
     ("POST", "/api/v1/messages/send-text"),
+    ("POST", "/api/v1/messages/send-location"),
+    ("POST", "/api/v1/messages/send-contact"),
+    ("POST", "/api/v1/messages/send-bulk"),
+    ("POST", "/api/v1/messages/schedule"),
     ("POST", "/api/v1/campaigns"),
     ("POST", "/api/v1/campaigns/{c}/recipients"),
     ("POST", "/api/v1/api-keys"),
@@ -125,6 +129,11 @@ async fn odd_paths_and_queries_are_refused() {
     for query in ["page=1&page=2", "page=%ff", "limit=1e3", "limit= 5", "status=%00"] {
         let path = format!("/api/v1/campaigns?{}", query.replace(' ', "%20"));
         assert_eq!(front.get(&path, &token).await.status, 400, "{query}");
+    }
+    for query in
+        ["status=%00", "to=%00", "sessionId=1'OR'1", "since=99999-01-01T00:00:00Z", "page=-1", "limit=101", "to=1&to=2"]
+    {
+        assert_eq!(front.get(&format!("/api/v1/messages?{query}"), &token).await.status, 400, "{query}");
     }
     assert_eq!(front.get("/api/v1/campaigns?nobodyKnowsThis=1", &token).await.status, 200);
 }

@@ -112,6 +112,7 @@ async fn messages_tell_what_happened() {
         "id": "[id]",
         "providerMessageId": "wamid.1",
         "readAt": null,
+        "scheduledAt": null,
         "sentAt": "[time]",
         "sessionId": "[id]",
         "status": "delivered",

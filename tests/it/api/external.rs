@@ -87,6 +87,11 @@ async fn a_program_does_what_people_do() {
     let message = call("POST", "/messages/send-text", text).await;
     let path = format!("/messages/{}", message["id"].as_str().unwrap());
     assert_eq!(call("GET", &path, Value::Null).await["status"], "queued");
+    let place = json!({"sessionId": session_id, "to": "919876543210", "latitude": 18.5, "longitude": 73.8});
+    assert_eq!(call("POST", "/messages/send-location", place).await["status"], "queued");
+    let bulk = json!({"sessionId": session_id, "text": "Hi", "recipients": [{"to": "919876543210"}]});
+    assert_eq!(call("POST", "/messages/send-bulk", bulk).await["accepted"], 1);
+    assert_eq!(call("GET", "/messages?status=queued", Value::Null).await.as_array().unwrap().len(), 3);
     let campaign = json!({"name": "Sale", "sessionIds": [session_id], "message": {"type": "text", "text": "Hi"},
         "recipients": [{"phone": "919876543210"}]});
     let campaign = call("POST", "/campaigns", campaign).await;

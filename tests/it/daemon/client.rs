@@ -201,6 +201,16 @@ impl Client {
         Ok(text_of(&queued, "id"))
     }
 
+    /// Does something with messages; returns what was answered.
+    pub(super) async fn post_messages(&self, verb: &str, body: Value) -> Value {
+        self.post(&format!("/messages/{verb}"), &body).await.unwrap()
+    }
+
+    /// Cancels a message.
+    pub(super) async fn cancel_message(&self, message: &str) -> Result<(), Problem> {
+        data_of(self.request(Method::DELETE, &format!("/messages/{message}"))).await.map(drop)
+    }
+
     /// Returns the status of one message, none when there is no such message.
     pub(super) async fn status_of(&self, message: &str) -> Option<String> {
         match data_of(self.request(Method::GET, &format!("/messages/{message}"))).await {

@@ -20,6 +20,7 @@ mod mixed_rates;
 mod pauses;
 mod process;
 mod provider;
+mod singles;
 mod slow_lane;
 mod throttled;
 mod world;

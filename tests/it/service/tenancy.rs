@@ -1,12 +1,14 @@
 //! Another tenant's things are not there: for every method that takes an id.
 
+use actiwapi_dispatcher::clock::Moment;
 use actiwapi_dispatcher::domain::campaign::CampaignState;
 use actiwapi_dispatcher::domain::session::SessionState;
 use actiwapi_dispatcher::error::Error;
 use actiwapi_dispatcher::service::campaign_changes::CampaignPatch;
 use actiwapi_dispatcher::service::campaign_copies::CopyForm;
 use actiwapi_dispatcher::service::contacts::{ContactInput, ContactPatch};
-use actiwapi_dispatcher::service::messages::NewText;
+use actiwapi_dispatcher::service::message_bulk::{Bulk, BulkMessage};
+use actiwapi_dispatcher::service::messages::{NewMessage, NewText};
 use actiwapi_dispatcher::service::sessions::SessionChange;
 use actiwapi_dispatcher::service::webhooks::{WebhookForm, WebhookPatch};
 use actiwapi_dispatcher::store::Store;
@@ -14,6 +16,7 @@ use actiwapi_dispatcher::store::campaign_changes::RecipientRemoval;
 use actiwapi_dispatcher::store::campaign_moves::Move;
 use actiwapi_dispatcher::store::campaign_schedule::DueCampaign;
 use actiwapi_dispatcher::store::campaigns::{CampaignRecord, Schedule};
+use actiwapi_dispatcher::store::message_list::MessageFilter;
 use actiwapi_dispatcher::store::messages::ExportCursor;
 use actiwapi_dispatcher::store::page::PageRequest;
 use actiwapi_dispatcher::store::session_qrs::SessionQr;
@@ -22,7 +25,7 @@ use super::front::{Front, campaign, fields, recipients, silent};
 use crate::support::db::store_contract;
 use crate::support::seed::NOW_MS;
 
-store_contract!(foreign_ids_are_not_found, foreign_rows_are_not_changed);
+store_contract!(foreign_ids_are_not_found, foreign_messages_are_not_found, foreign_rows_are_not_changed);
 
 fn is_not_found<T: std::fmt::Debug>(what: &str, result: Result<T, Error>) {
     assert!(matches!(result, Err(Error::NotFound(_))), "{what}: {result:?}");
@@ -71,7 +74,6 @@ async fn foreign_ids_are_not_found(store: Store) {
     is_not_found("put in", groups.add(thief, group, &[contact]).await);
     is_not_found("take out", groups.take_out(thief, group, contact).await);
     is_not_found("remove the group", groups.remove(thief, group).await);
-    is_not_found("send", front.services.messages.send_text(thief, text()).await);
     assert_eq!(fields(campaigns.create(thief, campaign(&[session])).await), ["sessionIds[0]"]);
     let form = WebhookForm {
         url: "https://hooks.example/in".to_owned(),
@@ -105,6 +107,31 @@ async fn foreign_ids_are_not_found(store: Store) {
     assert_eq!(store.webhooks().history(thief, hook, page).await.unwrap().total, 0);
     assert_eq!(store.messages().timeline(thief, message).await.unwrap(), None);
     assert_eq!(store.messages().export(thief, id, ExportCursor::START).await.unwrap(), None);
+}
+
+async fn foreign_messages_are_not_found(store: Store) {
+    let front = Front::new(store);
+    let (owner, thief) = (front.tenant().await, front.tenant().await);
+    let session = front.connected_session(owner).await;
+    let text = || NewText { session_id: session, to: "919800000001".to_owned(), text: "x".to_owned() };
+    let message = front.services.messages.send_text(owner, text()).await.unwrap().id;
+    let messages = &front.services.messages;
+    is_not_found("send", messages.send_text(thief, text()).await);
+    let tomorrow = Moment::from_ms(NOW_MS + 86_400_000);
+    is_not_found("schedule", messages.schedule(thief, text().into(), tomorrow).await);
+    let kept = messages.schedule(owner, text().into(), tomorrow).await.unwrap().id;
+    let bulk = || Bulk::Messages(vec![BulkMessage { to: text().to, message: NewMessage::from(text()).message }]);
+    is_not_found("send several", messages.send_bulk(thief, session, bulk()).await);
+    for id in [message, kept] {
+        is_not_found("cancel a message", messages.cancel(thief, id).await);
+        is_not_found("retry", messages.retry(thief, id).await);
+    }
+    let (store, page) = (&front.store, PageRequest::default());
+    assert_eq!(store.messages().find(thief, kept).await.unwrap(), None);
+    let own = MessageFilter { session_id: Some(session), ..MessageFilter::default() };
+    assert_eq!(store.messages().list(thief, &own, page).await.unwrap().total, 0);
+    assert_eq!(store.messages().scheduled(thief, &own, page).await.unwrap().total, 0);
+    assert_eq!(store.messages().export_all(thief, &own, None).await.unwrap(), (vec![], None));
 }
 
 async fn foreign_rows_are_not_changed(store: Store) {

@@ -24,6 +24,8 @@ mod journal;
 
 mod lanes;
 
+mod messages;
+
 mod opt_out_news;
 mod opt_outs;
 

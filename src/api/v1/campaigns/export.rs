@@ -17,9 +17,9 @@ use crate::domain::id::CampaignId;
 use crate::error::Error;
 use crate::store::messages::{DeliveryRecord, ExportCursor, ExportStep};
 
-/// The first line of every export.
-const HEADER: &str = "id,phone,status,sessionId,attempts,failureCode,failureReason,providerCode,providerMessageId,\
-                      createdAt,sentAt,deliveredAt,readAt\r\n";
+/// The columns of every export of messages.
+pub(in crate::api::v1) const COLUMNS: &str = "id,phone,status,sessionId,attempts,failureCode,failureReason,providerCode,providerMessageId,createdAt,sentAt,\
+     deliveredAt,readAt";
 
 /// Exports every message of a campaign that was handed over so far, as CSV.
 #[utoipa::path(get, path = "/campaigns/{id}/export", tag = "campaigns", security(("bearer" = [])),
@@ -39,7 +39,7 @@ pub(super) async fn export_campaign(ctx: CallContext, Path(id): Path<CampaignId>
 /// Makes the file from the first step on; a failed read breaks the stream off, so that half a file is seen as such.
 fn file(ctx: CallContext, id: CampaignId, first: ExportStep) -> Body {
     let next = first.next;
-    let beginning = lines(HEADER.to_owned(), first.deliveries);
+    let beginning = lines(format!("{COLUMNS}\r\n"), first.deliveries);
     let rest = stream::try_unfold(next, move |cursor| {
         let ctx = ctx.clone();
         async move {
@@ -63,7 +63,8 @@ fn lines(mut text: String, deliveries: Vec<DeliveryRecord>) -> Bytes {
     text.into()
 }
 
-fn cells(delivery: &DeliveryRecord) -> [String; 13] {
+/// Writes a message in these columns.
+pub(in crate::api::v1) fn cells(delivery: &DeliveryRecord) -> [String; 13] {
     let time = |at_ms: Option<i64>| at_ms.map(|ms| Timestamp(ms).to_text()).unwrap_or_default();
     [
         delivery.id.to_string(),

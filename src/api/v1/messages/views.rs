@@ -25,14 +25,52 @@ pub struct QueuedView {
     to: String,
 }
 
-/// A message and what became of it.
+/// A message that waits for its time.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct MessageView {
+pub struct ScheduledView {
     /// The message.
     #[schema(value_type = uuid::Uuid)]
     id: DeliveryId,
-    /// `queued`, `sending`, `sent`, `delivered`, `read`, `failed`, `skipped`, `cancelled` or `unknown`.
+    /// Always `scheduled`.
+    #[schema(example = "scheduled")]
+    status: &'static str,
+    /// Digits with country code.
+    #[schema(example = "919876543210")]
+    to: String,
+    /// When it goes, at the earliest.
+    scheduled_at: Timestamp,
+}
+
+/// Messages that were accepted, all of them.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct BulkQueuedView {
+    /// How many.
+    #[schema(example = 2)]
+    accepted: usize,
+    /// The messages, in the order in which they were named.
+    messages: Vec<QueuedView>,
+}
+
+/// A message and what became of it.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct MessageView {
+    /// What lists show of it.
+    #[serde(flatten)]
+    message: ListedMessageView,
+    /// What it waits for; null when it does not wait.
+    #[serde(rename = "heldBy")]
+    held_by: Option<HeldView>,
+}
+
+/// A message in a list.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ListedMessageView {
+    /// The message.
+    #[schema(value_type = uuid::Uuid)]
+    id: DeliveryId,
+    /// `scheduled`, `queued`, `sending`, `sent`, `delivered`, `read`, `failed`, `skipped`, `cancelled` or `unknown`.
     #[schema(example = "delivered")]
     status: &'static str,
     /// Digits with country code.
@@ -52,10 +90,10 @@ pub struct MessageView {
     /// The provider's own name of the message, once it took it.
     #[schema(example = "wamid.HBgMOTE5ODc2NTQzMjEw")]
     provider_message_id: Option<String>,
-    /// When it was accepted.
+    /// When it was accepted; of one that was scheduled, once its time has come, when that was.
     created_at: Timestamp,
-    /// What it waits for; null when it does not wait.
-    held_by: Option<HeldView>,
+    /// When it goes, at the earliest; only while it is `scheduled`.
+    scheduled_at: Option<Timestamp>,
     /// When the next attempt may be made; only while it waits for one.
     due_at: Option<Timestamp>,
     /// When the provider took it.
@@ -87,7 +125,7 @@ pub struct FailureView {
 pub struct TimelineEventView {
     /// When.
     at: Timestamp,
-    /// `queued`, `attempt_started`, `attempt_ended`, or the status that it reached.
+    /// `scheduled`, `queued`, `attempt_started`, `attempt_ended`, or the status that it reached.
     #[schema(example = "attempt_ended")]
     event: &'static str,
     /// Which attempt, counted from 1.
@@ -109,17 +147,40 @@ pub struct TimelineEventView {
 
 impl From<DeliveryRecord> for QueuedView {
     fn from(delivery: DeliveryRecord) -> Self {
-        Self { id: delivery.id, status: delivery.state.api_word(), to: delivery.recipient.as_str().to_owned() }
+        Self { id: delivery.id, status: delivery.api_word(), to: delivery.recipient.as_str().to_owned() }
+    }
+}
+
+impl From<DeliveryRecord> for ScheduledView {
+    fn from(delivery: DeliveryRecord) -> Self {
+        Self {
+            id: delivery.id,
+            status: delivery.api_word(),
+            to: delivery.recipient.as_str().to_owned(),
+            scheduled_at: Timestamp(delivery.scheduled_at_ms.unwrap_or(delivery.created_at_ms)),
+        }
+    }
+}
+
+impl From<Vec<DeliveryRecord>> for BulkQueuedView {
+    fn from(deliveries: Vec<DeliveryRecord>) -> Self {
+        Self { accepted: deliveries.len(), messages: deliveries.into_iter().map(QueuedView::from).collect() }
     }
 }
 
 impl MessageView {
     /// Shows a message and what it waits for.
     pub(super) fn new(delivery: DeliveryRecord, waiting: Option<Waiting>) -> Self {
+        Self { message: delivery.into(), held_by: waiting.map(HeldView::from) }
+    }
+}
+
+impl From<DeliveryRecord> for ListedMessageView {
+    fn from(delivery: DeliveryRecord) -> Self {
         let waits = delivery.state == DeliveryState::Pending && 0 < delivery.due_at_ms;
         Self {
             id: delivery.id,
-            status: delivery.state.api_word(),
+            status: delivery.api_word(),
             to: delivery.recipient.as_str().to_owned(),
             session_id: delivery.session_id,
             campaign_id: (!delivery.campaign_id.is_direct()).then_some(delivery.campaign_id),
@@ -127,7 +188,7 @@ impl MessageView {
             failure: FailureView::new(delivery.failure_class, delivery.reason, delivery.provider_code),
             provider_message_id: delivery.provider_message_id,
             created_at: Timestamp(delivery.created_at_ms),
-            held_by: waiting.map(HeldView::from),
+            scheduled_at: delivery.scheduled_at_ms.map(Timestamp),
             due_at: waits.then_some(Timestamp(delivery.due_at_ms)),
             sent_at: delivery.sent_at_ms.map(Timestamp),
             delivered_at: delivery.delivered_at_ms.map(Timestamp),
@@ -149,6 +210,7 @@ impl From<TimelineEvent> for TimelineEventView {
         let at = Timestamp(event.at_ms);
         let named = |event| Self { at, event, attempt: None, settings_version: None, outcome: None, failure: None };
         match event.kind {
+            TimelineKind::Scheduled => named("scheduled"),
             TimelineKind::Queued => named("queued"),
             TimelineKind::AttemptStarted { attempt_no, settings_version } => {
                 Self { attempt: Some(attempt_no), settings_version, ..named("attempt_started") }
