@@ -98,7 +98,7 @@ async fn bodies_over_the_bound_are_refused() {
     let front = Front::start().await;
     let token = front.register("ana@example.com").await;
     let (session_id, webhook_id) = (front.session(&token).await, front.webhook(&token).await);
-    for (method, path) in WITH_BODY.into_iter().filter(|(_, path)| !path.contains("campaigns")) {
+    for (method, path) in WITH_BODY.iter().filter(|(_, path)| !path.contains("campaigns")) {
         let path = path.replace("{s}", &session_id).replace("{k}", &session_id).replace("{w}", &webhook_id);
         let fits = format!("{{\"x\":1{}}}", " ".repeat(SMALL_BODY_BYTES_MAX - 7));
         assert_eq!(fits.len(), SMALL_BODY_BYTES_MAX);

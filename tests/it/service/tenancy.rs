@@ -25,7 +25,12 @@ use super::front::{Front, campaign, fields, recipients, silent};
 use crate::support::db::store_contract;
 use crate::support::seed::NOW_MS;
 
-store_contract!(foreign_ids_are_not_found, foreign_messages_are_not_found, foreign_rows_are_not_changed);
+store_contract!(
+    foreign_ids_are_not_found,
+    foreign_webhooks_are_not_found,
+    foreign_messages_are_not_found,
+    foreign_rows_are_not_changed,
+);
 
 fn is_not_found<T: std::fmt::Debug>(what: &str, result: Result<T, Error>) {
     assert!(matches!(result, Err(Error::NotFound(_))), "{what}: {result:?}");
@@ -75,6 +80,27 @@ async fn foreign_ids_are_not_found(store: Store) {
     is_not_found("take out", groups.take_out(thief, group, contact).await);
     is_not_found("remove the group", groups.remove(thief, group).await);
     assert_eq!(fields(campaigns.create(thief, campaign(&[session])).await), ["sessionIds[0]"]);
+
+    let (store, page) = (&front.store, PageRequest::default());
+    assert_eq!(store.sessions().find(thief, session).await.unwrap(), None);
+    assert!(store.sessions().qr(thief, session).await.unwrap().is_none());
+    assert_eq!(store.session_counts(thief, session, NOW_MS).await.unwrap(), Default::default());
+    assert_eq!(store.sessions().events(thief, session, page).await.unwrap().total, 0);
+    assert_eq!(store.sessions().known(thief, &[session]).await.unwrap(), []);
+    assert_eq!(store.sessions().list(thief, page).await.unwrap().total, 0);
+    assert_eq!(store.campaigns().find(thief, id).await.unwrap(), None);
+    assert_eq!(store.campaigns().session_ids(thief, id).await.unwrap(), []);
+    assert_eq!(store.campaigns().session_states(thief, id).await.unwrap(), []);
+    assert_eq!(store.campaigns().list(thief, None, page).await.unwrap().total, 0);
+    assert_eq!(store.campaign_recipients().list(thief, id, page).await.unwrap(), None);
+    assert_eq!(store.messages().find(thief, message).await.unwrap(), None);
+    assert_eq!(store.messages().timeline(thief, message).await.unwrap(), None);
+    assert_eq!(store.messages().export(thief, id, ExportCursor::START).await.unwrap(), None);
+}
+
+async fn foreign_webhooks_are_not_found(store: Store) {
+    let front = Front::new(store);
+    let (owner, thief) = (front.tenant().await, front.tenant().await);
     let form = WebhookForm {
         url: "https://hooks.example/in".to_owned(),
         events: vec!["message.sent".to_owned()],
@@ -90,23 +116,9 @@ async fn foreign_ids_are_not_found(store: Store) {
     is_not_found("retry", webhooks.retry(thief, hook, told).await);
 
     let (store, page) = (&front.store, PageRequest::default());
-    assert_eq!(store.sessions().find(thief, session).await.unwrap(), None);
-    assert!(store.sessions().qr(thief, session).await.unwrap().is_none());
-    assert_eq!(store.session_counts(thief, session, NOW_MS).await.unwrap(), Default::default());
-    assert_eq!(store.sessions().events(thief, session, page).await.unwrap().total, 0);
-    assert_eq!(store.sessions().known(thief, &[session]).await.unwrap(), []);
-    assert_eq!(store.sessions().list(thief, page).await.unwrap().total, 0);
-    assert_eq!(store.campaigns().find(thief, id).await.unwrap(), None);
-    assert_eq!(store.campaigns().session_ids(thief, id).await.unwrap(), []);
-    assert_eq!(store.campaigns().session_states(thief, id).await.unwrap(), []);
-    assert_eq!(store.campaigns().list(thief, None, page).await.unwrap().total, 0);
-    assert_eq!(store.campaign_recipients().list(thief, id, page).await.unwrap(), None);
-    assert_eq!(store.messages().find(thief, message).await.unwrap(), None);
     assert_eq!(store.webhooks().find(thief, hook).await.unwrap(), None);
     assert_eq!(store.webhooks().list(thief, page).await.unwrap().total, 0);
     assert_eq!(store.webhooks().history(thief, hook, page).await.unwrap().total, 0);
-    assert_eq!(store.messages().timeline(thief, message).await.unwrap(), None);
-    assert_eq!(store.messages().export(thief, id, ExportCursor::START).await.unwrap(), None);
 }
 
 async fn foreign_messages_are_not_found(store: Store) {

@@ -3,8 +3,9 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::message::MessageBody;
 use super::safeguards::{CanaryBody, GuardrailsBody};
-use super::views::{CampaignDetailView, CampaignPacingForm, CampaignView, MessageBody};
+use super::views::{CampaignDetailView, CampaignPacingForm, CampaignView};
 use crate::api::CallContext;
 use crate::api::envelope::{ApiResult, Envelope, created, ok};
 use crate::api::error::{Failures, Guarded, OfBody, OfOne, OfState};

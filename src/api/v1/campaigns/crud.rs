@@ -5,9 +5,10 @@ use axum::http::request::Parts;
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
+use super::message::MessageBody;
 use super::recipients::RecipientBody;
 use super::safeguards::{CanaryBody, GuardrailsBody};
-use super::views::{CampaignDetailView, CampaignPacingForm, CampaignView, MessageBody};
+use super::views::{CampaignDetailView, CampaignPacingForm, CampaignView};
 use crate::api::CallContext;
 use crate::api::envelope::{ApiResult, Envelope, ListResult, Paged, created, ok, paged};
 use crate::api::error::{ApiError, Failures, Guarded, OfBody, OfOne, OfState};

@@ -37,6 +37,8 @@ pub mod events;
 
 pub mod progress;
 
+pub mod message;
+
 pub mod views;
 
 pub(super) fn routes() -> OpenApiRouter<Shared> {

@@ -8,7 +8,7 @@ use crate::api::CallContext;
 use crate::api::envelope::{ApiResult, Envelope, ok};
 use crate::api::error::{Failures, Guarded, OfBody, OfOne, OfState};
 use crate::api::extract::{Fields, FromFields, Json};
-use crate::api::v1::campaigns::views::MessageBody;
+use crate::api::v1::campaigns::message::MessageBody;
 use crate::domain::id::SessionId;
 use crate::domain::message::Variables;
 use crate::service::message_bulk::{Bulk, BulkMessage, BulkRecipient};

@@ -9,7 +9,7 @@ use crate::api::error::{Failures, Guarded, OfBody, OfOne, OfState};
 use crate::api::extract::{Fields, FromFields, Json, Path};
 use crate::api::page::{Page, PageQuery};
 use crate::api::timestamp::Timestamp;
-use crate::api::v1::campaigns::views::MessageBody;
+use crate::api::v1::campaigns::message::MessageBody;
 use crate::domain::id::{DeliveryId, SessionId};
 use crate::service::messages::NewMessage;
 use crate::store::message_list::MessageFilter;
