@@ -14,6 +14,7 @@ use secrecy::SecretString;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use tokio::time::{Instant, interval_at};
+use utoipa::ToSchema;
 
 use super::progress::ProgressView;
 use crate::api::error::{ApiError, Failures, Guarded, OfOne};
@@ -52,6 +53,20 @@ struct Told {
     id: Option<String>,
 }
 
+/// One event of the stream.
+#[derive(Debug, ToSchema)]
+pub struct EventView {
+    /// `progress`, `status`, `completed`, `cancelled`, `failed` or `closing`.
+    #[schema(example = "progress")]
+    pub event: String,
+    /// What to show as `Last-Event-ID` when you come again.
+    #[schema(example = "5d41402abc4b2a76")]
+    pub id: Option<String>,
+    /// The campaign as JSON: `campaignId`, `status`, `pauseReason` and `counters`.
+    #[schema(example = "{\"status\":\"running\"}")]
+    pub data: String,
+}
+
 /// Streams what becomes of a campaign: its numbers and every change of its status, at most four times a second, until it is
 /// over. The first event tells where it stands, unless `Last-Event-ID` says that you know; the last one is named after the
 /// status that it ended with. A stream that ends with `closing` is to be opened again: the token has expired, or this server
@@ -61,8 +76,7 @@ struct Told {
         ("Last-Event-ID" = Option<String>, Header, description = "The id of the last event that you have.")),
     responses(
         (status = 200, description = "Events `progress`, `status`, `completed`, `cancelled`, `failed` and `closing`.",
-            content_type = "text/event-stream", body = String,
-            example = "event: progress\nid: 5d41402abc4b2a76\ndata: {\"campaignId\":\"…\",\"status\":\"running\",…}\n\n"),
+            content_type = "text/event-stream", body = EventView),
         (status = 204, description = "The campaign is over, and you know it: do not come again."),
         Failures, Guarded, OfOne))]
 pub(super) async fn stream_campaign_events(
