@@ -11,25 +11,19 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use http_body_util::{BodyExt, Limited};
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
-use hyper::{Method, Request, Uri};
-use hyper_rustls::HttpsConnector;
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper::{Method, Request};
 use serde::Serialize;
 
 use crate::clock::Clock;
 use crate::domain::attempt::Outcome;
 use crate::domain::message::Content;
 use crate::gateway::classify::{outcome_of_answer, outcome_of_no_connection, outcome_of_silence};
+use crate::gateway::http::{HttpClient, bearer, client, is_http};
 use crate::gateway::stamped::{Lapsed, Stamp, StampedBody};
 use crate::gateway::{Answer, Gateway, SendRequest};
 
 /// Bytes of an answer that are read: an error with all its details has under 2 kB.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
-
-/// Idle connections are closed after this time, before a provider closes them under a request.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// How to reach the provider.
 #[derive(Debug, Clone)]
@@ -60,7 +54,7 @@ pub enum CloudProblem {
 /// Sends by the Cloud API.
 #[derive(Debug)]
 pub struct CloudGateway {
-    client: Client<HttpsConnector<HttpConnector>, StampedBody>,
+    client: HttpClient<StampedBody>,
     prefix: String,
     authorization: HeaderValue,
     request_timeout: Duration,
@@ -75,26 +69,11 @@ impl CloudGateway {
     pub fn new(settings: &CloudSettings, clock: Clock) -> Result<Self, CloudProblem> {
         let base = settings.base_url.trim_end_matches('/');
         let prefix = format!("{base}/{}/", settings.api_version);
-        let address = prefix.parse::<Uri>().map_err(|_| CloudProblem::Address)?;
-        if !matches!(address.scheme_str(), Some("http" | "https")) {
+        if !is_http(&prefix) {
             return Err(CloudProblem::Address);
         }
-        let mut authorization =
-            HeaderValue::from_str(&format!("Bearer {}", settings.access_token)).map_err(|_| CloudProblem::Token)?;
-        authorization.set_sensitive(true);
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
-        connector.set_connect_timeout(Some(settings.connect_timeout));
-        connector.enforce_http(false);
-        let connector = hyper_rustls::HttpsConnectorBuilder::new()
-            .with_webpki_roots()
-            .https_or_http()
-            .enable_http1()
-            .wrap_connector(connector);
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE_TIMEOUT)
-            .build(connector);
+        let authorization = bearer(&settings.access_token).ok_or(CloudProblem::Token)?;
+        let client = client(settings.connect_timeout);
         Ok(Self { client, prefix, authorization, request_timeout: settings.request_timeout, clock })
     }
 

@@ -21,6 +21,8 @@ pub mod by_number;
 
 pub mod linked;
 
+mod http;
+
 mod stamped;
 
 pub mod classify;

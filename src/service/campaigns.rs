@@ -18,7 +18,7 @@ use crate::service::Tools;
 use crate::service::campaign_audience::{Audience, check_pass_over};
 use crate::service::campaign_schedule::check_schedule;
 use crate::service::check::check_name;
-use crate::service::recipient_import::RecipientImport;
+use crate::service::recipient_import::{RecipientImport, RecipientRows};
 use crate::store::campaign_recipients::{Appended, NewRecipient};
 use crate::store::campaigns::{CampaignRecord, Schedule};
 
@@ -182,7 +182,7 @@ impl CampaignService {
     /// `NotFound`; `Conflict` when it is no draft.
     pub async fn import_recipients(&self, tenant_id: TenantId, id: CampaignId) -> Result<RecipientImport> {
         append(&self.tools, tenant_id, id, &[]).await?;
-        Ok(RecipientImport::new(self.tools.clone(), tenant_id, id))
+        Ok(RecipientImport::new(RecipientRows { tools: self.tools.clone(), tenant_id, campaign_id: id }))
     }
 
     pub(super) async fn check_sessions(

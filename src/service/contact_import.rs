@@ -1,9 +1,7 @@
-//! Contacts from a file, chunk by chunk as it arrives.
+//! Contacts from a file.
 //!
-//! Holds one batch of rows at a time, never the file. The columns are those of recipient files; `name`, `email`,
+//! The columns are those of recipient files; `name`, `email`,
 //! `timezone` and `optin` are the contact's own, every other one is an attribute.
-
-use std::fmt;
 
 use crate::domain::contact::{ContactProblem, check_attributes, check_email, check_name};
 use crate::domain::id::TenantId;
@@ -11,28 +9,24 @@ use crate::domain::message::{Variables, VariablesProblem};
 use crate::domain::opt_out::OptSource;
 use crate::domain::plan::Meter;
 use crate::domain::recipient::Recipient;
-use crate::domain::recipient_csv::{FileProblem, ImportReport, RecipientCsv, Row};
+use crate::domain::recipient_csv::{ImportReport, Row};
 use crate::domain::zone::ZoneProblem;
 use crate::error::{Error, Result};
-use crate::limits::{CONTACT_STEP_MAX, IMPORT_STEP_BYTES_MAX};
+use crate::limits::CONTACT_STEP_MAX;
 use crate::service::Tools;
 use crate::service::contacts::zone;
-use crate::service::file_import::FileImport;
+use crate::service::file_import::{FileImport, Rows, count};
 use crate::store::contacts::NewContact;
 
-/// Rows added together.
-const BATCH_ROWS_MAX: usize = CONTACT_STEP_MAX as usize;
+/// Contacts from a file. A row that has no room in the plan ends it with `LimitExceeded`; as many before it are added as
+/// had.
+pub type ContactImport = FileImport<ContactRows>;
 
-/// An import under way.
-///
-/// Batches that were added stay when it is broken off; the same file can be sent again, and what was added counts as
-/// duplicate then.
-pub struct ContactImport {
-    tools: Tools,
-    tenant_id: TenantId,
-    csv: RecipientCsv,
-    batch: Vec<NewContact>,
-    report: ImportReport,
+/// Rows that become contacts of a tenant.
+#[derive(Debug)]
+pub struct ContactRows {
+    pub(super) tools: Tools,
+    pub(super) tenant_id: TenantId,
 }
 
 /// Why a row is left out, though its phone is good.
@@ -48,66 +42,27 @@ enum RowProblem {
     Attributes(#[from] VariablesProblem),
 }
 
-impl ContactImport {
-    /// Starts an import; made by [`crate::service::ContactService::import`].
-    #[must_use]
-    pub fn new(tools: Tools, tenant_id: TenantId) -> Self {
-        Self { tools, tenant_id, csv: RecipientCsv::new(), batch: vec![], report: ImportReport::default() }
-    }
+impl Rows for ContactRows {
+    type Item = NewContact;
 
-    /// Takes the next bytes of the file; adds a batch of contacts whenever one is full.
-    ///
-    /// # Errors
-    /// `Validation` when the file has no column of phones; `LimitExceeded` when a row has no room in the plan, with as
-    /// many before it added as had; `SubscriptionInactive`.
-    pub async fn feed(&mut self, chunk: &[u8]) -> Result<()> {
-        for step in chunk.chunks(IMPORT_STEP_BYTES_MAX) {
-            let Self { csv, batch, report, .. } = self;
-            csv.feed(step, &mut |row| sort(row, batch, report)).map_err(|problem| refused(&problem))?;
-            while BATCH_ROWS_MAX <= self.batch.len() {
-                let rest = self.batch.split_off(BATCH_ROWS_MAX);
-                self.add_batch().await?;
-                self.batch = rest;
-            }
+    const BATCH_MAX: usize = CONTACT_STEP_MAX as usize;
+
+    fn sort(row: Row, batch: &mut Vec<NewContact>, report: &mut ImportReport) {
+        match row {
+            Row::Good { line, recipient, variables } => match contact(recipient, &variables) {
+                Ok(contact) => batch.push(contact),
+                Err(problem) => report.add_rejected(line, &problem),
+            },
+            Row::Bad { line, problem } => report.add_rejected(line, &problem),
         }
-        Ok(())
     }
 
-    /// Takes the end of the file and adds the last batch.
-    ///
-    /// # Errors
-    /// As [`Self::feed`].
-    pub async fn finish(mut self) -> Result<ImportReport> {
-        let csv = std::mem::take(&mut self.csv);
-        let Self { batch, report, .. } = &mut self;
-        csv.finish(&mut |row| sort(row, batch, report)).map_err(|problem| refused(&problem))?;
-        self.add_batch().await?;
-        Ok(self.report)
-    }
-
-    async fn add_batch(&mut self) -> Result<()> {
+    async fn add(&self, batch: &[NewContact], report: &mut ImportReport) -> Result<()> {
         let by = (OptSource::Import, self.tools.clock.now().as_ms());
-        let inserted = self.tools.store.contacts().insert(self.tenant_id, &self.batch, by).await??;
-        self.report.add_accepted(count(inserted.added.len()));
-        self.report.add_duplicates(count(inserted.duplicates.len()));
-        self.batch.clear();
+        let inserted = self.tools.store.contacts().insert(self.tenant_id, batch, by).await??;
+        report.add_accepted(count(inserted.added.len()));
+        report.add_duplicates(count(inserted.duplicates.len()));
         if inserted.n_refused == 0 { Ok(()) } else { Err(Error::LimitExceeded(Meter::Contacts)) }
-    }
-}
-
-impl fmt::Debug for ContactImport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ContactImport").field("report", &self.report).finish_non_exhaustive()
-    }
-}
-
-fn sort(row: Row, batch: &mut Vec<NewContact>, report: &mut ImportReport) {
-    match row {
-        Row::Good { line, recipient, variables } => match contact(recipient, &variables) {
-            Ok(contact) => batch.push(contact),
-            Err(problem) => report.add_rejected(line, &problem),
-        },
-        Row::Bad { line, problem } => report.add_rejected(line, &problem),
     }
 }
 
@@ -138,23 +93,5 @@ fn is_yes(cell: &str) -> Option<bool> {
         "yes" | "true" | "1" | "y" => Some(true),
         "no" | "false" | "0" | "n" => Some(false),
         _ => None,
-    }
-}
-
-fn refused(problem: &FileProblem) -> Error {
-    Error::invalid("file", problem.to_string())
-}
-
-fn count(n: usize) -> u64 {
-    u64::try_from(n).unwrap_or(u64::MAX)
-}
-
-impl FileImport for ContactImport {
-    async fn feed(&mut self, chunk: &[u8]) -> Result<()> {
-        self.feed(chunk).await
-    }
-
-    async fn finish(self) -> Result<ImportReport> {
-        self.finish().await
     }
 }

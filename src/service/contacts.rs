@@ -14,7 +14,7 @@ use crate::domain::zone::{Zone, ZoneProblem};
 use crate::error::{Error, Problems, Result};
 use crate::limits::CONTACTS_PER_BODY_MAX;
 use crate::service::Tools;
-use crate::service::contact_import::ContactImport;
+use crate::service::contact_import::{ContactImport, ContactRows};
 use crate::service::plans::check_active;
 use crate::store::contacts::{Changed, ContactChange, ContactRecord, NewContact};
 use crate::store::opt_outs::OptChange;
@@ -183,7 +183,7 @@ impl ContactService {
     /// `SubscriptionInactive`.
     pub async fn import(&self, tenant_id: TenantId) -> Result<ContactImport> {
         check_active(&self.tools, tenant_id).await?;
-        Ok(ContactImport::new(self.tools.clone(), tenant_id))
+        Ok(ContactImport::new(ContactRows { tools: self.tools.clone(), tenant_id }))
     }
 }
 

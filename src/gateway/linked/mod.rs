@@ -10,11 +10,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
-use hyper::{Method, Request, StatusCode, Uri};
-use hyper_rustls::HttpsConnector;
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
+use hyper::{Method, Request, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
@@ -22,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::wire::{OfPhone, WireChanges, WireCheck, WireCode, WireDevice, WireGroups, WireRefusal};
 use super::connector::{ChatGroup, Connection, DeviceNews, Link, PairingCode, Refusal};
+use super::http::{HttpClient, bearer, client, is_http};
 use crate::domain::recipient::Recipient;
 use crate::limits::DEVICE_ANSWER_BYTES_MAX;
 
@@ -66,7 +63,7 @@ pub enum LinkedProblem {
 /// Asks whoever holds the devices; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct LinkedDevices {
-    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    client: HttpClient<Full<Bytes>>,
     prefix: String,
     authorization: HeaderValue,
     request_timeout: Duration,
@@ -79,23 +76,11 @@ impl LinkedDevices {
     /// [`LinkedProblem`] when address or token can not be used.
     pub fn new(settings: &LinkedSettings) -> Result<Self, LinkedProblem> {
         let prefix = format!("{}/devices/v1/", settings.base_url.trim_end_matches('/'));
-        let address = prefix.parse::<Uri>().map_err(|_| LinkedProblem::Address)?;
-        if !matches!(address.scheme_str(), Some("http" | "https")) {
+        if !is_http(&prefix) {
             return Err(LinkedProblem::Address);
         }
-        let mut authorization =
-            HeaderValue::from_str(&format!("Bearer {}", settings.access_token)).map_err(|_| LinkedProblem::Token)?;
-        authorization.set_sensitive(true);
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
-        connector.set_connect_timeout(Some(settings.connect_timeout));
-        connector.enforce_http(false);
-        let connector = hyper_rustls::HttpsConnectorBuilder::new()
-            .with_webpki_roots()
-            .https_or_http()
-            .enable_http1()
-            .wrap_connector(connector);
-        let client = Client::builder(TokioExecutor::new()).build(connector);
+        let authorization = bearer(&settings.access_token).ok_or(LinkedProblem::Token)?;
+        let client = client(settings.connect_timeout);
         Ok(Self { client, prefix, authorization, request_timeout: settings.request_timeout })
     }
 

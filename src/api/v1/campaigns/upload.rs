@@ -17,7 +17,7 @@ use crate::api::error::ApiError;
 use crate::api::extract::{Fields, WholeBody, broken, content_type};
 use crate::limits::BODY_BYTES_MAX;
 use crate::service::campaigns::RecipientInput;
-use crate::service::file_import::{FileImport, ImportReport};
+use crate::service::file_import::{FileImport, ImportReport, Rows};
 
 /// The name of the form's only field.
 const FILE_FIELD: &str = "file";
@@ -85,7 +85,7 @@ impl RecipientUpload {
     /// second upload counts them as duplicates.
     pub(in crate::api::v1) async fn pour_into(
         self,
-        import: impl FileImport,
+        import: FileImport<impl Rows>,
         pause_max: Duration,
     ) -> Result<ImportReport, ApiError> {
         match self {
@@ -97,7 +97,7 @@ impl RecipientUpload {
 
 async fn pour_raw(
     stream: BodyDataStream,
-    mut import: impl FileImport,
+    mut import: FileImport<impl Rows>,
     pause_max: Duration,
 ) -> Result<ImportReport, ApiError> {
     let mut stream = stream.map(|chunk| chunk.map_err(|error| broken(&error)));
@@ -109,7 +109,7 @@ async fn pour_raw(
 
 async fn pour_form(
     mut form: Multipart,
-    mut import: impl FileImport,
+    mut import: FileImport<impl Rows>,
     pause_max: Duration,
 ) -> Result<ImportReport, ApiError> {
     let mut n_files = 0;

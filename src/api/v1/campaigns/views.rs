@@ -13,7 +13,7 @@ use crate::domain::id::{CampaignId, DeliveryId, SessionId};
 use crate::domain::pacing::CampaignPacing;
 use crate::domain::safeguards::{CanaryState, Safeguards};
 use crate::service::campaigns::AddedRecipients;
-use crate::service::recipient_import::{ImportReport, LineProblem};
+use crate::service::file_import::{ImportReport, LineProblem};
 use crate::store::campaign_recipients::RecipientRecord;
 use crate::store::campaign_stats::CampaignStats;
 use crate::store::campaigns::CampaignRecord;
