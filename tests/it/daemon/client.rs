@@ -5,6 +5,8 @@ use std::fmt::Write as _;
 use std::ops::Range;
 
 use actiwapi_dispatcher::domain::api_key::Scope;
+use actiwapi_dispatcher::service::operators;
+use actiwapi_dispatcher::store::Store;
 use futures::{StreamExt, TryStreamExt, stream};
 use reqwest::{Client as Http, Method};
 use serde::Deserialize;
@@ -112,6 +114,16 @@ impl Client {
         let tokens = self.post("/auth/register", &body).await.unwrap();
         client.token = text_of(&tokens, "accessToken");
         client
+    }
+
+    /// Registers somebody who runs the platform over this database.
+    pub(super) async fn operator(&self, store_url: &str) -> Self {
+        const EMAIL: &str = "operator@example.com";
+        let operator = self.another(EMAIL).await;
+        let store = Store::open(store_url, 1).await.unwrap();
+        operators::grant(&store, EMAIL).await.unwrap();
+        store.close().await;
+        operator
     }
 
     /// Makes and connects sessions, in order.

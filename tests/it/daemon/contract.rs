@@ -6,8 +6,6 @@
 use std::path::PathBuf;
 use std::process::Stdio;
 
-use actiwapi_dispatcher::service::operators;
-use actiwapi_dispatcher::store::Store;
 use tokio::process::Command;
 
 use super::by_hand::{Draw, number};
@@ -56,10 +54,7 @@ async fn every_answer_is_the_documents() {
     let no_limits = "rate_limits.key_per_minute = 0\nrate_limits.address_per_minute = 0";
     let world = World::start(&Plan { store_url: &store_url, settings: no_limits, ..Plan::default() }, None).await;
     let client = &world.client;
-    let operator = client.another("operator@example.com").await;
-    let store = Store::open(world.store_url(), 1).await.unwrap();
-    operators::grant(&store, "operator@example.com").await.unwrap();
-    store.close().await;
+    let operator = client.operator(world.store_url()).await;
     let session = NewSession { phone_number_id: "1000".to_owned(), rate_per_second: 1.0, burst: 1 };
     let sessions = client.connect(&[session]).await;
     client.draft(&sessions, 0..3).await;

@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use actiwapi_dispatcher::service::operators;
-use actiwapi_dispatcher::store::Store;
 use serde_json::json;
 
 use super::client::{Client, NewSession, phone};
@@ -70,10 +68,7 @@ async fn a_lever_stops_what_it_names_until_it_is_let_go() {
     busy(customer, "2", N_RECIPIENTS..2 * N_RECIPIENTS).await;
     let stranger = customer.another("stranger@example.com").await;
     busy(&stranger, "3", 2 * N_RECIPIENTS..3 * N_RECIPIENTS).await;
-    let operator = customer.another("operator@example.com").await;
-    let store = Store::open(world.store_url(), 1).await.unwrap();
-    operators::grant(&store, "operator@example.com").await.unwrap();
-    store.close().await;
+    let operator = customer.operator(world.store_url()).await;
 
     let of = |kind: &str, id: &str, word, stops| {
         let (suspend, resume) = (format!("{kind}/{id}/suspend"), format!("{kind}/{id}/resume"));

@@ -3,6 +3,7 @@
 use std::os::unix::process::ExitStatusExt;
 
 use actiwapi_dispatcher::kill_point;
+use serde_json::json;
 
 use super::chaos::{RATE_PER_SECOND, connect};
 use super::nodes::{Cluster, Foreign, Servers};
@@ -16,9 +17,12 @@ const N_SESSIONS: u64 = 12;
 async fn every_point_of_the_topic() {
     let mut cluster = Cluster::start(1, Servers::calm(), "", "").await;
     let sessions = connect(&cluster, N_SESSIONS).await;
+    let operator = cluster.client.operator(cluster.store_url()).await;
     let mut asked = Asked { rate_per_second: RATE_PER_SECOND, ..Asked::default() };
     for point in kill_point::ALL.iter().filter(|point| point.starts_with("topic:")) {
         let campaign = cluster.client.draft(&sessions, 0..N_MESSAGES).await;
+        // What has begun when the node dies is unknown, and rightly: so nothing begins until it has died.
+        operator.operate("stop", json!({"reason": "the node is to die"})).await;
         cluster.stop(0).await;
         cluster.launch_to_die_at(0, point);
         // One that is no job comes before those that are.
@@ -31,6 +35,7 @@ async fn every_point_of_the_topic() {
         if first.is_none() && cluster.client.stats(&campaign).await.unwrap().status == "draft" {
             start(&cluster, &campaign).await.unwrap().unwrap();
         }
+        operator.operate("start", json!({})).await;
         asked.campaigns.push((campaign, N_MESSAGES));
         wait_for_the_end(&cluster, &asked).await;
     }
