@@ -94,9 +94,9 @@ impl Front {
         self.services.auth.verify(token.expose_secret()).await
     }
 
-    /// Tells whether a token that was good when a client came still is.
+    /// Tells whether a token that was good when a client came still is, as far as that can be known now.
     async fn still_admits(&self, token: &SecretString) -> bool {
-        self.caller_of(token).await.is_ok()
+        !matches!(self.caller_of(token).await, Err(Error::Unauthorized))
     }
 }
 

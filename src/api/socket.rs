@@ -36,6 +36,9 @@ const PATH: &str = "/socket.io";
 /// How long a client may take to say who it is.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Rest before a client whose queue is full is dropped again.
+const DISCONNECT_AGAIN_AFTER: Duration = Duration::from_secs(1);
+
 /// What a client says when it comes.
 #[derive(Deserialize)]
 struct Handshake {
@@ -115,7 +118,10 @@ async fn count_address(State(front): State<Shared>, request: Request, next: Next
 
 async fn admit(front: &Shared, socket: &SocketRef, handshake: Option<Handshake>) -> Result<(), Refusal> {
     let token = SecretString::from(handshake.ok_or(Refusal::NoToken)?.token);
-    let caller = front.caller_of(&token).await.map_err(|_| Refusal::BadToken)?;
+    let caller = front.caller_of(&token).await.map_err(|error| match error {
+        Error::Unauthorized => Refusal::BadToken,
+        _ => Refusal::Full,
+    })?;
     let listener = front.realtime.listen(caller.tenant_id).map_err(|error| match error {
         Error::RateLimited { .. } => Refusal::TooMany,
         _ => Refusal::Full,
@@ -130,6 +136,10 @@ fn welcome(front: &Shared, socket: SocketRef) {
     let gone = CancellationToken::new();
     let leaves = gone.clone();
     socket.on_disconnect(async move || leaves.cancel());
+    if !socket.connected() {
+        // It went before anybody could be told.
+        return;
+    }
     front.tasks.spawn(serve(Arc::clone(front), socket, (token, listener), gone));
 }
 
@@ -161,7 +171,12 @@ async fn serve(
             break;
         }
     }
-    socket.disconnect().ok();
+    // A full queue takes no good-bye either: it is said again until there is room, and the place is taken until then.
+    while socket.clone().disconnect().is_err() && !front.stop.is_cancelled() {
+        if gone.run_until_cancelled(tokio::time::sleep(DISCONNECT_AGAIN_AFTER)).await.is_none() {
+            return;
+        }
+    }
 }
 
 fn packet(news: &News) -> (RealtimeEvent, Value) {

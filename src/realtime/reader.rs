@@ -115,9 +115,12 @@ impl Hub {
             let news = row.news.into_iter().filter(|news| news.event != RealtimeEvent::CampaignProgress);
             told.entry(row.tenant_id).or_default().extend(news.map(News::Happened));
         }
-        self.look_at_usage(memory, &listened, &mut told).await?;
+        // What was found is not found again: it is told before anything else can fail.
         self.tell(told);
-        Ok(())
+        let mut told = Told::new();
+        let looked = self.look_at_usage(memory, &listened, &mut told).await;
+        self.tell(told);
+        looked
     }
 
     async fn say_who_is_listened_to(
@@ -159,9 +162,10 @@ impl Hub {
         told: &mut Told,
     ) -> Result<(), StoreError> {
         let moved = campaigns_of(rows);
-        let mut look: HashSet<CampaignId> = memory.stands.keys().chain(watched).copied().collect();
-        look.extend(moved.keys());
-        let ids: Vec<CampaignId> = look.into_iter().take(REALTIME_CAMPAIGNS_MAX as usize).collect();
+        // Those that somebody looks at come first, where there are more than are read.
+        let mut known = HashSet::new();
+        let look = watched.iter().chain(moved.keys()).chain(memory.stands.keys()).copied();
+        let ids: Vec<CampaignId> = look.filter(|id| known.insert(*id)).take(REALTIME_CAMPAIGNS_MAX as usize).collect();
         let read = self.0.store.campaign_progress(&ids, listened).await?;
         let is_whole = read.len() < REALTIME_CAMPAIGNS_MAX as usize;
         let mut found = HashSet::new();
@@ -171,9 +175,13 @@ impl Hub {
             if before.as_ref() == Some(&progress) {
                 continue;
             }
+            // Whoever has just come reads how campaigns stand; what is told is what changes.
+            let is_news = before.is_some() || moved.contains_key(&progress.id);
             let has_moved = before.map_or(moved.get(&progress.id) == Some(&true), |was| was.state != progress.state);
             let of_tenant = told.entry(progress.tenant_id).or_default();
-            of_tenant.push(News::Progress(progress.clone()));
+            if is_news {
+                of_tenant.push(News::Progress(progress.clone()));
+            }
             if has_moved && progress.state == CampaignState::Completed {
                 of_tenant.push(News::Completed(progress.clone()));
             }
@@ -204,19 +212,19 @@ impl Hub {
         told: &mut Told,
     ) -> Result<(), StoreError> {
         let now_ms = self.0.clock.now().as_ms();
-        let mut n_read = 0;
-        for tenant_id in listened {
-            let seen = memory.usages.entry(*tenant_id).or_default();
-            let is_due = seen.read_at.is_none_or(|read_at| USAGE_BEAT <= read_at.elapsed());
-            if !is_due || REALTIME_USAGES_PER_BEAT_MAX <= n_read {
-                continue;
-            }
-            n_read += 1;
-            let usage = self.0.store.usage_of_tenant(*tenant_id, now_ms).await?;
+        let read_at = |tenant_id: &TenantId| memory.usages.get(tenant_id).and_then(|seen| seen.read_at);
+        let is_due = |at: &Option<Instant>| at.is_none_or(|at| USAGE_BEAT <= at.elapsed());
+        let mut due: Vec<_> =
+            listened.iter().map(|tenant_id| (read_at(tenant_id), *tenant_id)).filter(|(at, _)| is_due(at)).collect();
+        // Those that were read longest ago, so that all have their turn.
+        due.sort_unstable();
+        for (_, tenant_id) in due.into_iter().take(REALTIME_USAGES_PER_BEAT_MAX) {
+            let seen = memory.usages.entry(tenant_id).or_default();
+            let usage = self.0.store.usage_of_tenant(tenant_id, now_ms).await?;
             let is_first = seen.read_at.replace(Instant::now()).is_none();
             if let Some(usage) = usage.filter(|usage| seen.last.as_ref() != Some(usage)) {
                 if !is_first {
-                    told.entry(*tenant_id).or_default().push(News::Usage(Box::new(usage.clone())));
+                    told.entry(tenant_id).or_default().push(News::Usage(Box::new(usage.clone())));
                 }
                 seen.last = Some(usage);
             }
@@ -262,5 +270,26 @@ fn in_measure(news: Vec<News>) -> Vec<News> {
             other => others.push(other),
         }
     }
+    // A code to be scanned must not be lost among messages.
+    happened.sort_by_key(|news| news.event == RealtimeEvent::MessageStatus);
     coalesced(happened, REALTIME_NEWS_PER_BEAT_MAX).into_iter().map(News::Happened).chain(others).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_code_is_not_lost_among_messages() {
+        let news = |event, subject_id| News::Happened(RealtimeNews { event, subject_id, data: json!(null) });
+        let message = |_| news(RealtimeEvent::MessageStatus, Uuid::new_v4());
+        let mut all: Vec<News> = (0..2 * REALTIME_NEWS_PER_BEAT_MAX).map(message).collect();
+        all.push(news(RealtimeEvent::SessionQr, Uuid::nil()));
+        let told = in_measure(all);
+        assert_eq!(told.len(), REALTIME_NEWS_PER_BEAT_MAX);
+        let is_code = |news: &News| matches!(news, News::Happened(news) if news.event == RealtimeEvent::SessionQr);
+        assert!(told.iter().any(is_code));
+    }
 }

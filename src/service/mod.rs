@@ -86,6 +86,8 @@ pub mod waiting;
 
 pub mod webhooks;
 
+mod believed;
+
 mod check;
 
 /// What all services work with; cheap to clone.

@@ -108,7 +108,7 @@ impl SessionService {
         let (sessions, session) = (self.tools.store.sessions(), self.find(tenant_id, id).await?);
         let waiting = sessions.waiting_for(tenant_id, id).await?;
         if waiting.has_messages {
-            return Err(Error::conflict("Messages wait in the session's lane: cancel them or let them go first."));
+            return Err(Error::conflict("Messages wait for the session: cancel them or let them go first."));
         }
         if waiting.has_campaigns {
             return Err(Error::conflict("A campaign that is not over writes through the session: cancel it first."));
@@ -118,7 +118,7 @@ impl SessionService {
         }
         let removed = sessions.remove(tenant_id, id, self.tools.clock.now().as_ms()).await?;
         if !removed {
-            // Somebody else removed it, or connected it again.
+            // Somebody else removed it, connected it again, or sent something through it.
             self.find(tenant_id, id).await?;
             return Err(changed_meanwhile());
         }
@@ -225,8 +225,10 @@ impl SessionService {
                 }
                 (SessionEvent::Connected, Reason::SessionRestarting)
             }
-            // A device that is being paired has no connection to lose, and nothing to be unlinked from.
-            DeviceStanding::Reconnecting | DeviceStanding::LoggedOut if is_pairing => return Ok(()),
+            // A device that is being paired has no connection to lose, and nothing to be unlinked from; one that was paired
+            // before and connects has.
+            DeviceStanding::Reconnecting if is_pairing => return Ok(()),
+            DeviceStanding::LoggedOut if is_pairing && !self.is_coming_back(tenant_id, id).await? => return Ok(()),
             DeviceStanding::Reconnecting => (SessionEvent::ConnectionLost, Reason::SessionDisconnected),
             DeviceStanding::LoggedOut => (SessionEvent::LoggedOut, Reason::SessionLoggedOut),
             DeviceStanding::Banned => (SessionEvent::Banned, Reason::AccountBanned),
@@ -241,6 +243,12 @@ impl SessionService {
             }
         };
         self.report(id, event, reason).await
+    }
+
+    /// Tells whether a session is asked to connect that was paired before.
+    async fn is_coming_back(&self, tenant_id: TenantId, id: SessionId) -> Result<bool> {
+        let session = self.tools.store.sessions().find(tenant_id, id).await?;
+        Ok(session.is_some_and(|it| it.state == SessionState::Connecting && it.phone_number.is_some()))
     }
 
     async fn note_qr(&self, id: SessionId, qr: &QrCode) -> Result<()> {

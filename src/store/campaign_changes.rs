@@ -191,18 +191,20 @@ impl CampaignRecipients<'_> {
         let Some(last_seq) = n_left.map_err(StoreError::database(DOING_REMOVE))? else {
             return Ok(RecipientRemoval::Refused);
         };
-        let moved: Result<(), sqlx::Error> = with_tx!(&mut tx, |db| async {
-            sqlx::query(REMOVE.of(pool)).bind(campaign_id.0).bind(seq).bind(id.0).execute(&mut *db).await?;
-            sqlx::query(FILL_GAP.of(pool))
-                .bind(campaign_id.0)
-                .bind(seq)
-                .bind(last_seq)
-                .execute(&mut *db)
-                .await
-                .map(drop)
+        let moved: Result<bool, sqlx::Error> = with_tx!(&mut tx, |db| async {
+            let query = sqlx::query(REMOVE.of(pool)).bind(campaign_id.0).bind(seq).bind(id.0);
+            // Whoever waited for the draft has looked for the recipient before others moved it.
+            if query.execute(&mut *db).await?.rows_affected() == 0 {
+                return Ok(false);
+            }
+            let query = sqlx::query(FILL_GAP.of(pool)).bind(campaign_id.0).bind(seq).bind(last_seq);
+            query.execute(&mut *db).await.map(|_| true)
         }
         .await);
-        moved.map_err(StoreError::database(DOING_REMOVE))?;
+        if !moved.map_err(StoreError::database(DOING_REMOVE))? {
+            tx.rollback(DOING_REMOVE).await?;
+            return Ok(RecipientRemoval::Refused);
+        }
         tx.commit(DOING_REMOVE).await?;
         Ok(RecipientRemoval::Done)
     }

@@ -33,10 +33,17 @@ const FIND: Sql = Sql::portable(
      LEFT JOIN campaigns c ON c.campaign_id = d.campaign_id \
      WHERE d.delivery_id = $1 AND d.tenant_id = $2",
 );
-const HOLD_CAMPAIGN: Sql = Sql::per_dialect(
-    "SELECT state FROM campaigns WHERE campaign_id = $1 FOR NO KEY UPDATE",
-    "SELECT state FROM campaigns WHERE campaign_id = $1",
-);
+/// One that was removed never runs again, as one that was cancelled; there is none for single messages.
+macro_rules! state_of_campaign {
+    ($lock:literal) => {
+        concat!(
+            "SELECT CASE WHEN deleted_at_ms IS NULL THEN state ELSE 'cancelled' END FROM campaigns \
+             WHERE campaign_id = $1",
+            $lock
+        )
+    };
+}
+const HOLD_CAMPAIGN: Sql = Sql::per_dialect(state_of_campaign!(" FOR NO KEY UPDATE"), state_of_campaign!(""));
 
 const DOING_CANCEL: &str = "cancel a message";
 const DOING_RETRY: &str = "put a message back in line";

@@ -60,7 +60,7 @@ const FEED: Sql = Sql::per_dialect(
     concat!(
         "SELECT feed_id, tenant_id, news FROM realtime_feed WHERE created_at_ms > ",
         now_ms!(postgres),
-        " - $4 AND tenant_id = ANY($1) AND feed_id <> ALL($2) ORDER BY created_at_ms, feed_id LIMIT $3"
+        " - $4 AND tenant_id = ANY($1) AND feed_id NOT IN (SELECT UNNEST($2)) ORDER BY created_at_ms, feed_id LIMIT $3"
     ),
     concat!(
         "SELECT feed_id, tenant_id, news FROM realtime_feed WHERE created_at_ms > ",

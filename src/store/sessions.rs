@@ -42,7 +42,8 @@ const KNOWN: Sql = Sql::per_dialect(
      AND session_id IN (SELECT unhex(value) FROM json_each($2))",
 );
 const ASSIGN_NUMBER: Sql = Sql::portable(
-    "UPDATE sessions SET phone_number_id = $3 WHERE session_id = $1 AND tenant_id = $2 AND phone_number_id IS NULL",
+    "UPDATE sessions SET phone_number_id = $3 \
+     WHERE session_id = $1 AND tenant_id = $2 AND phone_number_id IS NULL AND deleted_at_ms IS NULL",
 );
 const SET_PHONE_NUMBER: Sql = Sql::portable(
     "UPDATE sessions SET phone_number = $3 WHERE session_id = $1 AND tenant_id = $2 AND deleted_at_ms IS NULL",

@@ -14,7 +14,9 @@ use hyper::{Method, Request, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use url::form_urlencoded::byte_serialize;
 
 use self::wire::{OfPhone, WireChanges, WireCheck, WireCode, WireDevice, WireGroups, WireRefusal};
 use super::connector::{ChatGroup, Connection, DeviceNews, Link, PairingCode, Refusal};
@@ -137,17 +139,23 @@ impl LinkedDevices {
         let mut after = String::new();
         let mut is_away = false;
         loop {
-            let path = format!("changes?after={after}");
+            let path = format!("changes?after={}", byte_serialize(after.as_bytes()).collect::<String>());
+            let asked_at = Instant::now();
             let asked = self.ask::<WireChanges>(Method::GET, &path, Bytes::new(), CHANGES_TIMEOUT);
             match stop.run_until_cancelled(asked).await {
                 None => return,
                 Some(Ok(changes)) => {
                     is_away = false;
                     after = changes.next;
-                    for change in changes.devices.into_iter().filter_map(wire::WireChange::news) {
+                    // Nothing to tell is told after a while; whoever says so at once is not asked at once.
+                    let rests = changes.devices.is_empty() && asked_at.elapsed() < ASK_AGAIN_AFTER;
+                    for change in changes.devices.into_iter().filter_map(wire::news) {
                         if news.send(change).await.is_err() {
                             return;
                         }
+                    }
+                    if rests && stop.run_until_cancelled(tokio::time::sleep(ASK_AGAIN_AFTER)).await.is_none() {
+                        return;
                     }
                 }
                 Some(Err(refusal)) => {

@@ -11,6 +11,7 @@ use crate::clock::Moment;
 use crate::domain::id::SessionId;
 use crate::domain::recipient::Recipient;
 use crate::gateway::connector::{ChatGroup, Connection, DeviceNews, DeviceStanding, PairingCode, QrCode};
+use crate::limits::QR_BYTES_MAX;
 
 /// The number of a phone, in a body.
 #[derive(Debug, Serialize)]
@@ -79,12 +80,13 @@ struct WireGroup {
 #[derive(Debug, Deserialize)]
 pub(super) struct WireChanges {
     pub(super) next: String,
-    pub(super) devices: Vec<WireChange>,
+    /// Each a [`WireChange`]; one that can not be read stops no other.
+    pub(super) devices: Vec<serde_json::Value>,
 }
 
 /// A device that changed.
 #[derive(Debug, Deserialize)]
-pub(super) struct WireChange {
+struct WireChange {
     session: Uuid,
     #[serde(flatten)]
     device: WireDevice,
@@ -106,7 +108,7 @@ impl WireDevice {
         match self.state {
             WireState::Connected => Some(Connection::Connected { phone_number: self.number() }),
             WireState::Connecting | WireState::Reconnecting => Some(Connection::Connecting),
-            WireState::QrPending => Some(Connection::QrPending(self.qr?.qr_code())),
+            WireState::QrPending => Some(Connection::QrPending(self.qr?.qr_code()?)),
             WireState::Disconnected | WireState::LoggedOut | WireState::Banned | WireState::Replaced => None,
         }
     }
@@ -114,7 +116,7 @@ impl WireDevice {
     fn standing(self) -> Option<DeviceStanding> {
         Some(match self.state {
             WireState::Connecting => return None,
-            WireState::QrPending => DeviceStanding::QrPending(self.qr?.qr_code()),
+            WireState::QrPending => DeviceStanding::QrPending(self.qr?.qr_code()?),
             WireState::Connected => DeviceStanding::Connected { phone_number: self.number()? },
             WireState::Reconnecting => DeviceStanding::Reconnecting,
             WireState::Disconnected => DeviceStanding::Disconnected,
@@ -126,8 +128,10 @@ impl WireDevice {
 }
 
 impl WireCode {
-    fn qr_code(self) -> QrCode {
-        QrCode { code: self.code.into(), expires_at: Moment::from_ms(self.expires_at_ms) }
+    /// Reads a code to be scanned; none when no picture can show it.
+    fn qr_code(self) -> Option<QrCode> {
+        let fits = self.code.len() <= QR_BYTES_MAX;
+        fits.then(|| QrCode { code: self.code.into(), expires_at: Moment::from_ms(self.expires_at_ms) })
     }
 
     pub(super) fn pairing_code(self) -> PairingCode {
@@ -135,11 +139,10 @@ impl WireCode {
     }
 }
 
-impl WireChange {
-    /// Reads the news, if it is any.
-    pub(super) fn news(self) -> Option<DeviceNews> {
-        Some(DeviceNews { session_id: SessionId(self.session), standing: self.device.standing()? })
-    }
+/// Reads a change, if it is news.
+pub(super) fn news(change: serde_json::Value) -> Option<DeviceNews> {
+    let WireChange { session, device } = serde_json::from_value(change).ok()?;
+    Some(DeviceNews { session_id: SessionId(session), standing: device.standing()? })
 }
 
 impl WireGroups {

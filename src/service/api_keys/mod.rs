@@ -159,12 +159,14 @@ impl ApiKeyService {
     pub async fn verify(&self, shown: &str, from: Option<IpAddr>) -> Result<Arc<ApiKeyRecord>> {
         let prefix = secret::prefix_of(shown).ok_or(Error::Unauthorized)?;
         let now = self.tools.clock.now();
-        let key = match self.known.get(prefix, now) {
+        let key = match self.known.read.get(prefix, now) {
             Some(key) => key,
             None => {
-                let n_forgotten = self.known.n_forgotten();
+                let before = self.known.read.before();
                 let found = self.tools.store.api_keys().find_by_prefix(prefix).await?.ok_or(Error::Unauthorized)?;
-                self.known.put(Arc::new(found), now, n_forgotten)
+                let key = Arc::new(found);
+                self.known.read.put(prefix.to_owned(), Arc::clone(&key), (now, before));
+                key
             }
         };
         let is_same = bool::from(key.secret.hash.ct_eq(&secret::hash_of(shown)));

@@ -18,7 +18,7 @@ impl AuthService {
     /// `Store` when it is not ended.
     pub async fn log_out(&self, refresh_token: &SecretString) -> Result<()> {
         if let Some(family_id) = self.store.tokens().revoke(token::hash_of(refresh_token)).await? {
-            self.known.forget(family_id);
+            self.known.forget(|family| family.id == family_id);
         }
         Ok(())
     }
@@ -31,15 +31,22 @@ impl AuthService {
     pub async fn log_out_everywhere(&self, caller: Caller, actor: &Actor) -> Result<()> {
         let who = (caller.tenant_id, caller.user_id);
         let revoked = self.store.tokens().revoke_all(who, actor, self.clock.now().as_ms()).await;
-        self.known.forget_user(caller.user_id);
+        self.known.forget(|family| family.user_id == caller.user_id);
         Ok(revoked?)
     }
 
-    /// Changes name and address. Another address is not verified, and gets a mail that says how to do that.
+    /// Changes name and address. Another address takes the password, because whoever has it can set another one by mail; it
+    /// is not verified, and gets a mail that says how to do that.
     ///
     /// # Errors
-    /// `Validation` by the fields `name` and `email`; `Conflict` on `email` when it is somebody else's.
-    pub async fn change_profile(&self, caller: Caller, change: ProfileChange, actor: &Actor) -> Result<UserRecord> {
+    /// `Validation` by the fields `name`, `email` and `currentPassword`; `Conflict` on `email` when it is somebody else's.
+    pub async fn change_profile(
+        &self,
+        caller: Caller,
+        change: ProfileChange,
+        current: Option<&SecretString>,
+        actor: &Actor,
+    ) -> Result<UserRecord> {
         let mut problems = Problems::default();
         let name = change.name.map(|name| check_name("name", &name, NAME_CHARS_MAX, &mut problems));
         let email = change.email.map(|email| normalise_email(&email));
@@ -48,6 +55,11 @@ impl AuthService {
         }
         problems.check()?;
         let (users, who) = (self.store.users(), (caller.tenant_id, caller.user_id));
+        let user = users.find(caller.tenant_id, caller.user_id).await?.ok_or(Error::Unauthorized)?;
+        if email.as_ref().is_some_and(|email| *email != user.email) {
+            let current = current.ok_or_else(|| Error::invalid("currentPassword", "goes with another email"))?;
+            self.check_current(current, &user).await?;
+        }
         let change = ProfileChange { name, email };
         if !users.change_profile(who, &change, actor, self.clock.now().as_ms()).await? {
             return Err(super::email_taken());
@@ -69,13 +81,17 @@ impl AuthService {
         check_password("newPassword", new, &mut problems);
         problems.check()?;
         let user = self.store.users().find(caller.tenant_id, caller.user_id).await?.ok_or(Error::Unauthorized)?;
-        if !self.passwords.verify(current, &user.password_hash).await? {
-            return Err(Error::invalid("currentPassword", "is not your password"));
-        }
+        self.check_current(current, &user).await?;
         let hash = self.passwords.hash(new).await?;
         let now_ms = self.clock.now().as_ms();
         let changed = self.store.users().change_password(&user, &hash, caller.family_id, (actor, now_ms)).await;
-        self.known.forget_user(user.id);
+        self.known.forget(|family| family.user_id == user.id);
         if changed? { Ok(()) } else { Err(Error::conflict("The password was changed a moment ago.")) }
+    }
+    async fn check_current(&self, current: &SecretString, user: &UserRecord) -> Result<()> {
+        match self.passwords.verify(current, &user.password_hash).await? {
+            true => Ok(()),
+            false => Err(Error::invalid("currentPassword", "is not your password")),
+        }
     }
 }

@@ -11,26 +11,23 @@ use uuid::Uuid;
 
 use self::email::is_email;
 pub(super) use self::email::normalise_email;
-use self::known::KnownFamilies;
 
 use crate::clock::{Clock, Moment};
 use crate::domain::id::{TenantId, UserId};
 use crate::domain::user::Role;
 use crate::error::{Error, Problems, Result};
+use crate::limits::{LOGIN_BELIEVED, LOGINS_REMEMBERED_MAX};
 use crate::service::access_token::{AccessTokens, Caller, JwtKeys, Proof};
+use crate::service::believed::Believed;
 use crate::service::check::check_name;
 use crate::service::password::{PasswordCost, Passwords, check_password};
 use crate::store::Store;
 use crate::store::tenants::TenantRecord;
-use crate::store::tokens::{NewRefreshToken, Rotation};
+use crate::store::tokens::{FamilyRecord, NewRefreshToken, Rotation};
 use crate::store::users::UserRecord;
-
-#[cfg(doc)]
-use crate::limits::LOGIN_BELIEVED;
 
 mod account;
 mod email;
-mod known;
 pub mod recovery;
 mod token;
 
@@ -84,7 +81,7 @@ pub struct AuthService {
     access_tokens: AccessTokens,
     refresh_token_lifetime: Duration,
     passwords: Passwords,
-    known: Arc<KnownFamilies>,
+    known: Arc<Believed<Uuid, FamilyRecord>>,
 }
 
 impl AuthService {
@@ -97,7 +94,7 @@ impl AuthService {
             access_tokens: AccessTokens::new(&settings.jwt_keys, settings.access_token_lifetime),
             refresh_token_lifetime: settings.refresh_token_lifetime,
             passwords: Passwords::new(settings.password_cost),
-            known: Arc::default(),
+            known: Arc::new(Believed::new(LOGIN_BELIEVED, LOGINS_REMEMBERED_MAX)),
         }
     }
 
@@ -165,7 +162,7 @@ impl AuthService {
                 self.pair_of(user, family_id, next, now)
             }
             Rotation::Reused { family_id, user_id } => {
-                self.known.forget(family_id);
+                self.known.forget(|family| family.id == family_id);
                 tracing::warn!(user.id = %user_id, "refresh token used twice, its family is revoked");
                 Err(Error::Unauthorized)
             }
@@ -180,11 +177,12 @@ impl AuthService {
     pub async fn verify(&self, access_token: &str) -> Result<Caller> {
         let now = self.clock.now();
         let proof = self.access_tokens.verify(access_token, now)?;
-        let family = match self.known.get(proof.family_id, now) {
+        let family = match self.known.get(&proof.family_id, now) {
             Some(family) => family,
             None => {
+                let before = self.known.before();
                 let family = self.store.tokens().family(proof.family_id).await?.ok_or(Error::Unauthorized)?;
-                self.known.put(family, now);
+                self.known.put(family.id, family, (now, before));
                 family
             }
         };

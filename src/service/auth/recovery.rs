@@ -63,7 +63,8 @@ impl AuthService {
         }
         let password_hash = self.passwords.hash(password).await?;
         let user_id = tokens.reset_password(hash, &password_hash, self.clock.now().as_ms()).await?;
-        self.known.forget_user(user_id.ok_or_else(not_good)?);
+        let user_id = user_id.ok_or_else(not_good)?;
+        self.known.forget(|family| family.user_id == user_id);
         Ok(())
     }
 

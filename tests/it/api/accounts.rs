@@ -34,6 +34,23 @@ async fn a_log_out_ends_tokens_and_is_done_once() {
     assert_eq!(front.post("/api/auth/refresh", "", json!({"refreshToken": laptop["refreshToken"]})).await.status, 401);
 }
 
+/// A stolen token is not enough: whoever has the address can set another password by mail.
+#[tokio::test]
+async fn another_address_takes_the_password() {
+    let front = Front::start().await;
+    let token = front.register("ana@example.com").await;
+    let change = async |body: Value| front.send("PATCH", "/api/auth/me", &token, &body.to_string()).await.refusal();
+    insta::assert_snapshot!(change(json!({"email": "eve@example.com"})).await, @r"
+    400 VALIDATION_ERROR: Some fields are not valid.
+    currentPassword: goes with another email
+    ");
+    insta::assert_snapshot!(change(json!({"email": "eve@example.com", "currentPassword": "a guess"})).await, @r"
+    400 VALIDATION_ERROR: Some fields are not valid.
+    currentPassword: is not your password
+    ");
+    assert_eq!(front.get("/api/auth/me", &token).await.data()["email"], "ana@example.com");
+}
+
 #[tokio::test]
 async fn people_change_their_profile() {
     let front = Front::start().await;
@@ -61,11 +78,11 @@ async fn people_change_their_profile() {
       "success": true
     }
     "#);
-    let moved = change("PUT", json!({"email": "Ana.Rao@example.com"})).await.data();
+    let moved = change("PUT", json!({"email": "Ana.Rao@example.com", "currentPassword": PASSWORD})).await.data();
     assert_eq!((text(&moved, "email"), &moved["emailVerified"]), ("ana.rao@example.com", &json!(false)));
     assert_eq!(front.get("/api/auth/me", &token).await.data(), moved);
     assert_eq!(change("PATCH", json!({})).await.data(), moved);
-    insta::assert_snapshot!(change("PATCH", json!({"email": "BOB@example.com", "name": "Eve"})).await.refusal(), @r"
+    insta::assert_snapshot!(change("PATCH", json!({"email": "BOB@example.com", "name": "Eve", "currentPassword": PASSWORD})).await.refusal(), @r"
     409 CONFLICT: There is an account with this email already.
     email: There is an account with this email already.
     ");

@@ -314,7 +314,7 @@ async fn an_address_is_changed_to_a_free_one_only(store: Store) {
     let (ana, bob) = (caller(&ana).await, caller(&bob).await);
     let change = async |who, name: Option<&str>, email: &str| {
         let change = ProfileChange { name: name.map(str::to_owned), email: Some(email.to_owned()) };
-        auth.change_profile(who, change, &Actor::SYSTEM).await
+        auth.change_profile(who, change, Some(&"correct horse".into()), &Actor::SYSTEM).await
     };
     assert_eq!(fields(change(ana, Some(" "), "nobody").await), ["name", "email"]);
     assert_eq!(fields(change(ana, Some("a\nb"), "a@b.co\r\nBcc: c@d.co").await), ["name", "email"]);

@@ -39,6 +39,7 @@ store_contract!(
     a_cancelled_message_gives_its_place_in_the_plan_back,
     messages_that_ended_are_not_cancelled,
     failed_messages_are_tried_again,
+    a_removed_campaign_runs_no_more,
 );
 
 pub(crate) fn text(session_id: SessionId) -> NewText {
@@ -349,28 +350,49 @@ async fn messages_that_ended_are_not_cancelled(store: Store) {
     assert!(matches!(unknown, Err(Error::NotFound("message"))), "{unknown:?}");
 }
 
-async fn failed_messages_are_tried_again(store: Store) {
-    let mut front = Front::new(store);
-    let tenant_id = front.tenant().await;
-    let own = front.connected_session(tenant_id).await;
+async fn fail(front: &Front, session_id: SessionId, (id, campaign_id): (DeliveryId, CampaignId)) {
+    let entries = Entries { session_id, campaign_id, at_ms: NOW_MS };
+    journal::begin(&front.store, vec![entries.begin(id, 1)]).await;
+    journal::end(&front.store, vec![entries.end(id, 1, journal::rejected_by_limit())]).await;
+}
+
+/// Makes a campaign that is over, and of which the only message has failed.
+async fn completed_with_a_failure(front: &Front, tenant_id: TenantId, own: SessionId) -> (CampaignId, DeliveryId) {
     let campaign = front.campaign(tenant_id, &[own], 1).await;
     front.services.campaigns.start(tenant_id, campaign).await.unwrap();
     let job = front.store.expand_campaign(campaign, 0, 10).await.unwrap().jobs.remove(0);
     front.store.admit_jobs(&[&job], NOW_US).await.unwrap();
     front.store.outbox_remove(&[campaign.0]).await.unwrap();
+    let id = job.deliveries[0].id;
+    fail(front, own, (id, campaign)).await;
+    assert!(front.store.finish_if_settled(campaign, NOW_MS).await.unwrap());
+    (campaign, id)
+}
+
+async fn a_removed_campaign_runs_no_more(store: Store) {
+    let front = Front::new(store);
+    let tenant_id = front.tenant().await;
+    let own = front.connected_session(tenant_id).await;
+    let (campaign, failed) = completed_with_a_failure(&front, tenant_id, own).await;
+    front.services.campaigns.delete(tenant_id, campaign).await.unwrap();
+    let refused = conflict(front.services.messages.retry(tenant_id, failed).await);
+    assert!(refused.starts_with("The campaign is cancelled"), "{refused}");
+    assert_eq!(front.store.campaign_state(campaign).await.unwrap(), Some(CampaignState::Completed));
+}
+
+async fn failed_messages_are_tried_again(store: Store) {
+    let mut front = Front::new(store);
+    let tenant_id = front.tenant().await;
+    let own = front.connected_session(tenant_id).await;
+    let (campaign, of_campaign) = completed_with_a_failure(&front, tenant_id, own).await;
     let single = front.services.messages.send_text(tenant_id, text(own)).await.unwrap();
     admit_all(&front).await;
-    for (id, campaign_id) in [(single.id, CampaignId::DIRECT), (job.deliveries[0].id, campaign)] {
-        let entries = Entries { session_id: own, campaign_id, at_ms: NOW_MS };
-        journal::begin(&front.store, vec![entries.begin(id, 1)]).await;
-        journal::end(&front.store, vec![entries.end(id, 1, journal::rejected_by_limit())]).await;
-    }
-    assert!(front.store.finish_if_settled(campaign, NOW_MS).await.unwrap());
+    fail(&front, own, (single.id, CampaignId::DIRECT)).await;
     front.notices();
     let retry = async |front: &Front, id| front.services.messages.retry(tenant_id, id).await.unwrap().api_word();
     assert_eq!(retry(&front, single.id).await, "queued");
     assert_eq!(front.notices(), [Notice::SessionChanged(own)]);
-    assert_eq!(retry(&front, job.deliveries[0].id).await, "queued");
+    assert_eq!(retry(&front, of_campaign).await, "queued");
     assert_eq!(front.notices(), [Notice::CampaignChanged(campaign)]);
     assert_eq!(front.store.campaign_state(campaign).await.unwrap(), Some(CampaignState::Running));
 }

@@ -28,6 +28,7 @@ store_contract!(
     a_scanned_session_is_connected_and_has_its_number,
     what_devices_tell_moves_their_sessions,
     news_of_the_past_changes_nothing,
+    a_device_that_comes_back_can_be_unlinked,
     each_code_is_told_once,
     what_a_person_asks_holds_when_the_gateway_is_away,
     codes_are_typed_in_on_a_phone_that_is_named,
@@ -149,6 +150,21 @@ async fn news_of_the_past_changes_nothing(store: Store) {
     assert_eq!(seed::count(&front.store, "session_qrs").await, 0);
 }
 
+/// A device that was paired before and connects again can be unlinked on the phone meanwhile.
+async fn a_device_that_comes_back_can_be_unlinked(store: Store) {
+    let front = Front::of_devices(store);
+    let session = pairing(&front).await;
+    tell(&front, session.1, DeviceStanding::Connected { phone_number: phone() }).await;
+    front.services.sessions.disconnect(session.0, session.1).await.unwrap();
+    front.gateway.answers(Ok(Connection::Connecting));
+    front.services.sessions.connect(session.0, session.1).await.unwrap();
+    assert_eq!(state(&front, session).await.0, SessionState::Connecting);
+    tell(&front, session.1, DeviceStanding::Reconnecting).await;
+    assert_eq!(state(&front, session).await.0, SessionState::Connecting);
+    tell(&front, session.1, DeviceStanding::LoggedOut).await;
+    assert_eq!(state(&front, session).await.0, SessionState::LoggedOut);
+}
+
 async fn each_code_is_told_once(store: Store) {
     let front = Front::of_devices(store);
     let tenant_id = front.tenant().await;
@@ -264,13 +280,19 @@ async fn a_session_is_removed_when_nothing_waits_for_it(store: Store) {
     let by_campaign = "A campaign that is not over writes through the session: cancel it first.";
     assert_eq!(conflict(sessions.remove(tenant_id, id).await), by_campaign);
     front.services.campaigns.cancel(tenant_id, campaign).await.unwrap();
-    let text = NewText { session_id: id, to: PHONE.to_owned(), text: "Hi".to_owned() };
-    front.services.messages.send_text(tenant_id, text).await.unwrap();
+    let text = || NewText { session_id: id, to: PHONE.to_owned(), text: "Hi".to_owned() };
+    let by_messages = "Messages wait for the session: cancel them or let them go first.";
+    let tomorrow = Moment::from_ms(NOW_MS + 86_400_000);
+    let kept = front.services.messages.schedule(tenant_id, text().into(), tomorrow).await.unwrap().id;
+    assert_eq!(conflict(sessions.remove(tenant_id, id).await), by_messages, "one waits for its time");
+    assert!(!front.store.sessions().remove(tenant_id, id, NOW_MS).await.unwrap());
+    front.services.messages.cancel(tenant_id, kept).await.unwrap();
+    front.services.messages.send_text(tenant_id, text()).await.unwrap();
+    assert_eq!(conflict(sessions.remove(tenant_id, id).await), by_messages, "one is on the way to the lane");
     for row in front.store.outbox_next(10).await.unwrap() {
         let job = row.job.unwrap();
         front.store.admit_jobs(&[&job], NOW_MS * 1_000).await.unwrap();
     }
-    let by_messages = "Messages wait in the session's lane: cancel them or let them go first.";
     assert_eq!(conflict(sessions.remove(tenant_id, id).await), by_messages);
     assert_eq!(state(&front, (tenant_id, id)).await.0, SessionState::Connected, "nothing was done");
     let fresh = front.connected_session(tenant_id).await;

@@ -1,6 +1,7 @@
 //! Who is calling, and what people change about their own account.
 
 use axum::extract::State;
+use secrecy::SecretString;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -50,6 +51,7 @@ pub struct ProfileView {
 
 /// What is to change; what is missing stays.
 #[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
 pub struct UpdateProfileBody {
     /// What the person is called.
     #[schema(example = "Ana Maria Rao")]
@@ -57,6 +59,9 @@ pub struct UpdateProfileBody {
     /// Address to log in with.
     #[schema(example = "ana.rao@example.com", format = Email)]
     email: Option<String>,
+    /// The password of now; asked for another address.
+    #[schema(example = "correct horse battery", format = Password)]
+    current_password: Option<String>,
 }
 
 /// Another password.
@@ -90,7 +95,7 @@ pub(super) async fn get_me(ctx: CallContext) -> ApiResult<ProfileView> {
 
 /// Changes name and address of whoever is calling.
 ///
-/// Another address is not verified: a mail that says how to do that follows, and what was sent to the one before is no longer
+/// Another address takes the password of now, tried no more often than a log-in. It is not verified: a mail that says how to do that follows, and what was sent to the one before is no longer
 /// good. `PUT` does the same.
 #[utoipa::path(patch, path = "/auth/me", tag = "auth", security(("bearer" = [])), request_body = UpdateProfileBody,
     responses((status = 200, body = Envelope<ProfileView>), Failures, Guarded, OfBody, OfState))]
@@ -105,8 +110,14 @@ pub(super) async fn update_me(
         front.throttle.admit_mail(&ctx.caller.user_id.to_string(), visitor)?;
         front.throttle.admit_mail(email, visitor)?;
     }
+    let current = body.current_password.map(SecretString::from);
+    let account = ctx.caller.user_id.to_string();
+    if current.is_some() {
+        front.throttle.admit_login(&account, visitor)?;
+    }
     let change = ProfileChange { name: body.name, email: body.email };
-    ok(ctx.services.auth.change_profile(ctx.caller, change, &ctx.actor()).await?.into())
+    let user = ctx.services.auth.change_profile(ctx.caller, change, current.as_ref(), &ctx.actor()).await?;
+    ok(user.into())
 }
 
 /// Changes the password of whoever is calling.
@@ -134,7 +145,8 @@ impl FromFields for UpdateProfileBody {
     fn from_fields(fields: &mut Fields) -> Option<Self> {
         let name = fields.optional("name");
         let email = fields.optional("email");
-        Some(Self { name: name?, email: email? })
+        let current_password = fields.optional("currentPassword");
+        Some(Self { name: name?, email: email?, current_password: current_password? })
     }
 }
 
