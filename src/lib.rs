@@ -22,6 +22,8 @@ pub mod dispatch;
 
 pub mod gateway;
 
+pub mod media;
+
 pub mod broker;
 
 pub mod intake;

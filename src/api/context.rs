@@ -26,7 +26,7 @@ use crate::clock::Clock;
 use crate::domain::opt_out::OptWords;
 use crate::domain::user::Role;
 use crate::error::Error;
-use crate::limits::UPLOAD_BYTES_MAX;
+use crate::limits::{MEDIA_BYTES_MAX, UPLOAD_BYTES_MAX};
 use crate::receipts::ReceiptSink;
 use crate::service::Services;
 use crate::service::access_token::Caller;
@@ -75,6 +75,8 @@ pub struct ApiSettings {
     pub upload_pause_max: Duration,
     /// Bytes of one recipient file.
     pub upload_bytes_max: usize,
+    /// Bytes of the largest file that is sent along.
+    pub media_bytes_max: usize,
     /// Into how many partitions the sessions are divided.
     pub n_partitions: NonZeroU16,
     /// By which words recipients opt out and in.
@@ -92,6 +94,7 @@ impl Default for ApiSettings {
             timeout: Duration::from_secs(30),
             upload_pause_max: Duration::from_secs(30),
             upload_bytes_max: UPLOAD_BYTES_MAX,
+            media_bytes_max: MEDIA_BYTES_MAX,
             n_partitions: NonZeroU16::MIN,
             opt_words: Arc::default(),
         }

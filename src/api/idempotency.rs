@@ -52,6 +52,57 @@ pub(super) fn once_without(secret: &'static str, routes: UtoipaMethodRouter<Shar
     once_but(Some(secret), routes)
 }
 
+/// Documents the key for operations that read large bodies themselves; their handlers take it by [`Asked`].
+pub(super) fn once_read_by_handler(
+    (schemas, mut paths, router): UtoipaMethodRouter<Shared>,
+) -> UtoipaMethodRouter<Shared> {
+    for operation in paths.paths.values_mut().filter_map(|item| item.post.as_mut()) {
+        describe(operation);
+    }
+    (schemas, paths, router)
+}
+
+/// A request whose handler reads the body, and knows only then what is the same.
+#[derive(Debug)]
+pub struct Asked(Option<RequestName>);
+
+impl Asked {
+    /// Takes the key, if there is one.
+    ///
+    /// # Errors
+    /// `Validation` by the field `Idempotency-Key` when it is given twice.
+    pub(super) fn new(ctx: &CallContext, operation: &'static str, headers: &HeaderMap) -> Result<Self, ApiError> {
+        if !headers.contains_key(IDEMPOTENCY_KEY) {
+            return Ok(Self(None));
+        }
+        let (tenant_id, operation) = (ctx.caller.tenant_id, operation.to_owned());
+        Ok(Self(Some(RequestName { tenant_id, operation, key: key_of(headers)? })))
+    }
+
+    /// Does the work, once for the key; to its end, also when the client hangs up.
+    ///
+    /// # Errors
+    /// [`ApiError::Panicked`] when the work did.
+    pub(super) async fn answer_once(
+        self,
+        front: &Shared,
+        fingerprint: [u8; 32],
+        work: impl Future<Output = Response> + Send + 'static,
+    ) -> Result<Response, ApiError> {
+        let front = front.clone();
+        let tasks = front.tasks.clone();
+        let work = async move {
+            let Some(name) = self.0 else { return work.await };
+            match front.services.idempotency.admit(name, fingerprint).await {
+                Ok(Admission::Do(claim)) => keep(&front, claim, None, work.await).await,
+                Ok(Admission::Done(answer)) => replayed(answer),
+                Err(error) => ApiError::from(error).into_response(),
+            }
+        };
+        tasks.spawn(work.in_current_span()).await.map_err(|_| ApiError::Panicked)
+    }
+}
+
 fn once_but(
     secret: Option<&'static str>,
     (schemas, mut paths, router): UtoipaMethodRouter<Shared>,

@@ -39,6 +39,8 @@ use super::external::{EXTERNAL, SECURITY_SCHEME, operations};
         (name = "webhooks", description = "Addresses at which you are told what happens, by Standard Webhooks."),
         (name = "contacts", description = "People you know, who of them wants your campaigns, and files of them."),
         (name = "contact groups", description = "Contacts that belong together."),
+        (name = "media", description = "Files that are sent along."),
+        (name = "templates", description = "Messages that are kept to be sent again."),
         (name = "provider", description = "Calls that the provider makes."),
         (name = "ops", description = "How the work is divided among nodes; for those who run the platform."),
         (name = "system", description = "State and description of this service."),

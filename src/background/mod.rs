@@ -31,6 +31,8 @@ pub mod session_news;
 
 pub mod device_news;
 
+mod media;
+
 mod webhooks;
 
 /// How often a reconciler looks when nobody nudges.
@@ -44,6 +46,9 @@ const LEDGER_BEAT: Duration = Duration::from_secs(30);
 
 /// How often answers are forgotten that were kept for repeated requests, and tokens that have expired.
 const FORGET_BEAT: Duration = Duration::from_secs(60);
+
+/// How often files are looked for that nobody needs any more.
+const MEDIA_BEAT: Duration = Duration::from_secs(600);
 
 /// How often what waits for webhooks is counted, at most.
 const WEBHOOK_BEAT: Duration = Duration::from_secs(15);
@@ -89,7 +94,7 @@ impl Background {
     pub fn start(&self, tasks: &TaskTracker, stop: &CancellationToken) {
         let Nudges { cancelled, settled, finished } = self.nudges.clone();
         let nobody = Arc::new(Notify::new());
-        let reconcilers: [(&'static str, Duration, Arc<Notify>, Work); 14] = [
+        let reconcilers: [(&'static str, Duration, Arc<Notify>, Work); 15] = [
             ("settle cancelled campaigns", BEAT, cancelled, |background| Box::pin(background.settle_cancelled())),
             ("finish campaigns", BEAT, settled, |background| Box::pin(background.finish_campaigns())),
             ("requeue unknown deliveries", BEAT, Arc::clone(&nobody), |background| {
@@ -108,6 +113,7 @@ impl Background {
             }),
             ("forget what was told", FORGET_BEAT, Arc::clone(&nobody), |background| Box::pin(background.forget_told())),
             ("forget what is old", FORGET_BEAT, Arc::clone(&nobody), |background| Box::pin(background.forget_old())),
+            ("sweep media", MEDIA_BEAT, Arc::clone(&nobody), |background| Box::pin(background.sweep_media())),
             ("tend webhooks", WEBHOOK_BEAT, nobody, |background| Box::pin(background.tend_webhooks())),
             ("check the ledger", LEDGER_BEAT, finished, |background| Box::pin(background.check_ledger())),
         ];

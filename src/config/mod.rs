@@ -15,6 +15,7 @@ pub use dispatch::DispatchConfig;
 pub use gateway::{GatewayConfig, GatewayKind};
 pub use kafka_client::{ClientSettings, OWN_SETTINGS};
 pub use mail::{MailCarrier, MailConfig};
+pub use media::{MediaConfig, MediaPlaceConfig};
 pub use problems::{Problem, Problems};
 pub use queue::{KafkaConfig, QueueConfig, QueueKind, TopicNames};
 pub use rate_limits::{RateLimit, RateLimitsConfig};
@@ -30,6 +31,7 @@ mod dispatch;
 mod gateway;
 mod kafka_client;
 mod mail;
+mod media;
 mod problems;
 mod queue;
 mod rate_limits;
@@ -65,6 +67,8 @@ pub struct Config {
     pub dispatch: DispatchConfig,
     /// The provider.
     pub gateway: GatewayConfig,
+    /// Where files are kept.
+    pub media: MediaConfig,
     /// What tenants are told at addresses of theirs.
     pub webhooks: WebhookConfig,
     /// Mails to people.
@@ -84,6 +88,7 @@ pub struct ConfigFile {
     contacts: contacts::ContactsFile,
     dispatch: dispatch::DispatchFile,
     gateway: gateway::GatewayFile,
+    media: media::MediaFile,
     webhooks: webhooks::WebhookFile,
     mail: mail::MailFile,
     telemetry: telemetry::TelemetryFile,
@@ -130,6 +135,7 @@ impl ConfigFile {
             contacts: source::section("contacts", &mut tables, problems),
             dispatch: source::section("dispatch", &mut tables, problems),
             gateway: source::section("gateway", &mut tables, problems),
+            media: source::section("media", &mut tables, problems),
             webhooks: source::section("webhooks", &mut tables, problems),
             mail: source::section("mail", &mut tables, problems),
             telemetry: source::section("telemetry", &mut tables, problems),
@@ -147,6 +153,7 @@ impl ConfigFile {
         let contacts = self.contacts.check(problems);
         let dispatch = self.dispatch.check(problems);
         let gateway = self.gateway.check(problems);
+        let media = self.media.check(problems);
         let webhooks = self.webhooks.check();
         let mail = self.mail.check(problems);
         let telemetry = self.telemetry.check(problems);
@@ -159,6 +166,7 @@ impl ConfigFile {
             contacts: contacts?,
             dispatch: dispatch?,
             gateway: gateway?,
+            media: media?,
             webhooks,
             mail: mail?,
             telemetry: telemetry?,

@@ -246,3 +246,26 @@ fn mail_is_set_by_the_environment() {
     assert!(!text.contains("hunter2") && !text.contains(&one) && !format!("{config:?}").contains(&other), "{text}");
     assert!(matches!(Config::default().mail.carrier, MailCarrier::Nobody));
 }
+
+#[test]
+fn a_place_by_s3_is_checked_with_what_it_needs() {
+    let text = "[media]\nurl = \"s3://media/of/us/\"\nimage_bytes_max = 5242881\ns3_endpoint = \"s3.example.com\"\n";
+    insta::assert_snapshot!(problems_of(text, &[]), @r#"
+    media.image_bytes_max: must be between 1 and 5242880, is 5242881 (in given.toml)
+    media.s3_access_key_id: must be set when media.url begins with s3://
+    media.s3_endpoint: must be an address such as https://s3.example.com, or empty for Amazon's; is "s3.example.com" (in given.toml)
+    media.s3_secret_access_key: must be set when media.url begins with s3://
+    "#);
+    let alone = problems_of("[media]\nurl = \"ftp://x\"\n", &[]);
+    assert_eq!(alone, "media.url: must be file:DIRECTORY or s3://BUCKET/PREFIX, is \"ftp://x\" (in given.toml)");
+    let environment = [
+        ("DISPATCHER__MEDIA__URL", "s3://media/of/us/"),
+        ("DISPATCHER__MEDIA__S3_ACCESS_KEY_ID", "us"),
+        ("DISPATCHER__MEDIA__S3_SECRET_ACCESS_KEY", "hunter2"),
+    ];
+    let (_folder, sources) = sources("", &environment);
+    let (config, text) = Config::load_with_text(&sources).expect("no problems");
+    assert!(!text.contains("hunter2") && !format!("{config:?}").contains("hunter2"), "{text}");
+    let MediaPlaceConfig::S3 { name, prefix, .. } = config.media.place else { panic!("a bucket") };
+    assert_eq!((name.as_str(), prefix.as_str()), ("media", "of/us"));
+}

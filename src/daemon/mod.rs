@@ -39,12 +39,12 @@ use crate::domain::partition::PartitionNo;
 use crate::domain::recipient::Recipient;
 use crate::error::chain;
 use crate::gateway::by_number::ByNumber;
-use crate::gateway::cloud::CloudGateway;
 use crate::gateway::linked::LinkedDevices;
 use crate::intake::Intake;
 use crate::intake::outbox::{JobSink, Outbox};
 use crate::limits::{DEVICE_NEWS_MAX, NUDGES_MAX};
 use crate::mail::Mailer;
+use crate::media::MediaFiles;
 use crate::node::Node;
 use crate::notice::{NoticeReader, Notices, notices};
 use crate::ownership::{Ownership, OwnershipSettings};
@@ -72,6 +72,7 @@ const PING_BEAT: Duration = Duration::from_secs(1);
 struct Base {
     config: Config,
     store: Store,
+    files: MediaFiles,
     clock: Clock,
     node: Arc<Node>,
     metrics: Arc<Metrics>,
@@ -103,6 +104,7 @@ pub async fn run(config: Config, shutdown: Shutdown, ready: ReadyFile) -> anyhow
         QueueKind::Local => store,
     };
     let base = Base {
+        files: settings::media_files(&config)?,
         config,
         clock: shared_clock(&store).await?,
         node,
@@ -203,7 +205,7 @@ impl Base {
         };
         let parts = Parts {
             store: self.store.clone(),
-            gateway: Arc::new(CloudGateway::new(&settings::cloud_settings(&self.config), self.clock.clone())?),
+            gateway: Arc::new(settings::cloud_gateway(&self.config, self.files.clone(), self.clock.clone())?),
             clock: self.clock.clone(),
             metrics: Arc::clone(&self.metrics),
             settled: Arc::clone(&self.nudges.settled),
@@ -251,10 +253,9 @@ impl Base {
         lost: LostSessions,
     ) -> anyhow::Result<Services> {
         let tools = Tools { store: self.store.clone(), clock: self.clock.clone(), notices: notices.clone() };
-        let linked =
-            settings::linked_settings(&self.config).map(|settings| LinkedDevices::new(&settings)).transpose()?;
+        let linked = settings::linked_settings(&self.config).map(|linked| LinkedDevices::new(&linked)).transpose()?;
         let connector = Arc::new(ByNumber { linked: linked.clone() });
-        let services = Services::new(tools, settings::service_settings(&self.config), connector);
+        let services = Services::new(tools, settings::service_settings(&self.config, self.files.clone()), connector);
         if let Some(linked) = linked {
             self.follow_devices(linked, services.sessions.clone());
         }

@@ -7,26 +7,30 @@ use secrecy::SecretString;
 
 use crate::api::ApiSettings;
 use crate::api::rates::{Rate, RateSettings};
-use crate::config::{Config, GatewayKind, MailCarrier, RateLimit, Secret};
-use crate::gateway::cloud::CloudSettings;
+use crate::clock::Clock;
+use crate::config::{Config, GatewayKind, MailCarrier, MediaPlaceConfig, RateLimit, Secret};
+use crate::gateway::cloud::{CloudGateway, CloudProblem, CloudSettings};
 use crate::gateway::linked::LinkedSettings;
 use crate::mail::{CarrierSettings, MailSettings};
-use crate::service::ServiceSettings;
+use crate::media::{MediaError, MediaFiles, MediaPlace, S3Place};
 use crate::service::access_token::{JwtKey, JwtKeys};
 use crate::service::auth::AuthSettings;
 use crate::service::password::PasswordCost;
 use crate::service::sessions::SessionSettings;
+use crate::service::{MediaBounds, MediaSettings, ServiceSettings};
 use crate::webhooks::{CourierSettings, TIMEOUT};
 
-pub(super) fn cloud_settings(config: &Config) -> CloudSettings {
+/// Makes the gateway to the Cloud API, or to what speaks like it.
+pub(super) fn cloud_gateway(config: &Config, files: MediaFiles, clock: Clock) -> Result<CloudGateway, CloudProblem> {
     let gateway = &config.gateway;
-    CloudSettings {
+    let settings = CloudSettings {
         base_url: gateway.base_url.clone(),
         api_version: gateway.api_version.clone(),
         access_token: gateway.access_token.expose().to_owned(),
         request_timeout: gateway.request_timeout,
         connect_timeout: gateway.connect_timeout,
-    }
+    };
+    CloudGateway::new(&settings, files, clock)
 }
 
 /// Returns how linked devices are reached; none where there are none.
@@ -40,7 +44,27 @@ pub(super) fn linked_settings(config: &Config) -> Option<LinkedSettings> {
     })
 }
 
-pub(super) fn service_settings(config: &Config) -> ServiceSettings {
+/// Opens the place where files are kept.
+pub(super) fn media_files(config: &Config) -> Result<MediaFiles, MediaError> {
+    let place = match config.media.place.clone() {
+        MediaPlaceConfig::Directory(directory) => MediaPlace::Directory(directory),
+        MediaPlaceConfig::S3 { name, prefix, region, endpoint, access_key_id, secret_access_key } => {
+            let secret_access_key = SecretString::from(secret_access_key.expose());
+            MediaPlace::S3(S3Place { name, prefix, region, endpoint, access_key_id, secret_access_key })
+        }
+    };
+    MediaFiles::open(&place)
+}
+
+pub(super) fn service_settings(config: &Config, files: MediaFiles) -> ServiceSettings {
+    let media = &config.media;
+    let bounds = MediaBounds {
+        image_bytes_max: media.image_bytes_max,
+        video_bytes_max: media.video_bytes_max,
+        audio_bytes_max: media.audio_bytes_max,
+        document_bytes_max: media.document_bytes_max,
+        tenant_bytes_max: media.tenant_bytes_max,
+    };
     let secret = config.auth.jwt_secret.as_ref().map_or_else(
         || {
             tracing::warn!("auth.jwt_secret is not set: access tokens end with this process");
@@ -52,6 +76,7 @@ pub(super) fn service_settings(config: &Config) -> ServiceSettings {
     ServiceSettings {
         n_partitions: config.queue.kafka.as_ref().map_or(NonZeroU16::MIN, |kafka| kafka.partitions),
         webhooks_allow_loopback: config.webhooks.allow_loopback,
+        media: MediaSettings { files, bounds },
         auth: AuthSettings {
             jwt_keys: JwtKeys { current: JwtKey::of(SecretString::from(secret)), accepted },
             access_token_lifetime: config.auth.token_lifetime,
@@ -98,6 +123,7 @@ pub(super) fn api_settings(config: &Config, n_partitions: NonZeroU16) -> ApiSett
             address: config.rate_limits.address.map(rate),
         },
         timeout: config.server.request_timeout,
+        media_bytes_max: usize::try_from(config.media.document_bytes_max).unwrap_or(usize::MAX),
         n_partitions,
         opt_words: Arc::new(config.contacts.opt_words.clone()),
         ..ApiSettings::default()

@@ -158,7 +158,7 @@ impl<'a> Picture<'a> {
             HeldBy::SendingHours => self.closed_since(front),
             HeldBy::NewChatTimelock => of_hold(&self.saved.cold),
             HeldBy::SpamLimit => of_hold(&self.saved.business),
-            HeldBy::Template => {
+            HeldBy::Template | HeldBy::Media => {
                 let held = self.saved.campaigns.iter().find(|(id, _)| *id == front.campaign_id);
                 held.map(|(_, hold)| Moment::from_ms(hold.since_ms))
             }

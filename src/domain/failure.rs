@@ -222,6 +222,7 @@ reasons! {
     StanzaRejected = "STANZA_REJECTED", "The provider could not read the message; the recipient's devices may have changed.";
     InboundMedia = "INBOUND_MEDIA", "Media that the recipient sent could not be loaded.";
     MediaRejected = "MEDIA_REJECTED", "The provider refused the media.";
+    MediaUploading = "MEDIA_UPLOADING", "The media is on its way to the provider.";
     RenderFailed = "RENDER_FAILED", "The message could not be made from the recipient's variables.";
     AttemptsExhausted = "ATTEMPTS_EXHAUSTED", "Every allowed attempt was deferred.";
     Expired = "EXPIRED", "It was not sent before it expired.";

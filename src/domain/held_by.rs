@@ -56,6 +56,7 @@ constraints! {
     Tier = "tier", "As many different recipients as the provider allows in 24 hours have been written to.";
     NewChatTimelock = "new_chat_timelock", "The provider lets the number open no new chats.";
     Template = "template", "The provider has paused the template.";
+    Media = "media", "The media of the campaign is on its way to the provider.";
     NotBefore = "not_before", "The message is not to go before its time.";
     SendingHours = "sending_hours", "It is outside the sending hours at the recipient's place.";
     DailyCap = "daily_cap", "The session has sent as much in 24 hours as it may.";

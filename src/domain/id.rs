@@ -69,6 +69,10 @@ ids! {
     WebhookId,
     /// Names one thing told at one address, however often it is tried.
     WebhookDeliveryId,
+    /// Names a file that is sent along.
+    MediaId,
+    /// Names a message kept to be sent again.
+    TemplateId,
 }
 
 impl CampaignId {

@@ -28,6 +28,8 @@ pub mod recipient_csv;
 
 pub mod message;
 
+pub mod media;
+
 pub mod job;
 
 pub mod partition;

@@ -1,9 +1,11 @@
 //! Meta's Cloud API over pooled keep-alive connections; the simulator speaks the same.
 //!
 //! One request, one outcome, bounded in time. Whether bytes may have left decides between a safe
-//! retry and an unknown outcome. Classifying the answer is [`crate::gateway::classify`].
+//! retry and an unknown outcome. Classifying the answer is [`crate::gateway::classify`], bringing files to the provider
+//! [`super::uploads`].
 
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,11 +18,15 @@ use serde::Serialize;
 
 use crate::clock::Clock;
 use crate::domain::attempt::Outcome;
-use crate::domain::message::Content;
+use crate::domain::media::{MediaKey, MediaKind};
+use crate::domain::message::{Content, MediaContent, MediaSource};
+use crate::gateway::classify::upload::{may_be_unknown_media, outcome_while_uploading};
 use crate::gateway::classify::{outcome_of_answer, outcome_of_no_connection, outcome_of_silence};
 use crate::gateway::http::{HttpClient, bearer, client, is_http};
 use crate::gateway::stamped::{Lapsed, Stamp, StampedBody};
+use crate::gateway::uploads::Uploads;
 use crate::gateway::{Answer, Gateway, SendRequest};
+use crate::media::MediaFiles;
 
 /// Bytes of an answer that are read: an error with all its details has under 2 kB.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
@@ -49,6 +55,9 @@ pub enum CloudProblem {
     /// The token has characters that no header may have.
     #[error("gateway.access_token has characters that no HTTP header may have")]
     Token,
+    /// Files can not be brought to anybody.
+    #[error("no HTTP client could be made")]
+    Client(#[source] reqwest::Error),
 }
 
 /// Sends by the Cloud API.
@@ -59,6 +68,7 @@ pub struct CloudGateway {
     authorization: HeaderValue,
     request_timeout: Duration,
     clock: Clock,
+    uploads: Arc<Uploads>,
 }
 
 impl CloudGateway {
@@ -66,7 +76,7 @@ impl CloudGateway {
     ///
     /// # Errors
     /// [`CloudProblem`] when address or token cannot be used.
-    pub fn new(settings: &CloudSettings, clock: Clock) -> Result<Self, CloudProblem> {
+    pub fn new(settings: &CloudSettings, files: MediaFiles, clock: Clock) -> Result<Self, CloudProblem> {
         let base = settings.base_url.trim_end_matches('/');
         let prefix = format!("{base}/{}/", settings.api_version);
         if !is_http(&prefix) {
@@ -74,13 +84,15 @@ impl CloudGateway {
         }
         let authorization = bearer(&settings.access_token).ok_or(CloudProblem::Token)?;
         let client = client(settings.connect_timeout);
-        Ok(Self { client, prefix, authorization, request_timeout: settings.request_timeout, clock })
+        let uploads = Uploads::new(prefix.clone(), settings.access_token.clone(), files, clock.clone());
+        let uploads = uploads.map_err(CloudProblem::Client)?;
+        Ok(Self { client, prefix, authorization, request_timeout: settings.request_timeout, clock, uploads })
     }
 
     /// Makes the request; `None` when its deadline passed before its bytes left.
-    async fn request(&self, request: SendRequest, stamp: &Stamp) -> Option<Outcome> {
+    async fn request(&self, request: &SendRequest, media: Option<&str>, stamp: &Stamp) -> Option<Outcome> {
         let deadline = request.deadline.clone();
-        let (bytes, clock) = (Some(encode(&request)), self.clock.clone());
+        let (bytes, clock) = (Some(encode(request, media)), self.clock.clone());
         let body = StampedBody { bytes, stamp: stamp.clone(), clock, deadline };
         let request = Request::builder()
             .method(Method::POST)
@@ -121,19 +133,37 @@ fn has_lapsed(error: &dyn std::error::Error) -> bool {
 impl Gateway for CloudGateway {
     fn send(&self, request: SendRequest) -> BoxFuture<'_, Answer> {
         async move {
-            let stamp = Stamp::default();
-            let outcome = match tokio::time::timeout(self.request_timeout, self.request(request, &stamp)).await {
-                Ok(outcome) => outcome,
-                Err(_) => Some(outcome_of_silence("net:timeout")),
+            let (number, is_single) = (&request.phone_number_id, request.is_single);
+            let ours = our_media(&request.content);
+            let media = match ours.map(|key| self.uploads.ask(key, number, is_single)).transpose() {
+                Ok(media) => media,
+                Err(outcome) => return Answer { outcome: Some(outcome), left_at: None },
             };
+            let (stamp, name) = (Stamp::default(), media.as_ref().map(|there| &*there.name));
+            let sent = tokio::time::timeout(self.request_timeout, self.request(&request, name, &stamp)).await;
+            let mut outcome = sent.unwrap_or_else(|_| Some(outcome_of_silence("net:timeout")));
+            if let (Some(key), Some(used)) = (ours, &media)
+                && outcome.as_ref().is_some_and(may_be_unknown_media)
+                && self.uploads.forget(key, number, used)
+            {
+                outcome = Some(outcome_while_uploading(is_single));
+            }
             Answer { outcome, left_at: stamp.get() }
         }
         .boxed()
     }
 }
 
-/// Writes the request's body (Meta: messages/send-messages).
-fn encode(request: &SendRequest) -> Bytes {
+/// Returns the file that goes along, where it is one of ours.
+fn our_media(content: &Content) -> Option<MediaKey> {
+    match content {
+        Content::Media(MediaContent { source: MediaSource::Stored(key), .. }) => Some(*key),
+        _ => None,
+    }
+}
+
+/// Writes the request's body (Meta: messages/send-messages); `media` is the provider's name of our file.
+fn encode(request: &SendRequest, media: Option<&str>) -> Bytes {
     let to = request.recipient.provider_address();
     let token = request.token.0.hyphenated().to_string();
     let mut wire = WireMessage {
@@ -146,6 +176,10 @@ fn encode(request: &SendRequest) -> Bytes {
         template: None,
         location: None,
         contacts: None,
+        image: None,
+        video: None,
+        audio: None,
+        document: None,
     };
     match &request.content {
         Content::Text { body } => wire.text = Some(WireText { body }),
@@ -173,6 +207,21 @@ fn encode(request: &SendRequest) -> Bytes {
                 card.phones.iter().map(|phone| WirePhone { phone: phone.provider_address(), wa_id: phone.as_str() });
             wire.contacts = Some([WireContact { name, phones: phones.collect() }]);
         }
+        Content::Media(content) => {
+            let link = match &content.source {
+                MediaSource::Link(url) => Some(&**url),
+                MediaSource::Stored(_) => None,
+            };
+            let (caption, filename) = (content.caption.as_deref(), content.filename.as_deref());
+            let file = Some(WireMedia { id: media, link, caption, filename });
+            wire.kind = content.kind.as_str();
+            match content.kind {
+                MediaKind::Image => wire.image = file,
+                MediaKind::Video => wire.video = file,
+                MediaKind::Audio => wire.audio = file,
+                MediaKind::Document => wire.document = file,
+            }
+        }
     }
     serde_json::to_vec(&wire).expect("strings and vectors always have a JSON form").into()
 }
@@ -193,6 +242,14 @@ struct WireMessage<'a> {
     location: Option<WireLocation<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     contacts: Option<[WireContact<'a>; 1]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    image: Option<WireMedia<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    video: Option<WireMedia<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    audio: Option<WireMedia<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    document: Option<WireMedia<'a>>,
 }
 
 /// The reference has the angles as texts.
@@ -223,6 +280,18 @@ struct WireName<'a> {
 struct WirePhone<'a> {
     phone: Cow<'a, str>,
     wa_id: &'a str,
+}
+
+#[derive(Serialize)]
+struct WireMedia<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    link: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    caption: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    filename: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -259,8 +328,6 @@ struct WireParameter<'a> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::clock::{Deadline, Moment};
     use crate::domain::id::DeliveryId;
@@ -273,10 +340,11 @@ mod tests {
         let recipient = Recipient::parse("919876543210").unwrap();
         let template = MessageTemplate::compile(&message).unwrap();
         let content = template.render(&Variables::default(), &recipient, 7).unwrap();
-        let (phone_number_id, token) = (Arc::from("1"), DeliveryId::generate());
-        let request =
-            SendRequest { phone_number_id, recipient, content, token, deadline: Deadline::at(Moment::default()) };
-        let mut wire: serde_json::Value = serde_json::from_slice(&encode(&request)).unwrap();
+        let (phone_number_id, token, is_single) = (Arc::from("1"), DeliveryId::generate(), true);
+        let deadline = Deadline::at(Moment::default());
+        let media = our_media(&content).map(|_| "17");
+        let request = SendRequest { phone_number_id, recipient, content, token, is_single, deadline };
+        let mut wire: serde_json::Value = serde_json::from_slice(&encode(&request, media)).unwrap();
         for common in ["messaging_product", "recipient_type", "to", "biz_opaque_callback_data"] {
             assert!(wire.as_object_mut().unwrap().remove(common).is_some(), "{common}");
         }
@@ -301,6 +369,14 @@ mod tests {
         insta::assert_snapshot!(
             body(r#"{"type":"contact","name":" Ana Rao ","phones":["+91 98765-43211"]}"#),
             @r#"{"contacts":[{"name":{"first_name":"Ana Rao","formatted_name":"Ana Rao"},"phones":[{"phone":"+919876543211","wa_id":"919876543211"}]}],"type":"contacts"}"#
+        );
+        insta::assert_snapshot!(
+            body(r#"{"type":"image","mediaUrl":"https://a.example/x.png","caption":"Hi"}"#),
+            @r#"{"image":{"caption":"Hi","link":"https://a.example/x.png"},"type":"image"}"#
+        );
+        insta::assert_snapshot!(
+            body(r#"{"type":"document","mediaId":"0198c0de-0000-7000-8000-0000000000aa","filename":"Bill.pdf"}"#),
+            @r#"{"document":{"filename":"Bill.pdf","id":"17"},"type":"document"}"#
         );
     }
 }

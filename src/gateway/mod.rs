@@ -25,7 +25,12 @@ mod http;
 
 mod stamped;
 
+mod uploads;
+
 pub mod classify;
+
+#[cfg(test)]
+mod tests;
 
 /// One message on its way out.
 #[derive(Debug, Clone)]
@@ -38,6 +43,8 @@ pub struct SendRequest {
     pub content: Content,
     /// Echoed by the provider in every receipt.
     pub token: DeliveryId,
+    /// Whether it is a message of its own, and not one of a campaign with others like it.
+    pub is_single: bool,
     /// Until when its bytes may leave: another node may send for this number from then on.
     pub deadline: Deadline,
 }

@@ -9,17 +9,15 @@ use std::time::Duration;
 pub use campaigns::*;
 pub use contacts::*;
 pub use devices::*;
+pub use media::*;
 pub use messages::*;
 pub use realtime::*;
 
 mod campaigns;
-
 mod contacts;
-
 mod devices;
-
+mod media;
 mod messages;
-
 mod realtime;
 
 /// Deliveries of one lane held in memory ahead of their turn: 64 × about 300 bytes = 19 kB for a

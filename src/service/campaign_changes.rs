@@ -19,6 +19,7 @@ use crate::service::campaign_audience::check_pass_over;
 use crate::service::campaign_schedule::check_schedule;
 use crate::service::campaigns::{NAME_CHARS_MAX, check_pacing, check_safeguards};
 use crate::service::check::check_name;
+use crate::service::media::check_media;
 use crate::store::campaign_changes::RecipientRemoval;
 use crate::store::campaigns::{CampaignRecord, Schedule};
 
@@ -151,6 +152,9 @@ impl CampaignService {
             && patch.message.is_some()
         {
             problems.push("message", problem.to_string());
+        }
+        if let Some(mut message) = patch.message.clone() {
+            check_media(&self.tools, before.tenant_id, &mut message, ("message.mediaId", &mut problems)).await?;
         }
         if before.expires_at_ms != after.expires_at_ms && after.expires_at_ms.is_some_and(|at| at <= now.as_ms()) {
             problems.push("expiresAt", "must be in the future");

@@ -18,6 +18,7 @@ use crate::service::Tools;
 use crate::service::campaign_audience::{Audience, check_pass_over};
 use crate::service::campaign_schedule::check_schedule;
 use crate::service::check::check_name;
+use crate::service::media::check_media;
 use crate::service::recipient_import::{RecipientImport, RecipientRows};
 use crate::store::campaign_recipients::{Appended, NewRecipient};
 use crate::store::campaigns::{CampaignRecord, Schedule};
@@ -91,11 +92,11 @@ impl CampaignService {
     /// the time at which it is to start, which is set when it is whole.
     ///
     /// # Errors
-    /// `Validation` with every problem, by the fields `name`, `sessionIds`, `message`, `expiresAt`, `pacing`, `canary`,
+    /// `Validation` with every problem, by the fields `name`, `sessionIds`, `message`, `message.mediaId`, `expiresAt`, `pacing`, `canary`,
     /// `guardrails.…`, `skipDuplicatesHours`, `recipients[n].phone`, `groupIds[n]`, `contactIds[n]`, `scheduledAt`,
     /// `timezone`; `SubscriptionInactive` and `Conflict` where it is made and stays a draft, because it can not be
     /// scheduled.
-    pub async fn create(&self, tenant_id: TenantId, new: NewCampaign) -> Result<(CampaignRecord, AddedRecipients)> {
+    pub async fn create(&self, tenant_id: TenantId, mut new: NewCampaign) -> Result<(CampaignRecord, AddedRecipients)> {
         let now = self.tools.clock.now();
         let mut problems = Problems::default();
         let name = check_name("name", &new.name, NAME_CHARS_MAX, &mut problems);
@@ -103,6 +104,7 @@ impl CampaignService {
         if let Err(problem) = MessageTemplate::compile(&new.message) {
             problems.push("message", problem.to_string());
         }
+        check_media(&self.tools, tenant_id, &mut new.message, ("message.mediaId", &mut problems)).await?;
         if new.expires_at.is_some_and(|at| at <= now) {
             problems.push("expiresAt", "must be in the future");
         }

@@ -16,6 +16,7 @@ use crate::error::{Error, Problems, Result};
 use crate::limits::{SCHEDULE_AHEAD_MAX, SCHEDULED_PER_TENANT_MAX};
 use crate::notice::Notice;
 use crate::service::Tools;
+use crate::service::media::take_media;
 use crate::service::plans::{check_message, check_messages};
 use crate::store::message_control::{Cancelled, Retried};
 use crate::store::messages::DeliveryRecord;
@@ -110,6 +111,7 @@ impl MessageService {
         self.check_session(tenant_id, new.session_id).await?;
         check_message(&self.tools, tenant_id).await?;
         let job = Job { not_before: time, ..job_of((tenant_id, new.session_id), message, delivery) };
+        take_media(&self.tools, std::slice::from_ref(&job), at.as_ms()).await?;
         if !self.tools.store.messages().schedule(&job, now.as_ms()).await? {
             return Err(Error::conflict(format!("{SCHEDULED_PER_TENANT_MAX} messages wait for their time already.")));
         }
@@ -176,6 +178,7 @@ impl MessageService {
 
     /// Puts jobs of one delivery each into the outbox.
     pub(super) async fn accept(&self, jobs: &[Job], now_ms: i64) -> Result<()> {
+        take_media(&self.tools, jobs, now_ms).await?;
         self.tools.store.messages().insert(jobs, now_ms).await?;
         self.tools.notices.tell(Notice::OutboxWritten);
         Ok(())

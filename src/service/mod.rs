@@ -20,9 +20,11 @@ pub use forecast::ForecastService;
 pub use idempotency::IdempotencyService;
 pub use ledger::LedgerService;
 pub use levers::LeverService;
+pub use media::{MediaBounds, MediaService, MediaSettings};
 pub use messages::MessageService;
 pub use plans::PlanService;
 pub use sessions::{SessionService, SessionSettings};
+pub use templates::TemplateService;
 pub use waiting::WaitingService;
 pub use webhooks::WebhookService;
 
@@ -80,6 +82,12 @@ pub mod messages;
 
 pub mod message_bulk;
 
+pub mod made_messages;
+
+pub mod media;
+
+pub mod templates;
+
 pub mod plans;
 
 pub mod waiting;
@@ -112,6 +120,8 @@ pub struct ServiceSettings {
     pub n_partitions: NonZeroU16,
     /// Whether webhooks may lead to this machine itself, and go without TLS.
     pub webhooks_allow_loopback: bool,
+    /// Files.
+    pub media: MediaSettings,
 }
 
 /// All services; cheap to clone.
@@ -135,6 +145,10 @@ pub struct Services {
     pub contact_groups: ContactGroupService,
     /// Single messages.
     pub messages: MessageService,
+    /// Files that are sent along.
+    pub media: MediaService,
+    /// Messages kept to be sent again.
+    pub templates: TemplateService,
     /// What operators hold back.
     pub levers: LeverService,
     /// Whether anything is lost.
@@ -166,6 +180,8 @@ impl Services {
             webhooks: WebhookService::new(tools.clone(), settings.webhooks_allow_loopback),
             contacts: ContactService::new(tools.clone()),
             contact_groups: ContactGroupService::new(tools.clone()),
+            media: MediaService::new(tools.clone(), settings.media),
+            templates: TemplateService::new(tools.clone()),
             messages: MessageService::new(tools),
         }
     }

@@ -1,7 +1,7 @@
 //! What tests ask of the simulator, and no sender does: the ledger, a new beginning, and recipients that write.
 //!
 //! `GET /ledger` ([`super::ledger::view`]), `GET /ledger/numbers` and `POST /ledger/violations` ([`super::ledger::counts`]),
-//! `POST /ledger/reset`, `POST /inbound` with `{"number": "5551", "from": "4915112345678", "text": "STOP"}`, `GET /health`.
+//! `POST /ledger/reset`, `GET /media` and `POST /media/forget` (as if 30 days had passed), `POST /inbound` with `{"number": "5551", "from": "4915112345678", "text": "STOP"}`, `GET /health`.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -47,6 +47,11 @@ pub(super) async fn serve(provider: &Provider, head: &Parts, body: Incoming, arr
             provider.memory.pairs.rest();
             provider.memory.contacts.rest();
             provider.numbers.rest();
+            Ok(answer::done())
+        }
+        (&Method::GET, "/media") => written(&provider.library.all()).map(|text| answer::json(StatusCode::OK, text)),
+        (&Method::POST, "/media/forget") => {
+            provider.library.forget();
             Ok(answer::done())
         }
         (&Method::POST, "/inbound") => take_inbound(provider, body, arrived_at).await,

@@ -6,7 +6,7 @@
 //! Tests ask for the ledger, and let recipients write, at the [`desk`]. Linked [`devices`] are paired at the [`device_desk`].
 //!
 //! It shares no code with the parts that it tests, apart from the clock: what it says of the wire comes from Meta's
-//! documentation, not from our gateway. It keeps nothing on disk, and knows no media and no templates.
+//! documentation, not from our gateway. It keeps nothing on disk, and knows no templates; of files it knows names and hashes ([`media`]).
 
 mod answer;
 mod codes;
@@ -18,6 +18,7 @@ mod dice;
 mod envelope;
 pub mod faults;
 pub mod ledger;
+mod media;
 mod numbers;
 mod policy;
 mod posting;
@@ -58,6 +59,9 @@ const LEDGER_PAGE_MAX: usize = 10_000;
 
 /// Sending numbers known at once; at about 500 bytes each this is 500 MB at worst.
 const NUMBERS_MAX: usize = 1_000_000;
+
+/// Files known at once; at about 300 bytes each this is 300 MB at worst.
+const MEDIA_MAX: usize = 1_000_000;
 
 /// Receipts that wait for their time or for the receiver; at about 120 bytes each this is 240 MB at worst.
 ///

@@ -1,6 +1,6 @@
 //! Reads a send request and checks it as Meta's reference says (messages reference, "send messages").
 //!
-//! Checks the form only: whether a template or a media id exists is not known here. What becomes of a right request is
+//! Checks the form only: whether a template or a file exists is not known here. What becomes of a right request is
 //! decided in [`super::decide`].
 
 use std::borrow::Cow;
@@ -23,6 +23,8 @@ pub(crate) struct Order<'a> {
     pub(crate) token: Option<Cow<'a, str>>,
     /// Whether it is a template message, which Meta bills under another category.
     pub(crate) is_template: bool,
+    /// The name of the file that goes along, if it was brought before.
+    pub(crate) media_id: Option<Cow<'a, str>>,
 }
 
 /// Why a request is refused for its form.
@@ -84,6 +86,14 @@ struct Text<'a> {
 }
 
 #[derive(Deserialize)]
+struct Media<'a> {
+    #[serde(borrow)]
+    id: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    link: Option<Cow<'a, str>>,
+}
+
+#[derive(Deserialize)]
 struct Template<'a> {
     #[serde(borrow)]
     name: Cow<'a, str>,
@@ -139,10 +149,12 @@ pub(crate) fn read(body: &[u8]) -> Asked<'_> {
         return Asked::MarkRead;
     }
     let checked = check(&wire);
+    let media_id = media_of(&wire).and_then(|media| media.id);
     let order = Order {
         to: wire.to.or(wire.recipient).unwrap_or_default(),
         token: wire.biz_opaque_callback_data,
         is_template: wire.template.is_some(),
+        media_id,
     };
     Asked::Send(order, checked)
 }
@@ -171,6 +183,19 @@ fn check(wire: &Wire<'_>) -> Result<(), Malformed> {
     check_content(wire)
 }
 
+/// Returns the file that a message names.
+fn media_of<'a>(wire: &Wire<'a>) -> Option<Media<'a>> {
+    let content = match wire.kind.as_deref()? {
+        "image" => wire.image,
+        "video" => wire.video,
+        "audio" => wire.audio,
+        "document" => wire.document,
+        "sticker" => wire.sticker,
+        _ => None,
+    };
+    serde_json::from_str(content?.get()).ok()
+}
+
 fn check_content(wire: &Wire<'_>) -> Result<(), Malformed> {
     // Meta takes a missing type for text.
     let kind = wire.kind.as_deref().unwrap_or("text");
@@ -196,6 +221,7 @@ fn check_content(wire: &Wire<'_>) -> Result<(), Malformed> {
         "template" => check_template(content.get()),
         "location" => check_location(content.get()),
         "contacts" if content.get().starts_with('[') => check_contacts(content.get()),
+        "image" | "video" | "audio" | "document" | "sticker" => check_media(kind, content.get()),
         "contacts" => Err(malformed(100, "Param contacts must be an array.")),
         _ if content.get().starts_with('{') => Ok(()),
         _ => Err(malformed(100, format!("Param {kind} must be a JSON object."))),
@@ -214,6 +240,19 @@ fn check_text(content: &str) -> Result<(), Malformed> {
         return Err(malformed(100, "Param text[body] must be a non-empty string."));
     }
     Ok(())
+}
+
+fn check_media(kind: &str, content: &str) -> Result<(), Malformed> {
+    match serde_json::from_str::<Media<'_>>(content) {
+        Err(_) => Err(malformed(100, format!("Param {kind} must be a JSON object."))),
+        Ok(Media { id: None, link: None }) => {
+            Err(malformed(131_008, format!("Parameter '{kind}[id]' or '{kind}[link]' is mandatory")))
+        }
+        Ok(Media { id: Some(_), link: Some(_) }) => {
+            Err(malformed(100, format!("Param {kind} must have either id or link.")))
+        }
+        Ok(_) => Ok(()),
+    }
 }
 
 fn check_template(content: &str) -> Result<(), Malformed> {
@@ -306,6 +345,9 @@ mod tests {
             (r#""to":"1","type":"poem","poem":{}"#, Some(100)),
             (r#""to":"1","type":"image","video":{}"#, Some(131_008)),
             (r#""to":"1","type":"image","image":"x""#, Some(100)),
+            (r#""to":"1","type":"image","image":{}"#, Some(131_008)),
+            (r#""to":"1","type":"image","image":{"id":"1","link":"https://x"}"#, Some(100)),
+            (r#""to":"1","type":"audio","audio":{"link":"https://x"}"#, None),
             (r#""to":"1","type":"contacts","contacts":{}"#, Some(100)),
             (r#""to":"1","type":"text","text":{}"#, Some(131_008)),
             (r#""to":"1","type":"text","text":{"body":""}"#, Some(100)),

@@ -13,7 +13,7 @@ use hyper::body::Incoming;
 use hyper::header::AUTHORIZATION;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{HeaderMap, Method, Request};
+use hyper::{HeaderMap, Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -28,6 +28,7 @@ use crate::simulator::device_desk::DeviceDesk;
 use crate::simulator::dice::mix;
 use crate::simulator::faults::{Faults, OutageKind};
 use crate::simulator::ledger::{Arrival, Ledger, Verdict};
+use crate::simulator::media::Library;
 use crate::simulator::numbers::{Number, Numbers, Pairs};
 use crate::simulator::policy::Contacts;
 use crate::simulator::receipts::{self, Backlog, Message};
@@ -53,6 +54,7 @@ pub(crate) struct Provider {
     pub(super) ledger: Arc<Ledger>,
     pub(super) backlog: Option<Arc<Backlog>>,
     devices: DeviceDesk,
+    pub(super) library: Library,
     /// Makes message ids of this run differ from those of another one with the same seed.
     run: u64,
     n_messages: AtomicU64,
@@ -79,6 +81,7 @@ impl Provider {
             memory: Memory { pairs: Pairs::new(), contacts: Contacts::new() },
             ledger: Arc::new(Ledger::new(LEDGER_ENTRIES_MAX)),
             backlog,
+            library: Library::default(),
             run,
             n_messages: AtomicU64::new(0),
             n_incomplete: AtomicU64::new(0),
@@ -144,7 +147,10 @@ async fn serve_connection(
 async fn handle(provider: &Provider, cut: &AtomicBool, request: Request<Incoming>) -> Result<Answer, Cut> {
     let arrived_at = provider.clock.now();
     let (head, body) = request.into_parts();
-    if let Some(id) = number_of(head.uri.path()) {
+    if let Some(id) = number_of(head.uri.path(), "/media").filter(|_| head.method == Method::POST) {
+        return provider.take_media(cut, (id, &head.headers, arrived_at), body).await;
+    }
+    if let Some(id) = number_of(head.uri.path(), "/messages") {
         if head.method != Method::POST {
             return Ok(answer::refused(&Refusal::of(100, None, "Unsupported get request"), arrived_at.0));
         }
@@ -157,12 +163,12 @@ async fn handle(provider: &Provider, cut: &AtomicBool, request: Request<Incoming
     Ok(desk::serve(provider, &head, body, arrived_at).await)
 }
 
-/// Returns the number of `/vNN.N/{number}/messages`.
-fn number_of(path: &str) -> Option<&str> {
+/// Returns the number of `/vNN.N/{number}` with an ending such as `/messages`.
+fn number_of<'a>(path: &'a str, ending: &str) -> Option<&'a str> {
     let (version, rest) = path.strip_prefix("/v")?.split_once('/')?;
     let (major, minor) = version.split_once('.')?;
     let is_digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    let id = rest.strip_suffix("/messages")?;
+    let id = rest.strip_suffix(ending)?;
     (is_digits(major) && is_digits(minor) && (1..=64).contains(&id.len()) && !id.contains('/')).then_some(id)
 }
 
@@ -174,6 +180,31 @@ struct Send<'a> {
 }
 
 impl Provider {
+    /// Handles a file that is brought.
+    async fn take_media(
+        &self,
+        cut: &AtomicBool,
+        (id, headers, arrived_at): (&str, &HeaderMap, Moment),
+        body: Incoming,
+    ) -> Result<Answer, Cut> {
+        match self.faults.outage_at(arrived_at.since(self.started_at)) {
+            Some(OutageKind::Unavailable) => return Ok(answer::unavailable()),
+            Some(OutageKind::Reset) => {
+                cut.store(true, Ordering::Relaxed);
+                return Err(Cut);
+            }
+            None => {}
+        }
+        if !is_authorised(headers) {
+            return Ok(answer::refused(&Refusal::of(190, None, "An access token is required."), arrived_at.0));
+        }
+        match self.library.take(id, headers, body).await {
+            Ok(name) => Ok(answer::json(StatusCode::OK, format!(r#"{{"id":"{name}"}}"#))),
+            Err(Some(details)) => Ok(answer::refused(&Refusal::of(100, None, details), arrived_at.0)),
+            Err(None) => Err(Cut),
+        }
+    }
+
     /// Handles a send request from its body to its answer; all that must be put down is before the first wait after the body.
     async fn take_send(&self, cut: &AtomicBool, send: Send<'_>, body: Incoming) -> Result<Answer, Cut> {
         let Send { id, headers, arrived_at } = send;
@@ -198,6 +229,11 @@ impl Provider {
                 (Order::default(), Err(Malformed { code: 100, details: Cow::Borrowed("The request body is too long") }))
             }
         };
+        let media = order.media_id.as_deref().map(|media| self.library.find(media, id));
+        let form = match &media {
+            Some(None) => form.and(Err(unknown_media())),
+            _ => form,
+        };
         let recipient = request::normalise(&order.to).unwrap_or(Cow::Borrowed(&order.to));
         let since_start = arrived_at.since(self.started_at);
         let (is_template, arrived_us) = (order.is_template, micros(arrived_at));
@@ -210,6 +246,7 @@ impl Provider {
             body: body.as_deref().unwrap_or_default(),
             at_us: micros(arrived_at),
             verdict: decision.verdict,
+            media: media.as_ref().and_then(|media| Some(&*media.as_ref()?.sha256)),
         };
         if self.ledger.record(arrival).is_err() {
             return Ok(full("The ledger of the simulator is full"));
@@ -277,6 +314,11 @@ async fn without_success(
 fn is_authorised(headers: &HeaderMap) -> bool {
     let token = headers.get(AUTHORIZATION).and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
     token.is_some_and(|token| !token.is_empty())
+}
+
+fn unknown_media() -> Malformed {
+    let details = "Param id is not a valid whatsapp business account media attachment ID";
+    Malformed { code: 100, details: Cow::Borrowed(details) }
 }
 
 fn no_token() -> Malformed {

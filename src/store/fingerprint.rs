@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 use crate::domain::campaign::OnUnknown;
 use crate::domain::id::{CampaignId, SessionId, TenantId};
 use crate::domain::job::{Job, JobDelivery, TrafficClass};
-use crate::domain::message::MessageSpec;
+use crate::domain::message::{MediaSpec, MessageSpec};
 use crate::domain::plan::OnLimit;
 use crate::store::bind::{ms_of, written};
 use crate::store::heads::JobRow;
@@ -56,6 +56,18 @@ impl Fields {
                 self.bytes(b"contact");
                 self.bytes(written(card).as_bytes());
             }
+            MessageSpec::Image(media) => self.media(b"image", media),
+            MessageSpec::Video(media) => self.media(b"video", media),
+            MessageSpec::Audio(media) => self.media(b"audio", media),
+            MessageSpec::Document(media) => self.media(b"document", media),
+        }
+    }
+
+    fn media(&mut self, kind: &[u8], media: &MediaSpec) {
+        self.bytes(kind);
+        self.bytes(media.media_id.as_ref().map_or(&[], |id| id.0.as_bytes()));
+        for text in [&media.media_url, &media.caption, &media.filename] {
+            self.bytes(text.as_deref().unwrap_or_default().as_bytes());
         }
     }
 }

@@ -80,6 +80,10 @@ pub mod message_control;
 
 pub mod scheduled;
 
+pub mod media;
+
+pub mod templates;
+
 pub mod conversations;
 
 pub mod contacts;

@@ -10,7 +10,7 @@ use super::{billing, campaigns, contacts, messages, sessions};
 use crate::api::envelope::{ApiResult, Envelope, ok};
 use crate::api::error::{Failures, Guarded};
 use crate::api::external::{EXTERNAL, with_key};
-use crate::api::{CallContext, Shared};
+use crate::api::{ApiSettings, CallContext, Shared};
 use crate::domain::api_key::Scope;
 use crate::domain::id::TenantId;
 use crate::error::Error;
@@ -24,6 +24,11 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
         .merge(campaigns::external())
         .merge(contacts::external());
     OpenApiRouter::default().nest(EXTERNAL, operations)
+}
+
+/// Returns the operations whose bodies flow for as long as they need.
+pub(super) fn streams(settings: &ApiSettings) -> OpenApiRouter<Shared> {
+    OpenApiRouter::default().nest(EXTERNAL, messages::external_streams(settings))
 }
 
 /// Whose key it is.

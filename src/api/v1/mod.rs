@@ -19,6 +19,10 @@ pub mod sessions;
 
 pub mod messages;
 
+pub mod media;
+
+pub mod templates;
+
 pub mod campaigns;
 
 pub mod webhooks;
@@ -43,6 +47,8 @@ pub fn routes(settings: &ApiSettings) -> OpenApiRouter<Shared> {
         .merge(external::routes())
         .merge(webhooks::routes())
         .merge(contacts::routes())
+        .merge(media::routes())
+        .merge(templates::routes())
         .layer(from_fn(layers::count_for_plan));
     OpenApiRouter::default()
         .merge(auth::routes())
@@ -55,6 +61,8 @@ pub fn routes(settings: &ApiSettings) -> OpenApiRouter<Shared> {
         .layer(from_fn(move |request, next| layers::end_late(timeout, request, next)))
         .layer(DefaultBodyLimit::max(SMALL_BODY_BYTES_MAX))
         .merge(campaigns::streams(settings).layer(from_fn(layers::count_for_plan)))
-        .merge(messages::streams().layer(from_fn(layers::count_for_plan)))
         .merge(contacts::streams(settings).layer(from_fn(layers::count_for_plan)))
+        .merge(media::streams(settings).layer(from_fn(layers::count_for_plan)))
+        .merge(messages::streams(settings).layer(from_fn(layers::count_for_plan)))
+        .merge(external::streams(settings).layer(from_fn(layers::count_for_plan)))
 }

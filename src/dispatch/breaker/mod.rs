@@ -166,6 +166,8 @@ impl Extent {
                     }
                 }
                 (Handling::HoldAccount | Handling::CloseSession, Self::Number) => Says::Nothing,
+                // Nobody was asked yet.
+                _ if failure.reason == Reason::MediaUploading => Says::Nothing,
                 _ => Says::Open,
             },
         }

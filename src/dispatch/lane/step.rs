@@ -85,6 +85,7 @@ impl Hold {
             Reason::MessagingTier => HeldBy::Tier,
             Reason::PlanMessages => HeldBy::PlanMessages,
             Reason::TemplatePaused | Reason::FlowThrottled => HeldBy::Template,
+            Reason::MediaUploading => HeldBy::Media,
             Reason::AppRateLimit
             | Reason::AccountRateLimit
             | Reason::ClassificationLimit

@@ -130,7 +130,7 @@ fn plan(row: &JobRow) -> JobPlan {
         is_readable: row.is_readable,
         pass_over: row.pass_over,
         campaign_pacing: row.campaign_pacing.clone().map(Arc::new),
-        template: MessageTemplate::compile(&row.message).ok(),
+        template: MessageTemplate::compile_for(&row.message, row.tenant_id).ok(),
     }
 }
 

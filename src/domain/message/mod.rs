@@ -6,6 +6,8 @@
 
 pub mod literal;
 
+mod media;
+mod problems;
 mod syntax;
 #[cfg(test)]
 mod tests;
@@ -16,10 +18,15 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use self::literal::{Card, ContactCard, LiteralProblem, Location};
+use self::literal::{Card, ContactCard, Location};
+use self::media::MediaForm;
+pub use self::media::{CAPTION_CHARS_MAX, MediaContent, MediaProblem, MediaSource, MediaSpec};
+pub use self::problems::{MessageProblem, RenderProblem};
 use self::syntax::{Pattern, Picks};
 pub use self::syntax::{SyntaxFault, SyntaxProblem};
 pub use self::variables::{NAME_CHARS_MAX, VALUE_CHARS_MAX, VARIABLES_MAX, Variables, VariablesProblem};
+use crate::domain::id::TenantId;
+use crate::domain::media::MediaKind;
 use crate::domain::recipient::Recipient;
 
 /// Characters of a text once rendered, at most; the provider's bound.
@@ -60,92 +67,14 @@ pub enum MessageSpec {
     Location(Location),
     /// A person's card.
     Contact(ContactCard),
-}
-
-/// Why a message cannot be used, in a sentence for its author.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum MessageProblem {
-    /// The text is empty.
-    #[error("The text is empty.")]
-    EmptyText,
-    /// The text has too many characters, whatever its variables hold.
-    #[error("The text is longer than {TEXT_CHARS_MAX} characters.")]
-    TextTooLong,
-    /// A text or parameter has too many characters before rendering.
-    #[error("The text with all its variants is longer than {SOURCE_CHARS_MAX} characters.")]
-    SourceTooLong,
-    /// The template's name cannot be one.
-    #[error("The template name must be 1 to {TEMPLATE_NAME_CHARS_MAX} small letters, digits or underscores.")]
-    BadTemplateName,
-    /// The language code cannot be one.
-    #[error("The language must be a code such as en or en_US.")]
-    BadLanguage,
-    /// Too many parameters.
-    #[error("The template has more than {PARAMETERS_MAX} parameters.")]
-    TooManyParameters,
-    /// A parameter is empty.
-    #[error("Parameter {parameter} is empty.")]
-    EmptyParameter {
-        /// Which one, counted from 1.
-        parameter: usize,
-    },
-    /// A parameter has too many characters, whatever its variables hold.
-    #[error("Parameter {parameter} is longer than {PARAMETER_CHARS_MAX} characters.")]
-    ParameterTooLong {
-        /// Which one, counted from 1.
-        parameter: usize,
-    },
-    /// The text has a placeholder that cannot be read.
-    #[error("Text, {0}")]
-    TextSyntax(SyntaxProblem),
-    /// A parameter has a placeholder that cannot be read.
-    #[error("Parameter {parameter}, {problem}")]
-    ParameterSyntax {
-        /// Which one, counted from 1.
-        parameter: usize,
-        /// What is wrong with it.
-        problem: SyntaxProblem,
-    },
-    /// A place or a card is not one.
-    #[error(transparent)]
-    Literal(#[from] LiteralProblem),
-}
-
-/// Why a message cannot be made for one recipient, in a sentence without the recipient's data.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum RenderProblem {
-    /// A variable has neither a value nor a default.
-    #[error("The variable {name} has no value and no default.")]
-    MissingVariable {
-        /// The variable as the message names it.
-        name: Box<str>,
-    },
-    /// Nothing but white space is left.
-    #[error("The rendered text is empty.")]
-    EmptyText,
-    /// Too many characters.
-    #[error("The rendered text is longer than {TEXT_CHARS_MAX} characters.")]
-    TextTooLong,
-    /// Nothing but white space is left of a parameter.
-    #[error("The rendered parameter {parameter} is empty.")]
-    EmptyParameter {
-        /// Which one, counted from 1.
-        parameter: usize,
-    },
-    /// A parameter has too many characters.
-    #[error("The rendered parameter {parameter} is longer than {PARAMETER_CHARS_MAX} characters.")]
-    ParameterTooLong {
-        /// Which one, counted from 1.
-        parameter: usize,
-    },
-    /// A parameter has white space that templates do not allow.
-    #[error(
-        "The rendered parameter {parameter} has a line break, a tab or more than {PARAMETER_SPACES_MAX} spaces in a row."
-    )]
-    ParameterLayout {
-        /// Which one, counted from 1.
-        parameter: usize,
-    },
+    /// A picture.
+    Image(MediaSpec),
+    /// A film.
+    Video(MediaSpec),
+    /// A recording.
+    Audio(MediaSpec),
+    /// A file to read.
+    Document(MediaSpec),
 }
 
 /// A message rendered for one recipient, within all bounds.
@@ -169,6 +98,8 @@ pub enum Content {
     Location(Arc<Location>),
     /// A person's card.
     Contact(Arc<Card>),
+    /// A file.
+    Media(MediaContent),
 }
 
 /// A message read and checked, ready to be rendered any number of times. Cheap to clone.
@@ -183,6 +114,7 @@ enum Form {
     Template { name: Arc<str>, language: Arc<str>, parameters: Vec<Pattern> },
     Location(Arc<Location>),
     Contact(Arc<Card>),
+    Media(MediaForm),
 }
 
 impl MessageTemplate {
@@ -192,6 +124,16 @@ impl MessageTemplate {
     ///
     /// Says what is wrong, and where.
     pub fn compile(spec: &MessageSpec) -> Result<Self, MessageProblem> {
+        Self::compile_for(spec, TenantId(uuid::Uuid::nil()))
+    }
+
+    /// Does the same, to be sent: files of ours are those of `tenant_id`.
+    ///
+    /// # Errors
+    ///
+    /// Says what is wrong, and where.
+    pub fn compile_for(spec: &MessageSpec, tenant_id: TenantId) -> Result<Self, MessageProblem> {
+        let of_media = |kind, media| MediaForm::compile(kind, media, tenant_id).map(Form::Media);
         let form = match spec {
             MessageSpec::Text { text } => Form::Text(compile_text(text)?),
             MessageSpec::Template { name, language, parameters } => {
@@ -211,6 +153,10 @@ impl MessageTemplate {
                 Form::Location(Arc::new(location.clone()))
             }
             MessageSpec::Contact(card) => Form::Contact(Arc::new(card.read()?)),
+            MessageSpec::Image(media) => of_media(MediaKind::Image, media)?,
+            MessageSpec::Video(media) => of_media(MediaKind::Video, media)?,
+            MessageSpec::Audio(media) => of_media(MediaKind::Audio, media)?,
+            MessageSpec::Document(media) => of_media(MediaKind::Document, media)?,
         };
         Ok(Self { form: Arc::new(form) })
     }
@@ -241,6 +187,7 @@ impl MessageTemplate {
             }
             Form::Location(location) => Ok(Content::Location(Arc::clone(location))),
             Form::Contact(card) => Ok(Content::Contact(Arc::clone(card))),
+            Form::Media(media) => media.render(variables, recipient, &mut picks).map(Content::Media),
         }
     }
 
@@ -252,28 +199,12 @@ impl MessageTemplate {
             Form::Text(pattern) => pattern.variables().collect(),
             Form::Template { parameters, .. } => parameters.iter().flat_map(Pattern::variables).collect(),
             Form::Location(_) | Form::Contact(_) => Vec::new(),
+            Form::Media(media) => media.variables().collect(),
         };
         names.retain(|name| *name != syntax::PHONE);
         names.sort_unstable();
         names.dedup();
         names
-    }
-}
-
-impl MessageProblem {
-    /// Returns the field of the message that it is about.
-    #[must_use]
-    pub fn field(&self) -> &'static str {
-        match self {
-            Self::EmptyText | Self::TextTooLong | Self::SourceTooLong | Self::TextSyntax(_) => "text",
-            Self::BadTemplateName => "name",
-            Self::BadLanguage => "language",
-            Self::TooManyParameters
-            | Self::EmptyParameter { .. }
-            | Self::ParameterTooLong { .. }
-            | Self::ParameterSyntax { .. } => "parameters",
-            Self::Literal(problem) => problem.field(),
-        }
     }
 }
 
@@ -288,6 +219,10 @@ impl MessageSpec {
                 Self::Template { name, language, parameters }
             }
             Self::Location(_) | Self::Contact(_) => self,
+            Self::Image(media) => Self::Image(media.literally()),
+            Self::Video(media) => Self::Video(media.literally()),
+            Self::Audio(media) => Self::Audio(media.literally()),
+            Self::Document(media) => Self::Document(media.literally()),
         }
     }
 }
@@ -301,6 +236,28 @@ impl fmt::Debug for MessageSpec {
             }
             Self::Location(location) => location.fmt(f),
             Self::Contact(card) => card.fmt(f),
+            Self::Image(media) | Self::Video(media) | Self::Audio(media) | Self::Document(media) => media.fmt(f),
+        }
+    }
+}
+
+impl From<Content> for MessageSpec {
+    /// Makes the message that says the same to everybody; what it says is not escaped, it is to be read.
+    fn from(content: Content) -> Self {
+        match content {
+            Content::Text { body } => Self::Text { text: body },
+            Content::Template { name, language, parameters } => {
+                Self::Template { name: name.as_ref().to_owned(), language: language.as_ref().to_owned(), parameters }
+            }
+            Content::Location(location) => Self::Location(Location::clone(&location)),
+            Content::Contact(card) => {
+                let phones = card.phones.iter().map(|phone| phone.as_str().to_owned()).collect();
+                Self::Contact(ContactCard { name: card.name.as_ref().to_owned(), phones })
+            }
+            Content::Media(media) => {
+                let (kind, media) = media.into_spec();
+                Self::of_media(kind, media)
+            }
         }
     }
 }
@@ -314,6 +271,7 @@ impl fmt::Debug for Content {
             }
             Self::Location(location) => location.fmt(f),
             Self::Contact(card) => card.fmt(f),
+            Self::Media(media) => media.fmt(f),
         }
     }
 }

@@ -300,3 +300,55 @@ proptest! {
         prop_assert_eq!(content, Ok(Content::Text { body: value }));
     }
 }
+
+fn media(json: &str) -> Result<MessageTemplate, String> {
+    let spec: MessageSpec = serde_json::from_str(json).map_err(|error| error.to_string())?;
+    MessageTemplate::compile(&spec).map_err(|problem| problem.to_string())
+}
+
+#[test]
+fn captions_are_rendered_and_files_named() {
+    let tenant_id = TenantId::generate();
+    let id = "0198c0de-0000-7000-8000-0000000000aa";
+    let json = format!(r#"{{"type":"document","mediaId":"{id}","caption":"For {{{{name}}}}","filename":"Bill.pdf"}}"#);
+    let spec: MessageSpec = serde_json::from_str(&json).unwrap();
+    assert_eq!(serde_json::to_string(&spec).unwrap(), json, "reads back as it is written");
+    let template = MessageTemplate::compile_for(&spec, tenant_id).unwrap();
+    assert_eq!(template.variables(), ["name"]);
+    let content = template.render(&variables(&[("name", "Ana")]), &phone(), 1).unwrap();
+    let Content::Media(media) = content.clone() else { panic!("{content:?}") };
+    assert_eq!((media.kind, media.caption.as_deref()), (MediaKind::Document, Some("For Ana")));
+    let MediaSource::Stored(key) = media.source else { panic!("not ours") };
+    assert_eq!((key.tenant_id, key.media_id.to_string().as_str()), (tenant_id, id));
+    assert_eq!(serde_json::to_value(MessageSpec::from(content)).unwrap()["caption"], "For Ana");
+
+    let bare = self::media(r#"{"type":"image","mediaUrl":"https://example.com/a.png","caption":"{{name|}}"}"#).unwrap();
+    let Ok(Content::Media(media)) = bare.render(&Variables::default(), &phone(), 1) else { panic!("an image") };
+    assert_eq!((media.caption, media.source), (None, MediaSource::Link("https://example.com/a.png".into())));
+    let long = variables(&[("name", &"x".repeat(1_024))]);
+    let template = self::media(r#"{"type":"video","mediaUrl":"https://example.com/a","caption":"{{name}}."}"#).unwrap();
+    assert_eq!(template.render(&long, &phone(), 1), Err(RenderProblem::CaptionTooLong));
+}
+
+#[test]
+fn media_without_a_file_or_with_what_does_not_belong_is_refused() {
+    let table = [
+        (r#"{"type":"image"}"#, "either mediaId or mediaUrl"),
+        (
+            r#"{"type":"image","mediaUrl":"https://a.example","mediaId":"0198c0de-0000-7000-8000-0000000000aa"}"#,
+            "either mediaId or mediaUrl",
+        ),
+        (r#"{"type":"image","mediaUrl":"http://a.example/x"}"#, "https://"),
+        (r#"{"type":"image","mediaUrl":"https://a.example/\n"}"#, "https://"),
+        (r#"{"type":"image","mediaUrl":"javascript:alert(1)"}"#, "https://"),
+        (r#"{"type":"audio","mediaUrl":"https://a.example","caption":"x"}"#, "no caption"),
+        (r#"{"type":"image","mediaUrl":"https://a.example","filename":"x"}"#, "Only documents"),
+        (r#"{"type":"document","mediaUrl":"https://a.example","filename":"../x"}"#, "no path"),
+        (r#"{"type":"video","mediaUrl":"https://a.example","caption":"{{x"}"#, "Caption, position 1"),
+        (r#"{"type":"video","mediaUrl":"https://a.example","text":"x"}"#, "unknown field `text`"),
+    ];
+    for (json, expected) in table {
+        let problem = media(json).unwrap_err();
+        assert!(problem.contains(expected), "{json}: {problem}");
+    }
+}

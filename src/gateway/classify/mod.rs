@@ -20,6 +20,8 @@ mod cloud;
 
 mod table;
 
+pub mod upload;
+
 mod web;
 
 /// Returns the outcome of a request that was answered.

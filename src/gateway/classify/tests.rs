@@ -28,6 +28,11 @@ fn all_failures() -> Vec<Failure> {
         outcome_of_answer(429, b"", None).failure().unwrap().clone(),
         outcome_of_silence("net:timeout").failure().unwrap().clone(),
         outcome_of_no_connection().failure().unwrap().clone(),
+        upload::outcome_of_broken_upload().failure().unwrap().clone(),
+        upload::outcome_of_missing_media().failure().unwrap().clone(),
+        upload::outcome_of_unreadable_media().failure().unwrap().clone(),
+        upload::outcome_while_uploading(true).failure().unwrap().clone(),
+        upload::outcome_while_uploading(false).failure().unwrap().clone(),
     ];
     cloud.chain(disconnects).chain(acks).chain(others).collect()
 }
@@ -181,4 +186,18 @@ fn bans_and_time_locks_hold_as_long_as_the_provider_says() {
     assert_eq!((banned.retry, banned.handling), (Retry::After(Duration::from_secs(7_200)), Handling::HoldLane));
     assert_eq!(failure_of_ack(463, expires_in).retry, Retry::After(Duration::from_secs(7_200)));
     assert_eq!(failure_of_ack(479, expires_in).retry, failure_of_ack(479, None).retry);
+}
+
+#[test]
+fn uploads_are_never_unknown() {
+    let of = |status, body: &str| upload::name_of_upload(status, body.as_bytes(), None);
+    assert_eq!(of(200, r#"{"id":"17"}"#), Ok("17".to_owned()));
+    for (status, body, expected) in
+        [(200, "{}", "deferred"), (500, "", "deferred"), (503, "x", "deferred"), (413, "", "rejected")]
+    {
+        assert_eq!(of(status, body).unwrap_err().as_str(), expected, "{status} {body}");
+    }
+    let refused = upload::name_of_upload(400, &refused(131_053, None), None).unwrap_err();
+    assert!(upload::may_be_unknown_media(&refused) && refused.as_str() == "rejected");
+    assert!(!upload::may_be_unknown_media(&upload::outcome_of_broken_upload()));
 }

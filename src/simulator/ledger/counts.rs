@@ -262,7 +262,7 @@ mod tests {
         ];
         for (id, recipient, at_us, verdict) in sends {
             let number = numbers.intern(id, &faults, 9).unwrap().index;
-            ledger.record(Arrival { number, recipient, token: None, body: b"", at_us, verdict }).unwrap();
+            ledger.record(Arrival { number, recipient, token: None, body: b"", at_us, verdict, media: None }).unwrap();
         }
         (ledger, numbers.all())
     }

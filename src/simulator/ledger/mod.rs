@@ -93,6 +93,8 @@ pub struct Arrival<'a> {
     pub at_us: u64,
     /// What became of it.
     pub verdict: Verdict,
+    /// The hash of the file that goes along, if one was brought before.
+    pub media: Option<&'a str>,
 }
 
 /// The ledger is full, and takes nothing more.
@@ -139,6 +141,8 @@ struct Book {
     page: Vec<Entry>,
     acceptances: Vec<HashMap<Key, u32>>,
     texts: Texts,
+    /// Places of the hashes of files, by the index of their entry; most entries have none.
+    media: HashMap<usize, u64>,
     totals: Totals,
 }
 
@@ -198,6 +202,10 @@ impl Ledger {
         let recipient = digits.unwrap_or_else(|| TEXT_RECIPIENT | book.texts.intern(arrival.recipient));
         let code = if let Verdict::Refused(code) = arrival.verdict { code } else { 0 };
         let verdict = u8::try_from(arrival.verdict.place()).unwrap_or(u8::MAX);
+        if let Some(media) = arrival.media {
+            let (index, place) = (book.n_entries(), book.texts.intern(media));
+            book.media.insert(index, place);
+        }
         book.add(
             Entry { key, recipient, at_us: arrival.at_us, number: arrival.number, code, kind, verdict },
             arrival.verdict,
@@ -248,6 +256,7 @@ impl Book {
             page: Vec::with_capacity(PAGE),
             acceptances: vec![HashMap::new(); SHARDS],
             texts: Texts::default(),
+            media: HashMap::new(),
             totals: Totals::default(),
         }
     }

@@ -11,7 +11,7 @@ const A: &str = "018f2f6e-0000-7000-8000-0000000000aa";
 const B: &str = "018f2f6e-0000-7000-8000-0000000000bb";
 
 fn arrival<'a>(token: Option<&'a str>, verdict: Verdict) -> Arrival<'a> {
-    Arrival { number: 0, recipient: "919876543210", token, body: b"{}", at_us: 1_000, verdict }
+    Arrival { number: 0, recipient: "919876543210", token, body: b"{}", at_us: 1_000, verdict, media: None }
 }
 
 fn totals_of(arrivals: &[Arrival<'_>]) -> Totals {

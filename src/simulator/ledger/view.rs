@@ -97,6 +97,9 @@ struct EntryView<'a> {
     verdict: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<u32>,
+    /// The hash of the file that went along.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    media_sha256: Option<String>,
 }
 
 impl Question {
@@ -201,6 +204,7 @@ impl Book {
             at_us: entry.at_us,
             verdict,
             code: (verdict == "refused").then_some(entry.code),
+            media_sha256: self.media.get(&index).map(|place| self.texts.get(*place).to_owned()),
         }
     }
 }

@@ -32,6 +32,10 @@ mod sessions;
 
 mod messages;
 
+mod media;
+
+mod templates;
+
 mod campaigns;
 
 mod campaign_changes;

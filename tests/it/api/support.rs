@@ -13,11 +13,14 @@ use actiwapi_dispatcher::domain::mail::MailKind;
 use actiwapi_dispatcher::domain::pacing::Pacing;
 use actiwapi_dispatcher::domain::receipt::Receipt;
 use actiwapi_dispatcher::gateway::connector::Connector;
+use actiwapi_dispatcher::media::{MediaFiles, MediaPlace};
 use actiwapi_dispatcher::notice::{NoticeReader, notices};
 use actiwapi_dispatcher::receipts::{ReceiptSink, SinkClosed};
 use actiwapi_dispatcher::service::access_token::{JwtKey, JwtKeys};
 use actiwapi_dispatcher::service::password::PasswordCost;
-use actiwapi_dispatcher::service::{AuthSettings, ServiceSettings, Services, SessionSettings, Tools};
+use actiwapi_dispatcher::service::{
+    AuthSettings, MediaBounds, MediaSettings, ServiceSettings, Services, SessionSettings, Tools,
+};
 use actiwapi_dispatcher::store::{Pool, Store};
 use actiwapi_dispatcher::telemetry::metrics::Metrics;
 use axum::Router;
@@ -46,6 +49,7 @@ pub(super) struct Front {
     pub(super) process: Arc<TestProcess>,
     pub(super) metrics: Arc<Metrics>,
     _notices: NoticeReader,
+    _media: tempfile::TempDir,
     _directory: Option<Directory>,
 }
 
@@ -158,7 +162,8 @@ impl Front {
         let process = Arc::<TestProcess>::default();
         let metrics = Metrics::new().unwrap();
         let tools = Tools { store: store.clone(), clock: Clock::system(), notices: writer };
-        let mut of_services = service_settings();
+        let media = tempfile::tempdir().unwrap();
+        let mut of_services = service_settings(media.path());
         of_services.sessions.assigns_phone_number_id = assigns_phone_number_id;
         let services = Services::new(tools, of_services, connector);
         let (receipts, parts) =
@@ -182,6 +187,7 @@ impl Front {
             process,
             metrics,
             _notices: reader,
+            _media: media,
             _directory: None,
         }
     }
@@ -305,12 +311,22 @@ pub(super) fn request(method: &str, path: &str, token: &str) -> axum::http::requ
     if token.is_empty() { request } else { request.header(header::AUTHORIZATION, format!("Bearer {token}")) }
 }
 
-fn service_settings() -> ServiceSettings {
+fn service_settings(directory: &std::path::Path) -> ServiceSettings {
     let key = JwtKey { kid: "k1".to_owned(), secret: JWT_SECRET.into() };
     let before = JwtKey { kid: "k0".to_owned(), secret: JWT_SECRET_BEFORE.into() };
     ServiceSettings {
         n_partitions: NonZeroU16::new(64).expect("64 is not zero"),
         webhooks_allow_loopback: false,
+        media: MediaSettings {
+            files: MediaFiles::open(&MediaPlace::Directory(directory.to_owned())).unwrap(),
+            bounds: MediaBounds {
+                image_bytes_max: 100_000,
+                video_bytes_max: 100_000,
+                audio_bytes_max: 100_000,
+                document_bytes_max: 300_000,
+                tenant_bytes_max: 1_000_000,
+            },
+        },
         auth: AuthSettings {
             jwt_keys: JwtKeys { current: key, accepted: vec![before] },
             access_token_lifetime: Duration::from_secs(7 * 86_400),

@@ -239,6 +239,10 @@ async fn ids_of_others_are_not_there() {
     };
     let contact_id = made("/api/v1/contacts", serde_json::json!({"phone": "919876543210"})).await;
     let group_id = made("/api/v1/contacts/groups", serde_json::json!({"name": "A"})).await;
+    let kept = serde_json::json!({"name": "A", "message": {"type": "text", "text": "Hi"}});
+    let template_id = made("/api/v1/templates", kept).await;
+    let media_id = super::media::upload(&front, &ours, "a.png", &super::media::png(100)).await.data()["id"].clone();
+    let media_id = media_id.as_str().unwrap().to_owned();
     let mut n_checked = 0;
     let of_tenants = |operation: &&Operation| !OPERATORS.contains(&operation.deed()) && operation.path.contains("{id}");
     for operation in operations().iter().filter(of_tenants) {
@@ -251,6 +255,8 @@ async fn ids_of_others_are_not_there() {
             "webhooks" => &webhook_id,
             "contacts" if resource.starts_with("contacts/groups") => &group_id,
             "contacts" => &contact_id,
+            "templates" => &template_id,
+            "media" => &media_id,
             resource => panic!("no id for {resource}"),
         };
         let call = async |path: &str, body: &str| match operation.is_external() {

@@ -7,9 +7,9 @@ use actiwapi_dispatcher::domain::dead_letter::DeadCause;
 use actiwapi_dispatcher::domain::delivery::DeliveryState;
 use actiwapi_dispatcher::domain::event::{EVENT_VERSION, StateChange};
 use actiwapi_dispatcher::domain::failure::FailureClass;
-use actiwapi_dispatcher::domain::id::{CampaignId, DeliveryId, JobId, SessionId, TenantId};
+use actiwapi_dispatcher::domain::id::{CampaignId, DeliveryId, JobId, MediaId, SessionId, TenantId};
 use actiwapi_dispatcher::domain::job::{DELIVERIES_PER_JOB_MAX, JOB_VERSION, Job, JobDelivery, TrafficClass};
-use actiwapi_dispatcher::domain::message::{MessageSpec, Variables};
+use actiwapi_dispatcher::domain::message::{MediaSpec, MessageSpec, Variables};
 use actiwapi_dispatcher::domain::plan::OnLimit;
 use actiwapi_dispatcher::domain::recipient::Recipient;
 use actiwapi_dispatcher::domain::session::SessionState;
@@ -91,6 +91,12 @@ fn what_the_code_writes_is_valid() {
     let delivery = JobDelivery { id: DeliveryId::generate(), to: recipient, variables, time_zone: None };
     let parameters = vec!["{{name}}".to_owned()];
     let template = MessageSpec::Template { name: "order_ready".into(), language: "en_US".into(), parameters };
+    let document = MessageSpec::Document(MediaSpec {
+        media_id: Some(MediaId::generate()),
+        media_url: None,
+        caption: Some("For {{name}}".into()),
+        filename: Some("Bill.pdf".into()),
+    });
     for (message, campaign_id, at) in [
         (
             MessageSpec::Text { text: "Hello".into() },
@@ -98,6 +104,7 @@ fn what_the_code_writes_is_valid() {
             Some(datetime!(2026-11-23 09:00 +5:30)),
         ),
         (template, None, None),
+        (document, None, None),
     ] {
         let job = Job {
             v: JOB_VERSION,

@@ -8,6 +8,7 @@ use actiwapi_dispatcher::domain::api_key::Scope;
 use actiwapi_dispatcher::service::operators;
 use actiwapi_dispatcher::store::Store;
 use futures::{StreamExt, TryStreamExt, stream};
+use reqwest::multipart::{Form, Part};
 use reqwest::{Client as Http, Method};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -221,6 +222,20 @@ impl Client {
     /// Cancels a message.
     pub(super) async fn cancel_message(&self, message: &str) -> Result<(), Problem> {
         data_of(self.request(Method::DELETE, &format!("/messages/{message}"))).await.map(drop)
+    }
+
+    /// Queues an image; returns the message's id.
+    pub(super) async fn send_image(&self, session: &str, to: &str, bytes: Vec<u8>) -> Result<String, Problem> {
+        let form = Form::new().text("sessionId", session.to_owned()).text("to", to.to_owned());
+        let form = form.part("file", Part::bytes(bytes).file_name("a.png"));
+        let queued = data_of(self.request(Method::POST, "/messages/send-image").multipart(form)).await?;
+        Ok(text_of(&queued, "id"))
+    }
+
+    /// Uploads a file to be kept; returns its id.
+    pub(super) async fn upload(&self, bytes: Vec<u8>) -> Result<String, Problem> {
+        let form = Form::new().part("file", Part::bytes(bytes).file_name("a.png"));
+        Ok(text_of(&data_of(self.request(Method::POST, "/media").multipart(form)).await?, "id"))
     }
 
     /// Returns the status of one message, none when there is no such message.

@@ -16,6 +16,7 @@ mod kill_nine;
 mod kill_points;
 mod levers;
 mod lost_database;
+mod media;
 mod mixed_rates;
 mod pauses;
 mod process;

@@ -51,6 +51,8 @@ pub(super) struct Entry {
     pub(super) at_us: u64,
     /// What became of it.
     pub(super) verdict: String,
+    /// The hash of the file that went along.
+    pub(super) media_sha256: Option<String>,
 }
 
 /// What one number may do.
@@ -112,6 +114,11 @@ impl Provider {
     /// Returns how many requests have arrived.
     pub(super) async fn n_received(&self) -> u64 {
         self.get::<Sums>("ledger").await.received
+    }
+
+    /// Returns how many files have been brought.
+    pub(super) async fn n_media(&self) -> usize {
+        self.get::<Vec<serde_json::Value>>("media").await.len()
     }
 
     /// Returns all requests in order.

@@ -93,8 +93,9 @@ impl World {
         let text = format!(
             "{}\nserver.listen = \"127.0.0.1:{api}\"\nserver.admin_listen = \"127.0.0.1:{admin}\"\n\
              store.url = \"{store_url}\"\nauth.jwt_secret = \"{SECRET}\"\nrate_limits.user_per_minute = 0\n\
-             gateway.base_url = \"{address}\"\ngateway.app_secret = \"{SECRET}\"\n",
-            plan.settings
+             gateway.base_url = \"{address}\"\ngateway.app_secret = \"{SECRET}\"\nmedia.url = \"file:{}\"\n",
+            plan.settings,
+            folder.path().join("media").display(),
         );
         std::fs::write(folder.path().join("dispatcher.toml"), text).unwrap();
         let http = loopback();

@@ -16,6 +16,7 @@ use actiwapi_dispatcher::domain::safeguards::Safeguards;
 use actiwapi_dispatcher::domain::session::SessionState;
 use actiwapi_dispatcher::error::Error;
 use actiwapi_dispatcher::gateway::connector::{ChatGroup, Connection, Connector, Link, PairingCode, Refusal};
+use actiwapi_dispatcher::media::{MediaFiles, MediaPlace};
 use actiwapi_dispatcher::notice::{Notice, NoticeReader, notices};
 use actiwapi_dispatcher::service::access_token::{JwtKey, JwtKeys};
 use actiwapi_dispatcher::service::auth::{LoggedIn, Registration};
@@ -23,7 +24,9 @@ use actiwapi_dispatcher::service::campaign_audience::Audience;
 use actiwapi_dispatcher::service::campaigns::{NewCampaign, RecipientInput};
 use actiwapi_dispatcher::service::password::PasswordCost;
 use actiwapi_dispatcher::service::sessions::NewSession;
-use actiwapi_dispatcher::service::{AuthSettings, ServiceSettings, Services, SessionSettings, Tools};
+use actiwapi_dispatcher::service::{
+    AuthSettings, MediaBounds, MediaSettings, ServiceSettings, Services, SessionSettings, Tools,
+};
 use actiwapi_dispatcher::store::Store;
 use actiwapi_dispatcher::store::session_events::SessionMove;
 use futures::FutureExt;
@@ -34,11 +37,22 @@ use crate::support::seed::NOW_MS;
 pub(crate) const ACCESS_LIFETIME: Duration = Duration::from_secs(7 * 24 * 3600);
 pub(crate) const REFRESH_LIFETIME: Duration = Duration::from_secs(30 * 24 * 3600);
 
+/// Small ones, so that tests reach them.
+pub(crate) const MEDIA_BOUNDS: MediaBounds = MediaBounds {
+    image_bytes_max: 100_000,
+    video_bytes_max: 100_000,
+    audio_bytes_max: 100_000,
+    document_bytes_max: 200_000,
+    tenant_bytes_max: 300_000,
+};
+
 pub(crate) struct Front {
     pub(crate) store: Store,
     pub(crate) clock: ManualClock,
     pub(crate) services: Services,
     pub(crate) gateway: Arc<Gateway>,
+    /// Where files are kept.
+    pub(crate) media: tempfile::TempDir,
     reader: NoticeReader,
 }
 
@@ -105,10 +119,15 @@ impl Front {
         let clock = ManualClock::at(Moment::from_ms(NOW_MS));
         let (writer, reader) = notices();
         let tools = Tools { store: store.clone(), clock: Clock::Manual(clock.clone()), notices: writer };
+        let media = tempfile::tempdir().unwrap();
         let secret = "a secret of tests, thirty-two bytes or more".into();
         let settings = ServiceSettings {
             n_partitions: std::num::NonZeroU16::MIN,
             webhooks_allow_loopback: false,
+            media: MediaSettings {
+                files: MediaFiles::open(&MediaPlace::Directory(media.path().to_owned())).unwrap(),
+                bounds: MEDIA_BOUNDS,
+            },
             auth: AuthSettings {
                 jwt_keys: JwtKeys { current: JwtKey { kid: "1".to_owned(), secret }, accepted: vec![] },
                 access_token_lifetime: ACCESS_LIFETIME,
@@ -123,7 +142,7 @@ impl Front {
             asked: Mutex::default(),
         });
         let services = Services::new(tools, settings, gateway.clone());
-        Self { store, clock, services, gateway, reader }
+        Self { store, clock, services, gateway, media, reader }
     }
 
     /// Registers a tenant.

@@ -32,6 +32,10 @@ mod recipient_import;
 
 mod messages;
 
+mod media;
+
+mod templates;
+
 mod plans;
 
 mod timeline;

@@ -2,6 +2,7 @@
 
 use actiwapi_dispatcher::clock::Moment;
 use actiwapi_dispatcher::domain::campaign::CampaignState;
+use actiwapi_dispatcher::domain::message::Variables;
 use actiwapi_dispatcher::domain::session::SessionState;
 use actiwapi_dispatcher::error::Error;
 use actiwapi_dispatcher::service::campaign_changes::CampaignPatch;
@@ -20,6 +21,7 @@ use actiwapi_dispatcher::store::message_list::MessageFilter;
 use actiwapi_dispatcher::store::messages::ExportCursor;
 use actiwapi_dispatcher::store::page::PageRequest;
 use actiwapi_dispatcher::store::session_qrs::SessionQr;
+use actiwapi_dispatcher::store::templates::TemplateChange;
 
 use super::front::{Front, campaign, fields, recipients, silent};
 use crate::support::db::store_contract;
@@ -29,6 +31,7 @@ store_contract!(
     foreign_ids_are_not_found,
     foreign_webhooks_are_not_found,
     foreign_messages_are_not_found,
+    foreign_media_and_templates_are_not_found,
     foreign_rows_are_not_changed,
 );
 
@@ -144,6 +147,24 @@ async fn foreign_messages_are_not_found(store: Store) {
     assert_eq!(store.messages().list(thief, &own, page).await.unwrap().total, 0);
     assert_eq!(store.messages().scheduled(thief, &own, page).await.unwrap().total, 0);
     assert_eq!(store.messages().export_all(thief, &own, None).await.unwrap(), (vec![], None));
+}
+
+async fn foreign_media_and_templates_are_not_found(store: Store) {
+    let front = Front::new(store);
+    let (owner, thief) = (front.tenant().await, front.tenant().await);
+    let (media, templates) = (&front.services.media, &front.services.templates);
+    let file = super::media::upload(&front, owner, &super::media::png(100)).await.unwrap().id;
+    is_not_found("read media", media.read(thief, file).await.map(drop));
+    is_not_found("remove media", media.remove(thief, file).await);
+    let kept = templates.create(owner, "A", crate::support::seed::text()).await.unwrap().id;
+    is_not_found("change template", templates.update(thief, kept, TemplateChange::default()).await);
+    is_not_found("preview", templates.preview(thief, kept, (Variables::default(), None)).await);
+    is_not_found("remove template", templates.remove(thief, kept).await);
+    let (store, page) = (&front.store, PageRequest::default());
+    assert_eq!(store.media().find(thief, file).await.unwrap(), None);
+    assert_eq!(store.media().list(thief, page).await.unwrap().total, 0);
+    assert_eq!(store.templates().find(thief, kept).await.unwrap(), None);
+    assert_eq!(store.templates().list(thief, page).await.unwrap().total, 0);
 }
 
 async fn foreign_rows_are_not_changed(store: Store) {

@@ -29,6 +29,8 @@ mod messages;
 mod opt_out_news;
 mod opt_outs;
 
+mod media;
+
 mod outbox;
 mod partitions;
 
@@ -49,6 +51,8 @@ mod refusals;
 
 mod schema;
 mod session_counters;
+
+mod templates;
 
 mod tiers;
 

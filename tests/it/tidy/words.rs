@@ -26,8 +26,8 @@ const SYNONYMS: &[Synonym] = &[
     synonym("blocklist", "opt_out", &[]),
     // tokio's channel of that name is let through below.
     synonym("broadcast", "campaign", &[]),
-    // Histograms have buckets, and so has the simulated provider's throttle.
-    synonym("bucket", "shard, or quota", &["src/bench", "src/demo/", "src/simulator/", "src/telemetry/"]),
+    // Histograms have buckets, and so have S3 and the simulated provider's throttle.
+    synonym("bucket", "shard, or quota", &["src/bench", "src/demo/", "src/media/", "src/simulator/", "src/telemetry/"]),
     synonym("deadletter", "dead_letter", &[]),
     synonym("denylist", "opt_out", &[]),
     synonym("dlq", "dead_letter", &[]),

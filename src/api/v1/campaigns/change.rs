@@ -111,8 +111,11 @@ pub(super) struct OfCampaign {
 pub(super) async fn update_campaign(
     ctx: CallContext,
     Path(id): Path<CampaignId>,
-    Json(body): Json<UpdateCampaignBody>,
+    Json(mut body): Json<UpdateCampaignBody>,
 ) -> ApiResult<CampaignDetailView> {
+    if let Some(message) = body.message.take() {
+        body.message = Some(message.resolved(&ctx).await?);
+    }
     let campaign = ctx.services.campaigns.change(ctx.caller.tenant_id, id, body.into()).await?;
     let session_ids = ctx.store.campaigns().session_ids(ctx.caller.tenant_id, id).await?;
     ok(CampaignDetailView::new(campaign, session_ids))

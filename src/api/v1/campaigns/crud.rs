@@ -105,8 +105,9 @@ pub(super) async fn list_campaigns(ctx: CallContext, page: Page, filter: Campaig
     responses((status = 201, body = Envelope<CampaignDetailView>), Failures, Guarded, OfBody, OfState))]
 pub(super) async fn create_campaign(
     ctx: CallContext,
-    Json(body): Json<CreateCampaignBody>,
+    Json(mut body): Json<CreateCampaignBody>,
 ) -> ApiResult<CampaignDetailView> {
+    body.message = body.message.resolved(&ctx).await?;
     let session_ids = body.session_ids.clone();
     let (campaign, _) = ctx.services.campaigns.create(ctx.caller.tenant_id, body.into()).await?;
     created(CampaignDetailView::new(campaign, session_ids))

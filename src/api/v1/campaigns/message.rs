@@ -1,10 +1,16 @@
-//! What is sent, as both sides write it.
+//! What campaigns and templates send, as clients write and see it.
+//!
+//! A template that is named by its id is put in its place before anything else looks at it.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::domain::message::MessageSpec;
+use crate::api::CallContext;
+use crate::api::error::ApiError;
+use crate::domain::id::{MediaId, TemplateId};
 use crate::domain::message::literal::{ContactCard, Degrees, Location};
+use crate::domain::message::{MediaSpec, MessageSpec};
+use crate::error::Problems;
 
 /// What a campaign sends; `{{name}}`, `{{name|there}}` and `{hi|hello}` stand for variables, defaults and variants.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
@@ -16,18 +22,24 @@ pub enum MessageBody {
         #[schema(example = "Hello {{name|there}}, our sale begins today.")]
         text: String,
     },
-    /// A template that the provider has approved.
+    /// A template: one that the provider has approved, by `name` and `language`, or a copy of one of yours.
     Template {
         /// Its name at the provider.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         #[schema(example = "sale_begins")]
-        name: String,
+        name: Option<String>,
         /// Its language at the provider.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         #[schema(example = "en_US")]
-        language: String,
+        language: Option<String>,
         /// Parameters of its body, in order.
         #[serde(default)]
         #[schema(example = json!(["{{name}}"]))]
         parameters: Vec<String>,
+        /// One of your templates, as it is now; nothing else beside it. Never in answers.
+        #[serde(default, rename = "templateId", skip_serializing)]
+        #[schema(value_type = Option<uuid::Uuid>)]
+        template_id: Option<TemplateId>,
     },
     /// A place on the map, sent as it is.
     Location {
@@ -53,17 +65,117 @@ pub enum MessageBody {
         #[schema(example = json!(["919876543210"]))]
         phones: Vec<String>,
     },
+    /// An image.
+    Image {
+        /// A file that was uploaded; either this or `mediaUrl`.
+        #[serde(default, rename = "mediaId", skip_serializing_if = "Option::is_none")]
+        #[schema(value_type = Option<uuid::Uuid>)]
+        media_id: Option<MediaId>,
+        /// From where the provider loads the file, `https://`.
+        #[serde(default, rename = "mediaUrl", skip_serializing_if = "Option::is_none")]
+        #[schema(example = "https://example.com/sale")]
+        media_url: Option<String>,
+        /// What stands below it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schema(example = "Hello {{name|there}}, our sale begins today.")]
+        text: Option<String>,
+    },
+    /// A video.
+    Video {
+        /// A file that was uploaded; either this or `mediaUrl`.
+        #[serde(default, rename = "mediaId", skip_serializing_if = "Option::is_none")]
+        #[schema(value_type = Option<uuid::Uuid>)]
+        media_id: Option<MediaId>,
+        /// From where the provider loads the file, `https://`.
+        #[serde(default, rename = "mediaUrl", skip_serializing_if = "Option::is_none")]
+        #[schema(example = "https://example.com/sale")]
+        media_url: Option<String>,
+        /// What stands below it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schema(example = "Hello {{name|there}}, our sale begins today.")]
+        text: Option<String>,
+    },
+    /// A recording.
+    Audio {
+        /// A file that was uploaded; either this or `mediaUrl`.
+        #[serde(default, rename = "mediaId", skip_serializing_if = "Option::is_none")]
+        #[schema(value_type = Option<uuid::Uuid>)]
+        media_id: Option<MediaId>,
+        /// From where the provider loads the file, `https://`.
+        #[serde(default, rename = "mediaUrl", skip_serializing_if = "Option::is_none")]
+        #[schema(example = "https://example.com/sale")]
+        media_url: Option<String>,
+    },
+    /// A document.
+    Document {
+        /// A file that was uploaded; either this or `mediaUrl`.
+        #[serde(default, rename = "mediaId", skip_serializing_if = "Option::is_none")]
+        #[schema(value_type = Option<uuid::Uuid>)]
+        media_id: Option<MediaId>,
+        /// From where the provider loads the file, `https://`.
+        #[serde(default, rename = "mediaUrl", skip_serializing_if = "Option::is_none")]
+        #[schema(example = "https://example.com/sale")]
+        media_url: Option<String>,
+        /// What stands below it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schema(example = "Hello {{name|there}}, our sale begins today.")]
+        text: Option<String>,
+        /// What it is called; as it was uploaded when missing.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schema(example = "Prices.pdf")]
+        filename: Option<String>,
+    },
+}
+
+impl MessageBody {
+    /// Puts a copy of a template of the tenant in the place of its id.
+    ///
+    /// # Errors
+    /// `Validation` by `message.templateId` when there is none, and by what does not go with it.
+    pub(in crate::api::v1) async fn resolved(self, ctx: &CallContext) -> Result<Self, ApiError> {
+        let Self::Template { name, language, parameters, template_id } = &self else { return Ok(self) };
+        let mut problems = Problems::default();
+        let fields = [("message.name", name.is_some()), ("message.language", language.is_some())];
+        for (field, is_given) in fields {
+            match (is_given, template_id.is_some()) {
+                (true, true) => problems.push(field, "does not go with templateId"),
+                (false, false) => problems.push(field, "is required without templateId"),
+                _ => {}
+            }
+        }
+        if template_id.is_some() && !parameters.is_empty() {
+            problems.push("message.parameters", "does not go with templateId");
+        }
+        problems.check()?;
+        match template_id {
+            Some(id) => {
+                let copy = ctx.services.templates.copy(ctx.caller.tenant_id, *id, "message.templateId").await?;
+                Ok(copy.into())
+            }
+            None => Ok(self),
+        }
+    }
 }
 
 impl From<MessageBody> for MessageSpec {
+    /// Makes what was resolved into what is sent.
     fn from(body: MessageBody) -> Self {
+        let media = |media_id, media_url, caption| MediaSpec { media_id, media_url, caption, filename: None };
         match body {
             MessageBody::Text { text } => Self::Text { text },
-            MessageBody::Template { name, language, parameters } => Self::Template { name, language, parameters },
+            MessageBody::Template { name, language, parameters, .. } => {
+                Self::Template { name: name.unwrap_or_default(), language: language.unwrap_or_default(), parameters }
+            }
             MessageBody::Location { latitude, longitude, name, address } => {
                 Self::Location(Location { latitude, longitude, name, address })
             }
             MessageBody::Contact { name, phones } => Self::Contact(ContactCard { name, phones }),
+            MessageBody::Image { media_id, media_url, text } => Self::Image(media(media_id, media_url, text)),
+            MessageBody::Video { media_id, media_url, text } => Self::Video(media(media_id, media_url, text)),
+            MessageBody::Audio { media_id, media_url } => Self::Audio(media(media_id, media_url, None)),
+            MessageBody::Document { media_id, media_url, text, filename } => {
+                Self::Document(MediaSpec { filename, ..media(media_id, media_url, text) })
+            }
         }
     }
 }
@@ -72,11 +184,23 @@ impl From<MessageSpec> for MessageBody {
     fn from(spec: MessageSpec) -> Self {
         match spec {
             MessageSpec::Text { text } => Self::Text { text },
-            MessageSpec::Template { name, language, parameters } => Self::Template { name, language, parameters },
+            MessageSpec::Template { name, language, parameters } => {
+                Self::Template { name: Some(name), language: Some(language), parameters, template_id: None }
+            }
             MessageSpec::Location(Location { latitude, longitude, name, address }) => {
                 Self::Location { latitude, longitude, name, address }
             }
             MessageSpec::Contact(ContactCard { name, phones }) => Self::Contact { name, phones },
+            MessageSpec::Image(MediaSpec { media_id, media_url, caption: text, .. }) => {
+                Self::Image { media_id, media_url, text }
+            }
+            MessageSpec::Video(MediaSpec { media_id, media_url, caption: text, .. }) => {
+                Self::Video { media_id, media_url, text }
+            }
+            MessageSpec::Audio(MediaSpec { media_id, media_url, .. }) => Self::Audio { media_id, media_url },
+            MessageSpec::Document(MediaSpec { media_id, media_url, caption: text, filename }) => {
+                Self::Document { media_id, media_url, text, filename }
+            }
         }
     }
 }
