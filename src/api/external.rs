@@ -3,9 +3,11 @@
 //! Each resource lists its own in `external()`; one line each: `.routes(with_key(Scope::…, routes!(…)))`.
 
 use axum::extract::Request;
+use axum::handler::Handler;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn};
 use axum::response::Response;
+use axum::routing::{MethodRouter, put};
 use utoipa::openapi::path::{Operation, PathItem};
 use utoipa::openapi::security::SecurityRequirement;
 use utoipa_axum::router::UtoipaMethodRouter;
@@ -35,6 +37,11 @@ pub(super) fn with_key(
         operation.security = Some(vec![SecurityRequirement::new(SECURITY_SCHEME, [scope.as_str()])]);
     }
     (schemas, paths, router.layer(from_fn(move |request, next| need(scope, request, next))))
+}
+
+/// Lets `PUT` do with a key what `PATCH` does.
+pub(super) fn put_with_key<H: Handler<T, Shared>, T: 'static>(scope: Scope, handler: H) -> MethodRouter<Shared> {
+    put(handler).layer(from_fn(move |request, next| need(scope, request, next)))
 }
 
 /// Mounts operations at another path than the one that stands at their handlers.

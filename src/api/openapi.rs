@@ -13,7 +13,7 @@ use utoipa::openapi::{Ref, RefOr};
 use utoipa::{Modify, OpenApi};
 
 use super::error::{Code, FailureBody};
-use super::external::{EXTERNAL, SECURITY_SCHEME, operations};
+use super::external::{SECURITY_SCHEME, operations};
 
 /// The document without its operations.
 #[derive(OpenApi)]
@@ -63,10 +63,10 @@ pub fn describe_answers(document: &mut utoipa::openapi::OpenApi) {
     }
 }
 
-/// Documents `PUT` where people have `PATCH`: it does the same, for clients that know no other.
+/// Documents `PUT` beside `PATCH`: it does the same, for clients that know no other.
 pub fn document_puts(document: &mut utoipa::openapi::OpenApi) {
-    for (path, item) in &mut document.paths.paths {
-        let Some(patch) = item.patch.as_ref().filter(|_| !path.contains(EXTERNAL)) else { continue };
+    for item in document.paths.paths.values_mut() {
+        let Some(patch) = &item.patch else { continue };
         let mut put = patch.clone();
         put.operation_id = patch.operation_id.as_ref().map(|id| format!("{id}_by_put"));
         item.put = Some(put);

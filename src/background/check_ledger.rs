@@ -1,6 +1,6 @@
 //! Watches the ledger: a number that is not 0 must wake somebody.
 //!
-//! Counting is [`crate::service::ledger`]; it reads every row, so it rests twenty times as long as it took.
+//! Counting is [`crate::service::ledger`]; it reads every row, so it rests five hundred times as long as it took.
 
 use crate::background::Background;
 use crate::error::Result;

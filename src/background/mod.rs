@@ -36,22 +36,37 @@ mod media;
 mod webhooks;
 
 /// How often a reconciler looks when nobody nudges.
-const BEAT: Duration = Duration::from_secs(2);
+#[derive(Debug, Clone, Copy)]
+struct Beat {
+    every: Duration,
+    /// How many times as long as it worked it rests at least, so that it does not take over.
+    rest: u32,
+}
+
+impl Beat {
+    const fn seconds(seconds: u64) -> Self {
+        Self { every: Duration::from_secs(seconds), rest: 20 }
+    }
+}
+
+/// The beat of most.
+const BEAT: Beat = Beat::seconds(2);
 
 /// How often it is looked for campaigns whose time has come: so late they start at most where nothing is in their way.
-const SCHEDULE_BEAT: Duration = Duration::from_secs(1);
+const SCHEDULE_BEAT: Beat = Beat::seconds(1);
 
-/// How often the rows are counted, at most; see [`check_ledger`].
-const LEDGER_BEAT: Duration = Duration::from_secs(30);
+/// How often the rows are counted, at most; see [`check_ledger`]. While they are, the database is busy and messages are late:
+/// in so little of the time that it is not seen in one message of a hundred.
+const LEDGER_BEAT: Beat = Beat { every: Duration::from_secs(30), rest: 500 };
 
 /// How often answers are forgotten that were kept for repeated requests, and tokens that have expired.
-const FORGET_BEAT: Duration = Duration::from_secs(60);
+const FORGET_BEAT: Beat = Beat::seconds(60);
 
 /// How often files are looked for that nobody needs any more.
-const MEDIA_BEAT: Duration = Duration::from_secs(600);
+const MEDIA_BEAT: Beat = Beat::seconds(600);
 
 /// How often what waits for webhooks is counted, at most.
-const WEBHOOK_BEAT: Duration = Duration::from_secs(15);
+const WEBHOOK_BEAT: Beat = Beat::seconds(15);
 
 /// Nudges, one per reconciler that has one.
 #[derive(Debug, Clone, Default)]
@@ -94,7 +109,7 @@ impl Background {
     pub fn start(&self, tasks: &TaskTracker, stop: &CancellationToken) {
         let Nudges { cancelled, settled, finished } = self.nudges.clone();
         let nobody = Arc::new(Notify::new());
-        let reconcilers: [(&'static str, Duration, Arc<Notify>, Work); 15] = [
+        let reconcilers: [(&'static str, Beat, Arc<Notify>, Work); 15] = [
             ("settle cancelled campaigns", BEAT, cancelled, |background| Box::pin(background.settle_cancelled())),
             ("finish campaigns", BEAT, settled, |background| Box::pin(background.finish_campaigns())),
             ("requeue unknown deliveries", BEAT, Arc::clone(&nobody), |background| {
@@ -125,7 +140,7 @@ impl Background {
     async fn repeat(
         self,
         doing: &'static str,
-        beat: Duration,
+        beat: Beat,
         nudge: Arc<Notify>,
         (work, stop): (Work, CancellationToken),
     ) {
@@ -137,15 +152,14 @@ impl Background {
             if is_ours && let Err(error) = work(&self).await {
                 tracing::warn!(doing, error = chain(&error), "background work failed, will try again");
             }
-            // Work that takes long must not take over: it rests twenty times as long as it worked.
             let worked = started_at.elapsed();
-            let rest = beat.max(worked * 20);
+            let pause = beat.every.max(worked * beat.rest);
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = tokio::time::sleep(rest) => nudged = false,
+                () = tokio::time::sleep(pause) => nudged = false,
                 () = nudge.notified() => {
                     nudged = true;
-                    stop.run_until_cancelled(tokio::time::sleep((worked * 4).min(rest))).await;
+                    stop.run_until_cancelled(tokio::time::sleep((worked * (beat.rest / 5)).min(pause))).await;
                 }
             }
         }
@@ -228,7 +242,7 @@ impl Background {
 
     /// Forgets what people who look on were told.
     async fn forget_told(&self) -> Result<()> {
-        Ok(self.store.forget_realtime(i64::try_from(FORGET_BEAT.as_millis()).unwrap_or(i64::MAX)).await?)
+        Ok(self.store.forget_realtime(i64::try_from(FORGET_BEAT.every.as_millis()).unwrap_or(i64::MAX)).await?)
     }
 
     /// Forgets answers that were kept for repeated requests, and tokens that have expired.

@@ -87,6 +87,10 @@ impl MediaType {
             let extension = extension.to_ascii_lowercase();
             return ["doc", "xls", "ppt"].contains(&extension.as_str()).then(|| Self::by_extension(&extension))?;
         }
+        // The library does not know it.
+        if head.get(4..11) == Some(b"ftyp3gp") {
+            return Self::by_mime("video/3gpp");
+        }
         match infer::get(head).map(|found| found.mime_type()) {
             Some("audio/x-m4a" | "audio/m4a") => Self::by_mime("audio/mp4"),
             Some("audio/opus") => Self::by_mime("audio/ogg"),
@@ -156,7 +160,7 @@ mod tests {
         assert_eq!(kind(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", None), Some("png"));
         assert_eq!(kind(b"%PDF-1.7\n", Some("x.txt")), Some("pdf"));
         assert_eq!(kind(b"OggS\0\x02\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0OpusHead", None), Some("ogg"));
-        assert_eq!(kind(b"#!AMR\n", None), Some("amr"));
+        assert_eq!(kind(b"#!AMR\n<\x91\x17\x16\xbef\x79\xe1", None), Some("amr"));
         assert_eq!(kind(b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom", None), Some("mp4"));
         assert_eq!(kind(b"\0\0\0\x18ftyp3gp4\0\0\0\0", None), Some("3gp"));
         assert_eq!(kind("Grüße,\n\tAna".as_bytes(), None), Some("txt"));

@@ -18,6 +18,8 @@ use secrecy::{ExposeSecret, SecretString};
 use crate::clock::Moment;
 use crate::domain::media::{MediaKey, MediaType};
 
+mod unfinished;
+
 /// Bytes written at a time to a bucket, which takes no smaller parts but the last.
 const S3_PART_BYTES: usize = 5 * 1024 * 1024;
 /// Bytes written at a time to a directory.
@@ -66,6 +68,8 @@ pub struct MediaFiles {
     objects: Arc<dyn ObjectStore>,
     root: Path,
     part_bytes: usize,
+    /// None in a bucket.
+    directory: Option<PathBuf>,
 }
 
 /// A file on its way in; nothing of it is there before [`Self::finish`].
@@ -109,9 +113,10 @@ impl MediaFiles {
                 let absolute = std::path::absolute(directory)
                     .map_err(|error| object_store::Error::Generic { store: "directory", source: error.into() });
                 let root = absolute.and_then(|path| Path::from_absolute_path(path).map_err(Into::into));
+                let directory = Some(directory.clone());
                 let objects = LocalFileSystem::new().with_automatic_cleanup(true).with_fsync(true);
                 let root = root.map_err(failed(doing))?;
-                Ok(Self { objects: Arc::new(objects), root, part_bytes: DIRECTORY_PART_BYTES })
+                Ok(Self { objects: Arc::new(objects), root, part_bytes: DIRECTORY_PART_BYTES, directory })
             }
             MediaPlace::S3(place) => {
                 let mut builder = AmazonS3Builder::new()
@@ -124,7 +129,7 @@ impl MediaFiles {
                 }
                 let objects = builder.build().map_err(failed(doing))?;
                 let root = Path::from(place.prefix.as_str());
-                Ok(Self { objects: Arc::new(objects), root, part_bytes: S3_PART_BYTES })
+                Ok(Self { objects: Arc::new(objects), root, part_bytes: S3_PART_BYTES, directory: None })
             }
         }
     }
@@ -181,6 +186,20 @@ impl MediaFiles {
     pub fn list(&self) -> BoxStream<'_, Result<FoundMedia, MediaError>> {
         let objects = self.objects.list(Some(&self.root)).map_err(failed("list files"));
         objects.try_filter_map(|object| std::future::ready(Ok(self.found(&object)))).boxed()
+    }
+
+    /// Removes what is left of files that nobody could end, as far as they were last written before a moment; returns how
+    /// many there were. A bucket does that by a rule of its own.
+    ///
+    /// # Errors
+    /// [`MediaError`] when the place can not be read.
+    pub async fn remove_unfinished(&self, before: Moment) -> Result<usize, MediaError> {
+        let Some(directory) = self.directory.clone() else { return Ok(0) };
+        let removed = tokio::task::spawn_blocking(move || unfinished::remove(&directory, before)).await;
+        let removed = removed.map_err(std::io::Error::from).flatten();
+        removed.map_err(|error| {
+            failed("remove unfinished files")(object_store::Error::Generic { store: "directory", source: error.into() })
+        })
     }
 
     fn folder(&self, key: MediaKey) -> Path {

@@ -71,6 +71,22 @@ async fn what_breaks_off_leaves_nothing() {
     }
 }
 
+/// A process that is killed leaves the file as it was; nobody else ends it.
+#[tokio::test]
+async fn what_a_killed_process_leaves_is_removed_when_it_is_old() {
+    let (folder, files) = files();
+    let ended = key();
+    let mut writer = files.create(ended, pdf()).await.unwrap();
+    writer.write(Bytes::from_static(b"%PDF-1.7")).await.unwrap();
+    writer.finish().await.unwrap();
+    let mut writer = files.create(key(), pdf()).await.unwrap();
+    writer.write(Bytes::from(vec![7; DIRECTORY_PART_BYTES * 2])).await.unwrap();
+    assert_eq!(on_disk(folder.path()).len(), 2, "it is no more like what is looked for");
+    assert_eq!(files.remove_unfinished(Moment::from_ms(0)).await.unwrap(), 0, "somebody may still write it");
+    assert_eq!(files.remove_unfinished(Moment::from_ms(i64::MAX)).await.unwrap(), 1);
+    assert_eq!((on_disk(folder.path()).len(), listed(&files).await), (1, vec![ended]));
+}
+
 #[tokio::test]
 async fn what_else_lies_there_is_passed_over() {
     let (folder, files) = files();

@@ -65,6 +65,9 @@ impl CampaignService {
     async fn start_one(&self, due: &DueCampaign, now: Moment) -> Result<()> {
         let campaigns = self.tools.store.campaigns();
         let Some(campaign) = campaigns.find(due.tenant_id, due.id).await? else { return Ok(()) };
+        if campaign.revision != due.revision {
+            return Ok(());
+        }
         match self.judge_due(&campaign, due, now).await? {
             Due::Start => {
                 let canary = campaign.safeguards.canary.and_then(|canary| canary.n_first(campaign.n_recipients));
@@ -75,6 +78,8 @@ impl CampaignService {
                     self.tools.notices.tell(Notice::OutboxWritten);
                 }
             }
+            // Many may wait for long: what stands there already is not written again each second.
+            Due::Wait(problem) if campaign.schedule_problem.as_deref() == Some(problem) => {}
             Due::Wait(problem) => campaigns.note_late(due, problem).await?,
             Due::Fail(problem) => {
                 if campaigns.fail_due(due, problem, now.as_ms()).await? {

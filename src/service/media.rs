@@ -159,6 +159,10 @@ impl MediaService {
             }
         }
         let before = now - STRAY_MEDIA_AGE;
+        let n_unfinished = self.settings.files.remove_unfinished(before).await.map_err(unavailable)?;
+        if 0 < n_unfinished {
+            tracing::info!(media.unfinished = n_unfinished, "media that nobody ended removed");
+        }
         let mut all = self.settings.files.list().try_chunks(MEDIA_LOOK_MAX);
         while let Some(found) = all.try_next().await.map_err(|error| unavailable(error.1))? {
             self.remove_strays(found.into_iter().filter(|found| found.written_at < before).collect()).await?;

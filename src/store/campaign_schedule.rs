@@ -1,7 +1,7 @@
 //! Campaigns that start by themselves: which are due, what keeps them, and their start.
 //!
-//! Whether one may start, and how late it may be, is the service's. Every move names the time that was set: one that a
-//! person has changed meanwhile does not start.
+//! Whether one may start, and how late it may be, is the service's. Every move names the revision that was judged: a
+//! campaign that a person has changed meanwhile, its time or who goes first, does not start as it was.
 
 use sqlx::FromRow;
 use uuid::Uuid;
@@ -17,17 +17,17 @@ use crate::{with_reader, with_writer};
 
 /// Across tenants, for the daemon.
 const DUE: Sql = Sql::portable(
-    "SELECT campaign_id, tenant_id, scheduled_at_ms FROM campaigns \
+    "SELECT campaign_id, tenant_id, scheduled_at_ms, revision FROM campaigns \
      WHERE state = 'scheduled' AND scheduled_at_ms <= $1 AND (scheduled_at_ms, campaign_id) > ($2, $3) \
      ORDER BY scheduled_at_ms, campaign_id LIMIT $4",
 );
 const HOLD: Sql = Sql::per_dialect(
-    "SELECT 1 FROM campaigns WHERE campaign_id = $1 AND state = 'scheduled' AND scheduled_at_ms = $2 FOR UPDATE",
-    "SELECT 1 FROM campaigns WHERE campaign_id = $1 AND state = 'scheduled' AND scheduled_at_ms = $2",
+    "SELECT 1 FROM campaigns WHERE campaign_id = $1 AND state = 'scheduled' AND revision = $2 FOR UPDATE",
+    "SELECT 1 FROM campaigns WHERE campaign_id = $1 AND state = 'scheduled' AND revision = $2",
 );
 const NOTE: Sql = Sql::portable(
     "UPDATE campaigns SET schedule_problem = $3 WHERE campaign_id = $1 AND state = 'scheduled' \
-     AND scheduled_at_ms = $2 AND (schedule_problem IS NULL OR schedule_problem <> $3)",
+     AND revision = $2",
 );
 const FAIL: Sql = Sql::portable(
     "UPDATE campaigns SET state = 'failed', schedule_problem = $2, finished_at_ms = $3 WHERE campaign_id = $1",
@@ -45,6 +45,8 @@ pub struct DueCampaign {
     pub tenant_id: TenantId,
     /// When it was to start, UTC milliseconds.
     pub scheduled_at_ms: i64,
+    /// Which of its changes this is of.
+    pub revision: i64,
 }
 
 #[derive(FromRow)]
@@ -52,6 +54,7 @@ struct DueRow {
     campaign_id: Uuid,
     tenant_id: Uuid,
     scheduled_at_ms: i64,
+    revision: i64,
 }
 
 impl Campaigns<'_> {
@@ -75,12 +78,13 @@ impl Campaigns<'_> {
             id: CampaignId(row.campaign_id),
             tenant_id: TenantId(row.tenant_id),
             scheduled_at_ms: row.scheduled_at_ms,
+            revision: row.revision,
         };
         Ok(rows.into_iter().map(due).collect())
     }
 
     /// Starts a campaign whose time has come, at first only the recipients below a place, if one is given; `false` if it
-    /// is not scheduled for that time any more, for instance because another node has started it.
+    /// is not scheduled as it was any more, for instance because another node has started it.
     ///
     /// # Errors
     /// [`StoreError::Database`] when nothing was written; safe to repeat.
@@ -109,12 +113,12 @@ impl Campaigns<'_> {
     pub async fn note_late(&self, due: &DueCampaign, problem: &str) -> Result<(), StoreError> {
         let sql = NOTE.of(self.store.pool());
         with_writer!(self.store.pool(), |db| {
-            sqlx::query(sql).bind(due.id.0).bind(due.scheduled_at_ms).bind(problem).execute(db).await.map(drop)
+            sqlx::query(sql).bind(due.id.0).bind(due.revision).bind(problem).execute(db).await.map(drop)
         })
         .map_err(StoreError::database(DOING_NOTE))
     }
 
-    /// Gives up a campaign whose time has come; `false` if it is not scheduled for that time any more.
+    /// Gives up a campaign whose time has come; `false` if it is not scheduled as it was any more.
     ///
     /// # Errors
     /// [`StoreError::Database`] when nothing was written; safe to repeat.
@@ -141,9 +145,8 @@ impl Campaigns<'_> {
 
     async fn hold_due(&self, due: &DueCampaign, tx: &mut Tx) -> Result<bool, StoreError> {
         let sql = HOLD.of(self.store.pool());
-        let held: Result<Option<i32>, _> = with_tx!(tx, |db| {
-            sqlx::query_scalar(sql).bind(due.id.0).bind(due.scheduled_at_ms).fetch_optional(db).await
-        });
+        let held: Result<Option<i32>, _> =
+            with_tx!(tx, |db| sqlx::query_scalar(sql).bind(due.id.0).bind(due.revision).fetch_optional(db).await);
         Ok(held.map_err(StoreError::database(DOING_START))?.is_some())
     }
 }

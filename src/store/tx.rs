@@ -84,12 +84,11 @@ impl Store {
         .map_err(StoreError::database(doing))
     }
 
-    /// Begins a transaction that reads everything as of one moment.
+    /// Begins a transaction that reads everything as of one moment, and with one process: those that write need the others.
     pub(crate) async fn begin_snapshot(&self, doing: &'static str) -> Result<Tx, StoreError> {
+        let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; SET LOCAL max_parallel_workers_per_gather = 0";
         match self.pool() {
-            Pool::Postgres(pool) => {
-                pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY").await.map(Tx::Postgres)
-            }
+            Pool::Postgres(pool) => pool.begin_with(begin).await.map(Tx::Postgres),
             Pool::Sqlite { reader, .. } => reader.begin().await.map(Tx::Sqlite),
         }
         .map_err(StoreError::database(doing))

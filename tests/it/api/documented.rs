@@ -9,6 +9,8 @@ use serde_json::Value;
 use super::support::Front;
 
 const EXAMPLES: &str = include_str!("../../golden/documented.http");
+/// The file that the examples name.
+const SALE: (&str, &[u8]) = ("< ./sale.png", include_bytes!("../../golden/sale.png"));
 
 /// One request of the file, its variables put in when it is made.
 struct Example<'a> {
@@ -49,7 +51,9 @@ impl<'a> Example<'a> {
             let (name, value) = line.split_once(": ").unwrap();
             request = request.header(name, value);
         }
-        request.body(Body::from(body.to_owned())).unwrap()
+        let (before, after) = body.split_once(SALE.0).unwrap_or((body, ""));
+        let file = if body.contains(SALE.0) { SALE.1 } else { b"" };
+        request.body(Body::from([before.as_bytes(), file, after.as_bytes()].concat())).unwrap()
     }
 }
 

@@ -101,6 +101,11 @@ async fn a_program_does_what_people_do() {
         assert_eq!(call("GET", &path, Value::Null).await["status"], status);
     }
     assert_eq!(call("GET", "/campaigns?status=cancelled", Value::Null).await.as_array().unwrap().len(), 1);
+    let contact = call("POST", "/contacts", json!({"phone": "919876543211", "name": "Ben"})).await;
+    let contact = format!("/contacts/{}", contact["id"].as_str().unwrap());
+    for (method, name) in [("PATCH", "Ben Iyer"), ("PUT", "B. Iyer")] {
+        assert_eq!(call(method, &contact, json!({ "name": name })).await["name"], name);
+    }
     let usage = call("GET", "/usage", Value::Null).await;
     assert_eq!(usage["sessions"], json!({"used": 1, "limit": null}));
     // The same things, seen by the people.

@@ -2,6 +2,7 @@
 //!
 //! Nothing is sent here; what the lanes do with accepted messages is tested with them.
 
+mod answer;
 mod doubles;
 mod support;
 

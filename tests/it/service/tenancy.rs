@@ -196,7 +196,7 @@ async fn foreign_rows_are_not_changed(store: Store) {
     let before_it = before.1.clone().unwrap();
     let stolen = CampaignRecord { tenant_id: thief, ..before_it };
     assert!(!store.campaigns().update(&stolen, &stolen, None).await.unwrap());
-    let due = DueCampaign { id, tenant_id: thief, scheduled_at_ms: NOW_MS };
+    let due = DueCampaign { id, tenant_id: thief, scheduled_at_ms: NOW_MS, revision: 0 };
     assert!(!store.campaigns().start_due(&due, NOW_MS, None).await.unwrap());
     let after =
         (store.sessions().find(owner, session).await.unwrap(), store.campaigns().find(owner, id).await.unwrap());

@@ -5,7 +5,7 @@ use axum::routing::put;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
 use utoipa_axum::routes;
 
-use crate::api::external::with_key;
+use crate::api::external::{put_with_key, with_key};
 use crate::api::idempotency::once;
 use crate::api::{ApiSettings, Shared};
 use crate::domain::api_key::Scope;
@@ -52,6 +52,7 @@ pub(super) fn external() -> OpenApiRouter<Shared> {
         .routes(with_key(Scope::ContactsWrite, once(routes!(crud::create_contact))))
         .routes(with_key(Scope::ContactsRead, routes!(crud::get_contact)))
         .routes(with_key(Scope::ContactsWrite, routes!(crud::update_contact)))
+        .route("/contacts/{id}", put_with_key(Scope::ContactsWrite, crud::update_contact))
         .routes(with_key(Scope::ContactsWrite, routes!(crud::delete_contact)))
 }
 
