@@ -7,22 +7,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::FromRequestParts;
-use axum::http::Method;
 use axum::http::request::Parts;
 use futures::future::BoxFuture;
 use ipnet::IpNet;
 use secrecy::SecretString;
 
 use super::address::client_address;
+use super::audit::CallNote;
 use super::error::ApiError;
 use super::external::NeedsScope;
 use super::layers::CountsForPlan;
 use super::layers::REQUEST_ID;
 use super::process::Process;
 use super::rates::{RateNote, RateSettings};
+use super::roles::Needs;
 use super::throttle::Visitor;
 use super::{Shared, auth};
 use crate::clock::Clock;
+use crate::domain::ability::Ability;
 use crate::domain::opt_out::OptWords;
 use crate::domain::user::Role;
 use crate::error::Error;
@@ -132,18 +134,14 @@ impl CallContext {
     /// Returns who is written down as having done what this call does.
     #[must_use]
     pub fn actor(&self) -> Actor {
-        Actor { user_id: Some(self.caller.user_id), request_id: self.request_id.clone() }
+        let key_id = self.key.as_ref().map(|key| key.id);
+        let user_id = key_id.is_none().then_some(self.caller.user_id);
+        Actor { user_id, key_id, request_id: self.request_id.clone() }
     }
 
     /// Returns what the front keeps for itself.
     pub(super) fn front(&self) -> &Shared {
         &self.front
-    }
-
-    /// Returns the role that the person has now; none when there is no such person any more.
-    async fn present_role(&self) -> Result<Option<Role>, ApiError> {
-        let user = self.store.users().find(self.caller.tenant_id, self.caller.user_id).await?;
-        Ok(user.map(|user| user.role))
     }
 }
 
@@ -186,70 +184,32 @@ impl FromRequestParts<Shared> for CallContext {
                 let token = auth::bearer(&parts.headers).ok_or(Error::Unauthorized)?;
                 let caller = front.services.auth.verify(token).await?;
                 front.rates.admit_user(caller.user_id, &note)?;
-                let reads = parts.method == Method::GET || parts.method == Method::HEAD;
-                let own = parts.extensions.get::<OwnAccount>().is_some();
-                if !reads && !own && !caller.role.may_write() {
-                    return Err(Error::Forbidden.into());
-                }
-                (caller, None)
+                (admit_role(caller, Needs::of(parts), front).await?, None)
             }
         };
         if parts.extensions.get::<CountsForPlan>().is_some() {
             front.services.plans.count_request(caller.tenant_id).await?;
         }
         let request_id = parts.headers.get(REQUEST_ID).and_then(|id| id.to_str().ok()).map(str::to_owned);
-        Ok(Self { caller, key, request_id, front: Arc::clone(front) })
-    }
-}
-
-/// Marks a call about the caller's own account, which every role may change.
-#[derive(Debug, Clone, Copy)]
-struct OwnAccount;
-
-/// One call of somebody about their own account, whatever their role.
-#[derive(Clone)]
-pub struct OwnContext(CallContext);
-
-impl std::ops::Deref for OwnContext {
-    type Target = CallContext;
-
-    fn deref(&self) -> &CallContext {
-        &self.0
-    }
-}
-
-impl FromRequestParts<Shared> for OwnContext {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut Parts, front: &Shared) -> Result<Self, ApiError> {
-        parts.extensions.insert(OwnAccount);
-        CallContext::from_request_parts(parts, front).await.map(Self)
-    }
-}
-
-/// One call of somebody who manages a tenant: its owner or an admin.
-#[derive(Clone)]
-pub struct AdminContext(CallContext);
-
-impl std::ops::Deref for AdminContext {
-    type Target = CallContext;
-
-    fn deref(&self) -> &CallContext {
-        &self.0
-    }
-}
-
-impl FromRequestParts<Shared> for AdminContext {
-    type Rejection = ApiError;
-
-    /// Asks the database for the role: the one in the token may be days old.
-    async fn from_request_parts(parts: &mut Parts, front: &Shared) -> Result<Self, ApiError> {
-        let ctx = CallContext::from_request_parts(parts, front).await?;
-        if ctx.present_role().await?.is_some_and(Role::may_manage) {
-            return Ok(Self(ctx));
+        let ctx = Self { caller, key, request_id, front: Arc::clone(front) };
+        if let Some(note) = parts.extensions.get::<CallNote>() {
+            note.by(caller.tenant_id, ctx.actor());
         }
-        Err(Error::Forbidden.into())
+        Ok(ctx)
     }
+}
+
+/// Checks that the role of whoever calls has the ability. What few may do is asked of the database: the role that this node
+/// believes may be a moment old.
+async fn admit_role(caller: Caller, ability: Ability, front: &Shared) -> Result<Caller, ApiError> {
+    let role = match ability.is_of_few() {
+        true => {
+            let user = front.store.users().find(caller.tenant_id, caller.user_id).await?;
+            user.ok_or(Error::Unauthorized)?.role
+        }
+        false => caller.role,
+    };
+    if role.may(ability) { Ok(Caller { role, ..caller }) } else { Err(Error::Forbidden.into()) }
 }
 
 /// One call of somebody who runs the platform; what it reads may belong to any tenant.
@@ -281,12 +241,10 @@ impl std::ops::Deref for OperatorContext {
 impl FromRequestParts<Shared> for OperatorContext {
     type Rejection = ApiError;
 
-    /// Asks the database for the role: the one in the token may be days old.
     async fn from_request_parts(parts: &mut Parts, front: &Shared) -> Result<Self, ApiError> {
+        parts.extensions.insert(Needs(Ability::Operate));
         let ctx = CallContext::from_request_parts(parts, front).await?;
-        if ctx.present_role().await? == Some(Role::Operator) {
-            return Ok(Self(ctx));
-        }
-        Err(Error::Forbidden.into())
+        // It may have been made before for less.
+        if ctx.caller.role.may(Ability::Operate) { Ok(Self(ctx)) } else { Err(Error::Forbidden.into()) }
     }
 }

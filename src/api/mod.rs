@@ -17,9 +17,8 @@ use utoipa::OpenApi as _;
 use utoipa::openapi::OpenApi;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
-pub use self::context::{
-    AdminContext, ApiSettings, ApiState, CallContext, OperatorContext, OwnContext, PartReadiness, Readiness,
-};
+use self::audit::{Calls, Trail};
+pub use self::context::{ApiSettings, ApiState, CallContext, OperatorContext, PartReadiness, Readiness};
 use self::error::ApiError;
 use self::rates::Rates;
 pub use self::server::serve;
@@ -48,6 +47,10 @@ pub mod process;
 pub mod extract;
 
 pub mod auth;
+
+pub mod roles;
+
+pub mod audit;
 
 pub mod address;
 
@@ -79,6 +82,8 @@ pub struct Front {
     rates: Rates,
     /// Work that goes on when its client has hung up.
     tasks: TaskTracker,
+    /// What was called, on its way into the audit log.
+    trail: Trail,
     /// Who looks on.
     realtime: Hub,
     /// Ends what would go on for ever.
@@ -116,8 +121,12 @@ pub fn router(state: ApiState) -> Router {
 /// Makes the same; `tasks` tells when all has ended that goes on without its client, `stop` ends what would go on for ever.
 fn router_with(state: ApiState, tasks: TaskTracker, stop: CancellationToken) -> Router {
     let (metrics, cors_origins) = (state.metrics.clone(), state.settings.cors_origins.clone());
-    let (operations, _) = mounts::mount(v1::routes(&state.settings), openapi::Frame::openapi());
+    let (operations, document) = mounts::mount(v1::routes(&state.settings), openapi::Frame::openapi());
+    let calls = Arc::new(Calls::of(&document));
+    let operations = operations
+        .layer(from_fn(move |front, request, next| audit::write_down(Arc::clone(&calls), front, request, next)));
     let front = Arc::new(Front {
+        trail: Trail::new(state.store.clone(), tasks.clone()),
         throttle: Throttle::new(state.clock.clone()),
         rates: Rates::new(&state.settings.rates, &state.clock),
         realtime: Hub::new(state.store.clone(), state.clock.clone()),
@@ -141,6 +150,7 @@ fn router_with(state: ApiState, tasks: TaskTracker, stop: CancellationToken) -> 
 pub fn document() -> OpenApi {
     let (_, mut document) = mounts::mount(v1::routes(&ApiSettings::default()), openapi::Frame::openapi());
     openapi::describe_answers(&mut document);
+    roles::describe(&mut document);
     openapi::describe_operations(&mut document);
     openapi::document_puts(&mut document);
     openapi::close_bodies(&mut document);

@@ -14,6 +14,7 @@ use utoipa::{Modify, OpenApi};
 
 use super::error::{Code, FailureBody};
 use super::external::{SECURITY_SCHEME, operations};
+use super::roles;
 
 /// The document without its operations.
 #[derive(OpenApi)]
@@ -29,6 +30,7 @@ use super::external::{SECURITY_SCHEME, operations};
     servers((url = "/")),
     tags(
         (name = "auth", description = "Registration and tokens."),
+        (name = "team", description = "The tenant, who works for it and as what, and who changed what."),
         (name = "api-keys", description = "Keys of programs that call the operations under `/external`."),
         (name = "sessions", description = "WhatsApp identities that can send."),
         (name = "messages", description = "Single messages and what became of them."),
@@ -109,7 +111,7 @@ pub fn describe_operations(document: &mut utoipa::openapi::OpenApi) {
                 .security
                 .iter()
                 .flatten()
-                .find_map(asked_by)
+                .find_map(|needed| asked_by(needed, roles::in_words(operation)))
                 .unwrap_or_else(|| "Asks for no credentials.".to_owned()),
         ];
         let named = |parameter: &RefOr<Parameter>| matches!(parameter, RefOr::T(it) if it.name == "Idempotency-Key");
@@ -125,13 +127,16 @@ pub fn describe_operations(document: &mut utoipa::openapi::OpenApi) {
 }
 
 /// Says what a scheme asks for; a requirement tells what it is only as JSON.
-fn asked_by(needed: &SecurityRequirement) -> Option<String> {
+fn asked_by(needed: &SecurityRequirement, roles: Option<String>) -> Option<String> {
     let needed = serde_json::to_value(needed).ok()?;
     let (scheme, scopes) = needed.as_object()?.iter().next()?;
     Some(match scopes.get(0).and_then(Value::as_str) {
         Some(scope) => format!("Asks for a key with the scope `{scope}`."),
         None if scheme == SECURITY_SCHEME => "Asks for a key.".to_owned(),
-        None => "Asks for a token.".to_owned(),
+        None => match roles {
+            Some(roles) => format!("Asks for a token of {roles}."),
+            None => "Asks for a token.".to_owned(),
+        },
     })
 }
 

@@ -73,6 +73,8 @@ ids! {
     MediaId,
     /// Names a message kept to be sent again.
     TemplateId,
+    /// Names the invitation of somebody to a tenant's team.
+    InvitationId,
 }
 
 impl CampaignId {

@@ -11,5 +11,7 @@ words! {
         VerifyEmail = "verify_email",
         /// To set a new password.
         ResetPassword = "reset_password",
+        /// To join the team of a tenant.
+        Invitation = "invitation",
     }
 }

@@ -68,6 +68,10 @@ pub mod backoff;
 
 pub mod user;
 
+pub mod ability;
+
+pub mod team;
+
 pub mod mail;
 
 pub mod api_key;

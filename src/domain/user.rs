@@ -1,6 +1,6 @@
-//! People who log in: what their role lets them do.
+//! People who log in: their roles.
 //!
-//! Does not know passwords or tokens; those are `service::auth`.
+//! What each role may do stands in [`crate::domain::ability`]; passwords and tokens are `service::auth`.
 
 use serde::{Deserialize, Serialize};
 
@@ -23,18 +23,6 @@ pub enum Role {
 impl Role {
     /// All roles.
     pub const ALL: [Self; 5] = [Self::Owner, Self::Admin, Self::Agent, Self::Viewer, Self::Operator];
-
-    /// Tells whether the role may create, change and send.
-    #[must_use]
-    pub fn may_write(self) -> bool {
-        self != Self::Viewer
-    }
-
-    /// Tells whether the role may manage the tenant: its people and its keys.
-    #[must_use]
-    pub fn may_manage(self) -> bool {
-        matches!(self, Self::Owner | Self::Admin)
-    }
 
     /// Returns the word kept in the database and shown by the API.
     #[must_use]

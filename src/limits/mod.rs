@@ -12,6 +12,7 @@ pub use devices::*;
 pub use media::*;
 pub use messages::*;
 pub use realtime::*;
+pub use team::*;
 
 mod campaigns;
 mod contacts;
@@ -19,6 +20,7 @@ mod devices;
 mod media;
 mod messages;
 mod realtime;
+mod team;
 
 /// Deliveries of one lane held in memory ahead of their turn: 64 × about 300 bytes = 19 kB for a
 /// lane that runs flat out; slow lanes hold what they need for two seconds.

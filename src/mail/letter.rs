@@ -46,6 +46,7 @@ impl Stationery {
                 ("Confirm your email address", "verify-email", "confirm that this is your address")
             }
             MailKind::ResetPassword => ("Set a new password", "reset-password", "set a new password for your account"),
+            MailKind::Invitation => ("Join a team", "accept-invite", "join the team that invites you"),
         };
         let token = letter.token.expose_secret();
         let way = match &self.app_url {
@@ -53,17 +54,18 @@ impl Stationery {
             None => format!("To {purpose}, use this code:\n\n{token}\n"),
         };
         let lifetime = in_words(letter.lifetime);
+        let expected = if letter.kind == MailKind::Invitation { "expect" } else { "ask for" };
         let text = format!(
             "Hello,\n\n{way}\nIt is good once, for {lifetime}.\n\n\
-             If you did not ask for this, do nothing: without it nothing changes.\n"
+             If you did not {expected} this, do nothing: without it nothing changes.\n"
         );
         (subject, text)
     }
 }
 
-/// Writes a lifetime in its largest whole unit.
+/// Writes a lifetime in its largest whole unit, rounded up: the mail of an invitation goes out a moment after it.
 fn in_words(lifetime: Duration) -> String {
-    match lifetime.as_secs() / 3_600 {
+    match lifetime.as_secs().div_ceil(3_600) {
         1 => "one hour".to_owned(),
         hours if hours % 24 == 0 => format!("{} days", hours / 24),
         hours => format!("{hours} hours"),
@@ -124,6 +126,25 @@ mod tests {
         It is good once, for 3 days.
 
         If you did not ask for this, do nothing: without it nothing changes.
+        ");
+    }
+
+    #[test]
+    fn an_invitation_says_nothing_that_somebody_typed_in() {
+        let invitation =
+            Letter { lifetime: Duration::from_secs(7 * 86_400), ..letter(MailKind::Invitation, "ana@example.com") };
+        let text = written(Some("https://app.example.com"), &invitation).unwrap();
+        assert!(text.contains("\nSubject: Join a team\n"), "{text}");
+        insta::assert_snapshot!(text.split_once("\n\n").unwrap().1, @r"
+        Hello,
+
+        To join the team that invites you, open this page:
+
+        https://app.example.com/accept-invite?token=0123abcd
+
+        It is good once, for 7 days.
+
+        If you did not expect this, do nothing: without it nothing changes.
         ");
     }
 

@@ -24,11 +24,14 @@ pub use media::{MediaBounds, MediaService, MediaSettings};
 pub use messages::MessageService;
 pub use plans::PlanService;
 pub use sessions::{SessionService, SessionSettings};
+pub use team::TeamService;
 pub use templates::TemplateService;
 pub use waiting::WaitingService;
 pub use webhooks::WebhookService;
 
 pub mod auth;
+
+pub mod team;
 
 pub mod operators;
 
@@ -129,6 +132,8 @@ pub struct ServiceSettings {
 pub struct Services {
     /// Who may come in.
     pub auth: AuthService,
+    /// Who works for a tenant, and as what.
+    pub team: TeamService,
     /// Which programs may come in.
     pub api_keys: ApiKeyService,
     /// Which requests were done already.
@@ -166,8 +171,10 @@ impl Services {
     #[must_use]
     pub fn new(tools: Tools, settings: ServiceSettings, connector: Arc<dyn Connector>) -> Self {
         let default_pacing = settings.sessions.default_pacing;
+        let auth = AuthService::new(tools.store.clone(), tools.clock.clone(), &settings.auth);
         Self {
-            auth: AuthService::new(tools.store.clone(), tools.clock.clone(), &settings.auth),
+            team: TeamService::new(tools.clone(), auth.clone()),
+            auth,
             api_keys: ApiKeyService::new(tools.clone()),
             idempotency: IdempotencyService::new(tools.clone()),
             sessions: SessionService::new(tools.clone(), settings.sessions, connector),

@@ -12,10 +12,13 @@ use crate::store::users::UserRecord;
 /// Makes an account an operator's; does nothing when it is one.
 ///
 /// # Errors
-/// `NotFound` without such an account; `Conflict` when its tenant has sessions: an operator belongs to no
+/// `NotFound` without such an account; `Conflict` when its tenant has sessions or other people: an operator belongs to no
 /// customer's team, and the customer would be left without an owner.
 pub async fn grant(store: &Store, email: &str) -> Result<UserRecord> {
     let user = find(store, email).await?;
+    if user.role != Role::Operator && 1 < store.team().list(user.tenant_id, PageRequest::default()).await?.total {
+        return Err(Error::conflict("The account's business has a team: register another account for operating."));
+    }
     if user.role != Role::Operator && 0 < store.sessions().list(user.tenant_id, PageRequest::default()).await?.total {
         return Err(Error::conflict("The account's business has sessions: register another account for operating."));
     }

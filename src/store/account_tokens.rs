@@ -107,19 +107,19 @@ impl AccountTokens<'_> {
         Ok(found.map_err(StoreError::database(DOING_FIND))?.is_some())
     }
 
-    /// Uses up a token and notes that mail to the person arrives; `false` when it is not good.
+    /// Uses up a token and notes that mail to the person arrives; returns whose it was, none when it is not good.
     ///
     /// # Errors
     /// [`StoreError::Database`] when nothing was changed.
-    pub async fn verify_email(&self, hash: [u8; 32], now_ms: i64) -> Result<bool, StoreError> {
+    pub async fn verify_email(&self, hash: [u8; 32], now_ms: i64) -> Result<Option<(TenantId, UserId)>, StoreError> {
         let mut tx = self.store.begin_write(DOING_VERIFY).await?;
-        let Some((_, user_id)) = tx.hold_token(hash, MailKind::VerifyEmail, now_ms).await? else {
-            return Ok(false);
+        let Some((tenant_id, user_id)) = tx.hold_token(hash, MailKind::VerifyEmail, now_ms).await? else {
+            return Ok(None);
         };
         tx.note_verified(user_id, now_ms, DOING_VERIFY).await?;
         tx.delete_account_tokens(user_id, Some(MailKind::VerifyEmail), DOING_VERIFY).await?;
         tx.commit(DOING_VERIFY).await?;
-        Ok(true)
+        Ok(Some((tenant_id, user_id)))
     }
 
     /// Uses up a token and gives the person another password; none when it is not good. All families of refresh tokens
@@ -145,7 +145,7 @@ impl AccountTokens<'_> {
         tx.note_verified(user_id, now_ms, DOING_RESET).await?;
         tx.delete_families(user_id, None, DOING_RESET).await?;
         tx.delete_account_tokens(user_id, Some(MailKind::ResetPassword), DOING_RESET).await?;
-        let actor = Actor { user_id: Some(user_id), request_id: None };
+        let actor = Actor::user(user_id);
         tx.write_deed(&actor, &user_deed("user.password_reset", tenant_id, user_id), now_ms, DOING_RESET).await?;
         tx.commit(DOING_RESET).await?;
         Ok(Some(user_id))

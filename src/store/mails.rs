@@ -14,8 +14,8 @@ use crate::{with_reader, with_writer};
 
 /// A mail asked for again is another mail: whoever tries the one before has no say in it.
 const ASK: Sql = Sql::portable(
-    "INSERT INTO mails (mail_id, email, kind, due_at_ms) VALUES ($1, $2, $3, $4) \
-     ON CONFLICT (email, kind) DO UPDATE SET mail_id = excluded.mail_id, due_at_ms = excluded.due_at_ms, n_attempts = 0",
+    "INSERT INTO mails (mail_id, email, kind, due_at_ms, about_id) VALUES ($1, $2, $3, $4, $5) \
+     ON CONFLICT (email, kind, about_id) DO UPDATE SET mail_id = excluded.mail_id, due_at_ms = excluded.due_at_ms, n_attempts = 0",
 );
 const ANY_DUE: Sql = Sql::portable("SELECT EXISTS (SELECT 1 FROM mails WHERE due_at_ms <= $1)");
 macro_rules! claim {
@@ -24,7 +24,7 @@ macro_rules! claim {
             "UPDATE mails SET due_at_ms = $2, n_attempts = n_attempts + 1 WHERE mail_id IN ( \
                  SELECT mail_id FROM mails WHERE due_at_ms <= $1 ORDER BY due_at_ms, mail_id LIMIT $3",
             $lock,
-            ") RETURNING mail_id, email, kind, n_attempts"
+            ") RETURNING mail_id, email, kind, about_id, n_attempts"
         )
     };
 }
@@ -45,6 +45,8 @@ pub struct MailClaim {
     pub email: String,
     /// What for.
     pub kind: MailKind,
+    /// About which thing: the invitation; nil for what is about the person.
+    pub about_id: Uuid,
     /// Which attempt this is, from 1; also proves that it is still ours.
     pub n_attempts: u32,
 }
@@ -131,10 +133,21 @@ impl Tx {
         now_ms: i64,
         doing: &'static str,
     ) -> Result<(), StoreError> {
+        self.ask_for_mail_about(email, (kind, Uuid::nil()), now_ms, doing).await
+    }
+
+    /// Asks for a mail about one of several things that its reader may be told of.
+    pub(crate) async fn ask_for_mail_about(
+        &mut self,
+        email: &str,
+        (kind, about_id): (MailKind, Uuid),
+        now_ms: i64,
+        doing: &'static str,
+    ) -> Result<(), StoreError> {
         let sql = ASK.postgres();
         with_tx!(self, |db| {
             let query = sqlx::query(sql).bind(Uuid::now_v7()).bind(email).bind(kind.as_str()).bind(now_ms);
-            query.execute(db).await.map(drop)
+            query.bind(about_id).execute(db).await.map(drop)
         })
         .map_err(StoreError::database(doing))
     }
@@ -145,6 +158,7 @@ struct MailRow {
     mail_id: Uuid,
     email: String,
     kind: String,
+    about_id: Uuid,
     n_attempts: i32,
 }
 
@@ -154,6 +168,7 @@ impl TryFrom<MailRow> for MailClaim {
     fn try_from(row: MailRow) -> Result<Self, StoreError> {
         let place = RowPlace { table: "mails", key: row.mail_id };
         let kind = place.known("kind", MailKind::parse(&row.kind))?;
-        Ok(Self { id: row.mail_id, email: row.email, kind, n_attempts: to_u32(row.n_attempts) })
+        let n_attempts = to_u32(row.n_attempts);
+        Ok(Self { id: row.mail_id, email: row.email, kind, about_id: row.about_id, n_attempts })
     }
 }

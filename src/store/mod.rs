@@ -42,6 +42,10 @@ pub mod account_tokens;
 
 pub mod mails;
 
+pub mod team;
+
+pub mod invitations;
+
 pub mod api_keys;
 
 pub mod idempotency;
@@ -131,6 +135,8 @@ pub mod journal;
 pub mod events;
 
 pub mod audit;
+
+pub mod audit_list;
 
 pub mod suspensions;
 

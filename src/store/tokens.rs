@@ -25,9 +25,12 @@ const INSERT: Sql =
 /// The expiry is checked by the caller: an expired token that is used again is reuse all the same.
 const USE: Sql = Sql::portable(
     "UPDATE refresh_tokens SET used_at_ms = $2 WHERE token_hash = $1 AND used_at_ms IS NULL \
-     RETURNING expires_at_ms, (SELECT u.tenant_id FROM users u WHERE u.user_id = refresh_tokens.user_id) AS tenant_id",
+     RETURNING expires_at_ms",
 );
-const FIND: Sql = Sql::portable("SELECT family_id, user_id FROM refresh_tokens WHERE token_hash = $1");
+const FIND: Sql = Sql::portable(
+    "SELECT r.family_id, r.user_id, u.tenant_id FROM refresh_tokens r JOIN users u ON u.user_id = r.user_id \
+     WHERE r.token_hash = $1",
+);
 const FIND_FAMILY: Sql = Sql::portable(
     "SELECT u.user_id, u.tenant_id, u.role FROM refresh_tokens r JOIN users u ON u.user_id = r.user_id \
      WHERE r.family_id = $1 LIMIT 1",
@@ -62,6 +65,17 @@ pub struct FamilyRecord {
     pub tenant_id: TenantId,
     /// What that person may do now.
     pub role: Role,
+}
+
+/// A family, and whose it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FamilyOwner {
+    /// The family.
+    pub family_id: Uuid,
+    /// Who logged in.
+    pub user_id: UserId,
+    /// Whose data that person works on.
+    pub tenant_id: TenantId,
 }
 
 /// What came of presenting a token.
@@ -125,17 +139,18 @@ impl Tokens<'_> {
     /// [`StoreError::Database`] when nothing was changed.
     pub async fn rotate(&self, hash: [u8; 32], next: NewRefreshToken, now_ms: i64) -> Result<Rotation, StoreError> {
         let mut tx = self.store.begin_write(DOING_ROTATE).await?;
-        let Some((family_id, user_id)) = tx.hold_family_of(hash, DOING_ROTATE).await? else {
+        let Some(owner) = tx.hold_family_of(hash, DOING_ROTATE).await? else {
             return Ok(Rotation::Refused);
         };
+        let FamilyOwner { family_id, user_id, tenant_id } = owner;
         let sql = USE.of(self.store.pool());
         let used = with_tx!(&mut tx, |db| {
-            sqlx::query_as::<_, (i64, Uuid)>(sql).bind(hash.as_slice()).bind(now_ms).fetch_optional(db).await
+            sqlx::query_scalar::<_, i64>(sql).bind(hash.as_slice()).bind(now_ms).fetch_optional(db).await
         });
         let rotation = match used.map_err(StoreError::database(DOING_ROTATE))? {
-            Some((expires_at_ms, tenant_id)) if now_ms < expires_at_ms => {
+            Some(expires_at_ms) if now_ms < expires_at_ms => {
                 tx.insert_token(family_id, user_id, next, DOING_ROTATE).await?;
-                Rotation::Rotated { family_id, tenant_id: TenantId(tenant_id), user_id }
+                Rotation::Rotated { family_id, tenant_id, user_id }
             }
             Some(_) => Rotation::Refused,
             None if tx.delete_family(family_id, DOING_ROTATE).await? == 0 => Rotation::Refused,
@@ -145,18 +160,18 @@ impl Tokens<'_> {
         Ok(rotation)
     }
 
-    /// Ends the family of a token, whether it was used or not; returns the family, none when there is none.
+    /// Ends the family of a token, whether it was used or not; returns whose it was, none when there is none.
     ///
     /// # Errors
     /// [`StoreError::Database`] when nothing was changed; safe to repeat.
-    pub async fn revoke(&self, hash: [u8; 32]) -> Result<Option<Uuid>, StoreError> {
+    pub async fn revoke(&self, hash: [u8; 32]) -> Result<Option<FamilyOwner>, StoreError> {
         let mut tx = self.store.begin_write(DOING_REVOKE).await?;
-        let Some((family_id, _)) = tx.hold_family_of(hash, DOING_REVOKE).await? else {
+        let Some(owner) = tx.hold_family_of(hash, DOING_REVOKE).await? else {
             return Ok(None);
         };
-        tx.delete_family(family_id, DOING_REVOKE).await?;
+        tx.delete_family(owner.family_id, DOING_REVOKE).await?;
         tx.commit(DOING_REVOKE).await?;
-        Ok(Some(family_id))
+        Ok(Some(owner))
     }
 
     /// Ends all families of a person of a tenant; does nothing where there is none.
@@ -232,18 +247,16 @@ impl Tx {
     }
 
     /// Finds the family of a token and holds whose it is.
-    async fn hold_family_of(
-        &mut self,
-        hash: [u8; 32],
-        doing: &'static str,
-    ) -> Result<Option<(Uuid, UserId)>, StoreError> {
+    async fn hold_family_of(&mut self, hash: [u8; 32], doing: &'static str) -> Result<Option<FamilyOwner>, StoreError> {
         let sql = FIND.postgres();
-        let known: Option<(Uuid, Uuid)> =
+        let known: Option<(Uuid, Uuid, Uuid)> =
             with_tx!(self, |db| sqlx::query_as(sql).bind(hash.as_slice()).fetch_optional(db).await)
                 .map_err(StoreError::database(doing))?;
-        let Some((family_id, user_id)) = known else { return Ok(None) };
-        self.lock_user(UserId(user_id), doing).await?;
-        Ok(Some((family_id, UserId(user_id))))
+        let Some((family_id, user_id, tenant_id)) = known else { return Ok(None) };
+        let owner = FamilyOwner { family_id, user_id: UserId(user_id), tenant_id: TenantId(tenant_id) };
+        // Who was removed just now has no families any more.
+        let is_there = self.lock_user(owner.user_id, doing).await?.is_some();
+        Ok(is_there.then_some(owner))
     }
 
     async fn insert_token(

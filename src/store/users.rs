@@ -18,7 +18,7 @@ use crate::store::{Sql, Store, StoreError};
 use crate::{with_reader, with_writer};
 
 const INSERT_TENANT: Sql = Sql::portable("INSERT INTO tenants (tenant_id, name, created_at_ms) VALUES ($1, $2, $3)");
-const INSERT_USER: Sql = Sql::portable(
+pub(in crate::store) const INSERT_USER: Sql = Sql::portable(
     "INSERT INTO users (user_id, tenant_id, email, name, password_hash, role, created_at_ms, email_verified_at_ms) \
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (email) DO NOTHING",
 );

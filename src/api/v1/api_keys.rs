@@ -12,8 +12,10 @@ use crate::api::error::{Failures, Guarded, OfBody, OfOne, OfState};
 use crate::api::extract::{Fields, FromFields, Json, Path};
 use crate::api::idempotency::once_without;
 use crate::api::page::{Page, PageQuery};
+use crate::api::roles::needs;
 use crate::api::timestamp::Timestamp;
-use crate::api::{AdminContext, CallContext, Shared};
+use crate::api::{CallContext, Shared};
+use crate::domain::ability::Ability;
 use crate::domain::api_key::Scope;
 use crate::domain::id::ApiKeyId;
 use crate::error::Error;
@@ -21,11 +23,15 @@ use crate::service::api_keys::{ApiKeyChange, FreshApiKey, NewApiKey};
 use crate::store::api_keys::ApiKeyRecord;
 
 pub(super) fn routes() -> OpenApiRouter<Shared> {
-    OpenApiRouter::default()
-        .routes(once_without("key", routes!(list_api_keys, create_api_key)))
-        .routes(routes!(get_api_key, update_api_key, delete_api_key))
+    let of_managers = OpenApiRouter::default()
+        .routes(once_without("key", routes!(create_api_key)))
+        .routes(routes!(update_api_key, delete_api_key))
         .route("/api-keys/{id}", put(update_api_key))
-        .routes(once_without("key", routes!(rotate_api_key)))
+        .routes(once_without("key", routes!(rotate_api_key)));
+    OpenApiRouter::default()
+        .routes(routes!(list_api_keys))
+        .routes(routes!(get_api_key))
+        .merge(needs(Ability::ManageKeys, of_managers))
 }
 
 /// The key of a program.
@@ -110,13 +116,10 @@ pub(super) async fn list_api_keys(ctx: CallContext, page: Page) -> ListResult<Ap
     paged(page, ctx.store.api_keys().list(ctx.caller.tenant_id, page.0).await?)
 }
 
-/// Makes a key; for owners and admins. The key itself is shown once, in this answer.
+/// Makes a key. The key itself is shown once, in this answer.
 #[utoipa::path(post, path = "/api-keys", tag = "api-keys", security(("bearer" = [])), request_body = CreateApiKeyBody,
     responses((status = 201, body = Envelope<FreshApiKeyView>), Failures, Guarded, OfBody, OfState))]
-pub(super) async fn create_api_key(
-    ctx: AdminContext,
-    Json(body): Json<CreateApiKeyBody>,
-) -> ApiResult<FreshApiKeyView> {
+pub(super) async fn create_api_key(ctx: CallContext, Json(body): Json<CreateApiKeyBody>) -> ApiResult<FreshApiKeyView> {
     let caller = ctx.caller;
     let fresh = ctx.services.api_keys.create(caller.tenant_id, caller.user_id, body.into(), &ctx.actor()).await?;
     created(fresh.into())
@@ -130,32 +133,32 @@ pub(super) async fn get_api_key(ctx: CallContext, Path(id): Path<ApiKeyId>) -> A
     ok(ctx.store.api_keys().find(ctx.caller.tenant_id, id).await?.ok_or(Error::NotFound("API key"))?.into())
 }
 
-/// Changes what a key may do, from where and until when; for owners and admins. Holds within two seconds.
+/// Changes what a key may do, from where and until when. Holds within two seconds.
 #[utoipa::path(patch, path = "/api-keys/{id}", tag = "api-keys", security(("bearer" = [])),
     params(("id" = uuid::Uuid, Path, description = "The key.")), request_body = UpdateApiKeyBody,
     responses((status = 200, body = Envelope<ApiKeyView>), Failures, Guarded, OfOne, OfBody))]
 pub(super) async fn update_api_key(
-    ctx: AdminContext,
+    ctx: CallContext,
     Path(id): Path<ApiKeyId>,
     Json(body): Json<UpdateApiKeyBody>,
 ) -> ApiResult<ApiKeyView> {
     ok(ctx.services.api_keys.change(ctx.caller.tenant_id, id, body.into(), &ctx.actor()).await?.into())
 }
 
-/// Deletes a key; for owners and admins. No node takes it any more after two seconds.
+/// Deletes a key. No node takes it any more after two seconds.
 #[utoipa::path(delete, path = "/api-keys/{id}", tag = "api-keys", security(("bearer" = [])),
     params(("id" = uuid::Uuid, Path, description = "The key.")),
     responses((status = 200, body = Envelope<RemovedView>), Failures, Guarded, OfOne))]
-pub(super) async fn delete_api_key(ctx: AdminContext, Path(id): Path<ApiKeyId>) -> ApiResult<RemovedView> {
+pub(super) async fn delete_api_key(ctx: CallContext, Path(id): Path<ApiKeyId>) -> ApiResult<RemovedView> {
     ctx.services.api_keys.delete(ctx.caller.tenant_id, id, &ctx.actor()).await?;
     ok(RemovedView { id: id.0 })
 }
 
-/// Gives a key another secret, shown once; for owners and admins. No node takes the one before after two seconds.
+/// Gives a key another secret, shown once. No node takes the one before after two seconds.
 #[utoipa::path(post, path = "/api-keys/{id}/rotate", tag = "api-keys", security(("bearer" = [])),
     params(("id" = uuid::Uuid, Path, description = "The key.")),
     responses((status = 200, body = Envelope<FreshApiKeyView>), Failures, Guarded, OfOne))]
-pub(super) async fn rotate_api_key(ctx: AdminContext, Path(id): Path<ApiKeyId>) -> ApiResult<FreshApiKeyView> {
+pub(super) async fn rotate_api_key(ctx: CallContext, Path(id): Path<ApiKeyId>) -> ApiResult<FreshApiKeyView> {
     ok(ctx.services.api_keys.rotate(ctx.caller.tenant_id, id, &ctx.actor()).await?.into())
 }
 

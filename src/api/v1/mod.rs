@@ -11,6 +11,8 @@ pub mod auth;
 
 pub mod api_keys;
 
+pub mod team;
+
 pub mod billing;
 
 pub mod external;
@@ -53,6 +55,7 @@ pub fn routes(settings: &ApiSettings) -> OpenApiRouter<Shared> {
     OpenApiRouter::default()
         .merge(auth::routes())
         .merge(api_keys::routes())
+        .merge(team::routes())
         .merge(billing::routes())
         .merge(of_plan)
         .merge(provider::routes())
@@ -63,6 +66,7 @@ pub fn routes(settings: &ApiSettings) -> OpenApiRouter<Shared> {
         .merge(campaigns::streams(settings).layer(from_fn(layers::count_for_plan)))
         .merge(contacts::streams(settings).layer(from_fn(layers::count_for_plan)))
         .merge(media::streams(settings).layer(from_fn(layers::count_for_plan)))
+        .merge(team::streams())
         .merge(messages::streams(settings).layer(from_fn(layers::count_for_plan)))
         .merge(external::streams(settings).layer(from_fn(layers::count_for_plan)))
 }

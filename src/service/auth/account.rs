@@ -4,23 +4,40 @@ use secrecy::SecretString;
 
 use super::email::{is_email, normalise_email};
 use super::{AuthService, NAME_CHARS_MAX, token};
+use crate::domain::id::UserId;
 use crate::error::{Error, Problems, Result};
 use crate::service::access_token::Caller;
 use crate::service::check::check_name;
 use crate::service::password::check_password;
 use crate::store::audit::Actor;
+use crate::store::tokens::FamilyOwner;
 use crate::store::users::{ProfileChange, UserRecord};
 
 impl AuthService {
-    /// Ends the log-in that a refresh token came from; does nothing where there is none.
+    /// Ends the log-in that a refresh token came from, and returns whose it was; does nothing where there is none.
     ///
     /// # Errors
     /// `Store` when it is not ended.
-    pub async fn log_out(&self, refresh_token: &SecretString) -> Result<()> {
-        if let Some(family_id) = self.store.tokens().revoke(token::hash_of(refresh_token)).await? {
+    pub async fn log_out(&self, refresh_token: &SecretString) -> Result<Option<FamilyOwner>> {
+        let ended = self.store.tokens().revoke(token::hash_of(refresh_token)).await?;
+        if let Some(FamilyOwner { family_id, .. }) = ended {
             self.known.forget(|family| family.id == family_id);
         }
-        Ok(())
+        Ok(ended)
+    }
+
+    /// Tells whether a password is that of whoever is calling.
+    ///
+    /// # Errors
+    /// `Validation` by the field `currentPassword`; `Unauthorized` when there is no such person any more.
+    pub async fn prove_password(&self, caller: Caller, current: &SecretString) -> Result<()> {
+        let user = self.store.users().find(caller.tenant_id, caller.user_id).await?.ok_or(Error::Unauthorized)?;
+        self.check_current(current, &user).await
+    }
+
+    /// Reads anew what a person may do; to be called whenever that was changed.
+    pub(in crate::service) fn forget_person(&self, user_id: UserId) {
+        self.known.forget(|family| family.user_id == user_id);
     }
 
     /// Ends all log-ins of a person: refresh tokens at once, access tokens on this node at once and on others
@@ -88,6 +105,7 @@ impl AuthService {
         self.known.forget(|family| family.user_id == user.id);
         if changed? { Ok(()) } else { Err(Error::conflict("The password was changed a moment ago.")) }
     }
+
     async fn check_current(&self, current: &SecretString, user: &UserRecord) -> Result<()> {
         match self.passwords.verify(current, &user.password_hash).await? {
             true => Ok(()),

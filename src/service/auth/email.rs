@@ -11,7 +11,7 @@ pub(in crate::service) fn normalise_email(email: &str) -> String {
 }
 
 /// Tells whether mail could be sent there; whether it arrives is for a confirmation to find out.
-pub(super) fn is_email(email: &str) -> bool {
+pub(in crate::service) fn is_email(email: &str) -> bool {
     let Some((user, host)) = email.rsplit_once('@') else {
         return false;
     };

@@ -9,8 +9,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 use uuid::Uuid;
 
-use self::email::is_email;
-pub(super) use self::email::normalise_email;
+pub(super) use self::email::{is_email, normalise_email};
 
 use crate::clock::{Clock, Moment};
 use crate::domain::id::{TenantId, UserId};
@@ -28,11 +27,12 @@ use crate::store::users::UserRecord;
 
 mod account;
 mod email;
+pub mod joining;
 pub mod recovery;
 mod token;
 
 /// Characters of a name of a person or a business, at most.
-const NAME_CHARS_MAX: usize = 100;
+pub(super) const NAME_CHARS_MAX: usize = 100;
 
 /// Settings of tokens and passwords.
 #[derive(Debug, Clone)]
@@ -221,6 +221,6 @@ impl AuthService {
     }
 }
 
-fn email_taken() -> Error {
+pub(super) fn email_taken() -> Error {
     Error::Conflict { message: "There is an account with this email already.".into(), field: Some("email") }
 }

@@ -9,9 +9,10 @@ use secrecy::SecretString;
 
 use super::email::{is_email, normalise_email};
 use super::{AuthService, token};
+use crate::domain::id::{TenantId, UserId};
 use crate::domain::mail::MailKind;
 use crate::error::{Error, Problems, Result};
-use crate::limits::{IDEMPOTENCY_ROWS_REMOVED_MAX, MAIL_BURST_MAX};
+use crate::limits::{IDEMPOTENCY_ROWS_REMOVED_MAX, INVITATION_REMEMBERED, MAIL_BURST_MAX};
 use crate::service::access_token::Caller;
 use crate::service::password::check_password;
 use crate::store::account_tokens::NewAccountToken;
@@ -68,14 +69,14 @@ impl AuthService {
         Ok(())
     }
 
-    /// Notes that mail to somebody arrives, by what it brought.
+    /// Notes that mail to somebody arrives, by what it brought; returns to whom.
     ///
     /// # Errors
     /// `Validation` by the field `token`.
-    pub async fn verify_email(&self, shown: &SecretString) -> Result<()> {
+    pub async fn verify_email(&self, shown: &SecretString) -> Result<(TenantId, UserId)> {
         let now_ms = self.clock.now().as_ms();
         let verified = self.store.account_tokens().verify_email(token::hash_of(shown), now_ms).await?;
-        if verified { Ok(()) } else { Err(not_good()) }
+        verified.ok_or_else(not_good)
     }
 
     /// Asks for another mail to verify the address of a person; returns whether that was done before, and then none is
@@ -97,11 +98,15 @@ impl AuthService {
     /// # Errors
     /// `Store` when it is not known; the mail may be tried again, with another token.
     pub async fn letter(&self, mail: &MailClaim) -> Result<Option<Letter>> {
+        if mail.kind == MailKind::Invitation {
+            return self.invitation_letter(mail).await;
+        }
         let Some(user) = self.store.users().find_by_email(&mail.email).await? else { return Ok(None) };
         let lifetime = match mail.kind {
             MailKind::VerifyEmail if user.email_verified_at_ms.is_some() => return Ok(None),
             MailKind::VerifyEmail => VERIFY_LIFETIME,
             MailKind::ResetPassword => RESET_LIFETIME,
+            MailKind::Invitation => return Ok(None),
         };
         let (token, hash) = token::draw();
         let kept = NewAccountToken {
@@ -123,10 +128,12 @@ impl AuthService {
         let now_ms = self.clock.now().as_ms();
         self.store.tokens().forget_expired(now_ms, IDEMPOTENCY_ROWS_REMOVED_MAX).await?;
         self.store.account_tokens().forget_expired(now_ms, IDEMPOTENCY_ROWS_REMOVED_MAX).await?;
+        let before_ms = (self.clock.now() - INVITATION_REMEMBERED).as_ms();
+        self.store.invitations().forget_expired(before_ms, IDEMPOTENCY_ROWS_REMOVED_MAX).await?;
         Ok(())
     }
 }
 
-fn not_good() -> Error {
+pub(super) fn not_good() -> Error {
     Error::invalid("token", "is unknown, expired, or was used before")
 }

@@ -118,7 +118,7 @@ impl Store {
             let told = CampaignTold { tenant_id, campaign_id, from: state, to: next, reason: None, at_ms };
             tx.write_reopened(told, DOING_ASK).await?;
         }
-        let actor = Actor { user_id: Some(new.user_id), request_id: new.request_id.clone() };
+        let actor = Actor { request_id: new.request_id.clone(), ..Actor::user(new.user_id) };
         let reasons = new.reasons.iter().map(|reason| reason.as_str()).collect::<Vec<_>>();
         let deed = deed_of(new.kind, "asked", new.campaign_id, (new.tenant_id, json!({ "reasons": reasons })));
         tx.write_deed(&actor, &deed, new.at_ms, DOING_ASK).await?;

@@ -113,7 +113,7 @@ impl Recall {
             tenant_id: TenantId(row.tenant_id),
             kind: RecallKind::parse(&row.kind).ok_or_else(|| corrupt("kind"))?,
             reasons: reasons.map_err(|_| corrupt("reasons"))?,
-            actor: Actor { user_id: Some(UserId(row.actor_id)), request_id: row.request_id },
+            actor: Actor { request_id: row.request_id, ..Actor::user(UserId(row.actor_id)) },
             n_moved: row.n_moved,
         })
     }

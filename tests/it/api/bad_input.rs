@@ -21,6 +21,13 @@ const WITH_BODY: &[(&str, &str)] = &[
     ("POST", "/api/v1/auth/forgot-password"),
     ("POST", "/api/v1/auth/reset-password"),
     ("POST", "/api/v1/auth/verify-email"),
+    ("PATCH", "/api/v1/tenant"),
+    ("PUT", "/api/v1/tenant"),
+    ("POST", "/api/v1/team/invite"),
+    ("POST", "/api/v1/team/accept-invite"),
+    ("PATCH", "/api/v1/team/{k}"),
+    ("PUT", "/api/v1/team/{k}"),
+    ("POST", "/api/v1/team/{k}/make-owner"),
     ("POST", "/api/v1/whatsapp"),
     ("PATCH", "/api/v1/whatsapp/{s}"),
     ("POST", "/api/v1/whatsapp/{s}/pairing-code"),
@@ -140,6 +147,19 @@ async fn odd_paths_and_queries_are_refused() {
     {
         assert_eq!(front.get(&format!("/api/v1/messages?{query}"), &token).await.status, 400, "{query}");
     }
+    for query in ["actor=1", "actor=%00", "action=%00", "action=", "subject=", "from=soon", "to=99999-01-01T00:00:00Z"]
+    {
+        for path in ["/api/v1/audit-logs", "/api/v1/audit-logs/export"] {
+            let answer = front.get(&format!("{path}?{query}"), &token).await;
+            assert_eq!(
+                (answer.status.as_u16(), answer.json()["code"].as_str()),
+                (400, Some("VALIDATION_ERROR")),
+                "{query}"
+            );
+        }
+    }
+    let long = format!("/api/v1/audit-logs?subject={}", "x".repeat(201));
+    assert_eq!(front.get(&long, &token).await.status, 400);
     assert_eq!(front.get("/api/v1/campaigns?nobodyKnowsThis=1", &token).await.status, 200);
 }
 

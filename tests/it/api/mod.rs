@@ -19,6 +19,10 @@ mod auth;
 
 mod accounts;
 
+mod team;
+
+mod audit;
+
 mod api_keys;
 
 mod external;

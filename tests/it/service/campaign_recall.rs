@@ -42,7 +42,7 @@ const PERSON: UserId = UserId(uuid::Uuid::from_u128(9));
 const DONE: fn(i64) -> Progress = |n_moved| Progress { n_moved, is_done: true };
 
 fn actor() -> Actor {
-    Actor { user_id: Some(PERSON), request_id: None }
+    Actor::user(PERSON)
 }
 
 /// A running campaign over two sessions whose deliveries ended as `endings` say, in order of admission.

@@ -35,7 +35,7 @@ store_contract!(
 const OPERATOR: UserId = UserId(uuid::Uuid::from_u128(7));
 
 fn actor() -> Actor {
-    Actor { user_id: Some(OPERATOR), request_id: Some("request-1".to_owned()) }
+    Actor { request_id: Some("request-1".to_owned()), ..Actor::user(OPERATOR) }
 }
 
 fn because(reason: &str) -> NewSuspension {

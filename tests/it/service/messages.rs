@@ -275,7 +275,7 @@ async fn several_messages_are_accepted_or_none(store: Store) {
 
 /// Gives a tenant a plan with so many messages.
 async fn subscribe(front: &Front, tenant_id: TenantId, n_messages: i64) {
-    let actor = Actor { user_id: None, request_id: None };
+    let actor = Actor::SYSTEM;
     let limits = LimitChange { messages: Some(Some(n_messages)), ..LimitChange::default() };
     let change = PlanChange { limits, ..PlanChange::default() };
     front.services.plans.change("growth", change, &actor).await.unwrap();

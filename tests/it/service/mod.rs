@@ -4,6 +4,9 @@ pub(crate) mod front;
 
 mod auth;
 
+mod invitations;
+mod team;
+
 mod api_keys;
 
 mod idempotency;

@@ -26,7 +26,7 @@ store_contract!(
 const OPERATOR: UserId = UserId(uuid::Uuid::from_u128(7));
 
 fn actor() -> Actor {
-    Actor { user_id: Some(OPERATOR), request_id: None }
+    Actor::user(OPERATOR)
 }
 
 fn limits(limits: LimitChange) -> PlanChange {

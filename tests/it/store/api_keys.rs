@@ -161,7 +161,7 @@ async fn the_latest_use_counts(store: Store) {
 
 async fn every_change_is_written_down(store: Store) {
     let (key, keys) = (kept(&store).await, store.api_keys());
-    let actor = Actor { user_id: Some(key.created_by), request_id: Some("r".to_owned()) };
+    let actor = Actor { request_id: Some("r".to_owned()), ..Actor::user(key.created_by) };
     let of = (key.tenant_id, key.id);
     keys.change(of, &all(&key.terms), &actor, NOW_MS).await.unwrap().unwrap();
     keys.rotate(of, &secret(ApiKeyId::generate()), &actor, NOW_MS).await.unwrap().unwrap();

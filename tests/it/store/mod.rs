@@ -4,6 +4,8 @@ mod admissions;
 
 mod api_keys;
 
+mod audit;
+
 mod contacts;
 
 mod conversations;

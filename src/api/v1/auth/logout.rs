@@ -5,11 +5,12 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::tokens::RefreshBody;
+use crate::api::audit::CallNote;
 use crate::api::envelope::{ApiResult, Envelope, ok};
 use crate::api::error::{Failures, Guarded, OfBody};
 use crate::api::extract::Json;
 use crate::api::throttle::Visitor;
-use crate::api::{OwnContext, Shared};
+use crate::api::{CallContext, Shared};
 
 /// That a log-in is over.
 #[derive(Debug, Serialize, ToSchema)]
@@ -29,10 +30,13 @@ pub struct LoggedOutView {
 pub(super) async fn logout(
     State(front): State<Shared>,
     visitor: Visitor,
+    note: CallNote,
     Json(body): Json<RefreshBody>,
 ) -> ApiResult<LoggedOutView> {
     front.throttle.admit(visitor)?;
-    front.services.auth.log_out(&body.token()).await?;
+    if let Some(owner) = front.services.auth.log_out(&body.token()).await? {
+        note.by_user(owner.tenant_id, owner.user_id);
+    }
     ok(LoggedOutView { logged_out: true })
 }
 
@@ -41,7 +45,7 @@ pub(super) async fn logout(
 /// Refresh tokens are refused at once; access tokens at once by the node that is asked, and within 2 seconds by the others.
 #[utoipa::path(post, path = "/auth/logout-all", tag = "auth", security(("bearer" = [])),
     responses((status = 200, body = Envelope<LoggedOutView>), Failures, Guarded))]
-pub(super) async fn logout_all(ctx: OwnContext) -> ApiResult<LoggedOutView> {
+pub(super) async fn logout_all(ctx: CallContext) -> ApiResult<LoggedOutView> {
     ctx.services.auth.log_out_everywhere(ctx.caller, &ctx.actor()).await?;
     ok(LoggedOutView { logged_out: true })
 }

@@ -5,6 +5,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::api::Shared;
+use crate::api::roles::needs;
+use crate::domain::ability::Ability;
 
 pub mod tokens;
 
@@ -15,18 +17,20 @@ pub mod profile;
 pub mod recovery;
 
 pub(super) fn routes() -> OpenApiRouter<Shared> {
+    let own = OpenApiRouter::default()
+        .routes(routes!(logout::logout_all))
+        .routes(routes!(profile::update_me))
+        .route("/auth/me", put(profile::update_me))
+        .routes(routes!(profile::change_password))
+        .routes(routes!(recovery::resend_verification));
     OpenApiRouter::default()
         .routes(routes!(tokens::register))
         .routes(routes!(tokens::login))
         .routes(routes!(tokens::refresh))
         .routes(routes!(logout::logout))
-        .routes(routes!(logout::logout_all))
         .routes(routes!(profile::get_me))
-        .routes(routes!(profile::update_me))
-        .route("/auth/me", put(profile::update_me))
-        .routes(routes!(profile::change_password))
         .routes(routes!(recovery::forgot_password))
         .routes(routes!(recovery::reset_password))
         .routes(routes!(recovery::verify_email))
-        .routes(routes!(recovery::resend_verification))
+        .merge(needs(Ability::OwnAccount, own))
 }

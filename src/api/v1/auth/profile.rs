@@ -9,7 +9,7 @@ use crate::api::envelope::{ApiResult, Envelope, ok};
 use crate::api::error::{Failures, Guarded, OfBody, OfState};
 use crate::api::extract::{Fields, FromFields, Json};
 use crate::api::throttle::Visitor;
-use crate::api::{CallContext, OwnContext, Shared};
+use crate::api::{CallContext, Shared};
 use crate::domain::id::{TenantId, UserId};
 use crate::error::Error;
 use crate::store::users::{ProfileChange, UserRecord};
@@ -100,7 +100,7 @@ pub(super) async fn get_me(ctx: CallContext) -> ApiResult<ProfileView> {
 #[utoipa::path(patch, path = "/auth/me", tag = "auth", security(("bearer" = [])), request_body = UpdateProfileBody,
     responses((status = 200, body = Envelope<ProfileView>), Failures, Guarded, OfBody, OfState))]
 pub(super) async fn update_me(
-    ctx: OwnContext,
+    ctx: CallContext,
     State(front): State<Shared>,
     visitor: Visitor,
     Json(body): Json<UpdateProfileBody>,
@@ -128,7 +128,7 @@ pub(super) async fn update_me(
     request_body = ChangePasswordBody,
     responses((status = 200, body = Envelope<PasswordChangedView>), Failures, Guarded, OfBody, OfState))]
 pub(super) async fn change_password(
-    ctx: OwnContext,
+    ctx: CallContext,
     State(front): State<Shared>,
     visitor: Visitor,
     Json(body): Json<ChangePasswordBody>,

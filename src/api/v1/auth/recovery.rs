@@ -7,11 +7,12 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::profile::PasswordChangedView;
+use crate::api::audit::CallNote;
 use crate::api::envelope::{ApiResult, Envelope, ok};
 use crate::api::error::{Failures, Guarded, OfBody};
 use crate::api::extract::{Fields, FromFields, Json};
 use crate::api::throttle::Visitor;
-use crate::api::{OwnContext, Shared};
+use crate::api::{CallContext, Shared};
 
 /// Whose password is forgotten.
 #[derive(ToSchema)]
@@ -94,10 +95,12 @@ pub(super) async fn reset_password(
 pub(super) async fn verify_email(
     State(front): State<Shared>,
     visitor: Visitor,
+    note: CallNote,
     Json(body): Json<VerifyEmailBody>,
 ) -> ApiResult<VerifiedView> {
     front.throttle.admit(visitor)?;
-    front.services.auth.verify_email(&body.token.into()).await?;
+    let (tenant_id, user_id) = front.services.auth.verify_email(&body.token.into()).await?;
+    note.by_user(tenant_id, user_id);
     ok(VerifiedView { email_verified: true })
 }
 
@@ -107,7 +110,7 @@ pub(super) async fn verify_email(
 #[utoipa::path(post, path = "/auth/resend-verification", tag = "auth", security(("bearer" = [])),
     responses((status = 200, body = Envelope<VerifiedView>), Failures, Guarded))]
 pub(super) async fn resend_verification(
-    ctx: OwnContext,
+    ctx: CallContext,
     State(front): State<Shared>,
     visitor: Visitor,
 ) -> ApiResult<VerifiedView> {

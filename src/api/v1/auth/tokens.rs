@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 
 use super::profile::UserView;
 use crate::api::Shared;
+use crate::api::audit::CallNote;
 use crate::api::envelope::{ApiResult, Envelope, created, ok};
 use crate::api::error::{Failures, OfBody, OfState, Refused};
 use crate::api::extract::{Fields, FromFields, Json};
@@ -80,10 +81,13 @@ pub struct TokensView {
 pub(super) async fn register(
     State(front): State<Shared>,
     visitor: Visitor,
+    note: CallNote,
     Json(body): Json<RegisterBody>,
 ) -> ApiResult<TokensView> {
     front.throttle.admit(visitor)?;
-    created(front.services.auth.register(body.into()).await?.into())
+    let logged_in = front.services.auth.register(body.into()).await?;
+    note.by_user(logged_in.user.tenant_id, logged_in.user.id);
+    created(logged_in.into())
 }
 
 /// Logs a person in.
@@ -95,11 +99,13 @@ pub(super) async fn register(
 pub(super) async fn login(
     State(front): State<Shared>,
     visitor: Visitor,
+    note: CallNote,
     Json(body): Json<LoginBody>,
 ) -> ApiResult<TokensView> {
     front.throttle.admit_login(&body.email, visitor)?;
     let logged_in = front.services.auth.login(&body.email, &body.password.into()).await?;
     front.throttle.logged_in(&body.email, visitor);
+    note.by_user(logged_in.user.tenant_id, logged_in.user.id);
     ok(logged_in.into())
 }
 

@@ -19,7 +19,7 @@ pub struct AuditView {
     id: Uuid,
     /// When.
     at: Timestamp,
-    /// Who did it; null for the system itself.
+    /// Who did it, a person or an API key; null for the system itself.
     actor_id: Option<Uuid>,
     /// Whose thing it was; null for everything.
     tenant_id: Option<Uuid>,
@@ -41,7 +41,7 @@ impl From<AuditRecord> for AuditView {
         Self {
             id: record.id,
             at: Timestamp(record.at_ms),
-            actor_id: record.actor.user_id.map(|id| id.0),
+            actor_id: record.actor.key_id.map(|id| id.0).or(record.actor.user_id.map(|id| id.0)),
             tenant_id: record.deed.tenant_id.map(|id| id.0),
             action: record.deed.action,
             subject: record.deed.subject,
@@ -51,7 +51,7 @@ impl From<AuditRecord> for AuditView {
     }
 }
 
-/// Lists deeds of all tenants, newest first.
+/// Lists deeds of all tenants, newest first: what operators did, and what changed plans, keys, accounts and teams.
 #[utoipa::path(get, path = "/ops/audit", tag = "ops", security(("bearer" = [])), params(PageQuery),
     responses((status = 200, body = Paged<AuditView>), Failures, Guarded))]
 pub(super) async fn list_audit(ctx: OperatorContext, page: Page) -> ListResult<AuditView> {

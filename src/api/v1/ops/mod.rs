@@ -7,6 +7,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::api::Shared;
+use crate::api::roles::needs;
+use crate::domain::ability::Ability;
 
 pub mod partitions;
 
@@ -25,7 +27,7 @@ pub mod node;
 pub mod dead_letters;
 
 pub(super) fn routes() -> OpenApiRouter<Shared> {
-    OpenApiRouter::default()
+    let operations = OpenApiRouter::default()
         .routes(routes!(partitions::list_partitions))
         .routes(routes!(lanes::list_lanes))
         .routes(routes!(lanes::get_operated_lane))
@@ -47,5 +49,6 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(node::get_ledger))
         .routes(routes!(node::drain_node))
         .routes(routes!(dead_letters::list_dead_letters))
-        .routes(routes!(dead_letters::replay_dead_letter))
+        .routes(routes!(dead_letters::replay_dead_letter));
+    needs(Ability::Operate, operations)
 }
