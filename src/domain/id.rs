@@ -73,6 +73,14 @@ ids! {
     MediaId,
     /// Names a message kept to be sent again.
     TemplateId,
+    /// Names something that a tenant wants to pay for.
+    OrderId,
+    /// Names a payment.
+    PaymentId,
+    /// Names an invoice.
+    InvoiceId,
+    /// Names what a tenant has beside its plan.
+    TenantAddonId,
 }
 
 impl CampaignId {

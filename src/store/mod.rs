@@ -74,6 +74,8 @@ pub mod realtime;
 
 pub mod messages;
 
+mod message_accept;
+
 pub mod message_list;
 
 pub mod message_control;
@@ -145,6 +147,8 @@ pub mod usage;
 mod tiers;
 
 pub mod plans;
+
+pub mod billing;
 
 mod reasons;
 

@@ -56,6 +56,7 @@ mod provider;
 
 mod ops;
 
+mod billing;
 mod plans;
 
 mod socket;

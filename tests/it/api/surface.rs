@@ -11,7 +11,7 @@ use super::support::{Front, request};
 const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/openapi.json");
 
 /// Operations that anybody may call. May only grow with a reason beside it.
-const PUBLIC: [&str; 14] = [
+const PUBLIC: [&str; 16] = [
     // How credentials are come by.
     "register",
     "login",
@@ -25,6 +25,10 @@ const PUBLIC: [&str; 14] = [
     // The provider knows the secret instead.
     "verify_callback_address",
     "take_receipts",
+    // So does the provider of payments.
+    "take_payment_event",
+    // What it costs is for everybody to see.
+    "list_offered_plans",
     // Probes and descriptions.
     "list_webhook_events",
     "get_health",
@@ -45,7 +49,7 @@ const NOT_ONCE: [&str; 2] = [
 const OWN_ACCOUNT: [&str; 4] = ["update_me", "change_password", "logout_all", "resend_verification"];
 
 /// Operations of those who run the platform; nobody else may call them.
-const OPERATORS: [&str; 21] = [
+const OPERATORS: [&str; 29] = [
     "list_partitions",
     "list_lanes",
     "get_operated_lane",
@@ -61,6 +65,14 @@ const OPERATORS: [&str; 21] = [
     "list_audit",
     "list_plans",
     "update_plan",
+    "list_coupons",
+    "create_coupon",
+    "update_coupon",
+    "list_all_addons",
+    "create_addon",
+    "update_addon",
+    "list_orders",
+    "confirm_order",
     "get_tenant",
     "set_subscription",
     "get_ledger",
@@ -243,6 +255,7 @@ async fn ids_of_others_are_not_there() {
     let template_id = made("/api/v1/templates", kept).await;
     let media_id = super::media::upload(&front, &ours, "a.png", &super::media::png(100)).await.data()["id"].clone();
     let media_id = media_id.as_str().unwrap().to_owned();
+    let (invoice_id, addon_id) = super::billing::invoice_and_addon(&front, &ours).await;
     let mut n_checked = 0;
     let of_tenants = |operation: &&Operation| !OPERATORS.contains(&operation.deed()) && operation.path.contains("{id}");
     for operation in operations().iter().filter(of_tenants) {
@@ -257,6 +270,8 @@ async fn ids_of_others_are_not_there() {
             "contacts" => &contact_id,
             "templates" => &template_id,
             "media" => &media_id,
+            "billing" if resource.contains("addons") => &addon_id,
+            "billing" => &invoice_id,
             resource => panic!("no id for {resource}"),
         };
         let call = async |path: &str, body: &str| match operation.is_external() {

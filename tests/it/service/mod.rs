@@ -38,6 +38,8 @@ mod templates;
 
 mod plans;
 
+pub(crate) mod billing;
+
 mod timeline;
 
 mod realtime;
