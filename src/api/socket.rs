@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use super::address::client_address;
 use super::rates::RateNote;
 use super::throttle::Visitor;
-use super::v1::billing::PlanUsageView;
+use super::v1::billing::usage::PlanUsageView;
 use super::v1::campaigns::progress::ProgressView;
 use super::{Shared, TOKEN_BEAT};
 use crate::domain::realtime::RealtimeEvent;

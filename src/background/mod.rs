@@ -109,7 +109,7 @@ impl Background {
     pub fn start(&self, tasks: &TaskTracker, stop: &CancellationToken) {
         let Nudges { cancelled, settled, finished } = self.nudges.clone();
         let nobody = Arc::new(Notify::new());
-        let reconcilers: [(&'static str, Beat, Arc<Notify>, Work); 15] = [
+        let reconcilers: [(&'static str, Beat, Arc<Notify>, Work); 16] = [
             ("settle cancelled campaigns", BEAT, cancelled, |background| Box::pin(background.settle_cancelled())),
             ("finish campaigns", BEAT, settled, |background| Box::pin(background.finish_campaigns())),
             ("requeue unknown deliveries", BEAT, Arc::clone(&nobody), |background| {
@@ -117,6 +117,7 @@ impl Background {
             }),
             ("end suspensions", BEAT, Arc::clone(&nobody), |background| Box::pin(background.end_suspensions())),
             ("finish what people asked", BEAT, Arc::clone(&nobody), |background| Box::pin(background.finish_recalls())),
+            ("move subscriptions", BEAT, Arc::clone(&nobody), |background| Box::pin(background.move_subscriptions())),
             ("judge campaigns", BEAT, Arc::clone(&nobody), |background| Box::pin(background.judge_campaigns())),
             ("fail over", BEAT, Arc::clone(&nobody), |background| Box::pin(background.fail_over())),
             ("look for receipts", BEAT, Arc::clone(&nobody), |background| Box::pin(background.look_for_receipts())),
@@ -196,6 +197,11 @@ impl Background {
         self.services.campaigns.judge().await
     }
 
+    /// Moves the subscriptions whose time has come.
+    async fn move_subscriptions(&self) -> Result<()> {
+        self.services.billing.move_due().await
+    }
+
     /// Moves what waits for cold recipients away from sessions that are lost for good, where campaigns want that.
     async fn fail_over(&self) -> Result<()> {
         let mut failures = Failures::default();
@@ -245,9 +251,10 @@ impl Background {
         Ok(self.store.forget_realtime(i64::try_from(FORGET_BEAT.every.as_millis()).unwrap_or(i64::MAX)).await?)
     }
 
-    /// Forgets answers that were kept for repeated requests, and tokens that have expired.
+    /// Forgets answers that were kept for repeated requests, coupons that nobody paid with, and tokens that have expired.
     async fn forget_old(&self) -> Result<()> {
         self.services.idempotency.forget_old().await?;
+        self.services.billing.forget_old().await?;
         self.services.auth.forget_expired().await
     }
 

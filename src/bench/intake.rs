@@ -140,7 +140,7 @@ async fn make_sessions(plan: &Plan) -> anyhow::Result<(TenantId, Vec<SessionId>)
         role: Role::Owner,
         created_at_ms,
     };
-    store.users().insert_with_tenant(&tenant, &owner).await.context("make a tenant")?;
+    store.users().insert_with_tenant(&tenant, &owner, None).await.context("make a tenant")?;
     let made = (1..=plan.n_sessions).map(|n| {
         let store = &store;
         async move {

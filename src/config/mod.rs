@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 pub use auth::AuthConfig;
+pub use billing::{BillingConfig, RazorpayConfig};
 pub use contacts::ContactsConfig;
 pub use dispatch::DispatchConfig;
 pub use gateway::{GatewayConfig, GatewayKind};
@@ -26,6 +27,7 @@ pub use telemetry::{LogForm, TelemetryConfig};
 pub use webhooks::WebhookConfig;
 
 mod auth;
+mod billing;
 mod contacts;
 mod dispatch;
 mod gateway;
@@ -73,6 +75,8 @@ pub struct Config {
     pub webhooks: WebhookConfig,
     /// Mails to people.
     pub mail: MailConfig,
+    /// Trials and payments.
+    pub billing: BillingConfig,
     /// Logs.
     pub telemetry: TelemetryConfig,
 }
@@ -91,6 +95,7 @@ pub struct ConfigFile {
     media: media::MediaFile,
     webhooks: webhooks::WebhookFile,
     mail: mail::MailFile,
+    billing: billing::BillingFile,
     telemetry: telemetry::TelemetryFile,
 }
 
@@ -138,6 +143,7 @@ impl ConfigFile {
             media: source::section("media", &mut tables, problems),
             webhooks: source::section("webhooks", &mut tables, problems),
             mail: source::section("mail", &mut tables, problems),
+            billing: source::section("billing", &mut tables, problems),
             telemetry: source::section("telemetry", &mut tables, problems),
         };
         source::refuse_unknown_sections(tables, problems);
@@ -156,6 +162,7 @@ impl ConfigFile {
         let media = self.media.check(problems);
         let webhooks = self.webhooks.check();
         let mail = self.mail.check(problems);
+        let billing = self.billing.check(problems);
         let telemetry = self.telemetry.check(problems);
         Some(Config {
             server: server?,
@@ -169,6 +176,7 @@ impl ConfigFile {
             media: media?,
             webhooks,
             mail: mail?,
+            billing: billing?,
             telemetry: telemetry?,
         })
     }

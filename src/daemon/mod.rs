@@ -255,7 +255,7 @@ impl Base {
         let tools = Tools { store: self.store.clone(), clock: self.clock.clone(), notices: notices.clone() };
         let linked = settings::linked_settings(&self.config).map(|linked| LinkedDevices::new(&linked)).transpose()?;
         let connector = Arc::new(ByNumber { linked: linked.clone() });
-        let services = Services::new(tools, settings::service_settings(&self.config, self.files.clone()), connector);
+        let services = Services::new(tools, settings::service_settings(&self.config, self.files.clone())?, connector);
         if let Some(linked) = linked {
             self.follow_devices(linked, services.sessions.clone());
         }

@@ -3,6 +3,7 @@
 use std::num::NonZeroU16;
 use std::sync::Arc;
 
+use anyhow::Context;
 use secrecy::SecretString;
 
 use crate::api::ApiSettings;
@@ -15,6 +16,8 @@ use crate::mail::{CarrierSettings, MailSettings};
 use crate::media::{MediaError, MediaFiles, MediaPlace, S3Place};
 use crate::service::access_token::{JwtKey, JwtKeys};
 use crate::service::auth::AuthSettings;
+use crate::service::billing::BillingSettings;
+use crate::service::billing::razorpay::{Razorpay, RazorpaySettings};
 use crate::service::password::PasswordCost;
 use crate::service::sessions::SessionSettings;
 use crate::service::{MediaBounds, MediaSettings, ServiceSettings};
@@ -56,7 +59,7 @@ pub(super) fn media_files(config: &Config) -> Result<MediaFiles, MediaError> {
     MediaFiles::open(&place)
 }
 
-pub(super) fn service_settings(config: &Config, files: MediaFiles) -> ServiceSettings {
+pub(super) fn service_settings(config: &Config, files: MediaFiles) -> anyhow::Result<ServiceSettings> {
     let media = &config.media;
     let bounds = MediaBounds {
         image_bytes_max: media.image_bytes_max,
@@ -73,7 +76,8 @@ pub(super) fn service_settings(config: &Config, files: MediaFiles) -> ServiceSet
         |secret| secret.expose().to_owned(),
     );
     let accepted = config.auth.jwt_accepted_secrets.iter().map(|secret| JwtKey::of(secret.expose().into())).collect();
-    ServiceSettings {
+    Ok(ServiceSettings {
+        billing: billing_settings(config)?,
         n_partitions: config.queue.kafka.as_ref().map_or(NonZeroU16::MIN, |kafka| kafka.partitions),
         webhooks_allow_loopback: config.webhooks.allow_loopback,
         media: MediaSettings { files, bounds },
@@ -88,7 +92,21 @@ pub(super) fn service_settings(config: &Config, files: MediaFiles) -> ServiceSet
             assigns_phone_number_id: config.gateway.kind == GatewayKind::Simulator
                 && config.gateway.linked_url.is_none(),
         },
-    }
+    })
+}
+
+fn billing_settings(config: &Config) -> anyhow::Result<BillingSettings> {
+    let razorpay = config.billing.razorpay.as_ref().map(|razorpay| {
+        Razorpay::new(RazorpaySettings {
+            key_id: razorpay.key_id.clone(),
+            key_secret: SecretString::from(razorpay.key_secret.expose()),
+            webhook_secret: SecretString::from(razorpay.webhook_secret.expose()),
+            base_url: razorpay.base_url.clone(),
+            timeout: razorpay.timeout,
+        })
+    });
+    let razorpay = razorpay.transpose().context("set up the way to Razorpay")?.map(Arc::new);
+    Ok(BillingSettings { razorpay, trial: config.billing.trial })
 }
 
 pub(super) fn courier_settings(config: &Config) -> CourierSettings {

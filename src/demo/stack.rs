@@ -84,6 +84,7 @@ impl StackPlan {
             [auth]
             [rate_limits]
             [gateway]
+            [billing]
             [queue]
         };
         let mut settings = settings;
@@ -98,6 +99,8 @@ impl StackPlan {
         set("auth", "jwt_secret", format!("{secret}{secret}").into());
         // One client does everything here, as fast as it can.
         set("rate_limits", "user_per_minute", 0.into());
+        // It has more sessions than trials have.
+        set("billing", "trial_days", 0.into());
         set("gateway", "kind", "simulator".into());
         set("gateway", "base_url", format!("http://127.0.0.1:{simulator}").into());
         set("gateway", "app_secret", secret.into());

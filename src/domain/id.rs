@@ -75,6 +75,14 @@ ids! {
     TemplateId,
     /// Names the invitation of somebody to a tenant's team.
     InvitationId,
+    /// Names something that a tenant wants to pay for.
+    OrderId,
+    /// Names a payment.
+    PaymentId,
+    /// Names an invoice.
+    InvoiceId,
+    /// Names what a tenant has beside its plan.
+    TenantAddonId,
 }
 
 impl CampaignId {

@@ -62,6 +62,8 @@ pub mod pacing;
 
 pub mod plan;
 
+pub mod billing;
+
 pub mod quota;
 
 pub mod backoff;

@@ -12,13 +12,13 @@ words! {
     SubscriptionState {
         /// Free of charge until the period ends, and over then.
         Trialing = "trialing",
-        /// Paid; renews itself.
+        /// Paid, or kept by an operator: then it renews itself.
         Active = "active",
-        /// A payment did not come.
+        /// A payment did not come; nothing is sent until it does.
         PastDue = "past_due",
-        /// Given up by the tenant.
+        /// Given up by the tenant, or not paid for in time.
         Cancelled = "cancelled",
-        /// The trial is over.
+        /// The trial is over, or it was cancelled a while ago.
         Expired = "expired",
     }
 }
@@ -80,6 +80,22 @@ pub struct PlanLimits {
     pub contacts: Option<i64>,
 }
 
+impl PlanLimits {
+    /// Returns the limits with so much more of one thing; what has no limit has none.
+    #[must_use]
+    pub fn with(mut self, meter: Meter, amount: i64) -> Self {
+        let limit = match meter {
+            Meter::Messages => &mut self.messages,
+            Meter::Sessions => &mut self.sessions,
+            Meter::ApiRequests => &mut self.api_requests,
+            Meter::Campaigns => &mut self.campaigns,
+            Meter::Contacts => &mut self.contacts,
+        };
+        *limit = limit.map(|limit| limit.saturating_add(amount));
+        self
+    }
+}
+
 /// A change of limits: an outer none leaves one as it is, an inner one takes it away.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct LimitChange {
@@ -109,17 +125,8 @@ impl LimitChange {
     }
 }
 
-impl SubscriptionState {
-    /// Returns from when on nothing may be sent or made, UTC milliseconds; none while it renews itself.
-    #[must_use]
-    pub fn active_until_ms(self, now_ms: i64, period_end_ms: i64) -> Option<i64> {
-        match self {
-            Self::Active => None,
-            Self::Trialing => Some(period_end_ms),
-            Self::PastDue | Self::Cancelled | Self::Expired => Some(now_ms),
-        }
-    }
-}
+/// The slug of the plan of trials.
+pub const TRIAL_PLAN: &str = "trial";
 
 /// The days of a trial.
 const TRIAL_DAYS: i64 = 7;

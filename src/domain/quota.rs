@@ -99,12 +99,12 @@ pub struct Allowance {
 }
 
 impl Allowance {
-    /// Begins the period that holds `now_ms`, when this one is over and the subscription renews itself. What is on its
-    /// way is carried over.
+    /// Begins the period that holds `now_ms`, when this one is over and the subscription goes on. What is on its way is
+    /// carried over.
     #[must_use]
     pub fn at(self, now_ms: i64) -> Self {
         match self.period.next(now_ms) {
-            Some(period) if self.active_until_ms.is_none() => {
+            Some(period) if self.is_active(now_ms) => {
                 Self { period, usage: Usage { used: 0, campaigns: 0, ..self.usage }, ..self }
             }
             _ => self,

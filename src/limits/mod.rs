@@ -6,6 +6,7 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+pub use billing::*;
 pub use campaigns::*;
 pub use contacts::*;
 pub use devices::*;
@@ -14,6 +15,7 @@ pub use messages::*;
 pub use realtime::*;
 pub use team::*;
 
+mod billing;
 mod campaigns;
 mod contacts;
 mod devices;

@@ -10,7 +10,6 @@ use crate::error::{Error, Problems, Result};
 use crate::service::MessageService;
 use crate::service::media::check_media;
 use crate::service::messages::{check, job_of, queued};
-use crate::service::plans::check_message;
 use crate::store::messages::DeliveryRecord;
 
 /// Who sends to whom.
@@ -140,7 +139,6 @@ impl MessageService {
         problems.check()?;
         let delivery = delivery.ok_or_else(|| Error::invalid("to", "is required"))?;
         self.check_session(tenant_id, single.session_id).await?;
-        check_message(&self.tools, tenant_id).await?;
         let job = job_of((tenant_id, single.session_id), message, delivery);
         let queued = queued(&job, now_ms);
         self.accept(&[job], now_ms).await?;

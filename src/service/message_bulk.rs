@@ -69,7 +69,6 @@ impl MessageService {
         };
         problems.check()?;
         self.check_session(tenant_id, session_id).await?;
-        self.check_room(tenant_id, items.len()).await?;
         let jobs: Vec<Job> =
             items.into_iter().map(|(message, delivery)| job_of((tenant_id, session_id), message, delivery)).collect();
         let now_ms = self.tools.clock.now().as_ms();

@@ -17,7 +17,7 @@ use crate::limits::{SCHEDULE_AHEAD_MAX, SCHEDULED_PER_TENANT_MAX};
 use crate::notice::Notice;
 use crate::service::Tools;
 use crate::service::media::take_media;
-use crate::service::plans::{check_message, check_messages};
+use crate::service::plans::check_message;
 use crate::store::message_control::{Cancelled, Retried};
 use crate::store::messages::DeliveryRecord;
 
@@ -84,7 +84,6 @@ impl MessageService {
         problems.check()?;
         let (delivery, message) = delivery.zip(message).expect("what could not be read was noted as a problem");
         self.check_session(tenant_id, new.session_id).await?;
-        check_message(&self.tools, tenant_id).await?;
         let job = job_of((tenant_id, new.session_id), message, delivery);
         let queued = queued(&job, now_ms);
         self.accept(&[job], now_ms).await?;
@@ -176,17 +175,12 @@ impl MessageService {
         Err(Error::conflict(format!("The session is {state}; connect it first.")))
     }
 
-    /// Puts jobs of one delivery each into the outbox.
+    /// Puts jobs of one delivery each into the outbox, if the tenant's plan has enough for all.
     pub(super) async fn accept(&self, jobs: &[Job], now_ms: i64) -> Result<()> {
         take_media(&self.tools, jobs, now_ms).await?;
-        self.tools.store.messages().insert(jobs, now_ms).await?;
+        self.tools.store.messages().insert(jobs, now_ms).await??;
         self.tools.notices.tell(Notice::OutboxWritten);
         Ok(())
-    }
-
-    /// Tells whether a tenant's plan has so many messages left.
-    pub(super) async fn check_room(&self, tenant_id: TenantId, n: usize) -> Result<()> {
-        check_messages(&self.tools, tenant_id, n).await
     }
 }
 

@@ -13,6 +13,7 @@ use crate::store::Store;
 
 pub use api_keys::ApiKeyService;
 pub use auth::{AuthService, AuthSettings};
+pub use billing::{BillingService, BillingSettings};
 pub use campaigns::CampaignService;
 pub use contact_groups::ContactGroupService;
 pub use contacts::ContactService;
@@ -93,6 +94,8 @@ pub mod templates;
 
 pub mod plans;
 
+pub mod billing;
+
 pub mod waiting;
 
 pub mod webhooks;
@@ -125,6 +128,8 @@ pub struct ServiceSettings {
     pub webhooks_allow_loopback: bool,
     /// Files.
     pub media: MediaSettings,
+    /// Payments and trials.
+    pub billing: BillingSettings,
 }
 
 /// All services; cheap to clone.
@@ -160,6 +165,8 @@ pub struct Services {
     pub ledger: LedgerService,
     /// Plans and subscriptions.
     pub plans: PlanService,
+    /// Orders, payments and what follows from them.
+    pub billing: BillingService,
     /// Why something is not sent.
     pub waiting: WaitingService,
     /// Addresses at which tenants are told what happens.
@@ -171,7 +178,7 @@ impl Services {
     #[must_use]
     pub fn new(tools: Tools, settings: ServiceSettings, connector: Arc<dyn Connector>) -> Self {
         let default_pacing = settings.sessions.default_pacing;
-        let auth = AuthService::new(tools.store.clone(), tools.clock.clone(), &settings.auth);
+        let auth = AuthService::new(tools.store.clone(), tools.clock.clone(), (&settings.auth, settings.billing.trial));
         Self {
             team: TeamService::new(tools.clone(), auth.clone()),
             auth,
@@ -184,6 +191,7 @@ impl Services {
             levers: LeverService::new(tools.clone()),
             ledger: LedgerService::new(tools.store.clone()),
             plans: PlanService::new(tools.clone()),
+            billing: BillingService::new(tools.clone(), &settings.billing),
             webhooks: WebhookService::new(tools.clone(), settings.webhooks_allow_loopback),
             contacts: ContactService::new(tools.clone()),
             contact_groups: ContactGroupService::new(tools.clone()),

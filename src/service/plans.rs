@@ -121,15 +121,6 @@ pub(super) async fn check_message(tools: &Tools, tenant_id: TenantId) -> Result<
     }
 }
 
-/// Tells whether a tenant may send so many messages more now.
-pub(super) async fn check_messages(tools: &Tools, tenant_id: TenantId, n: usize) -> Result<()> {
-    let now_ms = tools.clock.now().as_ms();
-    let Some(usage) = tools.store.usage_of_tenant(tenant_id, now_ms).await? else { return Ok(()) };
-    usage.check(Meter::Messages, now_ms)?;
-    let n = i64::try_from(n).unwrap_or(i64::MAX);
-    if usage.allowance.has_room_for_all_and(n) { Ok(()) } else { Err(Error::LimitExceeded(Meter::Messages)) }
-}
-
 /// Tells whether a tenant's subscription is active; what is beyond its messages waits, or fails by its own policy.
 pub(super) async fn check_active(tools: &Tools, tenant_id: TenantId) -> Result<()> {
     match check_message(tools, tenant_id).await {

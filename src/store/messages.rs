@@ -1,4 +1,4 @@
-//! Deliveries as the API shows them: one, or a campaign's export; and single messages on their way in.
+//! Deliveries as the API shows them: one, or a campaign's export.
 //!
 //! A delivery's history is [`crate::store::timeline`]; the message path writes deliveries in batches
 //! elsewhere.
@@ -9,12 +9,11 @@ use uuid::Uuid;
 use crate::domain::delivery::DeliveryState;
 use crate::domain::failure::{FailureClass, Reason};
 use crate::domain::id::{CampaignId, DeliveryId, SessionId, TenantId};
-use crate::domain::job::{Job, JobDelivery};
+use crate::domain::job::Job;
 use crate::domain::recipient::Recipient;
 use crate::limits::EXPORT_STEP_MAX;
-use crate::store::bind::{Hex, column, to_json, written};
 use crate::store::column::RowPlace;
-use crate::store::{Pool, Sql, Store, StoreError};
+use crate::store::{Sql, Store, StoreError};
 use crate::with_reader;
 
 pub use crate::store::timeline::{TimelineEvent, TimelineKind};
@@ -35,15 +34,6 @@ const EXPORT: Sql = Sql::portable(
 /// The tenant is inside the job and is compared once that is read.
 const FIND_IN_OUTBOX: Sql =
     Sql::portable("SELECT job, created_at_ms, cancelled_at_ms FROM outbox WHERE outbox_id = $1 AND job IS NOT NULL");
-const INSERT_JOBS: Sql = Sql::per_dialect(
-    "INSERT INTO outbox (outbox_id, campaign_id, next_seq, created_at_ms, tenant_id, session_id, recipient, job) \
-     SELECT u.delivery_id, $1, 0, $2, u.tenant_id, u.session_id, u.recipient, u.job \
-     FROM UNNEST($3::uuid[], $4::uuid[], $5::uuid[], $6::text[], $7::text[]) \
-          AS u (delivery_id, tenant_id, session_id, recipient, job)",
-    "INSERT INTO outbox (outbox_id, campaign_id, next_seq, created_at_ms, tenant_id, session_id, recipient, job) \
-     SELECT unhex(value ->> 0), $1, 0, $2, unhex(value ->> 1), unhex(value ->> 2), value ->> 3, value ->> 4 \
-     FROM json_each($3)",
-);
 const OWNER: Sql =
     Sql::portable("SELECT 1 FROM campaigns WHERE campaign_id = $1 AND tenant_id = $2 AND deleted_at_ms IS NULL");
 const SESSIONS: Sql = Sql::portable(
@@ -180,37 +170,6 @@ impl Store {
 }
 
 impl Messages<'_> {
-    /// Puts jobs of one delivery each into the outbox, under the deliveries' ids; all or none.
-    ///
-    /// # Errors
-    /// [`StoreError::Database`] when nothing was written.
-    pub async fn insert(&self, jobs: &[Job], now_ms: i64) -> Result<(), StoreError> {
-        let rows = jobs.iter().flat_map(|job| job.deliveries.iter().map(move |delivery| (job, delivery)));
-        let rows: Vec<(&Job, &JobDelivery, String)> =
-            rows.map(|(job, delivery)| (job, delivery, written(job))).collect();
-        match self.store.pool() {
-            Pool::Postgres(pool) => sqlx::query(INSERT_JOBS.postgres())
-                .bind(CampaignId::DIRECT.0)
-                .bind(now_ms)
-                .bind(column(&rows, |row| row.1.id.0))
-                .bind(column(&rows, |row| row.0.tenant_id.0))
-                .bind(column(&rows, |row| row.0.session_id.0))
-                .bind(column(&rows, |row| row.1.to.as_str()))
-                .bind(column(&rows, |row| row.2.as_str()))
-                .execute(pool)
-                .await
-                .map(drop),
-            Pool::Sqlite { writer, .. } => {
-                let json = to_json(&rows, |(job, delivery, text)| {
-                    (Hex(delivery.id.0), Hex(job.tenant_id.0), Hex(job.session_id.0), delivery.to.as_str(), text)
-                });
-                let query = sqlx::query(INSERT_JOBS.sqlite()).bind(CampaignId::DIRECT.0).bind(now_ms).bind(json);
-                query.execute(writer).await.map(drop)
-            }
-        }
-        .map_err(StoreError::database("accept messages"))
-    }
-
     /// Finds a delivery of the tenant; one that is still in the outbox is pending, handed on or not, unless it was cancelled
     /// there; one whose time has not come is scheduled.
     ///

@@ -78,6 +78,8 @@ pub mod realtime;
 
 pub mod messages;
 
+mod message_accept;
+
 pub mod message_list;
 
 pub mod message_control;
@@ -151,6 +153,8 @@ pub mod usage;
 mod tiers;
 
 pub mod plans;
+
+pub mod billing;
 
 mod reasons;
 

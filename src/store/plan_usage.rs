@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::domain::delivery::DeliveryState;
 use crate::domain::id::TenantId;
-use crate::domain::plan::{Meter, SubscriptionState};
+use crate::domain::plan::{Meter, PlanLimits, SubscriptionState};
 use crate::domain::quota::{Allowance, Usage, claim};
 use crate::store::plans::{FIND, PlanRecord, PlanRow};
 use crate::store::tx::{Tx, with_tx};
@@ -21,6 +21,11 @@ const SUBSCRIPTION: Sql = Sql::portable("SELECT plan, state FROM subscriptions W
 const N_SESSIONS: Sql = Sql::portable("SELECT COUNT(*) FROM sessions WHERE tenant_id = $1 AND deleted_at_ms IS NULL");
 
 const N_CONTACTS: Sql = Sql::portable("SELECT n_contacts FROM contact_books WHERE tenant_id = $1");
+
+const ADDED: Sql = Sql::portable(
+    "SELECT meter, CAST(SUM(amount) AS BIGINT) FROM tenant_addons WHERE tenant_id = $1 AND ended_at_ms IS NULL \
+     GROUP BY meter",
+);
 
 const N_REQUESTS: Sql =
     Sql::portable("SELECT n_requests FROM request_usage WHERE tenant_id = $1 AND $2 <= period_start_ms");
@@ -60,7 +65,9 @@ const COUNT_REQUEST: Sql = Sql::portable(
 );
 
 const REQUEST_LIMIT: Sql = Sql::portable(
-    "SELECT p.max_api_requests FROM subscriptions s JOIN plans p ON p.slug = s.plan WHERE s.tenant_id = $1",
+    "SELECT p.max_api_requests + (SELECT CAST(COALESCE(SUM(a.amount), 0) AS BIGINT) FROM tenant_addons a \
+         WHERE a.tenant_id = $1 AND a.meter = 'api_requests' AND a.ended_at_ms IS NULL) \
+     FROM subscriptions s JOIN plans p ON p.slug = s.plan WHERE s.tenant_id = $1",
 );
 
 const DOING_READ: &str = "read the usage of a tenant";
@@ -72,6 +79,8 @@ const DOING_REQUEST: &str = "count a request";
 pub struct TenantUsage {
     /// Its plan.
     pub plan: PlanRecord,
+    /// What the plan and the add-ons allow together.
+    pub limits: PlanLimits,
     /// Where its subscription stands.
     pub state: SubscriptionState,
     /// Its messages and its period.
@@ -102,7 +111,7 @@ impl TenantUsage {
         if !self.allowance.is_active(now_ms) {
             return Err(PlanRefusal::Inactive);
         }
-        let limits = &self.plan.limits;
+        let limits = &self.limits;
         let has_room = |used: i64, limit: Option<i64>| limit.is_none_or(|limit| used < limit);
         let has_room = match meter {
             Meter::Messages => self.allowance.has_room_for_all(),
@@ -222,7 +231,7 @@ impl Tx {
             return Ok(None);
         };
         let sql = (SUBSCRIPTION.postgres(), FIND.postgres(), N_SESSIONS.postgres(), N_REQUESTS.postgres());
-        let contacts = N_CONTACTS.postgres();
+        let (contacts, added) = (N_CONTACTS.postgres(), ADDED.postgres());
         let period_ms = allowance.period.start_ms;
         let read: Result<_, sqlx::Error> = with_tx!(self, |db| async {
             let query = sqlx::query_as::<_, (String, String)>(sql.0).bind(tenant_id.0);
@@ -231,14 +240,19 @@ impl Tx {
             let n_sessions: i64 = sqlx::query_scalar(sql.2).bind(tenant_id.0).fetch_one(&mut *db).await?;
             let query = sqlx::query_scalar(sql.3).bind(tenant_id.0).bind(period_ms);
             let n_requests: Option<i64> = query.fetch_optional(&mut *db).await?;
-            let n_contacts: Option<i64> = sqlx::query_scalar(contacts).bind(tenant_id.0).fetch_optional(db).await?;
-            Ok((plan, state, n_sessions, (n_requests, n_contacts)))
+            let n_contacts: Option<i64> =
+                sqlx::query_scalar(contacts).bind(tenant_id.0).fetch_optional(&mut *db).await?;
+            let added: Vec<(String, i64)> = sqlx::query_as(added).bind(tenant_id.0).fetch_all(db).await?;
+            Ok(((plan, added), state, n_sessions, (n_requests, n_contacts)))
         }
         .await);
-        let (plan, state, n_sessions, (n_requests, n_contacts)) = read.map_err(StoreError::database(doing))?;
+        let ((plan, added), state, n_sessions, (n_requests, n_contacts)) = read.map_err(StoreError::database(doing))?;
+        let plan = PlanRecord::from(plan);
+        let added = added.into_iter().filter_map(|(meter, amount)| Some((Meter::parse(&meter)?, amount)));
         let corrupt = || StoreError::corrupt("subscriptions", "state", tenant_id);
         Ok(Some(TenantUsage {
-            plan: plan.into(),
+            limits: added.fold(plan.limits, |limits, (meter, amount)| limits.with(meter, amount)),
+            plan,
             state: SubscriptionState::parse(&state).ok_or_else(corrupt)?,
             allowance,
             n_sessions,

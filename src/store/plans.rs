@@ -8,9 +8,9 @@ use serde_json::{Map, Value, json};
 use sqlx::FromRow;
 use uuid::Uuid;
 
+use crate::domain::billing::life_cycle::Event;
 use crate::domain::id::TenantId;
-use crate::domain::plan::{LimitChange, Period, PlanLimits, SubscriptionState};
-use crate::domain::quota::{Allowance, Usage};
+use crate::domain::plan::{LimitChange, PlanLimits, SubscriptionState};
 use crate::store::audit::{Actor, Deed};
 use crate::store::tx::{Tries, with_tx};
 use crate::store::{Sql, Store, StoreError};
@@ -37,42 +37,16 @@ const UPDATE: Sql = Sql::portable(
          max_campaigns = $7, max_contacts = $8 WHERE slug = $1",
 );
 
-/// Held as it is until the transaction ends: whoever changes the plan comes before, and this reads it, or finds the
-/// subscription afterwards.
-const HOLD_LIMIT: Sql = Sql::per_dialect(
-    "SELECT max_messages FROM plans WHERE slug = $1 FOR SHARE",
-    "SELECT max_messages FROM plans WHERE slug = $1",
-);
-
 const SUBSCRIBERS: Sql = Sql::portable("SELECT tenant_id FROM subscriptions WHERE plan = $1");
 
 const SET_LIMIT: Sql = Sql::portable(
-    "UPDATE usage SET max_messages = $2 \
+    "UPDATE usage SET max_messages = $2 + (SELECT CAST(COALESCE(SUM(a.amount), 0) AS BIGINT) FROM tenant_addons a \
+         WHERE a.tenant_id = $1 AND a.meter = 'messages' AND a.ended_at_ms IS NULL) \
      WHERE tenant_id = $1 AND EXISTS (SELECT 1 FROM subscriptions s WHERE s.tenant_id = $1 AND s.plan = $3)",
-);
-
-const SUBSCRIBE: Sql = Sql::portable(
-    "INSERT INTO subscriptions (tenant_id, plan, state, changed_at_ms) VALUES ($1, $2, $3, $4) \
-     ON CONFLICT (tenant_id) DO UPDATE SET plan = EXCLUDED.plan, state = EXCLUDED.state, \
-         changed_at_ms = EXCLUDED.changed_at_ms",
-);
-
-const SET_USAGE: Sql = Sql::portable(
-    "INSERT INTO usage (tenant_id, period_start_ms, period_end_ms, anchor_ms, active_until_ms, max_messages) \
-     VALUES ($1, $2, $3, $4, $5, $6) \
-     ON CONFLICT (tenant_id) DO UPDATE SET period_start_ms = EXCLUDED.period_start_ms, \
-         period_end_ms = EXCLUDED.period_end_ms, anchor_ms = EXCLUDED.anchor_ms, \
-         active_until_ms = EXCLUDED.active_until_ms, max_messages = EXCLUDED.max_messages, \
-         messages_used = $7, campaigns = $8",
-);
-
-const ADD_REQUESTS: Sql = Sql::portable(
-    "INSERT INTO request_usage (tenant_id, period_start_ms) VALUES ($1, $2) ON CONFLICT (tenant_id) DO NOTHING",
 );
 
 const DOING_PLANS: &str = "read plans";
 const DOING_CHANGE: &str = "change a plan";
-const DOING_SUBSCRIBE: &str = "change a subscription";
 
 /// A plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -207,7 +181,8 @@ impl Plans<'_> {
         }
         .await);
         let ids: BTreeSet<Uuid> = ids.map_err(StoreError::database(DOING_CHANGE))?.into_iter().collect();
-        // By id, in which order everybody else waits for them.
+        // Behind the locks, what was bought beside the plan is seen; by id, in which order everybody else waits for them.
+        tx.lock_usage(&ids.iter().copied().map(TenantId).collect(), now_ms, DOING_CHANGE).await?;
         for id in &ids {
             with_tx!(&mut tx, |db| {
                 let query = sqlx::query(sql.2).bind(id).bind(limits.messages).bind(&plan.slug);
@@ -232,58 +207,13 @@ impl Plans<'_> {
     ///
     /// # Errors
     /// [`StoreError::Database`] when nothing was written, also because there is no such plan; safe to repeat.
+    ///
+    /// # Panics
+    /// Never: nothing keeps an operator from saying what a subscription is.
     pub async fn subscribe(&self, tenant_id: TenantId, new: &NewSubscription, now_ms: i64) -> Result<(), StoreError> {
-        let mut tries = Tries::default();
-        loop {
-            let result = self.subscribe_once(tenant_id, new, now_ms).await;
-            if !tries.again(&result) {
-                return result;
-            }
-        }
-    }
-
-    async fn subscribe_once(&self, tenant_id: TenantId, new: &NewSubscription, now_ms: i64) -> Result<(), StoreError> {
-        let pool = self.store.pool();
-        let mut tx = self.store.begin_write(DOING_SUBSCRIBE).await?;
-        let sql = (HOLD_LIMIT.of(pool), SUBSCRIBE.of(pool));
-        let limit: Result<Option<i64>, sqlx::Error> = with_tx!(&mut tx, |db| async {
-            let limit = sqlx::query_scalar(sql.0).bind(&new.plan).fetch_one(&mut *db).await?;
-            let query = sqlx::query(sql.1).bind(tenant_id.0).bind(&new.plan).bind(new.state.as_str());
-            query.bind(now_ms).execute(db).await?;
-            Ok(limit)
-        }
-        .await);
-        let limit = limit.map_err(StoreError::database(DOING_SUBSCRIBE))?;
-        let mut budgets = tx.lock_usage(&BTreeSet::from([tenant_id]), now_ms, DOING_SUBSCRIBE).await?;
-        let before = budgets.get_mut(tenant_id).copied();
-        let period = period_of(before, new, now_ms);
-        let same = before.filter(|before| before.period.start_ms == period.start_ms);
-        let Usage { used, campaigns, .. } = same.map(|before| before.usage).unwrap_or_default();
-        let sql = (SET_USAGE.of(pool), ADD_REQUESTS.of(pool));
-        let written: Result<(), sqlx::Error> = with_tx!(&mut tx, |db| async {
-            sqlx::query(sql.0)
-                .bind(tenant_id.0)
-                .bind(period.start_ms)
-                .bind(period.end_ms)
-                .bind(period.anchor_ms)
-                .bind(new.state.active_until_ms(now_ms, period.end_ms))
-                .bind(limit)
-                .bind(used)
-                .bind(campaigns)
-                .execute(&mut *db)
-                .await?;
-            sqlx::query(sql.1).bind(tenant_id.0).bind(period.start_ms).execute(&mut *db).await.map(drop)
-        }
-        .await);
-        written.map_err(StoreError::database(DOING_SUBSCRIBE))?;
-        let deed = Deed {
-            action: "subscription.changed".to_owned(),
-            subject: tenant_id.to_string(),
-            tenant_id: Some(tenant_id),
-            details: json!({ "plan": new.plan, "status": new.state.as_str(), "periodEndMs": period.end_ms }),
-        };
-        tx.write_deed(&new.actor, &deed, now_ms, DOING_SUBSCRIBE).await?;
-        tx.commit(DOING_SUBSCRIBE).await
+        let set = Event::Set { plan: new.plan.clone(), state: new.state, period_end_ms: new.period_end_ms };
+        let step = self.store.billing().step(tenant_id, &set, &new.actor, now_ms).await?;
+        step.map(drop).map_err(|_| unreachable!("what an operator says is not refused"))
     }
 }
 
@@ -312,16 +242,6 @@ fn difference(before: &PlanRecord, after: &PlanRecord) -> Value {
     ];
     let changed = fields.into_iter().filter(|(_, from, to)| from != to);
     changed.map(|(field, from, to)| (field.to_owned(), json!({ "from": from, "to": to }))).collect::<Map<_, _>>().into()
-}
-
-/// Returns the period that a subscription has from now on.
-fn period_of(before: Option<Allowance>, new: &NewSubscription, now_ms: i64) -> Period {
-    let running = before.map(|before| before.period).filter(|period| now_ms < period.end_ms);
-    match (running, new.period_end_ms) {
-        (Some(period), Some(end_ms)) => Period { end_ms, anchor_ms: end_ms, ..period },
-        (Some(period), None) => period,
-        (None, given) => Period::first(new.state, now_ms, given),
-    }
 }
 
 #[derive(Debug, FromRow)]

@@ -1,8 +1,9 @@
 //! A transaction that writes, on either database.
 //!
-//! Every write of the message path waits for its rows in the same order — single messages in the outbox, plans, subscriptions,
+//! Every write of the message path waits for its rows in the same order — accounts of payments,
+//! single messages in the outbox, subscriptions, plans, orders, coupons,
 //! recalls, fences, campaigns, streams, jobs, deliveries, usage, tiers, tenants, attempts, counters of sessions, lanes,
-//! conversations, outbox, reasons, counters of campaigns, and by id within each — so two of them never wait for each other in a circle. The journal alone comes to streams late, and passes over those
+//! conversations, outbox, reasons, counters of campaigns, numbers of invoices, and by id within each — so two of them never wait for each other in a circle. The journal alone comes to streams late, and passes over those
 //! that are held instead of waiting.
 //!
 //! One circle is left: usage without a limit is only added to, behind the tiers, so a tenant that gets its first limit just

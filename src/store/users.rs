@@ -6,8 +6,10 @@ use secrecy::{ExposeSecret, SecretString};
 use sqlx::FromRow;
 use uuid::Uuid;
 
+use crate::domain::billing::life_cycle::Event;
 use crate::domain::id::{TenantId, UserId};
 use crate::domain::mail::MailKind;
+use crate::domain::plan::{SubscriptionState, TRIAL_PLAN};
 use crate::domain::user::Role;
 use crate::store::audit::Actor;
 use crate::store::column::RowPlace;
@@ -95,11 +97,16 @@ impl Store {
 
 impl Users<'_> {
     /// Adds a tenant and its owner, both or none; `false` if the address is taken. An owner whose address is not
-    /// verified is sent a mail to verify it.
+    /// verified is sent a mail to verify it. With an end of its trial the tenant has a subscription from the start.
     ///
     /// # Errors
     /// [`StoreError::Database`] when neither was written.
-    pub async fn insert_with_tenant(&self, tenant: &TenantRecord, owner: &UserRecord) -> Result<bool, StoreError> {
+    pub async fn insert_with_tenant(
+        &self,
+        tenant: &TenantRecord,
+        owner: &UserRecord,
+        trial_until_ms: Option<i64>,
+    ) -> Result<bool, StoreError> {
         let doing = "add a tenant and its owner";
         let mut tx = self.store.begin_write(doing).await?;
         let inserted = with_tx!(&mut tx, |db| {
@@ -129,6 +136,12 @@ impl Users<'_> {
         if inserted.map_err(StoreError::database(doing))? == 0 {
             // Not committed, so the tenant is gone with it.
             return Ok(false);
+        }
+        if trial_until_ms.is_some() {
+            let (plan, state) = (TRIAL_PLAN.to_owned(), SubscriptionState::Trialing);
+            let trial = Event::Set { plan, state, period_end_ms: trial_until_ms };
+            let begun = (&Actor::SYSTEM, tenant.created_at_ms);
+            tx.step_subscription(tenant.id, &trial, begun, doing).await?.ok();
         }
         if owner.email_verified_at_ms.is_none() {
             tx.ask_for_mail(&owner.email, MailKind::VerifyEmail, owner.created_at_ms, doing).await?;

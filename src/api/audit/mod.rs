@@ -35,7 +35,7 @@ use crate::store::audit::{Actor, CallRecord, Deed};
 mod trail;
 
 /// Operations that write a deed of their own, in the transaction that does it where there is one.
-pub const OWN_DEEDS: [&str; 27] = [
+pub const OWN_DEEDS: [&str; 32] = [
     "create_api_key",
     "update_api_key",
     "delete_api_key",
@@ -61,16 +61,22 @@ pub const OWN_DEEDS: [&str; 27] = [
     "start_everything",
     "update_plan",
     "set_subscription",
+    "create_coupon",
+    "update_coupon",
+    "create_addon",
+    "update_addon",
+    "confirm_order",
     "drain_node",
     "replay_dead_letter",
 ];
 
 /// Operations that are not written down though they are no `GET`. May only grow with a reason beside it.
-pub const NOT_WRITTEN: [&str; 7] = [
+pub const NOT_WRITTEN: [&str; 9] = [
     // They change nothing; a check only asks the provider.
     "preview_template",
     "forecast_campaign",
     "validate_phones",
+    "validate_coupon",
     "check_number",
     // It goes on with a log-in that was written down.
     "refresh",
@@ -78,6 +84,8 @@ pub const NOT_WRITTEN: [&str; 7] = [
     "forgot_password",
     // The provider's: each message has a timeline.
     "take_receipts",
+    // The provider of payments: orders and payments tell it.
+    "take_payment_event",
 ];
 
 /// The beginning of the names of operations whose calls are written down in a moment and not before the answer leaves: one

@@ -78,6 +78,8 @@ words! {
         CampaignFailed = "campaign.failed",
         /// Somebody wants no campaigns any more.
         ContactOptedOut = "contact.opted_out",
+        /// The plan or the state of the subscription is another one.
+        SubscriptionUpdated = "subscription.updated",
         /// Somebody asked for a test.
         Test = "webhook.test",
     }

@@ -80,25 +80,27 @@ pub struct AuthService {
     clock: Clock,
     access_tokens: AccessTokens,
     refresh_token_lifetime: Duration,
+    trial: Option<Duration>,
     passwords: Passwords,
     known: Arc<Believed<Uuid, FamilyRecord>>,
 }
 
 impl AuthService {
-    /// Makes the service.
+    /// Makes the service; `trial` is how long new tenants may try everything, and those without one have no limits.
     #[must_use]
-    pub fn new(store: Store, clock: Clock, settings: &AuthSettings) -> Self {
+    pub fn new(store: Store, clock: Clock, (settings, trial): (&AuthSettings, Option<Duration>)) -> Self {
         Self {
             store,
             clock,
             access_tokens: AccessTokens::new(&settings.jwt_keys, settings.access_token_lifetime),
             refresh_token_lifetime: settings.refresh_token_lifetime,
+            trial,
             passwords: Passwords::new(settings.password_cost),
             known: Arc::new(Believed::new(LOGIN_BELIEVED, LOGINS_REMEMBERED_MAX)),
         }
     }
 
-    /// Makes a tenant and its owner, asks for a mail to verify the owner's address, and logs the owner in.
+    /// Makes a tenant and its owner, begins its trial, asks for a mail to verify the owner's address, and logs the owner in.
     ///
     /// # Errors
     /// `Validation`; `Conflict` on `email` when it is taken.
@@ -126,7 +128,8 @@ impl AuthService {
             role: Role::Owner,
             created_at_ms: now.as_ms(),
         };
-        if !self.store.users().insert_with_tenant(&tenant, &owner).await? {
+        let trial_until_ms = self.trial.map(|trial| (now + trial).as_ms());
+        if !self.store.users().insert_with_tenant(&tenant, &owner, trial_until_ms).await? {
             return Err(email_taken());
         }
         self.let_in(owner, now).await

@@ -149,7 +149,7 @@ impl Contacts<'_> {
         {
             return Ok(Err(refusal));
         }
-        let room = usage.and_then(|usage| usage.plan.limits.contacts).map(|limit| (limit - n_contacts).max(0));
+        let room = usage.and_then(|usage| usage.limits.contacts).map(|limit| (limit - n_contacts).max(0));
         let known = tx.known_phones(tenant_id, batch).await.map_err(StoreError::database(DOING_ADD))?;
         let inserted = sort(batch, known, room);
         tx.insert_contacts(tenant_id, (batch, &inserted), at_ms).await.map_err(StoreError::database(DOING_ADD))?;

@@ -56,6 +56,10 @@ const WITH_BODY: &[(&str, &str)] = &[
     ("POST", "/api/v1/contacts/groups"),
     ("PATCH", "/api/v1/contacts/groups/{k}"),
     ("POST", "/api/v1/contacts/groups/{k}/contacts"),
+    ("POST", "/api/v1/billing/checkout"),
+    ("POST", "/api/v1/billing/verify"),
+    ("POST", "/api/v1/billing/addons/checkout"),
+    ("POST", "/api/v1/billing/coupons/validate"),
 ];
 
 /// The bodies, and what each is answered.

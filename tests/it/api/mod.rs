@@ -60,6 +60,7 @@ mod provider;
 
 mod ops;
 
+mod billing;
 mod plans;
 
 mod socket;

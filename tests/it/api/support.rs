@@ -310,6 +310,7 @@ fn service_settings(directory: &std::path::Path) -> ServiceSettings {
     ServiceSettings {
         n_partitions: NonZeroU16::new(64).expect("64 is not zero"),
         webhooks_allow_loopback: false,
+        billing: actiwapi_dispatcher::service::BillingSettings::default(),
         media: MediaSettings {
             files: MediaFiles::open(&MediaPlace::Directory(directory.to_owned())).unwrap(),
             bounds: MediaBounds {

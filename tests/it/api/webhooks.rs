@@ -21,7 +21,7 @@ async fn events_are_public_and_the_documented_ones_come_first() {
     let front = Front::start().await;
     let answer = front.get("/api/v1/webhooks/events", "").await;
     assert_eq!((answer.status.as_u16(), answer.data()), (200, front.get("/api/webhooks/events", "").await.data()));
-    insta::assert_snapshot!(answer.data().to_string(), @r#"["message.received","message.sent","session.connected","session.disconnected","campaign.completed","message.delivered","message.read","message.failed","message.unknown","session.qr","session.logged_out","campaign.started","campaign.paused","campaign.resumed","campaign.failed","contact.opted_out","webhook.test"]"#);
+    insta::assert_snapshot!(answer.data().to_string(), @r#"["message.received","message.sent","session.connected","session.disconnected","campaign.completed","message.delivered","message.read","message.failed","message.unknown","session.qr","session.logged_out","campaign.started","campaign.paused","campaign.resumed","campaign.failed","contact.opted_out","subscription.updated","webhook.test"]"#);
 }
 
 #[tokio::test]
@@ -140,9 +140,9 @@ async fn every_problem_of_a_webhook_is_named() {
     ");
     let many: Vec<String> = (0..10_000).map(|n| format!("event.{n}")).collect();
     let answer = refusal(json!({"url": "https://example.com", "events": many})).await;
-    assert!(answer.ends_with("events: must name 1 to 17 events"), "{answer}");
+    assert!(answer.ends_with("events: must name 1 to 18 events"), "{answer}");
     let answer = refusal(json!({"url": "https://example.com", "events": []})).await;
-    assert!(answer.ends_with("events: must name 1 to 17 events"), "{answer}");
+    assert!(answer.ends_with("events: must name 1 to 18 events"), "{answer}");
 }
 
 #[tokio::test]

@@ -162,7 +162,7 @@ async fn an_account_becomes_an_operators_and_an_owners_again() {
         role: Role::Owner,
         created_at_ms: 0,
     };
-    assert!(store.users().insert_with_tenant(&tenant, &owner).await.unwrap());
+    assert!(store.users().insert_with_tenant(&tenant, &owner, None).await.unwrap());
     let who = "Ana Rao of Platform, registered 1970-01-01T00:00:00.000Z";
     for (arguments, role, said) in [
         (&["grant-operator", "Ops@example.com"][..], Role::Operator, "operator"),

@@ -283,7 +283,7 @@ impl Client {
         request.bearer_auth(&self.token)
     }
 
-    async fn post(&self, path: &str, body: &Value) -> Result<Value, Problem> {
+    pub(super) async fn post(&self, path: &str, body: &Value) -> Result<Value, Problem> {
         data_of(self.request(Method::POST, path).json(body)).await
     }
 }

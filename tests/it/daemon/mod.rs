@@ -23,5 +23,6 @@ mod process;
 mod provider;
 mod singles;
 mod slow_lane;
+mod subscriptions;
 mod throttled;
 mod world;

@@ -25,7 +25,7 @@ use actiwapi_dispatcher::service::campaigns::{NewCampaign, RecipientInput};
 use actiwapi_dispatcher::service::password::PasswordCost;
 use actiwapi_dispatcher::service::sessions::NewSession;
 use actiwapi_dispatcher::service::{
-    AuthSettings, MediaBounds, MediaSettings, ServiceSettings, Services, SessionSettings, Tools,
+    AuthSettings, BillingSettings, MediaBounds, MediaSettings, ServiceSettings, Services, SessionSettings, Tools,
 };
 use actiwapi_dispatcher::store::Store;
 use actiwapi_dispatcher::store::session_events::SessionMove;
@@ -107,15 +107,20 @@ impl Connector for Gateway {
 impl Front {
     /// Makes a front whose sessions are numbers of the Cloud API, given out by us.
     pub(crate) fn new(store: Store) -> Self {
-        Self::made(store, true)
+        Self::made(store, true, BillingSettings::default())
+    }
+
+    /// Makes one that takes payments.
+    pub(crate) fn with_billing(store: Store, billing: BillingSettings) -> Self {
+        Self::made(store, true, billing)
     }
 
     /// Makes a front whose sessions are linked devices.
     pub(crate) fn of_devices(store: Store) -> Self {
-        Self::made(store, false)
+        Self::made(store, false, BillingSettings::default())
     }
 
-    fn made(store: Store, assigns_phone_number_id: bool) -> Self {
+    fn made(store: Store, assigns_phone_number_id: bool, billing: BillingSettings) -> Self {
         let clock = ManualClock::at(Moment::from_ms(NOW_MS));
         let (writer, reader) = notices();
         let tools = Tools { store: store.clone(), clock: Clock::Manual(clock.clone()), notices: writer };
@@ -124,6 +129,7 @@ impl Front {
         let settings = ServiceSettings {
             n_partitions: std::num::NonZeroU16::MIN,
             webhooks_allow_loopback: false,
+            billing,
             media: MediaSettings {
                 files: MediaFiles::open(&MediaPlace::Directory(media.path().to_owned())).unwrap(),
                 bounds: MEDIA_BOUNDS,
@@ -143,6 +149,10 @@ impl Front {
         });
         let services = Services::new(tools, settings, gateway.clone());
         Self { store, clock, services, gateway, media, reader }
+    }
+
+    pub(crate) fn now_ms(&self) -> i64 {
+        Clock::Manual(self.clock.clone()).now().as_ms()
     }
 
     /// Registers a tenant.

@@ -41,6 +41,8 @@ mod templates;
 
 mod plans;
 
+pub(crate) mod billing;
+
 mod timeline;
 
 mod realtime;

@@ -75,7 +75,7 @@ async fn the_same_bytes_are_kept_once_and_room_is_bounded(store: Store) {
 async fn accept(store: &Store, job: &Job) {
     let jobs = std::slice::from_ref(job);
     assert!(store.media().note_uses(jobs, NOW_MS).await.unwrap());
-    store.messages().insert(jobs, NOW_MS).await.unwrap();
+    store.messages().insert(jobs, NOW_MS).await.unwrap().unwrap();
 }
 
 fn job(lane: Lane, message: MessageSpec) -> Job {

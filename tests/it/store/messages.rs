@@ -35,7 +35,7 @@ store_contract!(
 /// A single message in the outbox.
 async fn queued(store: &Store, lane: Lane) -> Job {
     let job = seed::job(lane, CampaignId::DIRECT, 1);
-    store.messages().insert(std::slice::from_ref(&job), NOW_MS).await.unwrap();
+    store.messages().insert(std::slice::from_ref(&job), NOW_MS).await.unwrap().unwrap();
     job
 }
 

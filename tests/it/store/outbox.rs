@@ -68,7 +68,7 @@ async fn a_message_is_found_at_every_step(store: Store) {
         let found = store.messages().find(lane.tenant_id, id).await.unwrap().expect("it is found");
         assert_eq!((found.id, found.state, &found.recipient), (id, DeliveryState::Pending, &job.deliveries[0].to));
     };
-    store.messages().insert(std::slice::from_ref(&job), NOW_MS).await.unwrap();
+    store.messages().insert(std::slice::from_ref(&job), NOW_MS).await.unwrap().unwrap();
     find().await;
     store.outbox_hand_on(&[id.0], NOW_MS).await.unwrap();
     find().await;
@@ -82,7 +82,7 @@ async fn a_message_is_found_at_every_step(store: Store) {
     assert_eq!(seed::count(&store, "outbox").await, 0);
     find().await;
     // The broker delivers it once more.
-    store.messages().insert(std::slice::from_ref(&job), NOW_MS).await.unwrap();
+    store.messages().insert(std::slice::from_ref(&job), NOW_MS).await.unwrap().unwrap();
     store.admit_jobs(&[&job], NOW_US).await.unwrap();
     assert_eq!((seed::count(&store, "outbox").await, seed::count(&store, "deliveries").await), (0, 1));
 }

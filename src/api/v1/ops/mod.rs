@@ -7,6 +7,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::api::Shared;
+use crate::api::idempotency::once;
 use crate::api::roles::needs;
 use crate::domain::ability::Ability;
 
@@ -19,6 +20,8 @@ pub mod levers;
 pub mod audit;
 
 pub mod plans;
+
+pub mod offers;
 
 pub mod tenants;
 
@@ -44,6 +47,14 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(plans::list_plans))
         .routes(routes!(plans::update_plan))
         .route("/ops/plans/{slug}", put(plans::update_plan))
+        .routes(once(routes!(offers::list_coupons, offers::create_coupon)))
+        .routes(routes!(offers::update_coupon))
+        .route("/ops/coupons/{code}", put(offers::update_coupon))
+        .routes(once(routes!(offers::list_all_addons, offers::create_addon)))
+        .routes(routes!(offers::update_addon))
+        .route("/ops/addons/{slug}", put(offers::update_addon))
+        .routes(routes!(offers::list_orders))
+        .routes(routes!(offers::confirm_order))
         .routes(routes!(tenants::get_tenant))
         .routes(routes!(tenants::set_subscription))
         .routes(routes!(node::get_ledger))

@@ -51,7 +51,7 @@ pub struct SubscriptionView {
     current_period_end: Timestamp,
     /// From when on nothing is sent; null while it renews itself.
     active_until: Option<Timestamp>,
-    /// What the plan allows; null stands for no limit.
+    /// What plan and add-ons allow; null stands for no limit.
     limits: LimitsView,
     /// What was used of it.
     usage: UsageView,
@@ -111,7 +111,7 @@ impl From<TenantUsage> for SubscriptionView {
             current_period_start: Timestamp(period.start_ms),
             current_period_end: Timestamp(period.end_ms),
             active_until: has.allowance.active_until_ms.map(Timestamp),
-            limits: has.plan.limits.into(),
+            limits: has.limits.into(),
             usage: UsageView {
                 messages_used: usage.used,
                 messages_sending: usage.sending,

@@ -359,7 +359,7 @@ fn node_settings(n: usize, servers: &Servers, suffix: &str) -> String {
         "queue.kind = \"kafka\"\nqueue.brokers = [\"{}\"]\nqueue.partitions = {N_PARTITIONS}\n{topics}\
          queue.group = \"group.{suffix}\"\nqueue.session_timeout_ms = {}\nqueue.instance_id = \"node-{n}\"\n\
          dispatch.lease_ms = {}\nauth.jwt_secret = \"{SECRET}\"\nrate_limits.user_per_minute = 0\n\
-         gateway.app_secret = \"{SECRET}\"\n",
+         billing.trial_days = 0\ngateway.app_secret = \"{SECRET}\"\n",
         servers.brokers,
         SESSION_TIMEOUT.as_millis(),
         LEASE.as_millis(),

@@ -1,4 +1,4 @@
-//! What a tenant has of its plan. Payments are not here.
+//! What a tenant used of its plan.
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -14,12 +14,8 @@ use crate::domain::api_key::Scope;
 use crate::store::page::PageRequest;
 use crate::store::plan_usage::TenantUsage;
 
-pub(super) fn routes() -> OpenApiRouter<Shared> {
-    OpenApiRouter::default().routes(routes!(get_usage))
-}
-
 /// Returns the operations for programs.
-pub(super) fn external() -> OpenApiRouter<Shared> {
+pub(in crate::api::v1) fn external() -> OpenApiRouter<Shared> {
     OpenApiRouter::default()
         .routes(with_key(Scope::AccountRead, renamed(("/billing/usage", "/usage"), routes!(get_usage))))
 }
@@ -36,6 +32,8 @@ pub struct PlanUsageView {
     api_requests: MeterView,
     /// Campaigns made in this period.
     campaigns: MeterView,
+    /// Contacts at a time.
+    contacts: MeterView,
     /// When the period ends and the numbers begin anew; null without a subscription.
     period_end: Option<Timestamp>,
 }
@@ -61,18 +59,28 @@ pub(super) async fn get_usage(ctx: CallContext) -> ApiResult<PlanUsageView> {
     let n_sessions = ctx.store.sessions().list(ctx.caller.tenant_id, PageRequest::default()).await?.total;
     let none = MeterView::default;
     let sessions = MeterView { used: i64::try_from(n_sessions).unwrap_or(i64::MAX), limit: None };
-    ok(PlanUsageView { sessions, messages: none(), api_requests: none(), campaigns: none(), period_end: None })
+    let n_contacts = ctx.store.contacts().list(ctx.caller.tenant_id, None, PageRequest::default()).await?.total;
+    let contacts = MeterView { used: i64::try_from(n_contacts).unwrap_or(i64::MAX), limit: None };
+    ok(PlanUsageView {
+        sessions,
+        messages: none(),
+        api_requests: none(),
+        campaigns: none(),
+        contacts,
+        period_end: None,
+    })
 }
 
 impl From<TenantUsage> for PlanUsageView {
     fn from(has: TenantUsage) -> Self {
-        let (usage, limits) = (has.allowance.usage, has.plan.limits);
+        let (usage, limits) = (has.allowance.usage, has.limits);
         let meter = |used, limit| MeterView { used, limit };
         Self {
             sessions: meter(has.n_sessions, limits.sessions),
             messages: meter(usage.used + usage.sending + usage.reserved, limits.messages),
             api_requests: meter(has.n_requests, limits.api_requests),
             campaigns: meter(usage.campaigns, limits.campaigns),
+            contacts: meter(has.n_contacts, limits.contacts),
             period_end: Some(Timestamp(has.allowance.period.end_ms)),
         }
     }
