@@ -20,6 +20,7 @@ use super::layers::CountsForPlan;
 use super::layers::REQUEST_ID;
 use super::process::Process;
 use super::rates::{RateNote, RateSettings};
+use super::requests::CallNote;
 use super::throttle::Visitor;
 use super::{Shared, auth};
 use crate::clock::Clock;
@@ -31,6 +32,7 @@ use crate::receipts::ReceiptSink;
 use crate::service::Services;
 use crate::service::access_token::Caller;
 use crate::store::Store;
+use crate::store::analytics::requests::Requester;
 use crate::store::api_keys::ApiKeyRecord;
 use crate::store::audit::Actor;
 use crate::telemetry::metrics::Metrics;
@@ -167,6 +169,7 @@ impl FromRequestParts<Shared> for CallContext {
         }
         let from = client_address(parts, &front.settings.trusted_proxies);
         let note = parts.extensions.get::<RateNote>().cloned().unwrap_or_default();
+        let called = parts.extensions.get::<CallNote>().cloned().unwrap_or_default();
         if let Some(address) = from.map(Visitor::new).and_then(Visitor::address) {
             front.rates.admit_address(address, &note)?;
         }
@@ -175,6 +178,7 @@ impl FromRequestParts<Shared> for CallContext {
             Some(NeedsScope(scope)) => {
                 let shown = auth::api_key(&parts.headers).ok_or(Error::Unauthorized)?;
                 let key = front.services.api_keys.verify(shown, from).await?;
+                called.by(Requester { tenant_id: key.tenant_id, id: key.id.0, is_key: true });
                 front.rates.admit_key(key.id, &note)?;
                 if !key.terms.scopes.contains(&scope) {
                     return Err(Error::ScopeMissing(scope).into());
@@ -185,6 +189,7 @@ impl FromRequestParts<Shared> for CallContext {
             None => {
                 let token = auth::bearer(&parts.headers).ok_or(Error::Unauthorized)?;
                 let caller = front.services.auth.verify(token).await?;
+                called.by(Requester { tenant_id: caller.tenant_id, id: caller.user_id.0, is_key: false });
                 front.rates.admit_user(caller.user_id, &note)?;
                 let reads = parts.method == Method::GET || parts.method == Method::HEAD;
                 let own = parts.extensions.get::<OwnAccount>().is_some();
@@ -196,6 +201,7 @@ impl FromRequestParts<Shared> for CallContext {
         };
         if parts.extensions.get::<CountsForPlan>().is_some() {
             front.services.plans.count_request(caller.tenant_id).await?;
+            called.counted();
         }
         let request_id = parts.headers.get(REQUEST_ID).and_then(|id| id.to_str().ok()).map(str::to_owned);
         Ok(Self { caller, key, request_id, front: Arc::clone(front) })

@@ -19,6 +19,7 @@ pub use media::{MediaConfig, MediaPlaceConfig};
 pub use problems::{Problem, Problems};
 pub use queue::{KafkaConfig, QueueConfig, QueueKind, TopicNames};
 pub use rate_limits::{RateLimit, RateLimitsConfig};
+pub use retention::RetentionConfig;
 pub use secret::Secret;
 pub use server::ServerConfig;
 pub use store::{DatabaseUrl, StoreConfig};
@@ -35,6 +36,7 @@ mod media;
 mod problems;
 mod queue;
 mod rate_limits;
+mod retention;
 mod secret;
 mod server;
 mod source;
@@ -73,6 +75,8 @@ pub struct Config {
     pub webhooks: WebhookConfig,
     /// Mails to people.
     pub mail: MailConfig,
+    /// How long things are kept that are over.
+    pub retention: RetentionConfig,
     /// Logs.
     pub telemetry: TelemetryConfig,
 }
@@ -91,6 +95,7 @@ pub struct ConfigFile {
     media: media::MediaFile,
     webhooks: webhooks::WebhookFile,
     mail: mail::MailFile,
+    retention: retention::RetentionFile,
     telemetry: telemetry::TelemetryFile,
 }
 
@@ -138,6 +143,7 @@ impl ConfigFile {
             media: source::section("media", &mut tables, problems),
             webhooks: source::section("webhooks", &mut tables, problems),
             mail: source::section("mail", &mut tables, problems),
+            retention: source::section("retention", &mut tables, problems),
             telemetry: source::section("telemetry", &mut tables, problems),
         };
         source::refuse_unknown_sections(tables, problems);
@@ -156,6 +162,7 @@ impl ConfigFile {
         let media = self.media.check(problems);
         let webhooks = self.webhooks.check();
         let mail = self.mail.check(problems);
+        let retention = self.retention.check(problems);
         let telemetry = self.telemetry.check(problems);
         Some(Config {
             server: server?,
@@ -169,6 +176,7 @@ impl ConfigFile {
             media: media?,
             webhooks,
             mail: mail?,
+            retention: retention?,
             telemetry: telemetry?,
         })
     }

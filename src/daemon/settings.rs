@@ -8,7 +8,7 @@ use secrecy::SecretString;
 use crate::api::ApiSettings;
 use crate::api::rates::{Rate, RateSettings};
 use crate::clock::Clock;
-use crate::config::{Config, GatewayKind, MailCarrier, MediaPlaceConfig, RateLimit, Secret};
+use crate::config::{Config, GatewayKind, MailCarrier, MediaPlaceConfig, RateLimit, RetentionConfig, Secret};
 use crate::gateway::cloud::{CloudGateway, CloudProblem, CloudSettings};
 use crate::gateway::linked::LinkedSettings;
 use crate::mail::{CarrierSettings, MailSettings};
@@ -17,7 +17,7 @@ use crate::service::access_token::{JwtKey, JwtKeys};
 use crate::service::auth::AuthSettings;
 use crate::service::password::PasswordCost;
 use crate::service::sessions::SessionSettings;
-use crate::service::{MediaBounds, MediaSettings, ServiceSettings};
+use crate::service::{MediaBounds, MediaSettings, RetentionSettings, ServiceSettings};
 use crate::webhooks::{CourierSettings, TIMEOUT};
 
 /// Makes the gateway to the Cloud API, or to what speaks like it.
@@ -77,6 +77,7 @@ pub(super) fn service_settings(config: &Config, files: MediaFiles) -> ServiceSet
         n_partitions: config.queue.kafka.as_ref().map_or(NonZeroU16::MIN, |kafka| kafka.partitions),
         webhooks_allow_loopback: config.webhooks.allow_loopback,
         media: MediaSettings { files, bounds },
+        retention: retention_settings(&config.retention),
         auth: AuthSettings {
             jwt_keys: JwtKeys { current: JwtKey::of(SecretString::from(secret)), accepted },
             access_token_lifetime: config.auth.token_lifetime,
@@ -88,6 +89,17 @@ pub(super) fn service_settings(config: &Config, files: MediaFiles) -> ServiceSet
             assigns_phone_number_id: config.gateway.kind == GatewayKind::Simulator
                 && config.gateway.linked_url.is_none(),
         },
+    }
+}
+
+fn retention_settings(retention: &RetentionConfig) -> RetentionSettings {
+    RetentionSettings {
+        messages: retention.messages,
+        conversations: retention.conversations,
+        session_events: retention.session_events,
+        webhook_history: retention.webhook_history,
+        request_log: retention.request_log,
+        idempotency: retention.idempotency,
     }
 }
 

@@ -64,6 +64,8 @@ pub mod plan;
 
 pub mod quota;
 
+pub mod day;
+
 pub mod backoff;
 
 pub mod user;

@@ -6,6 +6,7 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+pub use analytics::*;
 pub use campaigns::*;
 pub use contacts::*;
 pub use devices::*;
@@ -13,6 +14,7 @@ pub use media::*;
 pub use messages::*;
 pub use realtime::*;
 
+mod analytics;
 mod campaigns;
 mod contacts;
 mod devices;

@@ -11,11 +11,13 @@ use crate::gateway::connector::Connector;
 use crate::notice::Notices;
 use crate::store::Store;
 
+pub use analytics::AnalyticsService;
 pub use api_keys::ApiKeyService;
 pub use auth::{AuthService, AuthSettings};
 pub use campaigns::CampaignService;
 pub use contact_groups::ContactGroupService;
 pub use contacts::ContactService;
+pub use erasure::ErasureService;
 pub use forecast::ForecastService;
 pub use idempotency::IdempotencyService;
 pub use ledger::LedgerService;
@@ -23,6 +25,8 @@ pub use levers::LeverService;
 pub use media::{MediaBounds, MediaService, MediaSettings};
 pub use messages::MessageService;
 pub use plans::PlanService;
+pub use request_log::RequestLogService;
+pub use retention::{RetentionService, RetentionSettings};
 pub use sessions::{SessionService, SessionSettings};
 pub use templates::TemplateService;
 pub use waiting::WaitingService;
@@ -94,6 +98,14 @@ pub mod waiting;
 
 pub mod webhooks;
 
+pub mod analytics;
+
+pub mod request_log;
+
+pub mod retention;
+
+pub mod erasure;
+
 mod believed;
 
 mod check;
@@ -122,6 +134,8 @@ pub struct ServiceSettings {
     pub webhooks_allow_loopback: bool,
     /// Files.
     pub media: MediaSettings,
+    /// How long things are kept that are over.
+    pub retention: RetentionSettings,
 }
 
 /// All services; cheap to clone.
@@ -159,6 +173,14 @@ pub struct Services {
     pub waiting: WaitingService,
     /// Addresses at which tenants are told what happens.
     pub webhooks: WebhookService,
+    /// Reports.
+    pub analytics: AnalyticsService,
+    /// Requests to the API.
+    pub requests: RequestLogService,
+    /// What is forgotten because it is old.
+    pub retention: RetentionService,
+    /// What is forgotten because somebody asked for it.
+    pub erasure: ErasureService,
 }
 
 impl Services {
@@ -166,10 +188,11 @@ impl Services {
     #[must_use]
     pub fn new(tools: Tools, settings: ServiceSettings, connector: Arc<dyn Connector>) -> Self {
         let default_pacing = settings.sessions.default_pacing;
+        let requests = RequestLogService::new(tools.store.clone(), tools.clock.clone());
         Self {
             auth: AuthService::new(tools.store.clone(), tools.clock.clone(), &settings.auth),
             api_keys: ApiKeyService::new(tools.clone()),
-            idempotency: IdempotencyService::new(tools.clone()),
+            idempotency: IdempotencyService::new(tools.clone(), settings.retention.idempotency),
             sessions: SessionService::new(tools.clone(), settings.sessions, connector),
             campaigns: CampaignService::new(tools.clone()),
             waiting: WaitingService::new(tools.clone(), default_pacing, settings.n_partitions),
@@ -182,6 +205,10 @@ impl Services {
             contact_groups: ContactGroupService::new(tools.clone()),
             media: MediaService::new(tools.clone(), settings.media),
             templates: TemplateService::new(tools.clone()),
+            analytics: AnalyticsService::new(tools.clone()),
+            retention: RetentionService::new(tools.clone(), settings.retention),
+            erasure: ErasureService::new(tools.clone(), requests.clone()),
+            requests,
             messages: MessageService::new(tools),
         }
     }

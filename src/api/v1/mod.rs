@@ -33,6 +33,10 @@ pub mod provider;
 
 mod held;
 
+pub mod analytics;
+
+pub mod logs;
+
 pub mod ops;
 
 pub mod system;
@@ -54,6 +58,8 @@ pub fn routes(settings: &ApiSettings) -> OpenApiRouter<Shared> {
         .merge(auth::routes())
         .merge(api_keys::routes())
         .merge(billing::routes())
+        .merge(analytics::routes())
+        .merge(logs::routes())
         .merge(of_plan)
         .merge(provider::routes())
         .merge(ops::routes())

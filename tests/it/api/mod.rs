@@ -58,6 +58,8 @@ mod ops;
 
 mod plans;
 
+mod analytics;
+
 mod socket;
 
 mod webhooks;

@@ -21,6 +21,8 @@ mod campaigns;
 
 mod contacts;
 
+mod erasure;
+
 mod campaign_changes;
 mod campaign_control;
 
@@ -43,3 +45,5 @@ mod timeline;
 mod realtime;
 
 mod tenancy;
+
+mod retention;

@@ -2,6 +2,8 @@
 
 mod admissions;
 
+mod analytics;
+
 mod api_keys;
 
 mod contacts;
@@ -46,6 +48,8 @@ mod receipts;
 mod recalls;
 
 mod recovery;
+
+mod retention;
 
 mod refusals;
 
