@@ -3,6 +3,7 @@
 //! Does not know whether the address is on WhatsApp: only the provider does. The rules of the
 //! countries are those of [`numbering`].
 
+mod erased;
 mod numbering;
 #[cfg(test)]
 mod tests;
@@ -14,7 +15,6 @@ use std::str;
 use std::sync::LazyLock;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
-use uuid::Uuid;
 
 /// Characters of an address as given, at most; longer text is not looked at.
 const TEXT_CHARS_MAX: usize = 256;
@@ -26,8 +26,6 @@ const PHONE_DIGITS_MIN: usize = 7;
 const LID_DIGITS_MAX: usize = 20;
 /// Characters of a user id behind its prefix, at most.
 const USER_ID_CHARS_MAX: usize = 128;
-/// How the address of somebody begins who is not to be known any more; `ZZ` is the code of no country.
-const ERASED: &str = "ZZ.erased";
 /// The ending that marks a LID.
 const LID_SERVER: &str = "lid";
 /// Endings under which linked devices know phone numbers.
@@ -155,18 +153,6 @@ impl Recipient {
             None => is_user_id(text),
         };
         is_named.then(|| Self(Address::Named(text.into())))
-    }
-
-    /// Returns whom a message was for that is not to be known any more: an address in the form of a user id of no country.
-    #[must_use]
-    pub fn erased(id: Uuid) -> Self {
-        Self(Address::Named(format!("{ERASED}{}", id.as_simple()).into()))
-    }
-
-    /// Tells whether it is somebody who is not to be known any more; nobody can be written to there.
-    #[must_use]
-    pub fn is_erased(&self) -> bool {
-        self.as_str().starts_with(ERASED)
     }
 
     /// Returns the kind of address.

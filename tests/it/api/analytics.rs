@@ -89,6 +89,15 @@ async fn messages_by_day_session_and_status() {
       "success": true
     }
     "#);
+}
+
+#[tokio::test]
+async fn messages_are_filtered_and_belong_to_their_tenant() {
+    let front = Front::start().await;
+    let token = front.register("ana@example.com").await;
+    let session = front.session(&token).await;
+    message_day(&front, "2026-01-30", &session, "1, 2, 3, 4, 1, 1, 1, 1, 1, 10").await;
+    message_day(&front, "2026-02-01", &session, "0, 0, 2, 0, 0, 0, 0, 0, 0, 2").await;
     let total = async |query: &str| {
         let answer = front.get(&format!("/api/v1/analytics/messages?{query}"), &token).await;
         answer.data()["total"]["total"].clone()
