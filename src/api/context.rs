@@ -20,6 +20,7 @@ use super::layers::CountsForPlan;
 use super::layers::REQUEST_ID;
 use super::process::Process;
 use super::rates::{RateNote, RateSettings};
+use super::requests::RequestNote;
 use super::roles::Needs;
 use super::throttle::Visitor;
 use super::{Shared, auth};
@@ -33,6 +34,7 @@ use crate::receipts::ReceiptSink;
 use crate::service::Services;
 use crate::service::access_token::Caller;
 use crate::store::Store;
+use crate::store::analytics::requests::Requester;
 use crate::store::api_keys::ApiKeyRecord;
 use crate::store::audit::Actor;
 use crate::telemetry::metrics::Metrics;
@@ -165,6 +167,7 @@ impl FromRequestParts<Shared> for CallContext {
         }
         let from = client_address(parts, &front.settings.trusted_proxies);
         let note = parts.extensions.get::<RateNote>().cloned().unwrap_or_default();
+        let called = parts.extensions.get::<RequestNote>().cloned().unwrap_or_default();
         if let Some(address) = from.map(Visitor::new).and_then(Visitor::address) {
             front.rates.admit_address(address, &note)?;
         }
@@ -173,6 +176,7 @@ impl FromRequestParts<Shared> for CallContext {
             Some(NeedsScope(scope)) => {
                 let shown = auth::api_key(&parts.headers).ok_or(Error::Unauthorized)?;
                 let key = front.services.api_keys.verify(shown, from).await?;
+                called.by(Requester { tenant_id: key.tenant_id, id: key.id.0, is_key: true });
                 front.rates.admit_key(key.id, &note)?;
                 if !key.terms.scopes.contains(&scope) {
                     return Err(Error::ScopeMissing(scope).into());
@@ -183,12 +187,14 @@ impl FromRequestParts<Shared> for CallContext {
             None => {
                 let token = auth::bearer(&parts.headers).ok_or(Error::Unauthorized)?;
                 let caller = front.services.auth.verify(token).await?;
+                called.by(Requester { tenant_id: caller.tenant_id, id: caller.user_id.0, is_key: false });
                 front.rates.admit_user(caller.user_id, &note)?;
                 (admit_role(caller, Needs::of(parts), front).await?, None)
             }
         };
         if parts.extensions.get::<CountsForPlan>().is_some() {
             front.services.plans.count_request(caller.tenant_id).await?;
+            called.counted();
         }
         let request_id = parts.headers.get(REQUEST_ID).and_then(|id| id.to_str().ok()).map(str::to_owned);
         let ctx = Self { caller, key, request_id, front: Arc::clone(front) };

@@ -3,7 +3,6 @@
 //! Knows no operation. The order matters and is written down in [`surround`].
 
 use std::any::Any;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -20,7 +19,7 @@ use super::auth::API_KEY;
 use super::error::ApiError;
 use super::idempotency::{IDEMPOTENCY_KEY, REPLAYED};
 use super::rates::{RATE_HEADERS, show_rate};
-use crate::telemetry::metrics::Metrics;
+use super::requests::{Answered, Recorder, RequestNote};
 
 /// The header that names a request, in and out.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -35,17 +34,17 @@ const PREFLIGHT_AGE: Duration = Duration::from_secs(3_600);
 ///
 /// A panic becomes an answer inside the log's span, so that the log names the request; the request id lies outside
 /// of all, so that every answer carries it.
-pub fn surround<S: Clone + Send + Sync + 'static>(
+pub(super) fn surround<S: Clone + Send + Sync + 'static>(
     router: Router<S>,
     cors_origins: &[HeaderValue],
-    metrics: Option<Arc<Metrics>>,
+    recorder: Recorder,
 ) -> Router<S> {
     router
         .layer(CatchPanicLayer::custom(answer_panic))
         .layer(from_fn(show_rate))
         .layer(from_fn(browser_headers))
         .layer(cors(cors_origins))
-        .layer(from_fn(move |request, next| name_and_count(metrics.clone(), request, next)))
+        .layer(from_fn(move |request, next| name_and_count(recorder.clone(), request, next)))
 }
 
 /// Ends handlers that take longer than `limit` to answer, the reading of their body included.
@@ -66,10 +65,12 @@ pub async fn count_for_plan(mut request: Request, next: Next) -> Response {
     next.run(request).await
 }
 
-async fn name_and_count(metrics: Option<Arc<Metrics>>, mut request: Request, next: Next) -> Response {
+async fn name_and_count(recorder: Recorder, mut request: Request, next: Next) -> Response {
     let id = request_id(request.headers());
     // For whoever writes down what was asked.
     request.headers_mut().insert(REQUEST_ID, id.clone());
+    let call = RequestNote::default();
+    request.extensions_mut().insert(call.clone());
     let (method, matched) = (method_of(&request), request.extensions().get::<MatchedPath>().cloned());
     // The pattern of the path is one of a few; the path itself is anybody's.
     let route = matched.as_ref().map_or(NO_ROUTE, MatchedPath::as_str);
@@ -80,9 +81,7 @@ async fn name_and_count(metrics: Option<Arc<Metrics>>, mut request: Request, nex
     let (status, took) = (response.status().as_u16(), started_at.elapsed());
     let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
     span.in_scope(|| tracing::debug!(http.status = status, duration_ms, "request answered"));
-    if let Some(metrics) = metrics {
-        metrics.api.count(route, method, status, took);
-    }
+    recorder.note(&call, &Answered { method, route, status, took, request_id: name });
     response.headers_mut().insert(REQUEST_ID, id);
     response
 }

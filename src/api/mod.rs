@@ -21,6 +21,7 @@ use self::audit::{Calls, Trail};
 pub use self::context::{ApiSettings, ApiState, CallContext, OperatorContext, PartReadiness, Readiness};
 use self::error::ApiError;
 use self::rates::Rates;
+use self::requests::Recorder;
 pub use self::server::serve;
 use self::throttle::Throttle;
 use crate::error::Error;
@@ -55,6 +56,8 @@ pub mod audit;
 pub mod address;
 
 pub mod rates;
+
+mod requests;
 
 pub mod external;
 
@@ -120,7 +123,8 @@ pub fn router(state: ApiState) -> Router {
 
 /// Makes the same; `tasks` tells when all has ended that goes on without its client, `stop` ends what would go on for ever.
 fn router_with(state: ApiState, tasks: TaskTracker, stop: CancellationToken) -> Router {
-    let (metrics, cors_origins) = (state.metrics.clone(), state.settings.cors_origins.clone());
+    let recorder = Recorder { requests: state.services.requests.clone(), metrics: state.metrics.clone() };
+    let cors_origins = state.settings.cors_origins.clone();
     let (operations, document) = mounts::mount(v1::routes(&state.settings), openapi::Frame::openapi());
     let calls = Arc::new(Calls::of(&document));
     let operations = operations
@@ -142,7 +146,7 @@ fn router_with(state: ApiState, tasks: TaskTracker, stop: CancellationToken) -> 
         .fallback(async || ApiError::NoRoute)
         .with_state(Arc::clone(&front));
     let router = socket::mount(router, &front).layer(Extension(front));
-    layers::surround(router, &cors_origins, metrics)
+    layers::surround(router, &cors_origins, recorder)
 }
 
 /// Returns the description of all operations.

@@ -43,6 +43,8 @@ use super::roles;
         (name = "contact groups", description = "Contacts that belong together."),
         (name = "media", description = "Files that are sent along."),
         (name = "templates", description = "Messages that are kept to be sent again."),
+        (name = "analytics", description = "What happened, day by day in UTC. Sums are a few seconds behind."),
+        (name = "logs", description = "Requests that were made to this API."),
         (name = "provider", description = "Calls that the provider makes."),
         (name = "ops", description = "How the work is divided among nodes; for those who run the platform."),
         (name = "system", description = "State and description of this service."),

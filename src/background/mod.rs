@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::background::request_log::RequestLogWriter;
 use crate::clock::Clock;
 use crate::dispatch::DispatchHandle;
 use crate::domain::partition::PartitionNo;
@@ -32,6 +33,10 @@ pub mod session_news;
 pub mod device_news;
 
 mod media;
+
+mod request_log;
+
+mod retention;
 
 mod webhooks;
 
@@ -109,7 +114,7 @@ impl Background {
     pub fn start(&self, tasks: &TaskTracker, stop: &CancellationToken) {
         let Nudges { cancelled, settled, finished } = self.nudges.clone();
         let nobody = Arc::new(Notify::new());
-        let reconcilers: [(&'static str, Beat, Arc<Notify>, Work); 16] = [
+        let reconcilers: [(&'static str, Beat, Arc<Notify>, Work); 18] = [
             ("settle cancelled campaigns", BEAT, cancelled, |background| Box::pin(background.settle_cancelled())),
             ("finish campaigns", BEAT, settled, |background| Box::pin(background.finish_campaigns())),
             ("requeue unknown deliveries", BEAT, Arc::clone(&nobody), |background| {
@@ -130,12 +135,17 @@ impl Background {
             ("forget what was told", FORGET_BEAT, Arc::clone(&nobody), |background| Box::pin(background.forget_told())),
             ("forget what is old", FORGET_BEAT, Arc::clone(&nobody), |background| Box::pin(background.forget_old())),
             ("sweep media", MEDIA_BEAT, Arc::clone(&nobody), |background| Box::pin(background.sweep_media())),
+            ("add up days", BEAT, Arc::clone(&nobody), |background| Box::pin(background.roll_up_days())),
+            ("note contacts", FORGET_BEAT, Arc::clone(&nobody), |background| Box::pin(background.note_contacts())),
             ("tend webhooks", WEBHOOK_BEAT, nobody, |background| Box::pin(background.tend_webhooks())),
             ("check the ledger", LEDGER_BEAT, finished, |background| Box::pin(background.check_ledger())),
         ];
         for (doing, beat, nudge, work) in reconcilers {
             tasks.spawn(self.clone().repeat(doing, beat, nudge, (work, stop.clone())));
         }
+        let writer = RequestLogWriter { requests: self.services.requests.clone() };
+        tasks.spawn(writer.run(stop.clone()));
+        tasks.spawn(self.clone().remove_old(stop.clone()));
     }
 
     async fn repeat(
@@ -256,6 +266,16 @@ impl Background {
         self.services.idempotency.forget_old().await?;
         self.services.billing.forget_old().await?;
         self.services.auth.forget_expired().await
+    }
+
+    /// Adds up how messages stand day by day.
+    async fn roll_up_days(&self) -> Result<()> {
+        self.services.analytics.roll_up().await
+    }
+
+    /// Notes how many contacts there are today.
+    async fn note_contacts(&self) -> Result<()> {
+        self.services.analytics.note_contacts().await
     }
 
     /// Tells the lanes whose suspension has ended what else holds them.

@@ -5,7 +5,7 @@
 use crate::background::Background;
 use crate::domain::webhook::DisabledReason;
 use crate::error::Result;
-use crate::limits::{WEBHOOK_FORGET_ROWS_MAX, WEBHOOK_HISTORY_AGE_MAX, WEBHOOK_HISTORY_MAX, WEBHOOK_WAITING_MAX};
+use crate::limits::{WEBHOOK_FORGET_ROWS_MAX, WEBHOOK_HISTORY_MAX, WEBHOOK_WAITING_MAX};
 use crate::store::webhook_history::WebhookKeeping;
 
 impl Background {
@@ -13,7 +13,7 @@ impl Background {
     pub(super) async fn tend_webhooks(&self) -> Result<()> {
         let now = self.clock.now();
         let keeping = WebhookKeeping {
-            before_ms: (now - WEBHOOK_HISTORY_AGE_MAX).as_ms(),
+            before_ms: self.services.retention.webhook_history_before_ms(),
             n_per_webhook: WEBHOOK_HISTORY_MAX,
             n_rows: WEBHOOK_FORGET_ROWS_MAX,
         };

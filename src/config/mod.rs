@@ -20,6 +20,7 @@ pub use media::{MediaConfig, MediaPlaceConfig};
 pub use problems::{Problem, Problems};
 pub use queue::{KafkaConfig, QueueConfig, QueueKind, TopicNames};
 pub use rate_limits::{RateLimit, RateLimitsConfig};
+pub use retention::RetentionConfig;
 pub use secret::Secret;
 pub use server::ServerConfig;
 pub use store::{DatabaseUrl, StoreConfig};
@@ -37,6 +38,7 @@ mod media;
 mod problems;
 mod queue;
 mod rate_limits;
+mod retention;
 mod secret;
 mod server;
 mod source;
@@ -77,6 +79,8 @@ pub struct Config {
     pub mail: MailConfig,
     /// Trials and payments.
     pub billing: BillingConfig,
+    /// How long things are kept that are over.
+    pub retention: RetentionConfig,
     /// Logs.
     pub telemetry: TelemetryConfig,
 }
@@ -96,6 +100,7 @@ pub struct ConfigFile {
     webhooks: webhooks::WebhookFile,
     mail: mail::MailFile,
     billing: billing::BillingFile,
+    retention: retention::RetentionFile,
     telemetry: telemetry::TelemetryFile,
 }
 
@@ -144,6 +149,7 @@ impl ConfigFile {
             webhooks: source::section("webhooks", &mut tables, problems),
             mail: source::section("mail", &mut tables, problems),
             billing: source::section("billing", &mut tables, problems),
+            retention: source::section("retention", &mut tables, problems),
             telemetry: source::section("telemetry", &mut tables, problems),
         };
         source::refuse_unknown_sections(tables, problems);
@@ -163,6 +169,7 @@ impl ConfigFile {
         let webhooks = self.webhooks.check();
         let mail = self.mail.check(problems);
         let billing = self.billing.check(problems);
+        let retention = self.retention.check(problems);
         let telemetry = self.telemetry.check(problems);
         Some(Config {
             server: server?,
@@ -177,6 +184,7 @@ impl ConfigFile {
             webhooks,
             mail: mail?,
             billing: billing?,
+            retention: retention?,
             telemetry: telemetry?,
         })
     }

@@ -9,7 +9,7 @@ use secrecy::SecretString;
 use crate::api::ApiSettings;
 use crate::api::rates::{Rate, RateSettings};
 use crate::clock::Clock;
-use crate::config::{Config, GatewayKind, MailCarrier, MediaPlaceConfig, RateLimit, Secret};
+use crate::config::{Config, GatewayKind, MailCarrier, MediaPlaceConfig, RateLimit, RetentionConfig, Secret};
 use crate::gateway::cloud::{CloudGateway, CloudProblem, CloudSettings};
 use crate::gateway::linked::LinkedSettings;
 use crate::mail::{CarrierSettings, MailSettings};
@@ -20,7 +20,7 @@ use crate::service::billing::BillingSettings;
 use crate::service::billing::razorpay::{Razorpay, RazorpaySettings};
 use crate::service::password::PasswordCost;
 use crate::service::sessions::SessionSettings;
-use crate::service::{MediaBounds, MediaSettings, ServiceSettings};
+use crate::service::{MediaBounds, MediaSettings, RetentionSettings, ServiceSettings};
 use crate::webhooks::{CourierSettings, TIMEOUT};
 
 /// Makes the gateway to the Cloud API, or to what speaks like it.
@@ -81,6 +81,7 @@ pub(super) fn service_settings(config: &Config, files: MediaFiles) -> anyhow::Re
         n_partitions: config.queue.kafka.as_ref().map_or(NonZeroU16::MIN, |kafka| kafka.partitions),
         webhooks_allow_loopback: config.webhooks.allow_loopback,
         media: MediaSettings { files, bounds },
+        retention: retention_settings(&config.retention),
         auth: AuthSettings {
             jwt_keys: JwtKeys { current: JwtKey::of(SecretString::from(secret)), accepted },
             access_token_lifetime: config.auth.token_lifetime,
@@ -107,6 +108,17 @@ fn billing_settings(config: &Config) -> anyhow::Result<BillingSettings> {
     });
     let razorpay = razorpay.transpose().context("set up the way to Razorpay")?.map(Arc::new);
     Ok(BillingSettings { razorpay, trial: config.billing.trial })
+}
+
+fn retention_settings(retention: &RetentionConfig) -> RetentionSettings {
+    RetentionSettings {
+        messages: retention.messages,
+        conversations: retention.conversations,
+        session_events: retention.session_events,
+        webhook_history: retention.webhook_history,
+        request_log: retention.request_log,
+        idempotency: retention.idempotency,
+    }
 }
 
 pub(super) fn courier_settings(config: &Config) -> CourierSettings {

@@ -66,6 +66,8 @@ pub mod billing;
 
 pub mod quota;
 
+pub mod day;
+
 pub mod backoff;
 
 pub mod user;

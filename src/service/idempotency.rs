@@ -4,12 +4,13 @@
 //! with the same key is refused. A request that changed nothing gives its key back. What became of a request whose
 //! node died or failed is not known; it is not done again.
 
+use std::time::Duration;
+
 use uuid::Uuid;
 
 use crate::error::{Error, Result};
 use crate::limits::{
-    CHANGE_TRIES_MAX, IDEMPOTENCY_KEPT, IDEMPOTENCY_KEY_CHARS_MAX, IDEMPOTENCY_ROWS_REMOVED_MAX,
-    IDEMPOTENCY_UNDER_WAY_MAX,
+    CHANGE_TRIES_MAX, IDEMPOTENCY_KEY_CHARS_MAX, IDEMPOTENCY_ROWS_REMOVED_MAX, IDEMPOTENCY_UNDER_WAY_MAX,
 };
 use crate::service::Tools;
 use crate::store::idempotency::{Claim, EarlierRequest, RequestName, StoredAnswer};
@@ -32,13 +33,20 @@ pub enum Admission {
 #[derive(Debug, Clone)]
 pub struct IdempotencyService {
     tools: Tools,
+    /// How long answers are kept; for ever where there is none.
+    kept: Option<Duration>,
 }
 
 impl IdempotencyService {
     /// Makes the service.
     #[must_use]
-    pub fn new(tools: Tools) -> Self {
-        Self { tools }
+    pub fn new(tools: Tools, kept: Option<Duration>) -> Self {
+        Self { tools, kept }
+    }
+
+    /// Returns before when answers are forgotten, UTC milliseconds.
+    fn kept_from_ms(&self) -> i64 {
+        self.kept.map_or(i64::MIN, |kept| (self.tools.clock.now() - kept).as_ms())
     }
 
     /// Decides what becomes of a request; of several at once one is done.
@@ -52,7 +60,7 @@ impl IdempotencyService {
         let claim = Claim { name, claim_id: Uuid::now_v7() };
         for _ in 0..CHANGE_TRIES_MAX {
             let now = self.tools.clock.now();
-            let times = (now.as_ms(), (now - IDEMPOTENCY_KEPT).as_ms());
+            let times = (now.as_ms(), self.kept_from_ms());
             if requests.claim(&claim, fingerprint, times).await? {
                 return Ok(Admission::Do(claim));
             }
@@ -100,10 +108,10 @@ impl IdempotencyService {
     /// # Errors
     /// `Store` when not all could be forgotten; safe to repeat.
     pub async fn forget_old(&self) -> Result<()> {
-        let before = self.tools.clock.now() - IDEMPOTENCY_KEPT;
+        let before_ms = self.kept_from_ms();
         for _ in 0..FORGET_STEPS_MAX {
             let requests = self.tools.store.idempotency();
-            let n_forgotten = requests.forget(before.as_ms(), IDEMPOTENCY_ROWS_REMOVED_MAX).await?;
+            let n_forgotten = requests.forget(before_ms, IDEMPOTENCY_ROWS_REMOVED_MAX).await?;
             if n_forgotten < u64::from(IDEMPOTENCY_ROWS_REMOVED_MAX) {
                 break;
             }

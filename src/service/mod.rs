@@ -11,12 +11,14 @@ use crate::gateway::connector::Connector;
 use crate::notice::Notices;
 use crate::store::Store;
 
+pub use analytics::AnalyticsService;
 pub use api_keys::ApiKeyService;
 pub use auth::{AuthService, AuthSettings};
 pub use billing::{BillingService, BillingSettings};
 pub use campaigns::CampaignService;
 pub use contact_groups::ContactGroupService;
 pub use contacts::ContactService;
+pub use erasure::ErasureService;
 pub use forecast::ForecastService;
 pub use idempotency::IdempotencyService;
 pub use ledger::LedgerService;
@@ -24,6 +26,8 @@ pub use levers::LeverService;
 pub use media::{MediaBounds, MediaService, MediaSettings};
 pub use messages::MessageService;
 pub use plans::PlanService;
+pub use request_log::RequestLogService;
+pub use retention::{RetentionService, RetentionSettings};
 pub use sessions::{SessionService, SessionSettings};
 pub use team::TeamService;
 pub use templates::TemplateService;
@@ -100,6 +104,14 @@ pub mod waiting;
 
 pub mod webhooks;
 
+pub mod analytics;
+
+pub mod request_log;
+
+pub mod retention;
+
+pub mod erasure;
+
 mod believed;
 
 mod check;
@@ -130,6 +142,8 @@ pub struct ServiceSettings {
     pub media: MediaSettings,
     /// Payments and trials.
     pub billing: BillingSettings,
+    /// How long things are kept that are over.
+    pub retention: RetentionSettings,
 }
 
 /// All services; cheap to clone.
@@ -171,6 +185,14 @@ pub struct Services {
     pub waiting: WaitingService,
     /// Addresses at which tenants are told what happens.
     pub webhooks: WebhookService,
+    /// Reports.
+    pub analytics: AnalyticsService,
+    /// Requests to the API.
+    pub requests: RequestLogService,
+    /// What is forgotten because it is old.
+    pub retention: RetentionService,
+    /// What is forgotten because somebody asked for it.
+    pub erasure: ErasureService,
 }
 
 impl Services {
@@ -179,11 +201,12 @@ impl Services {
     pub fn new(tools: Tools, settings: ServiceSettings, connector: Arc<dyn Connector>) -> Self {
         let default_pacing = settings.sessions.default_pacing;
         let auth = AuthService::new(tools.store.clone(), tools.clock.clone(), (&settings.auth, settings.billing.trial));
+        let requests = RequestLogService::new(tools.store.clone(), tools.clock.clone());
         Self {
             team: TeamService::new(tools.clone(), auth.clone()),
             auth,
             api_keys: ApiKeyService::new(tools.clone()),
-            idempotency: IdempotencyService::new(tools.clone()),
+            idempotency: IdempotencyService::new(tools.clone(), settings.retention.idempotency),
             sessions: SessionService::new(tools.clone(), settings.sessions, connector),
             campaigns: CampaignService::new(tools.clone()),
             waiting: WaitingService::new(tools.clone(), default_pacing, settings.n_partitions),
@@ -197,6 +220,10 @@ impl Services {
             contact_groups: ContactGroupService::new(tools.clone()),
             media: MediaService::new(tools.clone(), settings.media),
             templates: TemplateService::new(tools.clone()),
+            analytics: AnalyticsService::new(tools.clone()),
+            retention: RetentionService::new(tools.clone(), settings.retention),
+            erasure: ErasureService::new(tools.clone(), requests.clone()),
+            requests,
             messages: MessageService::new(tools),
         }
     }

@@ -8,12 +8,14 @@ use uuid::Uuid;
 
 use crate::domain::campaign::Counters;
 use crate::domain::id::CampaignId;
+use crate::store::analytics::feed::DayDeltas;
 use crate::store::bind::{Hex, column, to_json};
 use crate::store::tx::{Tx, with_tx};
 use crate::store::{Sql, StoreError};
 
 const ADD: Sql = Sql::per_dialect(
-    "INSERT INTO campaign_counters AS c (campaign_id, accepted, pending, sending, sent, delivered, read, \
+    "WITH fed AS (INSERT INTO day_feed (feed_id, moves) SELECT $13::uuid, $14::text WHERE $14::text IS NOT NULL) \
+     INSERT INTO campaign_counters AS c (campaign_id, accepted, pending, sending, sent, delivered, read, \
          failed_limit, failed_unavailable, skipped, cancelled, unknown) \
      SELECT * FROM UNNEST($1::uuid[], $2::int8[], $3::int8[], $4::int8[], $5::int8[], $6::int8[], $7::int8[], \
                           $8::int8[], $9::int8[], $10::int8[], $11::int8[], $12::int8[]) \
@@ -40,6 +42,9 @@ const ADD: Sql = Sql::per_dialect(
      RETURNING campaign_id, accepted, pending, sending, sent, delivered, read, failed_limit, failed_unavailable, \
          skipped, cancelled, unknown",
 );
+
+/// SQLite only: PostgreSQL does it along with [`ADD`].
+const FEED: &str = "INSERT INTO day_feed (feed_id, moves) VALUES ($1, $2)";
 
 const ALL: Sql = Sql::portable(
     "SELECT campaign_id, accepted, pending, sending, sent, delivered, read, failed_limit, failed_unavailable, \
@@ -106,13 +111,15 @@ fn values(counters: &Counters) -> [i64; 11] {
 
 impl Tx {
     /// Moves counters and returns what they are now; the last write of its transaction, because
-    /// all other writers of a campaign wait for its row.
+    /// all other writers of a campaign wait for its row. How the days move is put down along with it.
     pub(crate) async fn add_to_counters(
         &mut self,
         deltas: &BTreeMap<CampaignId, Counters>,
+        days: &DayDeltas,
         doing: &'static str,
     ) -> Result<Vec<(CampaignId, Counters)>, StoreError> {
-        if deltas.is_empty() {
+        let fed = days.row();
+        if deltas.is_empty() && fed.is_none() {
             return Ok(Vec::new());
         }
         let rows: Vec<(Uuid, [i64; 11])> = deltas.iter().map(|(id, delta)| (id.0, values(delta))).collect();
@@ -122,9 +129,13 @@ impl Tx {
                 for i in 0..11 {
                     query = query.bind(column(&rows, |row| row.1[i]));
                 }
-                query.fetch_all(&mut **tx).await
+                query.bind(Uuid::now_v7()).bind(fed).fetch_all(&mut **tx).await
             }
             Self::Sqlite(tx) => {
+                if let Some(fed) = fed {
+                    let query = sqlx::query(FEED).bind(Uuid::now_v7()).bind(fed);
+                    query.execute(&mut **tx).await.map_err(StoreError::database(doing))?;
+                }
                 let json = to_json(&rows, |(id, v)| {
                     (Hex(*id), v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7], v[8], v[9], v[10])
                 });

@@ -3,7 +3,7 @@
 //! Steps of bounded size that are safe to repeat: what has left is not found again. Warm recipients stay, and so does
 //! what is being sent or may have been sent. When to take a step is decided elsewhere.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use sqlx::FromRow;
 use uuid::Uuid;
@@ -13,6 +13,7 @@ use crate::domain::id::{CampaignId, DeliveryId, SessionId};
 use crate::domain::job::TrafficClass;
 use crate::domain::zone::{Band, Zone};
 use crate::limits::FAILOVER_ROWS_MAX;
+use crate::store::analytics::feed::DayDeltas;
 use crate::store::lanes::StreamRow;
 use crate::store::moves::DeliveryRow;
 use crate::store::places::{Given, StreamKey, Wanted};
@@ -152,8 +153,15 @@ impl Store {
             row.state == DeliveryState::Pending && (row.session_id, row.band) == (of.session_id, of.band)
         };
         let still: HashSet<DeliveryId> = rows.iter().filter(|row| is_still(row)).map(|row| row.delivery_id).collect();
+        let mut days = DayDeltas::default();
+        let place_of: HashMap<Uuid, usize> = ids.iter().enumerate().map(|(place, id)| (*id, place)).collect();
+        for row in rows.iter().filter(|row| is_still(row)) {
+            let (was, (session_id, ..)) = (row.counted_for(), key_of(place_of[&row.delivery_id.0]));
+            days.move_to((was, &row.standing()), ((was.0, session_id, was.2), &row.standing()));
+        }
         let all = ids.into_iter().map(DeliveryId).enumerate().filter(|(_, id)| still.contains(id));
         tx.move_to_places(all.map(|(place, id)| (key_of(place), id)), &given, DOING_MOVE).await?;
+        tx.add_to_counters(&BTreeMap::new(), &days, DOING_MOVE).await?;
         tx.commit(DOING_MOVE).await?;
         let stream = |(key, given): (&StreamKey, &Given)| StreamRow {
             session_id: key.0,

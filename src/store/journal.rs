@@ -295,7 +295,7 @@ impl Store {
         tx.cap_marketing(batch).await.map_err(StoreError::database(DOING))?;
         tx.save_streams(&streams).await.map_err(StoreError::database(DOING))?;
         tx.add_to_reasons(&moves.reason_deltas(), DOING).await?;
-        let counters = tx.add_to_counters(&moves.deltas(), DOING).await?;
+        let counters = tx.add_to_counters(&moves.deltas(), &moves.day_deltas(), DOING).await?;
         self.commit_moves(tx, DOING).await?;
         Ok(Written { begun, refused, counters, n_receipts_applied: moves.n_receipts_applied(), stale })
     }

@@ -190,7 +190,7 @@ impl Messages<'_> {
         tx.write_moves(moves, self.store.recording(), doing).await?;
         tx.save_usage(moves.budgets(), doing).await?;
         tx.add_to_reasons(&moves.reason_deltas(), doing).await?;
-        tx.add_to_counters(&moves.deltas(), doing).await?;
+        tx.add_to_counters(&moves.deltas(), &moves.day_deltas(), doing).await?;
         self.store.commit_moves(tx, doing).await
     }
 }

@@ -180,6 +180,12 @@ pub mod webhook_queue;
 
 pub mod webhook_history;
 
+pub mod analytics;
+
+pub mod retention;
+
+pub mod erasure;
+
 /// A pool of either database.
 #[derive(Debug, Clone)]
 pub enum Pool {

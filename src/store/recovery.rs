@@ -56,8 +56,10 @@ const HAS_MORE: Sql = Sql::portable(
 const FINISH: Sql =
     Sql::portable("UPDATE campaigns SET state = $3, finished_at_ms = $4 WHERE campaign_id = $1 AND state = $2");
 
+/// With those that were removed because they are old.
 const STATES: Sql = Sql::portable(
-    "SELECT campaign_id, state, failure_class, COUNT(*) FROM deliveries GROUP BY campaign_id, state, failure_class",
+    "SELECT campaign_id, state, failure_class, COUNT(*) FROM deliveries GROUP BY campaign_id, state, failure_class \
+     UNION ALL SELECT campaign_id, state, failure_class, n FROM removed_deliveries",
 );
 
 const DOING_IN_FLIGHT: &str = "find attempts under way";
@@ -153,7 +155,7 @@ impl Store {
         tx.write_moves(&moves, self.recording(), DOING_CANCEL).await?;
         tx.save_usage(moves.budgets(), DOING_CANCEL).await?;
         tx.add_to_reasons(&moves.reason_deltas(), DOING_CANCEL).await?;
-        tx.add_to_counters(&moves.deltas(), DOING_CANCEL).await?;
+        tx.add_to_counters(&moves.deltas(), &moves.day_deltas(), DOING_CANCEL).await?;
         self.commit_moves(tx, DOING_CANCEL).await?;
         Ok((n_cancelled, next))
     }

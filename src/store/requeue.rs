@@ -106,7 +106,7 @@ impl Store {
         // Those that were not put back are not to be looked at again.
         tx.forget_resends(column(&due, |row| row.delivery_id)).await.map_err(StoreError::database(DOING_REQUEUE))?;
         tx.add_to_reasons(&moves.reason_deltas(), DOING_REQUEUE).await?;
-        tx.add_to_counters(&moves.deltas(), DOING_REQUEUE).await?;
+        tx.add_to_counters(&moves.deltas(), &moves.day_deltas(), DOING_REQUEUE).await?;
         self.commit_moves(tx, DOING_REQUEUE).await?;
         let concerned: BTreeSet<StreamKey> = requeued.iter().map(|row| row.0).collect();
         streams.retain(|key, _| concerned.contains(key));

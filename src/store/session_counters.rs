@@ -7,15 +7,13 @@ use std::collections::BTreeMap;
 use sqlx::FromRow;
 use uuid::Uuid;
 
+use crate::domain::day::day_of;
 use crate::domain::delivery::DeliveryState;
 use crate::domain::id::{SessionId, TenantId};
 use crate::store::bind::{Hex, column, to_json};
 use crate::store::tx::Tx;
 use crate::store::{Sql, Store, StoreError};
 use crate::with_reader;
-
-/// Milliseconds of a day, which is what a day is in UTC.
-const DAY_MS: i64 = 86_400_000;
 
 /// Messages of a session by what became of them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -89,11 +87,6 @@ impl SessionCounts {
         self.failed += i64::from(was != DeliveryState::Failed && now == DeliveryState::Failed);
         self.unknown += i64::from(was != DeliveryState::Unknown && now == DeliveryState::Unknown);
     }
-}
-
-/// Returns the day of a time, UTC milliseconds, counted from 1970.
-pub(crate) fn day_of(at_ms: i64) -> i64 {
-    at_ms.div_euclid(DAY_MS)
 }
 
 impl Store {

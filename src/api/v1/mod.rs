@@ -35,6 +35,10 @@ pub mod provider;
 
 mod held;
 
+pub mod analytics;
+
+pub mod logs;
+
 pub mod ops;
 
 pub mod system;
@@ -57,6 +61,8 @@ pub fn routes(settings: &ApiSettings) -> OpenApiRouter<Shared> {
         .merge(api_keys::routes())
         .merge(team::routes())
         .merge(billing::routes())
+        .merge(analytics::routes())
+        .merge(logs::routes())
         .merge(of_plan)
         .merge(provider::routes())
         .merge(ops::routes())

@@ -3,6 +3,7 @@
 //! Does not know whether the address is on WhatsApp: only the provider does. The rules of the
 //! countries are those of [`numbering`].
 
+mod erased;
 mod numbering;
 #[cfg(test)]
 mod tests;

@@ -24,6 +24,7 @@ use crate::domain::id::{CampaignId, DeliveryId, JobId, SessionId, TenantId};
 use crate::domain::job::{Job, JobDelivery, TrafficClass};
 use crate::domain::zone::{Band, Temperature, Zone};
 use crate::store::admissions::known::Known;
+use crate::store::analytics::feed::DayDeltas;
 use crate::store::bind::written;
 use crate::store::events::event_time;
 use crate::store::fingerprint::Terms;
@@ -220,17 +221,20 @@ impl Store {
         let mut n_new = vec![0; candidates.len()];
         let mut deltas: BTreeMap<CampaignId, Counters> = BTreeMap::new();
         let mut reasons = ReasonDeltas::new();
+        let mut days = DayDeltas::default();
         for row in batch.rows.iter().filter(|row| new.contains(&row.delivery.id.0)) {
             n_new[row.index] += 1;
             let delta = deltas.entry(row.job.campaign()).or_default();
             delta.accepted += 1;
             *delta.of_mut(row.state, row.failure_class()) += 1;
+            days.add((row.job.tenant_id, row.job.session_id, row.job.campaign()), &row.standing(now_ms));
             if row.state == DeliveryState::Failed {
                 *reasons.entry((row.job.campaign(), Reason::PlanMessages.as_str().to_owned())).or_default() += 1;
             }
         }
+        tx.remember_opt_outs(&batch.recipients(&new), DOING).await?;
         tx.add_to_reasons(&reasons, DOING).await?;
-        tx.add_to_counters(&deltas, DOING).await?;
+        tx.add_to_counters(&deltas, &days, DOING).await?;
         tx.tell_changes(&batch.told_tenants(&new), || batch.changes(&new, now_ms), DOING).await?;
         if let Some(recording) = self.recording() {
             tx.record(recording, |_| batch.changes(&new, now_ms), DOING).await?;
@@ -323,6 +327,12 @@ impl<'a> Batch<'a> {
             refused: *refused,
         });
         admitted.collect()
+    }
+
+    /// Returns the recipients of new deliveries.
+    fn recipients(&self, new: &HashSet<Uuid>) -> Vec<(TenantId, &'a str)> {
+        let rows = self.rows.iter().filter(|row| new.contains(&row.delivery.id.0));
+        rows.map(|row| (row.job.tenant_id, row.delivery.to.as_str())).collect()
     }
 
     /// Returns the tenants of new deliveries that are not to be sent.

@@ -8,6 +8,7 @@ use std::collections::{BTreeSet, HashSet};
 use uuid::Uuid;
 
 use super::{Batch, NewDelivery};
+use crate::domain::day::Standing;
 use crate::domain::delivery::DeliveryState;
 use crate::domain::failure::{FailureClass, Reason};
 use crate::domain::id::TenantId;
@@ -35,6 +36,18 @@ impl NewDelivery<'_> {
     /// Returns the class of its failure: here nothing fails but for the plan.
     pub(super) fn failure_class(&self) -> Option<FailureClass> {
         (self.state == DeliveryState::Failed).then_some(FailureClass::LimitExceeded)
+    }
+
+    /// Returns what decides where it is counted.
+    pub(super) fn standing(&self, created_at_ms: i64) -> Standing {
+        Standing {
+            state: self.state,
+            class: self.failure_class(),
+            created_at_ms,
+            sent_at_ms: None,
+            settled_at_ms: self.settled_at_ms,
+            quota_period_ms: self.quota_period_ms,
+        }
     }
 
     /// Returns why it failed.

@@ -158,6 +158,8 @@ impl Contacts<'_> {
         let out = batch.iter().filter(|new| new.is_out && named.insert(&new.phone));
         let out: Vec<_> = out.map(|new| OptChange { tenant_id, recipient: new.phone.clone(), opt_out }).collect();
         tx.set_opt_outs(&out, DOING_ADD).await?;
+        let phones: Vec<_> = batch.iter().map(|new| (tenant_id, new.phone.as_str())).collect();
+        tx.remember_opt_outs(&phones, DOING_ADD).await?;
         self.store.commit_moves(tx, DOING_ADD).await?;
         Ok(Ok(inserted))
     }
@@ -196,6 +198,7 @@ impl Contacts<'_> {
             ..was.clone()
         };
         tx.write_contact(&was, &now).await.map_err(StoreError::database(DOING_CHANGE))?;
+        tx.remember_opt_outs(&[(tenant_id, now.phone.as_str())], DOING_CHANGE).await?;
         tx.commit(DOING_CHANGE).await?;
         // Who has opted out goes by the phone, which may be another one now.
         let found = self.find(tenant_id, id).await?;

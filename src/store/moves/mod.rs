@@ -4,6 +4,7 @@
 //! the counters that move with them. Does no I/O: [`read`] gets the rows, [`mod@write`] puts down the result.
 
 mod changes;
+mod days;
 mod pass_over;
 mod read;
 mod recall;
@@ -40,6 +41,7 @@ pub(crate) struct DeliveryRow {
     pub(crate) campaign_id: CampaignId,
     pub(crate) band: Band,
     pub(crate) seq: i64,
+    pub(crate) created_at_ms: i64,
     pub(crate) state: DeliveryState,
     pub(crate) n_attempts: u32,
     pub(crate) due_at_ms: i64,

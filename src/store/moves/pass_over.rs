@@ -18,7 +18,8 @@ impl Moves<'_> {
 impl DeliveryRow {
     /// Returns why an attempt is not to be made.
     pub(super) fn passed_over(&self, begin: &Begin, repeats: &Repeats) -> Option<Reason> {
-        if begin.pass_over.opted_out && self.is_opted_out {
+        // Nobody knows any more who that was, so it does not matter whom the campaign passes over.
+        if begin.recipient.is_erased() || begin.pass_over.opted_out && self.is_opted_out {
             return Some(Reason::OptedOut);
         }
         repeats.is_repeat(self.tenant_id, begin).then_some(Reason::Duplicate)

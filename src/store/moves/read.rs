@@ -18,14 +18,14 @@ use crate::store::{Sql, StoreError};
 
 /// Who has opted out is looked up along with it, and only for those that an attempt may be about to begin.
 const LOCK: Sql = Sql::per_dialect(
-    "SELECT delivery_id, tenant_id, session_id, campaign_id, band, seq, state, n_attempts, due_at_ms, failure_class, \
-            reason, provider_code, provider_message_id, sent_at_ms, delivered_at_ms, read_at_ms, settled_at_ms, \
+    "SELECT delivery_id, tenant_id, session_id, campaign_id, band, seq, created_at_ms, state, n_attempts, due_at_ms, \
+            failure_class, reason, provider_code, provider_message_id, sent_at_ms, delivered_at_ms, read_at_ms, settled_at_ms, \
             quota_period_ms, ignored_message_id, \
             CASE WHEN state = 'pending' THEN EXISTS (SELECT 1 FROM opt_outs o WHERE o.tenant_id = d.tenant_id \
                 AND o.recipient = d.recipient AND o.is_out) ELSE FALSE END AS is_opted_out \
      FROM deliveries d WHERE delivery_id = ANY($1) ORDER BY delivery_id FOR NO KEY UPDATE",
-    "SELECT delivery_id, tenant_id, session_id, campaign_id, band, seq, state, n_attempts, due_at_ms, failure_class, \
-            reason, provider_code, provider_message_id, sent_at_ms, delivered_at_ms, read_at_ms, settled_at_ms, \
+    "SELECT delivery_id, tenant_id, session_id, campaign_id, band, seq, created_at_ms, state, n_attempts, due_at_ms, \
+            failure_class, reason, provider_code, provider_message_id, sent_at_ms, delivered_at_ms, read_at_ms, settled_at_ms, \
             quota_period_ms, ignored_message_id, \
             CASE WHEN state = 'pending' THEN EXISTS (SELECT 1 FROM opt_outs o WHERE o.tenant_id = d.tenant_id \
                 AND o.recipient = d.recipient AND o.is_out) ELSE FALSE END AS is_opted_out \
@@ -46,6 +46,7 @@ struct StoredDelivery {
     campaign_id: Uuid,
     band: i32,
     seq: i64,
+    created_at_ms: i64,
     state: String,
     n_attempts: i32,
     due_at_ms: i64,
@@ -75,6 +76,7 @@ impl TryFrom<StoredDelivery> for DeliveryRow {
             campaign_id: CampaignId(row.campaign_id),
             band: Band(row.band),
             seq: row.seq,
+            created_at_ms: row.created_at_ms,
             state: DeliveryState::parse(&row.state).ok_or_else(|| corrupt("state"))?,
             n_attempts: to_u32(row.n_attempts),
             due_at_ms: row.due_at_ms,

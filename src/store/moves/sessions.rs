@@ -1,7 +1,8 @@
 //! What the moves of one transaction are to the sessions whose messages they move.
 
 use super::{Moves, Moving};
-use crate::store::session_counters::{SessionCounts, SessionDeltas, day_of};
+use crate::domain::day::day_of;
+use crate::store::session_counters::{SessionCounts, SessionDeltas};
 
 impl Moves<'_> {
     /// Returns by how much the counts of each session move; a move whose time is not known is none that is counted.

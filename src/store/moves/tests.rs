@@ -24,6 +24,7 @@ fn row(n: u8, state: DeliveryState, n_attempts: u32) -> DeliveryRow {
         session_id: SESSION,
         campaign_id: CAMPAIGN,
         band: Band(0),
+        created_at_ms: 0,
         seq: i64::from(n),
         state,
         n_attempts,

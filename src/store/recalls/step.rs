@@ -195,7 +195,7 @@ impl Store {
         tx.note_step(key, look.next, n_moved).await.map_err(StoreError::database(DOING_STEP))?;
         tx.save_usage(moves.budgets(), DOING_STEP).await?;
         tx.add_to_reasons(&moves.reason_deltas(), DOING_STEP).await?;
-        tx.add_to_counters(&moves.deltas(), DOING_STEP).await?;
+        tx.add_to_counters(&moves.deltas(), &moves.day_deltas(), DOING_STEP).await?;
         self.commit_moves(tx, DOING_STEP).await?;
         Ok(Some(Progress { n_moved: recall.n_moved + n_moved, is_done: false }))
     }

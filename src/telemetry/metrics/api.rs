@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use prometheus::{HistogramVec, IntCounterVec};
+use prometheus::{HistogramVec, IntCounter, IntCounterVec};
 
 use super::kind::{SECONDS_COARSE, metrics};
 
@@ -13,10 +13,17 @@ metrics! {
         requests: IntCounterVec = "dispatcher_api_requests_total", &["route", "method", "status"];
         /// Time from a request to its answer, by route.
         request_seconds: HistogramVec = "dispatcher_api_request_seconds", (&["route"], SECONDS_COARSE);
+        /// Requests that were counted but not logged, because too many waited to be.
+        requests_not_logged: IntCounter = "dispatcher_api_requests_not_logged_total", ();
     }
 }
 
 impl ApiMetrics {
+    /// Counts a request that is not logged.
+    pub fn not_logged(&self) {
+        self.requests_not_logged.inc();
+    }
+
     /// Counts an answered request; `route` is the matched pattern, never the path that was asked for.
     pub fn count(&self, route: &str, method: &str, status: u16, took: Duration) {
         let class = match status {

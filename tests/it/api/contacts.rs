@@ -340,3 +340,31 @@ async fn campaigns_are_for_groups_and_contacts() {
     skipDuplicatesHours: must be 1 to 2160
     ");
 }
+
+#[tokio::test]
+async fn a_contact_is_erased_on_request() {
+    let front = Front::start().await;
+    let token = front.register("ana@example.com").await;
+    let session_id = front.session(&token).await;
+    let made = front.post("/api/v1/contacts", &token, json!({"phone": "+919876543210", "name": "Ravi"})).await.data();
+    let path = format!("/api/v1/contacts/{}", made["id"].as_str().unwrap());
+    for query in ["erase=yes", "erase=", "erase=1", "erase=%00"] {
+        let answer = front.send("DELETE", &format!("{path}?{query}"), &token, "").await;
+        assert_eq!(
+            answer.refusal(),
+            "400 VALIDATION_ERROR: Some fields are not valid.\nerase: must be true or false",
+            "{query}"
+        );
+    }
+    let body = json!({"sessionId": session_id, "to": "919876543210", "text": "Hi Ravi"});
+    let message = front.post("/api/v1/messages/send-text", &token, body).await.data();
+    let answer = front.send("DELETE", &format!("{path}?erase=true"), &token, "").await;
+    assert_eq!(answer.refusal(), "409 CONFLICT: Messages to this contact are on their way: ask again in a moment.");
+    assert_eq!(front.get(&path, &token).await.status, 200);
+    let message = front.get(&format!("/api/v1/messages/{}", message["id"].as_str().unwrap()), &token).await.data();
+    assert_eq!(message["status"], "cancelled");
+    front.sql("DELETE FROM outbox").await;
+    let erased = front.send("DELETE", &format!("{path}?erase=true"), &token, "").await;
+    assert_eq!((erased.status.as_u16(), erased.data()), (200, json!({"id": made["id"]})));
+    assert_eq!(front.send("DELETE", &format!("{path}?erase=true"), &token, "").await.status, 404);
+}

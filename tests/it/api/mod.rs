@@ -63,6 +63,8 @@ mod ops;
 mod billing;
 mod plans;
 
+mod analytics;
+
 mod socket;
 
 mod webhooks;

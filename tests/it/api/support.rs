@@ -19,7 +19,7 @@ use actiwapi_dispatcher::receipts::{ReceiptSink, SinkClosed};
 use actiwapi_dispatcher::service::access_token::{JwtKey, JwtKeys};
 use actiwapi_dispatcher::service::password::PasswordCost;
 use actiwapi_dispatcher::service::{
-    AuthSettings, MediaBounds, MediaSettings, ServiceSettings, Services, SessionSettings, Tools,
+    AuthSettings, MediaBounds, MediaSettings, RetentionSettings, ServiceSettings, Services, SessionSettings, Tools,
 };
 use actiwapi_dispatcher::store::{Pool, Store};
 use actiwapi_dispatcher::telemetry::metrics::Metrics;
@@ -321,6 +321,7 @@ fn service_settings(directory: &std::path::Path) -> ServiceSettings {
                 tenant_bytes_max: 1_000_000,
             },
         },
+        retention: RetentionSettings::default(),
         auth: AuthSettings {
             jwt_keys: JwtKeys { current: key, accepted: vec![before] },
             access_token_lifetime: Duration::from_secs(7 * 86_400),

@@ -25,7 +25,8 @@ use actiwapi_dispatcher::service::campaigns::{NewCampaign, RecipientInput};
 use actiwapi_dispatcher::service::password::PasswordCost;
 use actiwapi_dispatcher::service::sessions::NewSession;
 use actiwapi_dispatcher::service::{
-    AuthSettings, BillingSettings, MediaBounds, MediaSettings, ServiceSettings, Services, SessionSettings, Tools,
+    AuthSettings, BillingSettings, MediaBounds, MediaSettings, RetentionSettings, ServiceSettings, Services,
+    SessionSettings, Tools,
 };
 use actiwapi_dispatcher::store::Store;
 use actiwapi_dispatcher::store::session_events::SessionMove;
@@ -34,6 +35,8 @@ use futures::future::{BoxFuture, ready};
 
 use crate::support::seed::NOW_MS;
 
+/// How long messages and requests are kept.
+pub(crate) const KEPT: Duration = Duration::from_secs(40 * 24 * 3600);
 pub(crate) const ACCESS_LIFETIME: Duration = Duration::from_secs(7 * 24 * 3600);
 pub(crate) const REFRESH_LIFETIME: Duration = Duration::from_secs(30 * 24 * 3600);
 
@@ -133,6 +136,11 @@ impl Front {
             media: MediaSettings {
                 files: MediaFiles::open(&MediaPlace::Directory(media.path().to_owned())).unwrap(),
                 bounds: MEDIA_BOUNDS,
+            },
+            retention: RetentionSettings {
+                messages: Some(KEPT),
+                request_log: Some(KEPT),
+                ..RetentionSettings::default()
             },
             auth: AuthSettings {
                 jwt_keys: JwtKeys { current: JwtKey { kid: "1".to_owned(), secret }, accepted: vec![] },

@@ -24,6 +24,8 @@ mod campaigns;
 
 mod contacts;
 
+mod erasure;
+
 mod campaign_changes;
 mod campaign_control;
 
@@ -48,3 +50,5 @@ mod timeline;
 mod realtime;
 
 mod tenancy;
+
+mod retention;

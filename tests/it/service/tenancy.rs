@@ -13,6 +13,7 @@ use actiwapi_dispatcher::service::messages::{NewMessage, NewText};
 use actiwapi_dispatcher::service::sessions::SessionChange;
 use actiwapi_dispatcher::service::webhooks::{WebhookForm, WebhookPatch};
 use actiwapi_dispatcher::store::Store;
+use actiwapi_dispatcher::store::audit::Actor;
 use actiwapi_dispatcher::store::campaign_changes::RecipientRemoval;
 use actiwapi_dispatcher::store::campaign_moves::Move;
 use actiwapi_dispatcher::store::campaign_schedule::DueCampaign;
@@ -77,6 +78,7 @@ async fn foreign_ids_are_not_found(store: Store) {
     is_not_found("change", contacts.change(thief, contact, ContactPatch::default()).await);
     is_not_found("opt out", contacts.opt(thief, contact, false).await);
     is_not_found("remove", contacts.remove(thief, contact).await);
+    is_not_found("erase", front.services.erasure.erase(thief, contact, &Actor::SYSTEM).await);
     assert_eq!(contacts.remove_all(thief, &[contact]).await.unwrap(), 0);
     is_not_found("rename", groups.rename(thief, group, Some("B".to_owned())).await);
     is_not_found("put in", groups.add(thief, group, &[contact]).await);

@@ -2,6 +2,8 @@
 
 mod admissions;
 
+mod analytics;
+
 mod api_keys;
 
 mod audit;
@@ -48,6 +50,8 @@ mod receipts;
 mod recalls;
 
 mod recovery;
+
+mod retention;
 
 mod refusals;
 

@@ -111,6 +111,7 @@ impl World {
     }
 
     async fn check(&mut self, store: &Store, place: &str) {
+        seed::days(store).await;
         for (campaign_id, stored, counted) in store.recount().await.unwrap() {
             assert_eq!(stored, counted, "{place}: stored and counted of {campaign_id}");
             assert_eq!(stored.drift(), 0, "{place}: drift of {campaign_id}");

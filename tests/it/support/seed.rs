@@ -253,6 +253,20 @@ pub(crate) async fn outcomes(store: &Store, delivery_id: DeliveryId) -> Vec<(i32
     .expect("read outcomes")
 }
 
+/// Executes a statement.
+pub(crate) async fn execute(store: &Store, sql: &str) {
+    with_writer!(store.pool(), |db| sqlx::query(sqlx::AssertSqlSafe(sql)).execute(db).await.map(drop))
+        .expect("execute a statement");
+}
+
+/// Writes an id as a statement has it.
+pub(crate) fn hex(store: &Store, id: Uuid) -> String {
+    match store.pool() {
+        actiwapi_dispatcher::store::Pool::Postgres(_) => format!("'{id}'"),
+        actiwapi_dispatcher::store::Pool::Sqlite { .. } => format!("X'{}'", id.as_simple()),
+    }
+}
+
 /// Counts rows of a table, by a condition.
 pub(crate) async fn count(store: &Store, from: &str) -> i64 {
     let sql = format!("SELECT COUNT(*) FROM {from}");
@@ -262,9 +276,45 @@ pub(crate) async fn count(store: &Store, from: &str) -> i64 {
     .expect("count rows")
 }
 
+/// How the messages of days stand as they are added up, and as they are counted from the rows: day, tenant, session and
+/// campaign, then the counts in their order.
+type Days = Vec<(i64, Vec<Uuid>, [i64; 10])>;
+
+/// Adds up all that moved, and checks that the days are what is counted from the rows.
+pub(crate) async fn days(store: &Store) {
+    while store.roll_up_days(2).await.expect("add up days") != 0 {}
+    let stored = "SELECT day, tenant_id, session_id, campaign_id, waiting, sent, delivered, read, failed_limit, \
+                  failed_unavailable, skipped, cancelled, unknown, used FROM message_days WHERE waiting <> 0 OR sent <> 0 \
+                  OR delivered <> 0 OR read <> 0 OR failed_limit <> 0 OR failed_unavailable <> 0 OR skipped <> 0 \
+                  OR cancelled <> 0 OR unknown <> 0 OR used <> 0";
+    let counted = "SELECT CAST(day AS BIGINT) AS day, tenant_id, session_id, campaign_id, \
+             COUNT(CASE WHEN state IN ('pending', 'sending') THEN 1 END), COUNT(CASE WHEN state = 'sent' THEN 1 END), \
+             COUNT(CASE WHEN state = 'delivered' THEN 1 END), COUNT(CASE WHEN state = 'read' THEN 1 END), \
+             COUNT(CASE WHEN state = 'failed' AND failure_class = 'LIMIT_EXCEEDED' THEN 1 END), \
+             COUNT(CASE WHEN state = 'failed' AND failure_class <> 'LIMIT_EXCEEDED' THEN 1 END), \
+             COUNT(CASE WHEN state = 'skipped' THEN 1 END), COUNT(CASE WHEN state = 'cancelled' THEN 1 END), \
+             COUNT(CASE WHEN state = 'unknown' THEN 1 END), COUNT(CASE WHEN quota_period_ms IS NOT NULL \
+                 AND state IN ('sent', 'delivered', 'read', 'unknown') THEN 1 END) \
+         FROM (SELECT d.*, (CASE WHEN state IN ('pending', 'sending') THEN created_at_ms \
+                   ELSE COALESCE(sent_at_ms, settled_at_ms, created_at_ms) END) / 86400000 AS day FROM deliveries d) AS d \
+         GROUP BY 1, 2, 3, 4";
+    assert_eq!(all_days(store, stored).await, all_days(store, counted).await, "days as added up, and as counted");
+}
+
+async fn all_days(store: &Store, sql: &'static str) -> Days {
+    type Row = (i64, Uuid, Uuid, Uuid, i64, i64, i64, i64, i64, i64, i64, i64, i64, i64);
+    let rows: Vec<Row> =
+        with_reader!(store.pool(), |db| sqlx::query_as(sql).fetch_all(db).await).expect("read the days");
+    let day = |r: Row| (r.0, vec![r.1, r.2, r.3], [r.4, r.5, r.6, r.7, r.8, r.9, r.10, r.11, r.12, r.13]);
+    let mut days: Days = rows.into_iter().map(day).collect();
+    days.sort_unstable();
+    days
+}
+
 /// Returns a campaign's counters after checking that every ledger holds: the sums agree, and what
 /// is stored is what is counted from the rows.
 pub(crate) async fn ledger(store: &Store, campaign_id: CampaignId) -> Counters {
+    days(store).await;
     let mut found = Counters::default();
     for (id, stored, counted) in store.recount().await.expect("recount") {
         assert_eq!(stored, counted, "stored and counted of {id}");

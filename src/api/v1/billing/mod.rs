@@ -4,8 +4,8 @@ use axum::extract::DefaultBodyLimit;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
 use utoipa_axum::routes;
 
-use crate::api::idempotency::once;
 use crate::api::Shared;
+use crate::api::idempotency::once;
 use crate::api::roles::needs;
 use crate::domain::ability::Ability;
 use crate::limits::PAYMENT_EVENT_BYTES_MAX;

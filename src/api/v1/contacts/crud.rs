@@ -135,12 +135,34 @@ pub(super) async fn update_contact(
     ok(ctx.services.contacts.change(ctx.caller.tenant_id, id, body.into()).await?.into())
 }
 
+/// How a contact is removed.
+#[derive(Debug, Clone, Copy, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct Removal {
+    /// Whether all that tells who they are is erased too, wherever it is kept.
+    #[param(value_type = Option<bool>, default = false)]
+    erase: bool,
+}
+
 /// Removes a contact; who has opted out stays so.
+///
+/// With `erase=true` everything that tells who they are goes too: their messages and places in campaigns keep their ids,
+/// numbers and how they stand, and lose number, name and text; whatever waits to be sent to them is cancelled first. Answers 409
+/// while something is on its way to them, or about to be handed over by a campaign that runs: ask again then. Whoever has
+/// opted out stays so, remembered by a keyed hash alone. The audit log is kept.
 #[utoipa::path(delete, path = "/contacts/{id}", tag = "contacts", security(("bearer" = [])),
-    params(("id" = uuid::Uuid, Path, description = "The contact.")),
-    responses((status = 200, body = Envelope<RemovedView>), Failures, Guarded, OfOne))]
-pub(super) async fn delete_contact(ctx: CallContext, Path(id): Path<ContactId>) -> ApiResult<RemovedView> {
-    ctx.services.contacts.remove(ctx.caller.tenant_id, id).await?;
+    params(("id" = uuid::Uuid, Path, description = "The contact."), Removal),
+    responses((status = 200, body = Envelope<RemovedView>), Failures, Guarded, OfOne, OfState))]
+pub(super) async fn delete_contact(
+    ctx: CallContext,
+    Path(id): Path<ContactId>,
+    removal: Removal,
+) -> ApiResult<RemovedView> {
+    if removal.erase {
+        ctx.services.erasure.erase(ctx.caller.tenant_id, id, &ctx.actor()).await?;
+    } else {
+        ctx.services.contacts.remove(ctx.caller.tenant_id, id).await?;
+    }
     ok(RemovedView { id: id.0 })
 }
 
@@ -240,6 +262,23 @@ impl From<UpdateContactBody> for ContactPatch {
             time_zone: body.time_zone,
             attributes: body.attributes,
         }
+    }
+}
+
+/// The query of a removal, as it arrives.
+#[derive(Debug, Deserialize)]
+struct RemovalQuery {
+    erase: Option<String>,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Removal {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, ApiError> {
+        let Query(query) = Query::<RemovalQuery>::try_from_uri(&parts.uri)
+            .map_err(|_| ApiError::Malformed("The query can not be read."))?;
+        let erase = query.erase.map_or(Ok(false), |text| text.parse());
+        erase.map(|erase| Self { erase }).map_err(|_| ApiError::invalid("erase", "must be true or false"))
     }
 }
 
