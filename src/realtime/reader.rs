@@ -26,10 +26,10 @@ const BEAT: Duration = Duration::from_millis(250);
 /// How often it is said that this node listens.
 const LISTEN_BEAT: Duration = Duration::from_secs(5);
 
-/// How long rows of the feed are looked for: a transaction that takes longer is told to nobody.
+/// How long rows of the feed are looked for beyond the last look: a transaction that takes longer is told to nobody.
 const FEED_AGE: Duration = Duration::from_secs(5);
 
-/// How long rows that were seen are remembered: longer than they are looked for, on any clock.
+/// How long before the last look rows are remembered that were seen: longer than they are looked for, on any clock.
 const SEEN_AGE: Duration = Duration::from_secs(15);
 
 /// How often the usage of a tenant is looked at, at most.
@@ -44,6 +44,7 @@ struct Memory {
     listened: BTreeSet<TenantId>,
     said_at: Option<Instant>,
     seen: HashMap<Uuid, Instant>,
+    looked_at: Option<Instant>,
     stands: HashMap<CampaignId, CampaignProgress>,
     usages: HashMap<TenantId, SeenUsage>,
 }
@@ -147,10 +148,15 @@ impl Hub {
         if listened.is_empty() {
             return Ok(Vec::new());
         }
-        memory.seen.retain(|_, seen_at| seen_at.elapsed() < SEEN_AGE);
+        let now = Instant::now();
+        let last = memory.looked_at.unwrap_or(now);
+        memory.seen.retain(|_, seen_at| last.duration_since(*seen_at) < SEEN_AGE);
         let seen: Vec<Uuid> = memory.seen.keys().copied().collect();
-        let age_ms = i64::try_from(FEED_AGE.as_millis()).unwrap_or(i64::MAX);
-        let rows = self.0.store.realtime_news(listened, &seen, age_ms).await?;
+        // A look that was late, because the database was busy or away, looks back so much further.
+        let age = FEED_AGE + now.duration_since(last);
+        let rows =
+            self.0.store.realtime_news(listened, &seen, i64::try_from(age.as_millis()).unwrap_or(i64::MAX)).await?;
+        memory.looked_at = Some(now);
         memory.seen.extend(rows.iter().map(|row| (row.feed_id, Instant::now())));
         Ok(rows)
     }

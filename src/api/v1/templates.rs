@@ -141,7 +141,7 @@ pub(super) async fn delete_template(ctx: CallContext, Path(id): Path<TemplateId>
 
 /// Shows a template as one recipient would get it, and which variables are missing.
 #[utoipa::path(post, path = "/templates/{id}/preview", tag = "templates", security(("bearer" = [])),
-    params(("id" = uuid::Uuid, Path, description = "The template.")), request_body = PreviewBody,
+    params(("id" = uuid::Uuid, Path, description = "The template.")), request_body = Option<PreviewBody>,
     responses((status = 200, body = Envelope<PreviewView>), Failures, Guarded, OfOne, OfBody, OfState))]
 pub(super) async fn preview_template(
     ctx: CallContext,

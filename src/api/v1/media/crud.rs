@@ -68,7 +68,7 @@ pub(super) async fn get_media(ctx: CallContext, Path(id): Path<MediaId>) -> ApiR
 /// Gives out the bytes of a file.
 #[utoipa::path(get, path = "/media/{id}/content", tag = "media", security(("bearer" = [])),
     params(("id" = uuid::Uuid, Path, description = "The file.")),
-    responses((status = 200, description = "The bytes.", body = String, content_type = "application/octet-stream"),
+    responses((status = 200, description = "The bytes.", body = String, content_type = "*/*"),
         Failures, Guarded, OfOne))]
 pub(super) async fn get_media_content(ctx: CallContext, Path(id): Path<MediaId>) -> Result<Response, ApiError> {
     let (media, reader) = ctx.services.media.read(ctx.caller.tenant_id, id).await?;
