@@ -10,7 +10,7 @@ use super::{ENVIRONMENT_PREFIX, Sources};
 pub(super) type Tables = Map<String, Value>;
 
 /// Names of the sections, for the message about an unknown one.
-const SECTIONS: &str = "server, store, queue, auth, rate_limits, dispatch, gateway, webhooks, mail, telemetry";
+const SECTIONS: &str = "server, store, queue, auth, rate_limits, dispatch, gateway, media, webhooks, mail, telemetry";
 
 /// Merges files and environment; a file that can not be read is a problem and is left out.
 pub(super) fn merge(sources: &Sources, problems: &mut Problems) -> Tables {

@@ -105,7 +105,7 @@ fn every_problem_is_reported_at_once() {
     insta::assert_snapshot!(problems_of(text, &environment), @r#"
     auth.jwt_secret: must have at least 32 bytes, or be empty for one drawn at each start (in given.toml)
     auth.token_lifetime_hours: must be an unsigned 64 bit or less integer, is 64-bit integer `-1` (in given.toml)
-    colour: unknown section, expected one of server, store, queue, auth, rate_limits, dispatch, gateway, webhooks, mail, telemetry (in given.toml)
+    colour: unknown section, expected one of server, store, queue, auth, rate_limits, dispatch, gateway, media, webhooks, mail, telemetry (in given.toml)
     dispatch.default_burst: must be between 1 and 64 (in DISPATCHER__DISPATCH__DEFAULT_BURST)
     dispatch.default_rate_per_minute: must be between 0.0007 (one a day) and 60000 (1,000 a second) (in given.toml)
     gateway.access_token: must be set when gateway.kind is "cloud"
@@ -121,7 +121,7 @@ fn every_problem_is_reported_at_once() {
     server.listen: must be ADDRESS:PORT such as 127.0.0.1:8080, is "localhost" (in given.toml)
     server.request_timeout_ms: must be an integer, is string "soon" (in given.toml)
     server.trusted_proxies: each must be an address or a network such as 10.0.0.0/8; "10.0.0.0/33" is not (in given.toml)
-    stoer: unknown section, expected one of server, store, queue, auth, rate_limits, dispatch, gateway, webhooks, mail, telemetry (in DISPATCHER__STOER)
+    stoer: unknown section, expected one of server, store, queue, auth, rate_limits, dispatch, gateway, media, webhooks, mail, telemetry (in DISPATCHER__STOER)
     store.uri: unknown field `uri`, expected `url` or `connections_max` (in DISPATCHER__STORE__URI)
     store.url: must be sqlite:PATH or postgres://USER@HOST/DATABASE (in DISPATCHER__STORE__URL)
     telemetry.log: error parsing level filter: expected one of "off", "error", "warn", "info", "debug", "trace", or a number 0-5 (in given.toml)
