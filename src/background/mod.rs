@@ -52,6 +52,12 @@ impl Beat {
     const fn seconds(seconds: u64) -> Self {
         Self { every: Duration::from_secs(seconds), rest: 20 }
     }
+
+    /// Returns how long it rests after it worked for some time, until the next beat, and at least when it is nudged.
+    fn rests_after(self, worked: Duration) -> (Duration, Duration) {
+        let until_beat = self.every.max(worked * self.rest);
+        (until_beat, (worked * (self.rest / 5)).min(until_beat))
+    }
 }
 
 /// The beat of most.
@@ -163,14 +169,13 @@ impl Background {
             if is_ours && let Err(error) = work(&self).await {
                 tracing::warn!(doing, error = chain(&error), "background work failed, will try again");
             }
-            let worked = started_at.elapsed();
-            let pause = beat.every.max(worked * beat.rest);
+            let (until_beat, at_least) = beat.rests_after(started_at.elapsed());
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = tokio::time::sleep(pause) => nudged = false,
+                () = tokio::time::sleep(until_beat) => nudged = false,
                 () = nudge.notified() => {
                     nudged = true;
-                    stop.run_until_cancelled(tokio::time::sleep((worked * (beat.rest / 5)).min(pause))).await;
+                    stop.run_until_cancelled(tokio::time::sleep(at_least)).await;
                 }
             }
         }
@@ -289,5 +294,22 @@ impl Background {
         let requeued = self.store.requeue_unknown(before.as_ms(), REQUEUE_ROWS_MAX).await?;
         self.dispatch.offer_streams(requeued).await;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn work_that_takes_long_does_not_take_over() {
+        let ms = Duration::from_millis;
+        assert_eq!(BEAT.rests_after(ms(1)), (ms(2_000), ms(4)));
+        assert_eq!(BEAT.rests_after(ms(1_000)), (ms(20_000), ms(4_000)));
+        // Whoever is late because all rows are counted must be one message in a hundred at most, nudged or not.
+        for worked in [ms(1), ms(700), ms(20_000)] {
+            let (until_beat, at_least) = LEDGER_BEAT.rests_after(worked);
+            assert!(worked * 100 <= at_least && at_least <= until_beat, "{worked:?} {at_least:?} {until_beat:?}");
+        }
     }
 }

@@ -20,8 +20,9 @@ pub(super) fn remove(root: &Path, before: Moment) -> io::Result<usize> {
             for file in entries(&media)? {
                 if is_unfinished(&file) && is_older(&file, before)? {
                     match std::fs::remove_file(&file) {
-                        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                        _ => n_removed += 1,
+                        Ok(()) => n_removed += 1,
+                        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                        Err(error) => return Err(error),
                     }
                 }
             }

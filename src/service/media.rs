@@ -3,6 +3,8 @@
 //! What a file is, its first bytes say. Where the bytes are is [`crate::media`]'s business; who may have them is asked
 //! here, in the database.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
@@ -261,11 +263,13 @@ impl MediaUpload {
         };
         let bytes_max = self.service.settings.bounds.tenant_bytes_max;
         let room = i64::try_from(bytes_max).unwrap_or(i64::MAX);
-        let inserted = self.service.tools.store.media().insert(&media, room).await;
-        if !matches!(inserted, Ok(MediaInsert::New)) {
+        // Where it is not known what was written the bytes stay: a row without them would be worse than bytes without a row,
+        // which are swept.
+        let inserted = self.service.tools.store.media().insert(&media, room).await?;
+        if inserted != MediaInsert::New {
             self.service.drop_bytes(key, media_type).await;
         }
-        match inserted? {
+        match inserted {
             MediaInsert::New => Ok(media),
             MediaInsert::Same(same) => Ok(same),
             MediaInsert::Full(used) => Err(Error::conflict(format!(
@@ -288,34 +292,48 @@ pub(super) async fn check_media(
     tools: &Tools,
     tenant_id: TenantId,
     message: &mut MessageSpec,
-    (field, problems): (&'static str, &mut Problems),
+    (field, problems): (&str, &mut Problems),
 ) -> Result<()> {
-    let Some(id) = message.media_id() else { return Ok(()) };
-    let Some(media) = tools.store.media().find(tenant_id, id).await? else {
-        problems.push(field, "There is no such media");
-        return Ok(());
-    };
-    let kind = message.media().map(|(kind, _)| kind);
-    if kind.is_some_and(|kind| kind != media.media_type.kind) {
-        let (is, wanted) = (media.media_type.mime, kind.map_or("", MediaKind::as_str));
-        problems.push(field, format!("is {is}, which is not sent as {wanted}"));
-    }
-    if let MessageSpec::Document(spec) = message {
-        spec.filename.get_or_insert(media.filename);
+    check_all_media(tools, tenant_id, vec![(field.to_owned(), message)], problems).await
+}
+
+/// Does the same for many messages, each with its field; a file of several of them is looked for once.
+pub(super) async fn check_all_media(
+    tools: &Tools,
+    tenant_id: TenantId,
+    messages: Vec<(String, &mut MessageSpec)>,
+    problems: &mut Problems,
+) -> Result<()> {
+    let mut known: HashMap<MediaId, Option<MediaRecord>> = HashMap::new();
+    for (field, message) in messages {
+        let Some(id) = message.media_id() else { continue };
+        let media = match known.entry(id) {
+            Entry::Occupied(media) => media.into_mut(),
+            Entry::Vacant(place) => place.insert(tools.store.media().find(tenant_id, id).await?),
+        };
+        fit(message, media.as_ref(), (field, problems));
     }
     Ok(())
 }
 
-/// Checks the files of messages, and takes note that they are needed.
+/// Notes what is wrong with the file of a message; gives a document its name.
+fn fit(message: &mut MessageSpec, media: Option<&MediaRecord>, (field, problems): (String, &mut Problems)) {
+    let Some(media) = media else {
+        problems.push(field, "There is no such media");
+        return;
+    };
+    let kind = message.media().map(|(kind, _)| kind);
+    if let Some(kind) = kind.filter(|kind| *kind != media.media_type.kind) {
+        let (is, wanted) = (media.media_type.mime, kind.as_str());
+        problems.push(field, format!("is {is}, which is not sent as {wanted}"));
+    }
+    if let MessageSpec::Document(spec) = message {
+        spec.filename.get_or_insert_with(|| media.filename.clone());
+    }
+}
+
+/// Takes note that the files of messages are needed.
 pub(super) async fn take_media(tools: &Tools, jobs: &[Job], at_ms: i64) -> Result<()> {
-    if jobs.iter().all(|job| job.message.media_id().is_none()) {
-        return Ok(());
-    }
-    let mut problems = Problems::default();
-    for job in jobs {
-        check_media(tools, job.tenant_id, &mut job.message.clone(), ("mediaId", &mut problems)).await?;
-    }
-    problems.check()?;
     let are_there = tools.store.media().note_uses(jobs, at_ms).await?;
     if are_there { Ok(()) } else { Err(Error::invalid("mediaId", "There is no such media")) }
 }

@@ -8,6 +8,7 @@ use crate::domain::message::{MessageSpec, MessageTemplate, Variables};
 use crate::error::{Error, Problems, Result};
 use crate::limits::BULK_MESSAGES_MAX;
 use crate::service::MessageService;
+use crate::service::media::check_all_media;
 use crate::service::messages::{check, check_message_of, job_of, queued};
 use crate::store::messages::DeliveryRecord;
 
@@ -57,7 +58,7 @@ impl MessageService {
         bulk: Bulk,
     ) -> Result<Vec<DeliveryRecord>> {
         let mut problems = Problems::default();
-        let items = match bulk {
+        let mut items = match bulk {
             Bulk::Text { text, recipients } => {
                 check_count("recipients", recipients.len())?;
                 check_text(text, recipients, &mut problems)
@@ -67,6 +68,11 @@ impl MessageService {
                 check_messages(messages, &mut problems)
             }
         };
+        problems.check()?;
+        let mut problems = Problems::default();
+        let messages = items.iter_mut().enumerate();
+        let messages = messages.map(|(at, (message, _))| (format!("messages[{at}].message.mediaId"), message));
+        check_all_media(&self.tools, tenant_id, messages.collect(), &mut problems).await?;
         problems.check()?;
         self.check_session(tenant_id, session_id).await?;
         let jobs: Vec<Job> =

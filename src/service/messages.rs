@@ -16,7 +16,7 @@ use crate::error::{Error, Problems, Result};
 use crate::limits::{SCHEDULE_AHEAD_MAX, SCHEDULED_PER_TENANT_MAX};
 use crate::notice::Notice;
 use crate::service::Tools;
-use crate::service::media::take_media;
+use crate::service::media::{check_media, take_media};
 use crate::service::plans::check_message;
 use crate::store::message_control::{Cancelled, Retried};
 use crate::store::messages::DeliveryRecord;
@@ -98,7 +98,10 @@ impl MessageService {
     pub async fn schedule(&self, tenant_id: TenantId, new: NewMessage, at: Moment) -> Result<DeliveryRecord> {
         let now = self.tools.clock.now();
         let mut problems = Problems::default();
-        let message = check_message_of("message.", new.message.literally(), &mut problems);
+        let mut message = check_message_of("message.", new.message.literally(), &mut problems);
+        if let Some(message) = &mut message {
+            check_media(&self.tools, tenant_id, message, ("message.mediaId", &mut problems)).await?;
+        }
         let delivery = check("", (&new.to, Variables::default()), &mut problems);
         let time = OffsetDateTime::from_unix_timestamp_nanos(i128::from(at.as_ms()) * 1_000_000).ok();
         let time = time.filter(|_| now < at && at <= now + SCHEDULE_AHEAD_MAX);

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::domain::id::{MediaId, TenantId};
 use crate::domain::job::Job;
 use crate::domain::media::{MediaKey, MediaType};
-use crate::store::bind::hex_list;
+use crate::store::bind::{Hex, column, hex_list, to_json};
 use crate::store::column::RowPlace;
 use crate::store::page::{Page, PageRequest};
 use crate::store::tx::{Tx, with_tx};
@@ -81,7 +81,11 @@ macro_rules! select {
 const FIND: Sql = Sql::portable(select!("AND media_id = $2"));
 const LIST: Sql = Sql::portable(select!("ORDER BY media_id DESC LIMIT $2 OFFSET $3"));
 const COUNT: Sql = Sql::portable("SELECT COUNT(*) FROM media WHERE tenant_id = $1");
-const SAME: Sql = Sql::portable(select!("AND sha256 = $2 AND extension = $3"));
+/// Held, so that it does not go before it is kept for longer.
+const SAME: Sql = Sql::per_dialect(
+    select!("AND sha256 = $2 AND extension = $3 FOR UPDATE"),
+    select!("AND sha256 = $2 AND extension = $3"),
+);
 /// Holds the tenant's row, so that of two files the second one sees the first.
 const HOLD_TENANT: Sql = Sql::per_dialect(
     "SELECT 1 FROM tenants WHERE tenant_id = $1 FOR NO KEY UPDATE",
@@ -114,9 +118,12 @@ const IN_CAMPAIGN: Sql = Sql::portable(
      AND message LIKE $2 LIMIT 1",
 );
 const DELETE: Sql = Sql::portable("DELETE FROM media WHERE media_id = $1 AND tenant_id = $2");
-const INSERT_USE: Sql = Sql::portable(
-    "INSERT INTO media_uses (delivery_id, media_id, created_at_ms) \
-     SELECT $1, media_id, $4 FROM media WHERE media_id = $2 AND tenant_id = $3",
+const INSERT_USES: Sql = Sql::per_dialect(
+    "INSERT INTO media_uses (delivery_id, media_id, created_at_ms) SELECT u.delivery_id, m.media_id, $4 \
+     FROM UNNEST($1::uuid[], $2::uuid[], $3::uuid[]) AS u (delivery_id, media_id, tenant_id) \
+     JOIN media m ON m.media_id = u.media_id AND m.tenant_id = u.tenant_id ORDER BY m.media_id",
+    "INSERT INTO media_uses (delivery_id, media_id, created_at_ms) SELECT unhex(value ->> 0), m.media_id, $2 \
+     FROM json_each($1) JOIN media m ON m.media_id = unhex(value ->> 1) AND m.tenant_id = unhex(value ->> 2)",
 );
 const FORGET_USES: Sql = Sql::portable("DELETE FROM media_uses WHERE created_at_ms < $1");
 const EXPIRED: Sql = Sql::portable(
@@ -299,20 +306,30 @@ impl Media<'_> {
     /// # Errors
     /// [`StoreError::Database`] when nothing was written.
     pub async fn note_uses(&self, jobs: &[Job], at_ms: i64) -> Result<bool, StoreError> {
+        let uses: Vec<(Uuid, Uuid, Uuid)> = jobs
+            .iter()
+            .filter_map(|job| Some((job, job.message.media_id()?)))
+            .flat_map(|(job, media_id)| job.deliveries.iter().map(move |it| (it.id.0, media_id.0, job.tenant_id.0)))
+            .collect();
+        if uses.is_empty() {
+            return Ok(true);
+        }
         let mut tx = self.store.begin_write(DOING_WRITE).await?;
-        let sql = INSERT_USE.of(self.store.pool());
-        for job in jobs {
-            let Some(media_id) = job.message.media_id() else { continue };
-            for delivery in &job.deliveries {
-                let n_noted = with_tx!(&mut tx, |db| {
-                    let query = sqlx::query(sql).bind(delivery.id.0).bind(media_id.0).bind(job.tenant_id.0);
-                    query.bind(at_ms).execute(db).await.map(|done| done.rows_affected())
-                });
-                if n_noted.map_err(StoreError::database(DOING_WRITE))? == 0 {
-                    tx.rollback(DOING_WRITE).await?;
-                    return Ok(false);
-                }
+        let n_noted = match &mut tx {
+            Tx::Postgres(tx) => {
+                let query = sqlx::query(INSERT_USES.postgres()).bind(column(&uses, |row| row.0));
+                let query = query.bind(column(&uses, |row| row.1)).bind(column(&uses, |row| row.2)).bind(at_ms);
+                query.execute(&mut **tx).await.map(|done| done.rows_affected())
             }
+            Tx::Sqlite(tx) => {
+                let json = to_json(&uses, |row| (Hex(row.0), Hex(row.1), Hex(row.2)));
+                let query = sqlx::query(INSERT_USES.sqlite()).bind(json).bind(at_ms);
+                query.execute(&mut **tx).await.map(|done| done.rows_affected())
+            }
+        };
+        if n_noted.map_err(StoreError::database(DOING_WRITE))? < uses.len() as u64 {
+            tx.rollback(DOING_WRITE).await?;
+            return Ok(false);
         }
         tx.commit(DOING_WRITE).await?;
         Ok(true)

@@ -7,7 +7,7 @@ use actiwapi_dispatcher::domain::campaign::CampaignState;
 use actiwapi_dispatcher::domain::id::{CampaignId, DeliveryId, TenantId};
 use actiwapi_dispatcher::domain::message::MessageSpec;
 use actiwapi_dispatcher::domain::pacing::CampaignPacing;
-use actiwapi_dispatcher::domain::safeguards::Guardrails;
+use actiwapi_dispatcher::domain::safeguards::{Canary, Guardrails};
 use actiwapi_dispatcher::error::Error;
 use actiwapi_dispatcher::service::campaign_changes::CampaignPatch;
 use actiwapi_dispatcher::service::campaign_copies::CopyForm;
@@ -225,6 +225,12 @@ async fn times_are_set_and_taken_back(store: Store) {
     let due = front.store.campaigns().due(NOW_MS + 3_600_000, None, 10).await.unwrap();
     campaigns.schedule(tenant_id, id, at(HOUR * 3)).await.unwrap();
     assert!(!front.store.campaigns().start_due(&due[0], NOW_MS + 3_600_000, None).await.unwrap());
+    // Nor one to everybody that was to go to a few first, when that was said behind the look.
+    let due = front.store.campaigns().due(NOW_MS + 10_800_000, None, 10).await.unwrap();
+    let canary = Some(Some(Canary { first: Some(1), percent: None }));
+    let few_first = CampaignPatch { canary, ..CampaignPatch::default() };
+    campaigns.change(tenant_id, id, few_first).await.unwrap();
+    assert!(!front.store.campaigns().start_due(&due[0], NOW_MS + 10_800_000, None).await.unwrap());
     assert_eq!(count(&front.store, "outbox").await, 0);
     let empty = front.campaign(tenant_id, &[own], 0).await;
     assert_eq!(conflict(campaigns.schedule(tenant_id, empty, at(HOUR)).await), "The campaign has no recipients.");

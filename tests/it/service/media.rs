@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use actiwapi_dispatcher::clock::Moment;
 use actiwapi_dispatcher::domain::id::TenantId;
 use actiwapi_dispatcher::domain::media::MediaKind;
 use actiwapi_dispatcher::domain::message::{MediaSpec, MessageSpec};
@@ -10,6 +11,8 @@ use actiwapi_dispatcher::error::Error;
 use actiwapi_dispatcher::service::campaigns::NewCampaign;
 use actiwapi_dispatcher::service::made_messages::{NewMediaMessage, SingleTo};
 use actiwapi_dispatcher::service::media::MediaWish;
+use actiwapi_dispatcher::service::message_bulk::{Bulk, BulkMessage};
+use actiwapi_dispatcher::service::messages::NewMessage;
 use actiwapi_dispatcher::store::Store;
 use actiwapi_dispatcher::store::media::MediaRecord;
 use actiwapi_dispatcher::store::page::PageRequest;
@@ -18,11 +21,14 @@ use futures::TryStreamExt;
 
 use super::front::{Front, campaign, conflict, fields};
 use crate::support::db::store_contract;
+use crate::support::seed::{NOW_MS, count};
 
 store_contract!(
     bytes_decide_and_are_kept_once,
     what_is_refused_leaves_no_file,
     messages_with_files_are_checked,
+    several_messages_share_a_file,
+    bytes_stay_where_it_is_not_known_what_was_written,
     what_nobody_needs_is_swept,
 );
 
@@ -136,6 +142,41 @@ async fn messages_with_files_are_checked(store: Store) {
     let campaigns = &front.services.campaigns;
     assert_eq!(fields(campaigns.create(owner, of(MessageSpec::Video(file.clone()))).await), ["message.mediaId"]);
     campaigns.create(owner, of(MessageSpec::Image(file))).await.unwrap();
+}
+
+async fn several_messages_share_a_file(store: Store) {
+    let front = Front::new(store);
+    let owner = front.tenant().await;
+    let session_id = front.connected_session(owner).await;
+    let bill = upload(&front, owner, b"%PDF-1.4\n").await.unwrap();
+    let file = MediaSpec { media_id: Some(bill.id), ..MediaSpec::default() };
+    let to = "919800000001".to_owned();
+    let send = async |second: MessageSpec| {
+        let first = BulkMessage { to: to.clone(), message: MessageSpec::Document(file.clone()) };
+        let both = vec![first, BulkMessage { to: to.clone(), message: second }];
+        front.services.messages.send_bulk(owner, session_id, Bulk::Messages(both)).await
+    };
+    assert_eq!(fields(send(MessageSpec::Image(file.clone())).await), ["messages[1].message.mediaId"]);
+    assert_eq!(count(&front.store, "media_uses").await, 0);
+    send(MessageSpec::Document(file.clone())).await.unwrap();
+    let at = Moment::from_ms(NOW_MS) + Duration::from_secs(60);
+    let later = |message| NewMessage { session_id, to: to.clone(), message };
+    let schedule = async |message| front.services.messages.schedule(owner, later(message), at).await;
+    assert_eq!(fields(schedule(MessageSpec::Video(file.clone())).await), ["message.mediaId"]);
+    schedule(MessageSpec::Document(file.clone())).await.unwrap();
+    assert_eq!(count(&front.store, "media_uses").await, 3);
+    let named = async |table: &str| count(&front.store, &format!("{table} WHERE job LIKE '%Sale.png%'")).await;
+    assert_eq!((named("outbox").await, named("scheduled_messages").await), (2, 1), "named as they were uploaded");
+}
+
+async fn bytes_stay_where_it_is_not_known_what_was_written(store: Store) {
+    let front = Front::new(store);
+    let owner = front.tenant().await;
+    let mut upload = front.services.media.begin(owner, None, MediaWish { kind: None, is_kept: true }).await.unwrap();
+    upload.feed(Bytes::from(png(100))).await.unwrap();
+    front.store.close().await;
+    assert!(matches!(upload.finish().await, Err(Error::Store(_))));
+    assert_eq!(on_disk(front.media.path()).len(), 1, "a row without bytes would be worse");
 }
 
 async fn what_nobody_needs_is_swept(store: Store) {

@@ -13,12 +13,13 @@ use actiwapi_dispatcher::limits::{
     EVENT_STREAMS_PER_TENANT_MAX, REALTIME_BEATS_BEHIND_MAX, REALTIME_CLIENTS_PER_TENANT_MAX,
 };
 use actiwapi_dispatcher::realtime::{Hub, Listener, News};
-use actiwapi_dispatcher::store::Store;
+use actiwapi_dispatcher::store::{Pool, Store};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::front::Front;
-use crate::support::db::store_contract;
+use crate::support::db::{on_postgres, store_contract};
 use crate::support::seed::{NOW_US, count};
 use crate::support::wait::{until, until_so};
 
@@ -128,6 +129,28 @@ async fn listeners_are_told_what_happens_to_their_tenant(store: Store) {
     assert_eq!(count(&front.store, "realtime_listeners").await, 0);
     front.store.forget_realtime(-1_000).await.unwrap();
     assert_eq!(count(&front.store, "realtime_feed").await, 0);
+}
+
+/// Nobody reads for longer than rows are looked for, because the database is busy: what happened meanwhile is told after it.
+#[tokio::test]
+async fn a_late_look_looks_back_further() {
+    on_postgres(async |store: Store| {
+        let Pool::Postgres(pool) = store.pool() else { panic!("not PostgreSQL") };
+        let (tenant_id, node) = (Front::new(store.clone()).tenant().await, Node::start(&store));
+        let mut listener = node.hub.listen(tenant_id).unwrap();
+        heard(&store, 1).await;
+        let (began, mut tx) = (Instant::now(), pool.begin().await.unwrap());
+        sqlx::query("LOCK TABLE realtime_feed IN ACCESS EXCLUSIVE MODE").execute(&mut *tx).await.unwrap();
+        let insert = "INSERT INTO realtime_feed (feed_id, tenant_id, created_at_ms, news) VALUES ($1, $1, \
+                      (extract(epoch FROM clock_timestamp()) * 1000)::int8, \
+                      '[{\"event\":\"session:status\",\"subject_id\":\"' || $1 || '\",\"data\":null}]')";
+        sqlx::query(insert).bind(tenant_id.0).execute(&mut *tx).await.unwrap();
+        until_so("it is too late for the usual look", async || Duration::from_secs(6) <= began.elapsed()).await;
+        tx.commit().await.unwrap();
+        told(&mut listener, "what happened meanwhile", is_of(RealtimeEvent::SessionStatus)).await;
+        node.end().await;
+    })
+    .await;
 }
 
 async fn nothing_is_put_down_where_nobody_listens(store: Store) {
