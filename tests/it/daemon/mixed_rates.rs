@@ -56,6 +56,8 @@ struct Done {
     late_us: Vec<u64>,
     /// The same of those that arrived after [`BEGINNING`].
     late_after_us: Vec<u64>,
+    /// The same of each minute from the first arrival on: one that stands out tells of what else ran in it.
+    late_in_minute_us: BTreeMap<u64, Vec<u64>>,
 }
 
 #[tokio::test]
@@ -88,6 +90,9 @@ async fn no_window_of_any_session_holds_more_than_its_rate() {
         BEGINNING.as_secs(),
         quantiles(done.late_after_us),
     );
+    for (minute, late_us) in done.late_in_minute_us {
+        eprintln!("minute {minute}: late {}", quantiles(late_us));
+    }
     eprintln!("{}", lateness_told(&world).await);
     assert_eq!(judgement.violations, 0, "{judgement:?}");
     assert_eq!(judgement.judged, paces.len(), "not every number has sent");
@@ -126,7 +131,7 @@ impl Done {
         for entry in entries {
             arrivals.entry(&entry.number).or_default().push(entry.at_us);
         }
-        let begun_us = entries.first().map_or(0, |entry| entry.at_us) + u64::try_from(BEGINNING.as_micros()).unwrap();
+        let begun_us = entries.first().map_or(0, |entry| entry.at_us);
         let end_us = entries.last().map_or(0, |entry| entry.at_us);
         let mut done = Self::default();
         for pace in paces {
@@ -138,9 +143,11 @@ impl Done {
             for &at in &arrivals[1..] {
                 let late_us = at.saturating_sub(full_at.saturating_sub(slack_us));
                 done.late_us.push(late_us);
-                if begun_us <= at {
+                let since_begun = Duration::from_micros(at - begun_us);
+                if BEGINNING <= since_begun {
                     done.late_after_us.push(late_us);
                 }
+                done.late_in_minute_us.entry(since_begun.as_secs() / 60).or_default().push(late_us);
                 full_at = full_at.max(at) + interval_us;
             }
             done.n += (arrivals.len() - 1) as f64;
