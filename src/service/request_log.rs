@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use uuid::{NoContext, Timestamp, Uuid};
+use uuid::{ContextV7, Timestamp, Uuid};
 
 use crate::clock::Clock;
 use crate::domain::day::day_of;
@@ -36,6 +36,8 @@ pub struct AnsweredRequest<'a> {
 /// What waits to be written.
 #[derive(Debug, Default)]
 struct Waiting {
+    /// Puts the ids of one millisecond in order.
+    ids: ContextV7,
     entries: Vec<RequestEntry>,
     sums: HashMap<(Requester, i64), RequestCounts>,
 }
@@ -71,8 +73,9 @@ impl RequestLogService {
         if REQUEST_LOG_WAITING_MAX <= waiting.entries.len() {
             return false;
         }
+        let id = id_at(at_ms, &waiting.ids);
         waiting.entries.push(RequestEntry {
-            id: id_at(at_ms),
+            id,
             by: request.by,
             at_ms,
             method: request.method.to_owned(),
@@ -89,7 +92,7 @@ impl RequestLogService {
     /// # Errors
     /// `Store` when it is not certain to be written; it then waits for the next time, and some may be counted twice.
     pub async fn write(&self) -> Result<()> {
-        let Waiting { mut entries, sums } = std::mem::take(&mut *self.waiting());
+        let (mut entries, sums) = self.waiting().take();
         let mut sums: Vec<_> = sums.into_iter().map(|((by, day), counts)| (by, day, counts)).collect();
         while !entries.is_empty() || !sums.is_empty() {
             let rest = entries.split_off(entries.len().min(REQUEST_LOG_BATCH_MAX));
@@ -116,6 +119,10 @@ impl Waiting {
         }
     }
 
+    fn take(&mut self) -> (Vec<RequestEntry>, HashMap<(Requester, i64), RequestCounts>) {
+        (std::mem::take(&mut self.entries), std::mem::take(&mut self.sums))
+    }
+
     fn take_back(&mut self, entries: Vec<RequestEntry>, sums: Vec<(Requester, i64, RequestCounts)>) {
         for (by, day, counts) in sums {
             self.count((by, day), counts);
@@ -125,9 +132,9 @@ impl Waiting {
     }
 }
 
-/// Makes an id that is in the order of its time.
-fn id_at(at_ms: i64) -> Uuid {
+/// Makes an id that is in the order of its time, and after those made before it.
+fn id_at(at_ms: i64, ids: &ContextV7) -> Uuid {
     let ms = at_ms.unsigned_abs();
     let nanos = u32::try_from(ms % 1_000).unwrap_or(0) * 1_000_000;
-    Uuid::new_v7(Timestamp::from_unix(NoContext, ms / 1_000, nanos))
+    Uuid::new_v7(Timestamp::from_unix(ids, ms / 1_000, nanos))
 }

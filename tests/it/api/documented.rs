@@ -77,7 +77,7 @@ fn holds(value: &Value, expected: &Value) -> bool {
 
 #[tokio::test]
 async fn the_documented_examples_run_as_written() {
-    let front = Front::start().await;
+    let front = Front::start_with_trial().await;
     let (definitions, sections) = EXAMPLES.split_once("\n### ").unwrap();
     let definitions = definitions.lines().filter_map(|line| line.strip_prefix('@')?.split_once(" = "));
     let mut known: BTreeMap<String, String> =

@@ -132,23 +132,43 @@ impl Front {
         connector: Arc<dyn Connector>,
         assigns_phone_number_id: bool,
     ) -> Self {
+        Self::start_changed(settings, connector, |of_services| {
+            of_services.sessions.assigns_phone_number_id = assigns_phone_number_id;
+        })
+        .await
+    }
+
+    /// Starts a front whose new tenants begin with the trial, as they do unless a setting says otherwise.
+    pub(super) async fn start_with_trial() -> Self {
+        Self::start_changed(ApiSettings::default(), Arc::new(AlwaysConnects::default()), |of_services| {
+            of_services.billing.trial = Some(Duration::from_secs(7 * 86_400));
+        })
+        .await
+    }
+
+    async fn start_changed(
+        settings: ApiSettings,
+        connector: Arc<dyn Connector>,
+        change: impl FnOnce(&mut ServiceSettings),
+    ) -> Self {
         let directory = Directory(std::env::temp_dir().join(format!("front-{}", uuid::Uuid::now_v7())));
         std::fs::create_dir(&directory.0).unwrap();
         let url = format!("sqlite:{}", directory.0.join("front.db").display());
         let store = Store::open(&url, 4).await.unwrap();
         store.migrate().await.unwrap();
-        Self { _directory: Some(directory), ..Self::made(store, settings, (connector, assigns_phone_number_id)) }
+        Self { _directory: Some(directory), ..Self::made(store, settings, connector, change) }
     }
 
     /// Makes a front over a store of somebody else's.
     pub(super) fn over(store: Store, settings: ApiSettings) -> Self {
-        Self::made(store, settings, (Arc::new(AlwaysConnects::default()), true))
+        Self::made(store, settings, Arc::new(AlwaysConnects::default()), |_| {})
     }
 
     fn made(
         store: Store,
         settings: ApiSettings,
-        (connector, assigns_phone_number_id): (Arc<dyn Connector>, bool),
+        connector: Arc<dyn Connector>,
+        change: impl FnOnce(&mut ServiceSettings),
     ) -> Self {
         let (writer, reader) = notices();
         let (sink, readiness) = (Arc::<Sink>::default(), Arc::<Parts>::default());
@@ -157,7 +177,7 @@ impl Front {
         let tools = Tools { store: store.clone(), clock: Clock::system(), notices: writer };
         let media = tempfile::tempdir().unwrap();
         let mut of_services = service_settings(media.path());
-        of_services.sessions.assigns_phone_number_id = assigns_phone_number_id;
+        change(&mut of_services);
         let services = Services::new(tools, of_services, connector);
         let (receipts, parts) =
             (Arc::clone(&sink) as Arc<dyn ReceiptSink>, Arc::clone(&readiness) as Arc<dyn Readiness>);
