@@ -71,14 +71,17 @@ impl BillingService {
         self.order(tenant_id, &OrderTerms { addon: Some(addon.slug), ..terms }, actor).await
     }
 
-    /// Returns what a choice of a plan would cost, without ordering it; none when nothing is to be paid for it now.
+    /// Returns what a choice of a plan would cost, without ordering it.
     ///
     /// # Errors
-    /// As those of [`Self::checkout`].
-    pub async fn price(&self, tenant_id: TenantId, plan: &str, coupon: &str) -> Result<Option<OrderTerms>> {
+    /// As those of [`Self::checkout`], and `Conflict` when nothing is to be paid for it now.
+    pub async fn price(&self, tenant_id: TenantId, plan: &str, coupon: &str) -> Result<OrderTerms> {
         match self.quote(tenant_id, plan, Some(coupon)).await? {
-            Quote::Order(terms) => Ok(Some(terms)),
-            Quote::Follows => Ok(None),
+            Quote::Order(terms) => Ok(terms),
+            Quote::Follows => Err(Error::conflict_of(
+                "plan",
+                "It is not dearer than the present one and follows it; nothing is to be paid for it now.",
+            )),
         }
     }
 

@@ -52,17 +52,17 @@ impl FromFields for ValidateCouponBody {
 /// Shows what a plan would cost with a coupon; orders nothing. A coupon that can not be used is a problem of its field. For owners.
 #[utoipa::path(post, path = "/billing/coupons/validate", tag = "billing", security(("bearer" = [])),
     request_body = ValidateCouponBody,
-    responses((status = 200, body = Envelope<Option<CouponPriceView>>), Failures, Guarded, OfBody, OfState))]
+    responses((status = 200, body = Envelope<CouponPriceView>), Failures, Guarded, OfBody, OfState))]
 pub(super) async fn validate_coupon(
     ctx: CallContext,
     Json(body): Json<ValidateCouponBody>,
-) -> ApiResult<Option<CouponPriceView>> {
+) -> ApiResult<CouponPriceView> {
     let terms = ctx.services.billing.price(ctx.caller.tenant_id, &body.plan, &body.coupon).await?;
-    ok(terms.map(|terms| CouponPriceView {
+    ok(CouponPriceView {
         coupon: terms.coupon.unwrap_or_default(),
         gross_cents: terms.gross_cents,
         discount_cents: terms.discount_cents,
         amount_cents: terms.amount_cents,
         currency: terms.currency,
-    }))
+    })
 }

@@ -97,7 +97,7 @@ async fn coupons_are_checked(store: Store) {
         assert_eq!(fields(billing.price(tenant_id, "growth", code).await), ["coupon"], "{code}");
     }
     front.clock.advance(Duration::from_secs(1));
-    let price = billing.price(tenant_id, "growth", "later").await.unwrap().unwrap();
+    let price = billing.price(tenant_id, "growth", "later").await.unwrap();
     assert_eq!((price.discount_cents, price.amount_cents), (99_900, 0));
     for plan in ["trial", "gold", ""] {
         assert_eq!(fields(billing.checkout(tenant_id, plan, None, &ACTOR).await), ["plan"], "{plan}");
@@ -112,6 +112,9 @@ async fn coupons_are_checked(store: Store) {
     let chosen = billing.checkout(tenant_id, "growth", Some("LATER"), &ACTOR).await.unwrap();
     assert!(matches!(&chosen, Chosen::Order(order) if order.state.as_str() == "paid"), "{chosen:?}");
     assert_eq!(super::invoice_numbers(&front).await, [1]);
+    // A cheaper plan follows, so there is no price now.
+    create(percent("AGAIN", 5, None)).await.unwrap();
+    assert!(conflict(billing.price(tenant_id, "starter", "AGAIN").await).contains("follows it"));
 }
 
 async fn an_addon_raises_the_limit_at_once_and_ends_with_its_period(store: Store) {
