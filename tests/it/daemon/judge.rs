@@ -142,7 +142,8 @@ pub(super) async fn judge(world: &impl Observed, asked: &Asked, faults: Faults) 
     let provider_sums = provider.sums(asked.rate_per_second).await;
     if provider_sums.pace_violations != 0 {
         let early = provider.early(asked.rate_per_second).await;
-        eprintln!("too early: {:?}", early.iter().take(20).collect::<Vec<_>>());
+        let first = early.iter().take(20).collect::<Vec<_>>();
+        eprintln!("too soon after the one before, as (when, number, how long after it in us): {first:?}");
     }
     let n_asked = asked.campaigns.iter().map(|(_, n)| n).sum::<u64>() + asked.singles.len() as u64;
     Findings {

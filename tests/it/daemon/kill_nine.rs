@@ -3,9 +3,10 @@
 use actiwapi_dispatcher::store::scratch::ScratchDatabase;
 use tokio::time::Instant;
 
-use super::by_hand::{Draw, number};
+use super::by_hand::{Draw, is_by_hand, number};
 use super::client::{NewSession, Problem, phone};
 use super::judge::{Asked, Faults, assert_nothing_is_left, judge, wait_for_the_end};
+use super::provider::TRANSIT_MAX_MS;
 use super::world::{EARLY_RECEIPTS, Plan, World};
 use crate::support::wait::{PATIENCE, until};
 
@@ -40,6 +41,9 @@ async fn killed_at_random(store_url: &str) {
     let n_sessions = number("E2E_SESSIONS", (n_messages / MESSAGES_PER_SESSION).clamp(1, SESSIONS_MAX));
     let began = Instant::now();
     let mut world = World::start(&Plan { store_url, faults: EARLY_RECEIPTS, ..Plan::default() }, None).await;
+    if !is_by_hand() {
+        world.provider = world.provider.tolerating(TRANSIT_MAX_MS);
+    }
     let sessions: Vec<_> = (0..n_sessions)
         .map(|n| NewSession { phone_number_id: format!("{}", 1_000 + n), rate_per_second: RATE_PER_SECOND, burst: 1 })
         .collect();

@@ -21,13 +21,9 @@ use tokio::task::JoinSet;
 use crate::daemon::client::{Client, loopback};
 use crate::daemon::judge::{Observed, OwnLedger};
 use crate::daemon::process::{Process, run};
-use crate::daemon::provider::Provider;
+use crate::daemon::provider::{Provider, TRANSIT_MAX_MS};
 use crate::daemon::world::{Daemon, PLACES, SECRET, free_port, start_simulator};
 use crate::support::wait::{PATIENCE, until};
-
-/// Time that a message may spend on its way while three nodes start, a broker and a database come back, and all of
-/// them share two processors; two owners of one session would differ by most of a second.
-const TRANSIT_MAX_MS: u64 = 300;
 
 /// Partitions of the job topic.
 const N_PARTITIONS: u16 = 12;
