@@ -77,6 +77,7 @@ async fn name_and_count(recorder: Recorder, mut request: Request, next: Next) ->
     let name = id.to_str().unwrap_or_default();
     let span = tracing::info_span!("request", request.id = name, http.method = method, http.route = route);
     let started_at = tokio::time::Instant::now();
+    let _open = recorder.open();
     let mut response = next.run(request).instrument(span.clone()).await;
     let (status, took) = (response.status().as_u16(), started_at.elapsed());
     let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);

@@ -7,6 +7,8 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use prometheus::IntGauge;
+
 use crate::service::RequestLogService;
 use crate::service::request_log::AnsweredRequest;
 use crate::store::analytics::requests::Requester;
@@ -53,7 +55,23 @@ pub(super) struct Answered<'a> {
     pub(super) request_id: &'a str,
 }
 
+/// A request that has no answer yet, for as long as it is kept: whoever asked may hang up.
+pub(super) struct Open(Option<IntGauge>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.iter().for_each(IntGauge::dec);
+    }
+}
+
 impl Recorder {
+    /// Counts a request as open for as long as what is returned is kept.
+    pub(super) fn open(&self) -> Open {
+        let gauge = self.metrics.as_ref().map(|metrics| metrics.api.in_flight.clone());
+        gauge.iter().for_each(IntGauge::inc);
+        Open(gauge)
+    }
+
     /// Notes a request; one that nobody is known to have made is only counted.
     pub(super) fn note(&self, call: &RequestNote, answered: &Answered<'_>) {
         if let Some(metrics) = &self.metrics {

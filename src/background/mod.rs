@@ -26,6 +26,8 @@ use crate::telemetry::metrics::Metrics;
 
 mod check_ledger;
 
+mod fleet;
+
 pub mod key_uses;
 
 pub mod session_news;
@@ -152,6 +154,7 @@ impl Background {
         let writer = RequestLogWriter { requests: self.services.requests.clone() };
         tasks.spawn(writer.run(stop.clone()));
         tasks.spawn(self.clone().remove_old(stop.clone()));
+        tasks.spawn(self.clone().watch_fleet(stop.clone()));
     }
 
     async fn repeat(

@@ -66,6 +66,12 @@ enum Command {
     Openapi,
     /// Prints the AsyncAPI document of the Kafka topics.
     Asyncapi,
+    /// Prints all metrics with their labels and what they are, as a page in Markdown.
+    Metrics {
+        /// As JSON, for programs.
+        #[arg(long)]
+        json: bool,
+    },
     /// Prints the completions of a shell; for bash: `source <(dispatcher completions bash)`.
     Completions {
         /// Which shell.
@@ -133,6 +139,7 @@ impl Cli {
             Command::CheckConfig { file } => settings::check_config(file.as_deref()),
             Command::Openapi => settings::print_openapi(),
             Command::Asyncapi => settings::print_asyncapi(),
+            Command::Metrics { json } => settings::print_metrics(json),
             Command::Completions { shell } => {
                 let mut text = Vec::new();
                 clap_complete::generate(shell, &mut Self::command(), "dispatcher", &mut text);

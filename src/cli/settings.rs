@@ -1,4 +1,4 @@
-//! Commands about settings, schema and documents: `check-config`, `migrate`, `openapi`, `asyncapi`.
+//! Commands about settings, schema and documents: `check-config`, `migrate`, `openapi`, `asyncapi`, `metrics`.
 
 use std::path::Path;
 
@@ -7,6 +7,7 @@ use anyhow::Context;
 use super::{ConfigArgs, Failure, Outcome, block_on, print, wrong_settings};
 use crate::config::{Config, DatabaseUrl, Sources};
 use crate::store::Store;
+use crate::telemetry::metrics::catalogue;
 
 /// Prints the settled values, secrets as `***`, or every mistake.
 pub(super) fn check_config(file: Option<&Path>) -> Outcome {
@@ -36,6 +37,15 @@ pub(super) fn print_openapi() -> Outcome {
 /// Prints the AsyncAPI document.
 pub(super) fn print_asyncapi() -> Outcome {
     print(crate::broker::ASYNCAPI_DOCUMENT.as_bytes())
+}
+
+/// Prints the list of metrics.
+pub(super) fn print_metrics(json: bool) -> Outcome {
+    if json {
+        let text = serde_json::to_string_pretty(&catalogue::catalogue()).context("write the list of metrics")?;
+        return print(format!("{text}\n").as_bytes());
+    }
+    print(catalogue::page().as_bytes())
 }
 
 /// Makes the folder of an SQLite file.

@@ -42,6 +42,7 @@ fn help_teaches() {
                       mistake in them
       openapi         Prints the OpenAPI document of the REST front
       asyncapi        Prints the AsyncAPI document of the Kafka topics
+      metrics         Prints all metrics with their labels and what they are, as a page in Markdown
       completions     Prints the completions of a shell; for bash: `source <(dispatcher completions
                       bash)`
       help            Print this message or the help of the given subcommand(s)

@@ -10,10 +10,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use axum::Json;
-use axum::extract::State;
-use axum::http::StatusCode;
-use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
@@ -37,7 +33,6 @@ use crate::dispatch::{Dispatch, DispatchHandle, LeaseNews, LostSessions, Parts, 
 use crate::domain::control::ControlMessage;
 use crate::domain::partition::PartitionNo;
 use crate::domain::recipient::Recipient;
-use crate::error::chain;
 use crate::gateway::by_number::ByNumber;
 use crate::gateway::linked::LinkedDevices;
 use crate::intake::Intake;
@@ -48,7 +43,6 @@ use crate::media::MediaFiles;
 use crate::node::Node;
 use crate::notice::{NoticeReader, Notices, notices};
 use crate::ownership::{Ownership, OwnershipSettings};
-use crate::service::ledger::{self, Ledger};
 use crate::service::{AuthService, Services, SessionService, Tools};
 use crate::shutdown::{ReadyFile, Shutdown};
 use crate::store::Store;
@@ -57,6 +51,7 @@ use crate::telemetry::metrics::Metrics;
 use crate::webhooks::Courier;
 
 mod follower;
+mod looks;
 mod process;
 mod queue;
 mod readiness;
@@ -64,9 +59,6 @@ mod settings;
 
 /// How often the database is asked for the time at the start: one of 20 answers is quick on any machine.
 const CLOCK_ANSWERS: u32 = 20;
-
-/// How often the database is asked whether it is there.
-const PING_BEAT: Duration = Duration::from_secs(1);
 
 /// What all parts share.
 struct Base {
@@ -117,8 +109,7 @@ pub async fn run(config: Config, shutdown: Shutdown, ready: ReadyFile) -> anyhow
         stop_events: CancellationToken::new(),
     };
     let stop_admin = CancellationToken::new();
-    let admin_routes =
-        admin::router(Arc::clone(&base.metrics), base.readiness.clone()).merge(ledger_route(base.store.clone()));
+    let admin_routes = base.admin_routes()?;
     base.tasks.spawn(admin::serve(admin_listener, admin_routes, stop_admin.clone()));
 
     let between = BetweenNodes::new(base.config.queue.kind);
@@ -275,7 +266,6 @@ impl Base {
         self.tasks.spawn(session_news.run(self.stop_intake.clone()));
         let key_uses = KeyUses { api_keys: services.api_keys.clone() };
         self.tasks.spawn(key_uses.run(self.stop_intake.clone()));
-        self.tasks.spawn(watch_store(self.store.clone(), self.readiness.clone(), self.stop_intake.clone()));
         Ok(services)
     }
 
@@ -378,23 +368,4 @@ async fn ended(part: &'static str, task: JoinHandle<()>) {
 
 async fn listen(key: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| format!("{key}: can not listen on {address}"))
-}
-
-/// Shows when the database is away.
-async fn watch_store(store: Store, readiness: Readiness, stop: CancellationToken) {
-    while stop.run_until_cancelled(tokio::time::sleep(PING_BEAT)).await.is_some() {
-        let answered = tokio::time::timeout(PING_BEAT * 2, store.ping()).await;
-        readiness.set(if matches!(answered, Ok(Ok(()))) { Phase::Ready } else { Phase::StoreLost });
-    }
-}
-
-/// `GET /ledger` of the admin port: counts all rows now.
-fn ledger_route(store: Store) -> axum::Router {
-    let count = |State(store): State<Store>| async move {
-        ledger::count(&store).await.map(Json::<Ledger>).map_err(|error| {
-            tracing::warn!(error = chain(&error), "ledger could not be counted");
-            StatusCode::SERVICE_UNAVAILABLE
-        })
-    };
-    axum::Router::new().route("/ledger", get(count)).with_state(store)
 }

@@ -227,7 +227,9 @@ impl Journal {
         if receipts {
             kill_point!("journal: before receipts are written");
         }
+        self.dispatch_metrics().journal_writing_seconds.set(Some(started_at));
         let written = self.write(&mut batch.rows).await;
+        self.dispatch_metrics().journal_writing_seconds.set(None);
         if begins {
             kill_point!("journal: before lanes are told of attempts");
         }
@@ -242,6 +244,8 @@ impl Journal {
         let metrics = self.dispatch_metrics();
         metrics.journal_commit_seconds.observe(took.as_secs_f64());
         metrics.journal_rows.observe(f64::from(u32::try_from(batch.n_rows).unwrap_or(u32::MAX)));
+        metrics.receipts_applied.inc_by(u64::try_from(written.n_receipts_applied).unwrap_or(u64::MAX));
+        metrics.fenced.inc_by(u64::try_from(written.stale.len()).unwrap_or(u64::MAX));
         self.tell(batch, &written).await;
         for fence in written.stale {
             // When the queue is full the owner finds out by itself, at the next renewal.

@@ -66,6 +66,7 @@ impl TopicIntake {
     /// Takes records in; `false` when told to stop before that was done.
     async fn take(&self, records: Vec<Record>, stop: &CancellationToken) -> bool {
         let finished = last_offsets(&records);
+        let written_at: Vec<i64> = records.iter().filter_map(|record| record.timestamp_ms).collect();
         let decoding = tokio::task::spawn_blocking(move || records.into_iter().map(read).collect::<Vec<Decoded>>());
         let Ok(mut decoded) = decoding.await else {
             tracing::error!("reading records panicked");
@@ -76,6 +77,7 @@ impl TopicIntake {
         }
         kill_point!("topic: before offsets are stored");
         self.consumer.store_offsets(&finished);
+        self.note_ages(&written_at);
         self.note_lag();
         true
     }
@@ -139,8 +141,25 @@ impl TopicIntake {
         true
     }
 
+    fn note_ages(&self, written_at: &[i64]) {
+        let now_ms = self.intake.clock.now().as_ms();
+        for at_ms in written_at {
+            let age = Duration::from_millis(u64::try_from(now_ms - at_ms).unwrap_or(0));
+            self.intake.metrics.kafka.record_age_seconds.observe(age.as_secs_f64());
+        }
+    }
+
     fn note_lag(&self) {
-        for (partition, lag) in self.consumer.lag() {
+        let kafka = &self.intake.metrics.kafka;
+        let lag = self.consumer.lag();
+        kafka.lag_records.set(lag.iter().map(|(_, lag)| lag).sum());
+        let n_assigned = i64::try_from(self.consumer.n_assigned()).unwrap_or(i64::MAX);
+        kafka.partitions.of("assigned").set(n_assigned);
+        kafka.partitions.of("paused").set(if self.consumer.is_paused() { n_assigned } else { 0 });
+        for (kind, n) in ["assign", "revoke"].into_iter().zip(self.consumer.take_rebalances()) {
+            kafka.rebalances.of(kind).inc_by(n);
+        }
+        for (partition, lag) in lag {
             if let Some(lease) = self.leases.of(partition) {
                 lease.set_lag(lag);
             }

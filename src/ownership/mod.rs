@@ -175,6 +175,7 @@ impl Ownership {
                 default_pacing: self.settings.default_pacing,
                 leases,
                 wait: chunk[0].1,
+                metrics: Arc::clone(&self.metrics),
             };
             self.tasks.spawn(restore.run(restored.clone()));
         }

@@ -22,6 +22,7 @@ use crate::patience::Patience;
 use crate::store::journal::{JournalBatch, LaneSave};
 use crate::store::lanes::LaneRow;
 use crate::store::{Store, StoreError};
+use crate::telemetry::metrics::Metrics;
 
 /// Brings lanes back.
 pub struct Restore {
@@ -37,6 +38,8 @@ pub struct Restore {
     pub leases: Vec<Arc<Lease>>,
     /// How long the last owner may still be sending.
     pub wait: Duration,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
 }
 
 impl Restore {
@@ -44,12 +47,14 @@ impl Restore {
     ///
     /// What was under way is declared unknown once: later, attempts under way are our own.
     pub async fn run(mut self, restored: mpsc::Sender<Fence>) {
+        let claimed_at = tokio::time::Instant::now();
         tokio::time::sleep(self.wait).await;
         self.until_done(async |restore| restore.orphan().await).await;
         for lease in &self.leases {
             self.dispatch.leases().add(lease);
         }
         self.until_done(async |restore| restore.open_lanes().await).await;
+        self.metrics.ownership.restore_seconds.observe(claimed_at.elapsed().as_secs_f64());
         for lease in &self.leases {
             if restored.send(lease.fence).await.is_err() {
                 return;
@@ -122,6 +127,7 @@ impl Restore {
         self.store.write_journal(&saves).await?;
         kill_point!("start: before attempts under way are orphaned");
         self.store.orphan(&in_flight, &saves.fences, now.as_ms()).await?;
+        self.metrics.ownership.orphaned.inc_by(u64::try_from(in_flight.len()).unwrap_or(u64::MAX));
         tracing::warn!(lanes = lanes.len(), attempts = in_flight.len(), "attempts were under way, now unknown");
         Ok(())
     }

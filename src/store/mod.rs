@@ -62,6 +62,8 @@ mod session_removal;
 
 pub mod campaigns;
 
+pub mod fleet;
+
 pub mod campaign_moves;
 
 pub mod campaign_recipients;

@@ -32,7 +32,8 @@ pub enum Phase {
 }
 
 impl Phase {
-    const ALL: [Self; 5] = [Self::Starting, Self::Ready, Self::StoreLost, Self::BrokerLost, Self::Draining];
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Starting, Self::Ready, Self::StoreLost, Self::BrokerLost, Self::Draining];
 
     /// Returns the word that `/readyz` answers.
     #[must_use]

@@ -74,7 +74,28 @@ async fn verify_callback_address(
     params(("X-Hub-Signature-256" = String, Header, description = "HMAC-SHA256 of the body with the app secret.")),
     request_body(content = serde_json::Value, description = "A callback of the Cloud API."),
     responses((status = 200, body = Envelope<TakenView>), Failures, Guarded, OfBody))]
-async fn take_receipts(State(state): State<Shared>, callback: SignedCallback) -> ApiResult<TakenView> {
+async fn take_receipts(
+    State(state): State<Shared>,
+    callback: Result<SignedCallback, ApiError>,
+) -> ApiResult<TakenView> {
+    let taken = match callback {
+        Ok(callback) => take(&state, &callback).await,
+        Err(refused) => Err(refused),
+    };
+    let result = match &taken {
+        Ok(_) => "taken",
+        Err(ApiError::Service(Error::Unauthorized)) => "unsigned",
+        Err(ApiError::Malformed(_)) => "malformed",
+        Err(_) => "not_taken",
+    };
+    if let Some(metrics) = &state.metrics {
+        metrics.api.callbacks.of(result).inc();
+    }
+    taken
+}
+
+/// Takes what a callback tells; returns when it is durable.
+async fn take(state: &Shared, callback: &SignedCallback) -> ApiResult<TakenView> {
     let Callback { receipts, inbound } = parse_callback(&callback.0.bytes, &state.settings.opt_words)
         .map_err(|_| ApiError::Malformed("The body is not a callback."))?;
     let taken = TakenView { receipts: receipts.len(), inbound: inbound.len() };

@@ -103,6 +103,18 @@ impl JobConsumer {
         self.shared.lag()
     }
 
+    /// Returns how many partitions are assigned.
+    #[must_use]
+    pub fn n_assigned(&self) -> usize {
+        self.shared.n_assigned()
+    }
+
+    /// Returns how many rebalances gave partitions, and how many took some, since this was asked last.
+    #[must_use]
+    pub fn take_rebalances(&self) -> [u64; 2] {
+        self.shared.take_rebalances()
+    }
+
     /// Tells whether a broker was heard from lately, for readiness.
     #[must_use]
     pub fn is_connected(&self) -> bool {

@@ -3,7 +3,7 @@
 //! Callbacks run on the poll thread, inside `poll`; they take notes and return.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::Thread;
 
@@ -24,6 +24,8 @@ pub(super) struct Shared {
     is_paused: AtomicBool,
     finished: Mutex<BTreeMap<PartitionNo, i64>>,
     lag: Mutex<Vec<(PartitionNo, i64)>>,
+    n_assigned: AtomicUsize,
+    rebalances: [AtomicU64; 2],
     thread: OnceLock<Thread>,
 }
 
@@ -62,6 +64,16 @@ impl Shared {
 
     pub(super) fn take_finished(&self) -> BTreeMap<PartitionNo, i64> {
         std::mem::take(&mut locked(&self.finished))
+    }
+
+    /// How many partitions are assigned.
+    pub(super) fn n_assigned(&self) -> usize {
+        self.n_assigned.load(Ordering::Relaxed)
+    }
+
+    /// How many rebalances gave partitions, and how many took some, since this was asked last.
+    pub(super) fn take_rebalances(&self) -> [u64; 2] {
+        self.rebalances.each_ref().map(|n| n.swap(0, Ordering::Relaxed))
     }
 
     pub(super) fn lag(&self) -> Vec<(PartitionNo, i64)> {
@@ -144,6 +156,7 @@ impl ConsumerContext for Callbacks {
                 assignment.partitions.extend(added);
                 assignment.is_news = true;
                 assignment.has_new = true;
+                self.shared.rebalances[0].fetch_add(1, Ordering::Relaxed);
                 self.shared.connection.note(true);
             }
             Rebalance::Revoke(list) => {
@@ -153,9 +166,11 @@ impl ConsumerContext for Callbacks {
                 assignment.partitions.retain(|partition| !revoked.contains(partition));
                 // A lost assignment says nothing about ownership: the lease in the database goes on.
                 assignment.is_news |= !is_lost;
+                self.shared.rebalances[1].fetch_add(1, Ordering::Relaxed);
             }
             Rebalance::Error(error) => tracing::warn!(%error, "a rebalance failed"),
         }
+        self.shared.n_assigned.store(assignment.partitions.len(), Ordering::Relaxed);
     }
 
     fn commit_callback(&self, result: KafkaResult<()>, _offsets: &TopicPartitionList) {

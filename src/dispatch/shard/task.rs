@@ -84,9 +84,7 @@ impl ShardTask {
             let now = self.clock.now();
             let mut out = Output::default();
             for report in reports.drain(..) {
-                if matches!(report, Report::NotSent(..)) {
-                    self.metrics.dispatch.in_flight.dec();
-                }
+                self.count(&report);
                 self.shard.report(report, now, &mut out);
             }
             self.shard.run(now, self.lead.get(), &mut out);
@@ -111,6 +109,19 @@ impl ShardTask {
                 Ok(()) = self.closings.changed() => self.shard.look_again(),
                 () = sleep_until(wake_at) => {}
             }
+        }
+    }
+
+    fn count(&self, report: &Report) {
+        match report {
+            Report::NotSent(..) => self.metrics.dispatch.in_flight.dec(),
+            Report::Finished(finished) => {
+                if let Some(left_at) = finished.left_at {
+                    let after = left_at.since(finished.released_at);
+                    self.metrics.dispatch.pace_error_seconds.observe(after.as_secs_f64());
+                }
+            }
+            _ => {}
         }
     }
 
@@ -199,6 +210,7 @@ impl ShardTask {
     }
 
     async fn withdraw(&self, withdrawal: Withdrawal, now: Moment) {
+        self.metrics.dispatch.withdrawn.inc();
         let Withdrawal { lane, session_id, fence, work } = withdrawal;
         let row = journal::End {
             delivery_id: work.delivery_id,
@@ -236,14 +248,14 @@ impl ShardTask {
         let now = Instant::now();
         let passed = now.duration_since(std::mem::replace(&mut self.published_at, now)).as_secs_f64();
         for (by, n) in self.shard.held() {
-            let (label, published) = ([by.as_str()], self.held_published.entry(*by).or_default());
+            let (label, published) = (by.as_str(), self.held_published.entry(*by).or_default());
             if *published != *n {
-                self.metrics.dispatch.lanes_held.with_label_values(&label).add(*n - *published);
+                self.metrics.dispatch.lanes_held.of(label).add(*n - *published);
             }
             // Exact to the second: what changed in between counts as it was at the last look.
             let n_before = u32::try_from(*published).unwrap_or(0);
             if n_before != 0 {
-                self.metrics.dispatch.held_seconds.with_label_values(&label).inc_by(passed * f64::from(n_before));
+                self.metrics.dispatch.held_seconds.of(label).inc_by(passed * f64::from(n_before));
             }
             *published = *n;
         }

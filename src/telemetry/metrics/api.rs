@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use prometheus::{HistogramVec, IntCounter, IntCounterVec};
+use prometheus::{HistogramVec, IntCounter, IntCounterVec, IntGauge};
 
-use super::kind::{SECONDS_COARSE, metrics};
+use super::kind::{SECONDS_COARSE, WordCounters, metrics};
 
 metrics! {
     /// What the REST front does.
@@ -15,6 +15,13 @@ metrics! {
         request_seconds: HistogramVec = "dispatcher_api_request_seconds", (&["route"], SECONDS_COARSE);
         /// Requests that were counted but not logged, because too many waited to be.
         requests_not_logged: IntCounter = "dispatcher_api_requests_not_logged_total", ();
+        /// Requests that have no answer yet.
+        in_flight: IntGauge = "dispatcher_api_in_flight", ();
+        /// Requests answered 429: somebody asks more often than the limits of requests allow.
+        rate_limited: IntCounter = "dispatcher_api_rate_limited_total", ();
+        /// Callbacks of the provider, by what became of them; what could not be taken the provider sends again.
+        callbacks: WordCounters = "dispatcher_api_callbacks_total",
+            ("result", || vec!["taken", "unsigned", "malformed", "not_taken"]);
     }
 }
 
@@ -33,6 +40,9 @@ impl ApiMetrics {
             400..500 => "4xx",
             _ => "5xx",
         };
+        if status == 429 {
+            self.rate_limited.inc();
+        }
         self.requests.with_label_values(&[route, method, class]).inc();
         self.request_seconds.with_label_values(&[route]).observe(took.as_secs_f64());
     }

@@ -4,9 +4,10 @@
 
 use prometheus::core::Collector;
 use prometheus::{
-    CounterVec, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry,
+    Counter, CounterVec, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry,
 };
+use serde::Serialize;
 
 /// Bounds for waits and calls from half a millisecond to a minute, fine where the goals are (5 and 20 ms).
 pub(super) const SECONDS_FINE: &[f64] = &[
@@ -21,10 +22,30 @@ pub(super) const SECONDS_COARSE: &[f64] =
 /// Bounds for rows of one transaction.
 pub(super) const ROWS: &[f64] = &[1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1_000.0, 2_000.0];
 
+/// A metric as the catalogue tells of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Described {
+    /// Its name.
+    pub name: &'static str,
+    /// Its type in the text form: `counter`, `gauge` or `histogram`.
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    /// The names of its labels, with all their values where those are known beforehand.
+    pub labels: Vec<(&'static str, Vec<&'static str>)>,
+    /// What it is.
+    pub help: &'static str,
+}
+
 /// A metric that can be made from its name and help and put into a registry.
 pub(super) trait Kind: Sized {
     /// What else it needs: nothing, label names, or bounds.
     type Shape;
+
+    /// Its type in the text form.
+    const TYPE: &'static str;
+
+    /// Returns its labels, with all their values where those are known beforehand.
+    fn labels(shape: &Self::Shape) -> Vec<(&'static str, Vec<&'static str>)>;
 
     /// Makes and registers it.
     fn register(registry: &Registry, opts: Opts, shape: Self::Shape) -> prometheus::Result<Self>;
@@ -35,8 +56,18 @@ fn registered<C: Collector + Clone + 'static>(registry: &Registry, metric: C) ->
     Ok(metric)
 }
 
+/// Labels whose values come as they occur.
+fn open(names: &[&'static str]) -> Vec<(&'static str, Vec<&'static str>)> {
+    names.iter().map(|name| (*name, Vec::new())).collect()
+}
+
 impl Kind for IntCounter {
     type Shape = ();
+    const TYPE: &'static str = "counter";
+
+    fn labels((): &Self::Shape) -> Vec<(&'static str, Vec<&'static str>)> {
+        Vec::new()
+    }
 
     fn register(registry: &Registry, opts: Opts, (): ()) -> prometheus::Result<Self> {
         registered(registry, Self::with_opts(opts)?)
@@ -45,6 +76,11 @@ impl Kind for IntCounter {
 
 impl Kind for IntGauge {
     type Shape = ();
+    const TYPE: &'static str = "gauge";
+
+    fn labels((): &Self::Shape) -> Vec<(&'static str, Vec<&'static str>)> {
+        Vec::new()
+    }
 
     fn register(registry: &Registry, opts: Opts, (): ()) -> prometheus::Result<Self> {
         registered(registry, Self::with_opts(opts)?)
@@ -53,6 +89,11 @@ impl Kind for IntGauge {
 
 impl Kind for Gauge {
     type Shape = ();
+    const TYPE: &'static str = "gauge";
+
+    fn labels((): &Self::Shape) -> Vec<(&'static str, Vec<&'static str>)> {
+        Vec::new()
+    }
 
     fn register(registry: &Registry, opts: Opts, (): ()) -> prometheus::Result<Self> {
         registered(registry, Self::with_opts(opts)?)
@@ -61,22 +102,11 @@ impl Kind for Gauge {
 
 impl Kind for IntCounterVec {
     type Shape = &'static [&'static str];
+    const TYPE: &'static str = "counter";
 
-    fn register(registry: &Registry, opts: Opts, labels: Self::Shape) -> prometheus::Result<Self> {
-        registered(registry, Self::new(opts, labels)?)
+    fn labels(names: &Self::Shape) -> Vec<(&'static str, Vec<&'static str>)> {
+        open(names)
     }
-}
-
-impl Kind for IntGaugeVec {
-    type Shape = &'static [&'static str];
-
-    fn register(registry: &Registry, opts: Opts, labels: Self::Shape) -> prometheus::Result<Self> {
-        registered(registry, Self::new(opts, labels)?)
-    }
-}
-
-impl Kind for CounterVec {
-    type Shape = &'static [&'static str];
 
     fn register(registry: &Registry, opts: Opts, labels: Self::Shape) -> prometheus::Result<Self> {
         registered(registry, Self::new(opts, labels)?)
@@ -85,6 +115,11 @@ impl Kind for CounterVec {
 
 impl Kind for Histogram {
     type Shape = &'static [f64];
+    const TYPE: &'static str = "histogram";
+
+    fn labels(_: &Self::Shape) -> Vec<(&'static str, Vec<&'static str>)> {
+        Vec::new()
+    }
 
     fn register(registry: &Registry, opts: Opts, bounds: Self::Shape) -> prometheus::Result<Self> {
         registered(registry, Self::with_opts(HistogramOpts::from(opts).buckets(bounds.to_vec()))?)
@@ -93,10 +128,70 @@ impl Kind for Histogram {
 
 impl Kind for HistogramVec {
     type Shape = (&'static [&'static str], &'static [f64]);
+    const TYPE: &'static str = "histogram";
+
+    fn labels((names, _): &Self::Shape) -> Vec<(&'static str, Vec<&'static str>)> {
+        open(names)
+    }
 
     fn register(registry: &Registry, opts: Opts, (labels, bounds): Self::Shape) -> prometheus::Result<Self> {
         registered(registry, Self::new(HistogramOpts::from(opts).buckets(bounds.to_vec()), labels)?)
     }
+}
+
+/// The name of a label and the words that it takes.
+pub(super) type Words = (&'static str, fn() -> Vec<&'static str>);
+
+/// Makes a kind with one series for each word of a closed list.
+///
+/// All are there from the start, at 0: a rate can not see a series that is born at 1, so the first failure after a
+/// start would go unnoticed.
+macro_rules! by_word {
+    ($(#[$meta:meta])* $name:ident($of:ty) is $one:ty, $type:literal) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone)]
+        pub struct $name($of);
+
+        impl $name {
+            /// Returns the one of a word.
+            #[must_use]
+            pub fn of(&self, word: &str) -> $one {
+                self.0.with_label_values(&[word])
+            }
+        }
+
+        impl Kind for $name {
+            type Shape = Words;
+            const TYPE: &'static str = $type;
+
+            fn labels((label, words): &Words) -> Vec<(&'static str, Vec<&'static str>)> {
+                vec![(*label, words())]
+            }
+
+            fn register(registry: &Registry, opts: Opts, (label, words): Words) -> prometheus::Result<Self> {
+                let all = registered(registry, <$of>::new(opts, &[label])?)?;
+                for word in words() {
+                    all.get_metric_with_label_values(&[word])?;
+                }
+                Ok(Self(all))
+            }
+        }
+    };
+}
+
+by_word! {
+    /// One counter for each word.
+    WordCounters(IntCounterVec) is IntCounter, "counter"
+}
+
+by_word! {
+    /// One counter of seconds for each word.
+    WordSeconds(CounterVec) is Counter, "counter"
+}
+
+by_word! {
+    /// One gauge for each word.
+    WordGauges(IntGaugeVec) is IntGauge, "gauge"
 }
 
 /// Declares the metrics of one part: doc comment = help, literal = name, then labels or bounds.
@@ -114,6 +209,18 @@ macro_rules! metrics {
         }
 
         impl $part {
+            /// Returns these metrics as the catalogue tells of them.
+            #[must_use]
+            pub fn describe() -> Vec<$crate::telemetry::metrics::kind::Described> {
+                use $crate::telemetry::metrics::kind::{Described, Kind};
+                vec![$(Described {
+                    name: $name,
+                    kind: <$kind as Kind>::TYPE,
+                    labels: <$kind as Kind>::labels(&<<$kind as Kind>::Shape>::from($shape)),
+                    help: $help.trim_ascii(),
+                },)*]
+            }
+
             pub(super) fn register(registry: &prometheus::Registry) -> prometheus::Result<Self> {
                 use $crate::telemetry::metrics::kind::Kind;
                 Ok(Self {

@@ -12,21 +12,39 @@ use prometheus::{Encoder, Registry, TextEncoder};
 pub use api::ApiMetrics;
 pub use dispatch::{DispatchMetrics, OutcomeCounters, ReceiptCounters};
 pub use events::EventMetrics;
+pub use fleet::FleetMetrics;
 pub use intake::IntakeMetrics;
+pub use kafka::KafkaMetrics;
+pub use kind::Described;
+pub use node::NodeMetrics;
 pub use ownership::OwnershipMetrics;
 pub use webhooks::WebhookMetrics;
 
 mod api;
 mod dispatch;
+mod elapsed;
 mod events;
+mod fleet;
 mod intake;
+mod kafka;
 mod kind;
+mod node;
 mod ownership;
 mod webhooks;
+
+pub mod catalogue;
+
+pub mod live;
 
 /// All metrics and the registry they are in.
 #[derive(Debug)]
 pub struct Metrics {
+    /// What the process is and how it gets on.
+    pub node: NodeMetrics,
+    /// How sessions, campaigns and plans stand.
+    pub fleet: FleetMetrics,
+    /// What the consumer of jobs sees.
+    pub kafka: KafkaMetrics,
     /// What intake does.
     pub intake: IntakeMetrics,
     /// What dispatch, its journal and its receipts do.
@@ -50,7 +68,12 @@ impl Metrics {
     pub fn new() -> Result<Arc<Self>, prometheus::Error> {
         let registry = Registry::new();
         registry.register(Box::new(ProcessCollector::for_self()))?;
+        let node = NodeMetrics::register(&registry)?;
+        node.build_info.of(env!("CARGO_PKG_VERSION")).set(1);
         Ok(Arc::new(Self {
+            node,
+            fleet: FleetMetrics::register(&registry)?,
+            kafka: KafkaMetrics::register(&registry)?,
             intake: IntakeMetrics::register(&registry)?,
             dispatch: DispatchMetrics::register(&registry)?,
             events: EventMetrics::register(&registry)?,
@@ -61,10 +84,16 @@ impl Metrics {
         }))
     }
 
-    /// Returns the registry, for collectors that live elsewhere.
-    #[must_use]
-    pub fn registry(&self) -> &Registry {
-        &self.registry
+    /// Has a gauge's values asked for whenever somebody looks.
+    ///
+    /// # Errors
+    /// When the gauge is watched already.
+    pub fn watch(
+        &self,
+        gauge: &live::LiveGauge,
+        look: impl Fn() -> Vec<(&'static str, f64)> + Send + Sync + 'static,
+    ) -> Result<(), prometheus::Error> {
+        self.registry.register(Box::new(gauge.watched(Box::new(look))?))
     }
 
     /// Writes all metrics in the text form that Prometheus reads.
@@ -96,11 +125,8 @@ mod tests {
             let words: Vec<&str> = line.split(' ').collect();
             let (name, kind) = (words[2], words[3]);
             assert_eq!(kind == "counter", name.ends_with("_total"), "{name} is a {kind}");
-            assert_eq!(
-                kind == "histogram",
-                name.ends_with("_seconds") || name.ends_with("_rows"),
-                "{name} is a {kind}"
-            );
+            let is_measured = ["_seconds", "_rows"].iter().any(|unit| name.ends_with(unit));
+            assert!(kind != "histogram" || is_measured, "{name} is a {kind}");
         }
     }
 

@@ -1,8 +1,8 @@
 //! Metrics of ownership: which partitions this node has, and what it lost.
 
-use prometheus::{IntCounter, IntGauge};
+use prometheus::{Histogram, IntCounter, IntGauge};
 
-use super::kind::metrics;
+use super::kind::{SECONDS_FINE, metrics};
 
 metrics! {
     /// What this node owns.
@@ -15,5 +15,9 @@ metrics! {
         lost: IntCounter = "dispatcher_ownership_lost_total", ();
         /// Renewals of leases that failed.
         renewal_failures: IntCounter = "dispatcher_ownership_renewal_failures_total", ();
+        /// Attempts that were found under way after a claim, and are unknown now.
+        orphaned: IntCounter = "dispatcher_ownership_orphaned_total", ();
+        /// Time from a claim to its lanes being open, the wait for the last owner's lease included.
+        restore_seconds: Histogram = "dispatcher_ownership_restore_seconds", SECONDS_FINE;
     }
 }

@@ -1,21 +1,22 @@
 //! Metrics of what tenants are told at addresses of theirs.
 
-use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge};
+use prometheus::{Histogram, IntCounter, IntGauge};
 
-use super::kind::{SECONDS_FINE, metrics};
+use super::kind::{SECONDS_FINE, WordCounters, metrics};
 use crate::domain::webhook::WebhookProblem;
 
 metrics! {
     /// What the delivery to webhooks does.
     pub struct WebhookMetrics {
         /// Attempts that ended, by outcome.
-        attempts: IntCounterVec = "dispatcher_webhooks_attempts_total", &["outcome"];
+        attempts: WordCounters = "dispatcher_webhooks_attempts_total",
+            ("outcome", || vec!["arrived", "http_status", "timeout", "not_connected", "no_answer", "address_not_allowed"]);
         /// Time from the beginning of an attempt to its end.
         attempt_seconds: Histogram = "dispatcher_webhooks_attempt_seconds", SECONDS_FINE;
         /// Things that wait for all active webhooks of all tenants.
         waiting: IntGauge = "dispatcher_webhooks_waiting", ();
-        /// Age of the oldest thing that waits, in seconds.
-        oldest_age: IntGauge = "dispatcher_webhooks_oldest_age", ();
+        /// Age of the oldest thing that waits.
+        oldest_age: IntGauge = "dispatcher_webhooks_oldest_seconds", ();
         /// Webhooks that are told nothing more because nothing arrived.
         disabled: IntCounter = "dispatcher_webhooks_disabled_total", ();
         /// Turns that the database broke off and that will be tried again.
@@ -34,6 +35,6 @@ impl WebhookMetrics {
             Some(WebhookProblem::NoAnswer) => "no_answer",
             Some(WebhookProblem::AddressNotAllowed) => "address_not_allowed",
         };
-        self.attempts.with_label_values(&[outcome]).inc();
+        self.attempts.of(outcome).inc();
     }
 }
