@@ -11,6 +11,8 @@ mod cli;
 
 mod daemon;
 
+mod docs;
+
 mod mail;
 
 mod service;
