@@ -22,7 +22,7 @@ fn page(file: &str) -> String {
             meaning.push(comment.trim());
         } else if let Some((key, value)) = line.split_once(" = ") {
             assert!(!meaning.is_empty(), "{section}.{key} has no comment in config/default.toml");
-            let variable = format!("DISPATCHER__{section}__{key}").to_uppercase();
+            let variable = format!("DISPATCHER__{section}__{key}").replace('.', "__").to_uppercase();
             let meaning = std::mem::take(&mut meaning).join(" ").replace('|', "\\|").replace('<', "&lt;");
             let _ = writeln!(page, "| `{section}.{key}` | `{value}` | `{variable}` | {meaning} |");
         } else {
