@@ -1,7 +1,5 @@
 # The daemon in a small image: built in one stage, run in another as a user without rights.
-#
-# There is no HEALTHCHECK: the REST front answers /health and /ready on the address that the settings
-# name, and whoever runs the container asks there.
+# deploy/ has what to run it with.
 
 FROM rust:1.95-slim-bookworm AS build
 WORKDIR /build
@@ -35,10 +33,13 @@ RUN apt-get update \
 COPY --from=build /build/target/release/dispatcher /usr/local/bin/dispatcher
 COPY LICENSE /usr/share/doc/actiwapi-dispatcher/LICENSE
 COPY config /etc/dispatcher
-USER dispatcher
+# By number, so that who runs it can see that it is not root.
+USER 10001
 WORKDIR /var/lib/dispatcher
 VOLUME /var/lib/dispatcher
 # The daemon drains on this signal: it stops taking, finishes what is in flight, hands back the rest.
 STOPSIGNAL SIGTERM
+# Whether the process answers at all; whether it may have requests is /readyz of the admin port.
+HEALTHCHECK --interval=10s --timeout=5s --start-period=30s CMD ["dispatcher", "probe"]
 ENTRYPOINT ["dispatcher"]
 CMD ["serve"]

@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::broker::Broker;
@@ -15,6 +15,7 @@ use crate::config::{Config, Problems, Sources};
 
 mod dead_letters;
 mod doctor;
+mod manual;
 mod measure;
 mod operator;
 mod queue;
@@ -77,6 +78,8 @@ enum Command {
         /// Which shell.
         shell: Shell,
     },
+    Man(manual::ManArgs),
+    Probe(manual::ProbeArgs),
 }
 
 /// Where settings come from, for commands that need them.
@@ -140,11 +143,9 @@ impl Cli {
             Command::Openapi => settings::print_openapi(),
             Command::Asyncapi => settings::print_asyncapi(),
             Command::Metrics { json } => settings::print_metrics(json),
-            Command::Completions { shell } => {
-                let mut text = Vec::new();
-                clap_complete::generate(shell, &mut Self::command(), "dispatcher", &mut text);
-                print(&text)
-            }
+            Command::Completions { shell } => manual::print_completions(shell),
+            Command::Man(args) => args.run(),
+            Command::Probe(args) => args.run(),
         }
     }
 }

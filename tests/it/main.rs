@@ -11,6 +11,8 @@ mod cli;
 
 mod daemon;
 
+mod deploy;
+
 mod docs;
 
 mod mail;

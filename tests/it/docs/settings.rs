@@ -15,8 +15,8 @@ fn page(file: &str) -> String {
     for line in file.lines() {
         if let Some(name) = line.strip_prefix('[') {
             section = name.trim_end_matches(']');
-            let _ =
-                write!(page, "\n## {section}\n\n| Setting | Built-in | Environment | Meaning |\n|---|---|---|---|\n");
+            write!(page, "\n## {section}\n\n| Setting | Built-in | Environment | Meaning |\n|---|---|---|---|\n")
+                .unwrap();
             meaning.clear();
         } else if let Some(comment) = line.strip_prefix('#') {
             meaning.push(comment.trim());
@@ -24,7 +24,7 @@ fn page(file: &str) -> String {
             assert!(!meaning.is_empty(), "{section}.{key} has no comment in config/default.toml");
             let variable = format!("DISPATCHER__{section}__{key}").replace('.', "__").to_uppercase();
             let meaning = std::mem::take(&mut meaning).join(" ").replace('|', "\\|").replace('<', "&lt;");
-            let _ = writeln!(page, "| `{section}.{key}` | `{value}` | `{variable}` | {meaning} |");
+            writeln!(page, "| `{section}.{key}` | `{value}` | `{variable}` | {meaning} |").unwrap();
         } else {
             assert!(
                 line.is_empty(),
