@@ -33,5 +33,31 @@ async fn faults_of_every_kind() {
     assert!(findings.by_status.contains_key("failed"), "{findings:?}");
     let open = async || world.client.stats(&asked.campaigns[0].0).await.ok().filter(|stats| stats.counters.queued == 0);
     until("nothing is queued", PATIENCE, open).await;
+    assert_metrics_agree(&world).await;
     assert_nothing_is_left(&mut world).await;
+}
+
+/// What is counted in several places must be the same in all of them.
+async fn assert_metrics_agree(world: &World) {
+    let connected = async || {
+        let n = world.metric("dispatcher_fleet_sessions{state=\"connected\"}").await;
+        (n == N_SESSIONS as f64).then_some(())
+    };
+    until("the sessions are counted", PATIENCE, connected).await;
+    let (_, text) = world.admin("/metrics").await.unwrap();
+    let sum = |name: &str| -> f64 {
+        let series = text.lines().filter(|line| line.starts_with(name)).map(|line| line.rsplit(' ').next().unwrap());
+        series.map(|value| value.parse::<f64>().unwrap()).sum()
+    };
+    let ended = |outcome: &str| sum(&format!("dispatcher_dispatch_attempts_total{{outcome=\"{outcome}\"}}"));
+    let (rejected, deferred, unknown) = (ended("rejected"), ended("deferred"), ended("unknown"));
+    assert_eq!(sum("dispatcher_dispatch_failures_total"), rejected + deferred + unknown);
+    assert_eq!(sum("dispatcher_dispatch_failed_total"), rejected);
+    assert_eq!(sum("dispatcher_dispatch_retries_total"), deferred);
+    // What left was let go before, and nothing else was.
+    let (left, let_go) =
+        (sum("dispatcher_dispatch_pace_error_seconds_count"), sum("dispatcher_dispatch_lateness_seconds_count"));
+    assert!(ended("accepted") <= left && left <= let_go, "{left} of {let_go} left");
+    assert_eq!(sum("dispatcher_ready"), 1.0);
+    assert_eq!(sum("dispatcher_ledger_drift"), 0.0);
 }
