@@ -14,6 +14,7 @@ def files():
     made["prometheus/recorded.rules.yml"] = rules.recording()
     made["prometheus/alerts.rules.yml"] = rules.alerts()
     made["prometheus/tests/alerts.test.yml"] = rules.tests()
+    made["prometheus/tests/recorded.test.yml"] = rules.tests_of_objectives()
     return {ROOT / "grafana" / name: text for name, text in made.items()}
 
 

@@ -52,7 +52,7 @@ FLEET = Board("fleet", "Fleet overview", "Is it sending, how well, and what limi
         stat("Nodes", "Nodes that are scraped.", "short", "count(dispatcher_build_info{@})"),
         stat("Ready", "Nodes that answer 200 to /readyz.", "short", "sum(dispatcher_ready{@})"),
         stat("Accepted each second", "Messages that the provider takes.", "mps", rate(ATTEMPTS, 'outcome="accepted"')),
-        stat("Waiting", "Deliveries that are pending, of all campaigns.", "short", 'sum(dispatcher_fleet_deliveries{@,state="pending"})'),
+        stat("Waiting", "Deliveries that are pending; those of paused campaigns are not.", "short", 'sum(dispatcher_fleet_deliveries{@,state="pending"})'),
         stat("Must be zero", "Accepted messages in no state, and plan usage that is off.", "short",
              "sum(abs(dispatcher_ledger_drift{@})) + sum(abs(dispatcher_usage_drift{@}))", 1),
         stat("On time", "Attempts that began within 100 ms of their slot.", "percentunit",

@@ -16,7 +16,9 @@ macro_rules! count {
                  WHERE until_ms IS NULL OR ",
             $now_ms,
             " < until_ms GROUP BY scope \
-             UNION ALL SELECT 'deliveries', 'pending', CAST(COALESCE(SUM(pending), 0) AS BIGINT) FROM campaign_counters \
+             UNION ALL SELECT 'deliveries', CASE WHEN campaigns.state = 'paused' THEN 'paused' ELSE 'pending' END, \
+                 CAST(COALESCE(SUM(pending), 0) AS BIGINT) FROM campaign_counters \
+                 LEFT JOIN campaigns ON campaigns.campaign_id = campaign_counters.campaign_id GROUP BY 2 \
              UNION ALL SELECT 'deliveries', 'sending', CAST(COALESCE(SUM(sending), 0) AS BIGINT) FROM campaign_counters \
              UNION ALL SELECT 'deliveries', 'unknown', CAST(COALESCE(SUM(unknown), 0) AS BIGINT) FROM campaign_counters \
              UNION ALL SELECT 'plan_messages', 'limit', CAST(COALESCE(SUM(max_messages), 0) AS BIGINT) FROM usage \

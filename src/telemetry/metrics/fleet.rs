@@ -16,8 +16,8 @@ metrics! {
         sessions: WordGauges = "dispatcher_fleet_sessions", ("state", || SessionState::ALL.map(SessionState::as_str).into());
         /// Campaigns by state.
         campaigns: WordGauges = "dispatcher_fleet_campaigns", ("state", || CampaignState::ALL.map(CampaignState::as_str).into());
-        /// Deliveries of campaigns that run or are paused, and of single messages, by what is open about them.
-        deliveries: WordGauges = "dispatcher_fleet_deliveries", ("state", || vec!["pending", "sending", "unknown"]);
+        /// Deliveries of campaigns and of single messages, by what is open about them; those of paused campaigns that would be pending are paused.
+        deliveries: WordGauges = "dispatcher_fleet_deliveries", ("state", || vec!["pending", "paused", "sending", "unknown"]);
         /// Subscriptions by state.
         subscriptions: WordGauges = "dispatcher_fleet_subscriptions", ("state", || SubscriptionState::ALL.iter().map(|state| state.as_str()).collect());
         /// Messages of the plans that have a limit, all tenants together: what may be sent in the period, what was, and what is kept for deliveries.

@@ -16,6 +16,8 @@ mod events;
 
 mod failover;
 
+mod fleet;
+
 mod forecasts;
 
 mod heads;
