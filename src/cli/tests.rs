@@ -47,8 +47,8 @@ fn help_teaches() {
       metrics         Prints all metrics with their labels and what they are, as a page in Markdown
       completions     Prints the completions of a shell; for bash: `source <(dispatcher completions
                       bash)`
-      man             Prints the page of the manual for the whole program, or writes one for each command
-                      into a folder
+      man             Prints the page of the manual for the whole program, or writes one for each
+                      command into a folder
       probe           Asks the daemon on this machine whether it lives, or with --ready whether it takes
                       requests and sends
       help            Print this message or the help of the given subcommand(s)
