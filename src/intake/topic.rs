@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use time::OffsetDateTime;
 use tokio::sync::mpsc;
+use tokio::time::Interval;
 use tokio_util::sync::CancellationToken;
 
 use crate::broker::{DeadLetters, JobConsumer, NewDeadLetter, Record};
@@ -52,7 +53,7 @@ impl TopicIntake {
                 _ = beat.tick() => self.note_lag(),
                 batch = records.recv() => match batch {
                     Some(batch) => {
-                        if !self.take(together(batch, &mut records), &stop).await {
+                        if !self.take_noting(together(batch, &mut records), &stop, &mut beat).await {
                             break;
                         }
                     }
@@ -61,6 +62,18 @@ impl TopicIntake {
             }
         }
         self.consumer.stop().await;
+    }
+
+    /// Takes records in and goes on noting the lag, which grows just when the database makes this wait.
+    async fn take_noting(&self, records: Vec<Record>, stop: &CancellationToken, beat: &mut Interval) -> bool {
+        let taking = self.take(records, stop);
+        tokio::pin!(taking);
+        loop {
+            tokio::select! {
+                goes_on = &mut taking => return goes_on,
+                _ = beat.tick() => self.note_lag(),
+            }
+        }
     }
 
     /// Takes records in; `false` when told to stop before that was done.

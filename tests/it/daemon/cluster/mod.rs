@@ -13,4 +13,5 @@ mod plan;
 mod records;
 mod replay;
 mod scheduled;
+mod stalled;
 mod storm;
