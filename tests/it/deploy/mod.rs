@@ -16,7 +16,7 @@ fn files() -> Vec<(PathBuf, String)> {
 }
 
 /// The settings as the environment names them.
-fn settings() -> Vec<String> {
+pub(crate) fn settings() -> Vec<String> {
     let mut section = String::new();
     let mut found = Vec::new();
     for line in fs::read_to_string(root().join("config/default.toml")).unwrap().lines() {

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use actiwapi_dispatcher::telemetry::metrics::catalogue;
 
+mod references;
+
 mod settings;
 
 /// The folder of the book.
