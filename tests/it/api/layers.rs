@@ -150,6 +150,20 @@ async fn requests_are_counted_by_route() {
 }
 
 #[tokio::test]
+async fn a_request_is_open_until_it_is_answered_or_given_up() {
+    let front = Front::start().await;
+    let body = serde_json::json!({"email": "ana@example.com", "password": "password1"});
+    // Passwords are compared on another thread, so it is not answered at once.
+    let mut asked = Box::pin(front.post("/api/auth/login", "", body.clone()));
+    assert!(futures::poll!(asked.as_mut()).is_pending());
+    assert_eq!(front.metrics.api.in_flight.get(), 1);
+    drop(asked);
+    assert_eq!(front.metrics.api.in_flight.get(), 0);
+    front.post("/api/auth/login", "", body).await;
+    assert_eq!(front.metrics.api.in_flight.get(), 0);
+}
+
+#[tokio::test]
 async fn those_who_guess_are_held_back() {
     let front = Front::start().await;
     let guess = async || {
@@ -163,6 +177,7 @@ async fn those_who_guess_are_held_back() {
     assert!(statuses.iter().all(|status| *status == 401), "{statuses:?}");
     let answer = guess().await;
     assert_eq!(answer.refusal(), "429 RATE_LIMITED: Too many requests.");
+    assert_eq!(front.metrics.api.rate_limited.get(), 1);
     let wait: u64 = answer.header("retry-after").parse().unwrap();
     assert!((1..=LOGIN_INTERVAL.as_secs()).contains(&wait));
     assert_eq!(

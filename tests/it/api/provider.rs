@@ -160,6 +160,22 @@ async fn unsigned_and_wrongly_signed_receipts_are_refused() {
 }
 
 #[tokio::test]
+async fn callbacks_are_counted_by_what_became_of_them() {
+    let front = Front::start().await;
+    let body = callback(&uuid::Uuid::now_v7().to_string());
+    let good = signature(body.as_bytes(), APP_SECRET);
+    post(&front, &body, &good).await;
+    post(&front, &body, "sha256=00").await;
+    front.call(request("POST", PATH, "").body(Body::from(body.clone())).unwrap()).await;
+    post(&front, "{", &signature(b"{", APP_SECRET)).await;
+    front.sink.closed.store(true, Ordering::Relaxed);
+    post(&front, &body, &good).await;
+    let counted =
+        ["taken", "unsigned", "malformed", "not_taken"].map(|result| front.metrics.api.callbacks.of(result).get());
+    assert_eq!(counted, [1, 2, 1, 1]);
+}
+
+#[tokio::test]
 async fn without_a_secret_nothing_is_taken() {
     let front = Front::start_with(ApiSettings::default()).await;
     let body = callback(&uuid::Uuid::now_v7().to_string());

@@ -8,6 +8,9 @@ use actiwapi_dispatcher::domain::user::Role;
 use actiwapi_dispatcher::store::Store;
 use actiwapi_dispatcher::store::tenants::TenantRecord;
 use actiwapi_dispatcher::store::users::UserRecord;
+use actiwapi_dispatcher::telemetry::admin::{self, Phase, Readiness};
+use actiwapi_dispatcher::telemetry::metrics::Metrics;
+use tokio_util::sync::CancellationToken;
 
 use crate::broker::support as broker;
 
@@ -49,6 +52,31 @@ fn check_config_prints_settled_values_without_secrets() {
         assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
     }
     assert!(!text.contains("hunter2"), "{text}");
+}
+
+#[tokio::test]
+async fn a_probe_says_whether_the_daemon_lives_and_is_ready() {
+    let folder = tempfile::tempdir().unwrap();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (address, readiness) = (listener.local_addr().unwrap().to_string(), Readiness::new());
+    let (stop, routes) = (CancellationToken::new(), admin::router(Metrics::new().unwrap(), readiness.clone()));
+    let mut serving = tokio::task::JoinSet::new();
+    serving.spawn(admin::serve(listener, routes, stop.clone()));
+    let probe = async |arguments: &'static [&'static str]| {
+        let (folder, address) = (folder.path().to_owned(), address.clone());
+        let asked = move || run_in(&folder, arguments, &[("DISPATCHER__SERVER__ADMIN_LISTEN", &address)]);
+        let output = tokio::task::spawn_blocking(asked).await.unwrap();
+        (output.status.code(), stderr_of(&output))
+    };
+    assert_eq!(probe(&["probe"]).await, (Some(0), String::new()));
+    let (code, said) = probe(&["probe", "--ready"]).await;
+    assert!(code == Some(1) && said.contains("/readyz answered 503: starting"), "{said}");
+    readiness.set(Phase::Ready);
+    assert_eq!(probe(&["probe", "--ready"]).await, (Some(0), String::new()));
+    stop.cancel();
+    serving.join_next().await.unwrap().unwrap().unwrap();
+    let (code, said) = probe(&["probe"]).await;
+    assert!(code == Some(1) && said.contains(&address), "{said}");
 }
 
 #[test]
