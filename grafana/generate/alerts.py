@@ -41,6 +41,12 @@ def series(name, values, **labels):
     return (f"{name}{{{inner}}}", values)
 
 
+def buckets(name, below, *above, slow, **labels):
+    """A histogram around the bound `below`: all of it is slower, or none."""
+    return [series(f"{name}_bucket", "0x60" if slow else "0+60x60", le=below, **labels)] + [
+        series(f"{name}_bucket", "0+60x60", le=bound, **labels) for bound in (*above, "+Inf")]
+
+
 OBJECTIVES = [
     Objective(
         "dispatcher_send_errors", "Attempts that failed through our fault", "slo", 0.005,
@@ -106,7 +112,6 @@ class Alert:
     fires: list
     silent: list
     at: str = "30m"
-    labels: dict = field(default_factory=dict)
     # Labels of the alert that fires, besides severity and what its expression keeps.
     kept: dict = field(default_factory=lambda: {"job": "dispatcher"})
 
@@ -178,12 +183,8 @@ ALERTS = [
           "histogram_quantile(0.9, sum by (job, le) (rate(dispatcher_kafka_record_age_seconds_bucket[5m]))) > 25",
           "Jobs are {{ $value | humanizeDuration }} old when they are taken in.",
           "The topic grows faster than intake takes it, or was not read for a while.",
-          [series("dispatcher_kafka_record_age_seconds_bucket", ZERO, le="10.0"),
-           series("dispatcher_kafka_record_age_seconds_bucket", GROWS, le="30.0"),
-           series("dispatcher_kafka_record_age_seconds_bucket", GROWS, le="+Inf")],
-          [series("dispatcher_kafka_record_age_seconds_bucket", GROWS, le="10.0"),
-           series("dispatcher_kafka_record_age_seconds_bucket", GROWS, le="30.0"),
-           series("dispatcher_kafka_record_age_seconds_bucket", GROWS, le="+Inf")]),
+          buckets("dispatcher_kafka_record_age_seconds", "10.0", "30.0", slow=True),
+          buckets("dispatcher_kafka_record_age_seconds", "10.0", "30.0", slow=False)),
     Alert("DispatcherDeadLetters", "warning", "5m", "intake",
           "sum by (job) (rate(dispatcher_intake_jobs_dead_total[15m])) / "
           "(sum by (job) (rate(dispatcher_intake_jobs_total[15m]) + rate(dispatcher_intake_jobs_dead_total[15m])) > 0) > 0.01",
@@ -285,14 +286,8 @@ ALERTS = [
           "sum by (job) (rate(dispatcher_api_request_seconds_count[5m])) > 0.1",
           "One request in a hundred takes {{ $value | humanizeDuration }} or longer.",
           "Streams and uploads are left out.",
-          [series("dispatcher_api_request_seconds_bucket", ZERO, le="0.5", route="/api/v1/campaigns"),
-           series("dispatcher_api_request_seconds_bucket", GROWS, le="1.0", route="/api/v1/campaigns"),
-           series("dispatcher_api_request_seconds_bucket", GROWS, le="+Inf", route="/api/v1/campaigns"),
-           series("dispatcher_api_request_seconds_count", GROWS, route="/api/v1/campaigns")],
-          [series("dispatcher_api_request_seconds_bucket", GROWS, le="0.5", route="/api/v1/campaigns"),
-           series("dispatcher_api_request_seconds_bucket", GROWS, le="1.0", route="/api/v1/campaigns"),
-           series("dispatcher_api_request_seconds_bucket", GROWS, le="+Inf", route="/api/v1/campaigns"),
-           series("dispatcher_api_request_seconds_count", GROWS, route="/api/v1/campaigns")]),
+          buckets("dispatcher_api_request_seconds", "0.5", "1.0", slow=True, route="/api/v1/campaigns") + [series("dispatcher_api_request_seconds_count", GROWS, route="/api/v1/campaigns")],
+          buckets("dispatcher_api_request_seconds", "0.5", "1.0", slow=False, route="/api/v1/campaigns") + [series("dispatcher_api_request_seconds_count", GROWS, route="/api/v1/campaigns")]),
     Alert("DispatcherWebhooksBehind", "warning", "10m", "api",
           "max by (job) (dispatcher_webhooks_oldest_seconds) > 300",
           "Something has waited {{ $value | humanizeDuration }} for a webhook.",
@@ -307,12 +302,8 @@ ALERTS = [
           "histogram_quantile(0.99, sum by (job, instance, le) (rate(dispatcher_node_timer_lag_seconds_bucket[5m]))) > 0.05",
           "Timers of {{ $labels.instance }} fire {{ $value | humanizeDuration }} late.",
           "The processor is taken by something else, or something blocks the runtime; every message is late by as much.",
-          [series("dispatcher_node_timer_lag_seconds_bucket", ZERO, le="0.05"),
-           series("dispatcher_node_timer_lag_seconds_bucket", GROWS, le="0.075"),
-           series("dispatcher_node_timer_lag_seconds_bucket", GROWS, le="+Inf")],
-          [series("dispatcher_node_timer_lag_seconds_bucket", GROWS, le="0.05"),
-           series("dispatcher_node_timer_lag_seconds_bucket", GROWS, le="0.075"),
-           series("dispatcher_node_timer_lag_seconds_bucket", GROWS, le="+Inf")], kept=NODE),
+          buckets("dispatcher_node_timer_lag_seconds", "0.05", "0.075", slow=True),
+          buckets("dispatcher_node_timer_lag_seconds", "0.05", "0.075", slow=False), kept=NODE),
     Alert("DispatcherPoolExhausted", "warning", "5m", "fleet",
           'max by (job, instance) (dispatcher_store_connections{state="used"}) / '
           'max by (job, instance) (dispatcher_store_connections{state="max"}) > 0.9',

@@ -182,7 +182,7 @@ API = Board("api", "API and webhooks", "Requests by rate, errors and duration; t
         Panel("Duration", "Of all requests but streams.", "s", quantiles("dispatcher_api_request_seconds", 'route!~".*/(events|export|import|recipients|content)"'), red=0.5),
         Panel("Slowest routes", "99 in a hundred are quicker.", "s",
               [("topk(10, histogram_quantile(0.99, sum by (route, le) (rate(dispatcher_api_request_seconds_bucket{@}[$__rate_interval]))))", "{{route}}")]),
-        Panel("Open requests", "Requests that have no answer yet, streams included.", "short", [("sum(dispatcher_api_in_flight{@})", "open")]),
+        Panel("Open requests", "Requests whose answer has not begun; streams count until then.", "short", [("sum(dispatcher_api_in_flight{@})", "open")]),
         Panel("Too many requests", "Answered 429.", "reqps", [(rate("dispatcher_api_rate_limited_total"), "429")]),
         Panel("Callbacks of the provider", "What became of them.", "reqps", [(rate("dispatcher_api_callbacks_total", by="result"), "{{result}}")]),
         Panel("Not logged", "Requests counted but not in the log of requests.", "reqps", [(rate("dispatcher_api_requests_not_logged_total"), "not logged")]),

@@ -1,28 +1,29 @@
 //! Counts the fleet for the metrics, on the node that owns the first partition.
 
-use std::time::Duration;
-
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::background::Background;
+use crate::background::{Background, Beat};
 use crate::domain::partition::PartitionNo;
 use crate::error::chain;
 use crate::store::fleet::FleetCount;
 use crate::telemetry::metrics::FleetMetrics;
 
-/// How often it is counted.
-const BEAT: Duration = Duration::from_secs(15);
+/// How often it is counted, at most.
+const FLEET_BEAT: Beat = Beat::seconds(15);
 
 impl Background {
     /// Counts until `stop` is cancelled; while another node counts, the numbers here are 0.
     pub(super) async fn watch_fleet(self, stop: CancellationToken) {
         loop {
+            let started_at = Instant::now();
             let is_ours = self.dispatch.leases().of(PartitionNo::FIRST).is_some();
             match if is_ours { self.store.count_fleet().await } else { Ok(Vec::new()) } {
                 Ok(counts) => publish(&self.metrics.fleet, &counts),
                 Err(error) => tracing::warn!(error = chain(&error), "the fleet could not be counted, will try again"),
             }
-            if stop.run_until_cancelled(tokio::time::sleep(BEAT)).await.is_none() {
+            let (until_beat, _) = FLEET_BEAT.rests_after(started_at.elapsed());
+            if stop.run_until_cancelled(tokio::time::sleep(until_beat)).await.is_none() {
                 return;
             }
         }

@@ -3,14 +3,14 @@
 //! Reads tables with a row for each of them and the counters of campaigns, never the deliveries.
 
 use crate::store::sql::now_ms;
-use crate::store::{Sql, Store, StoreError};
+use crate::store::{Pool, Sql, Store, StoreError};
 use crate::with_reader;
 
 macro_rules! count {
     ($now_ms:expr) => {
         concat!(
             "SELECT 'sessions', state, COUNT(*) FROM sessions WHERE deleted_at_ms IS NULL GROUP BY state \
-             UNION ALL SELECT 'campaigns', state, COUNT(*) FROM campaigns GROUP BY state \
+             UNION ALL SELECT 'campaigns', state, COUNT(*) FROM campaigns WHERE deleted_at_ms IS NULL GROUP BY state \
              UNION ALL SELECT 'subscriptions', state, COUNT(*) FROM subscriptions GROUP BY state \
              UNION ALL SELECT 'suspensions', scope, COUNT(*) FROM suspensions \
                  WHERE until_ms IS NULL OR ",
@@ -65,12 +65,8 @@ impl Store {
             [idle, size - idle, max]
         };
         match self.pool() {
-            crate::store::Pool::Postgres(pool) => {
-                of(pool.size(), pool.num_idle(), pool.options().get_max_connections())
-            }
-            crate::store::Pool::Sqlite { reader, .. } => {
-                of(reader.size(), reader.num_idle(), reader.options().get_max_connections())
-            }
+            Pool::Postgres(pool) => of(pool.size(), pool.num_idle(), pool.options().get_max_connections()),
+            Pool::Sqlite { reader, .. } => of(reader.size(), reader.num_idle(), reader.options().get_max_connections()),
         }
     }
 }

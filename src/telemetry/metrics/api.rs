@@ -15,7 +15,7 @@ metrics! {
         request_seconds: HistogramVec = "dispatcher_api_request_seconds", (&["route"], SECONDS_COARSE);
         /// Requests that were counted but not logged, because too many waited to be.
         requests_not_logged: IntCounter = "dispatcher_api_requests_not_logged_total", ();
-        /// Requests that have no answer yet.
+        /// Requests whose answer has not begun; streams count until then.
         in_flight: IntGauge = "dispatcher_api_in_flight", ();
         /// Requests answered 429: somebody asks more often than the limits of requests allow.
         rate_limited: IntCounter = "dispatcher_api_rate_limited_total", ();

@@ -28,9 +28,9 @@ metrics! {
         lateness_seconds: Histogram = "dispatcher_dispatch_lateness_seconds", SECONDS_FINE;
         /// How long after its release a message left: what is added to its lane's pace by this process.
         pace_error_seconds: Histogram = "dispatcher_dispatch_pace_error_seconds", SECONDS_FINE;
-        /// Deliveries put back for another attempt, by the class of the failure.
+        /// Attempts after which their delivery was put back for another one, by the class of the failure.
         retries: WordCounters = "dispatcher_dispatch_retries_total", ("class", classes);
-        /// Deliveries that failed, by the class of the failure.
+        /// Attempts after which their delivery failed for good, by the class of the failure.
         failed: WordCounters = "dispatcher_dispatch_failed_total", ("class", classes);
         /// Prepared attempts that were taken back before they left.
         withdrawn: IntCounter = "dispatcher_dispatch_withdrawn_total", ();
@@ -40,7 +40,7 @@ metrics! {
         call_seconds: Histogram = "dispatcher_dispatch_call_seconds", SECONDS_FINE;
         /// Time of one journal transaction, commit included.
         journal_commit_seconds: Histogram = "dispatcher_dispatch_journal_commit_seconds", SECONDS_FINE;
-        /// Since when the transaction under way is being written, in seconds; 0 when there is none.
+        /// How long the transaction under way has been being written; 0 when there is none.
         journal_writing_seconds: Elapsed = "dispatcher_dispatch_journal_writing_seconds", ();
         /// Rows of one journal transaction.
         journal_rows: Histogram = "dispatcher_dispatch_journal_rows", ROWS;
