@@ -1,5 +1,6 @@
 //! Section `gateway`: the provider's address, our secrets with it, and timeouts.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use axum::http::Uri;
@@ -24,6 +25,8 @@ pub struct GatewayConfig {
     pub api_version: String,
     /// Our access token.
     pub access_token: Secret,
+    /// The file that has it, looked at again and again: another one in it is used from then on.
+    pub access_token_file: Option<PathBuf>,
     /// The key that signs its callbacks.
     pub app_secret: Secret,
     /// The word that proves that a callback address is ours.
@@ -51,6 +54,7 @@ pub(super) struct GatewayFile {
     linked_url: String,
     api_version: String,
     access_token: Secret,
+    access_token_file: String,
     app_secret: Secret,
     verify_token: Secret,
     request_timeout_ms: u64,
@@ -65,6 +69,7 @@ impl Default for GatewayFile {
             linked_url: String::new(),
             api_version: "v25.0".into(),
             access_token: Secret::default(),
+            access_token_file: String::new(),
             app_secret: Secret::default(),
             verify_token: Secret::default(),
             request_timeout_ms: 10_000,
@@ -74,7 +79,8 @@ impl Default for GatewayFile {
 }
 
 impl GatewayFile {
-    pub(super) fn check(self, problems: &mut Problems) -> Option<GatewayConfig> {
+    pub(super) fn check(mut self, problems: &mut Problems) -> Option<GatewayConfig> {
+        let access_token_file = self.read_token(problems);
         let kinds = [("simulator", GatewayKind::Simulator), ("cloud", GatewayKind::Cloud)];
         let kind = problems.one_of("gateway.kind", &self.kind, &kinds);
         let base_url = problems.or_push("gateway.base_url", check_base_url(&self.base_url, kind));
@@ -99,11 +105,32 @@ impl GatewayFile {
             linked_url: linked_url?,
             api_version: api_version?,
             access_token: self.access_token.or(SIMULATOR_SECRET),
+            access_token_file,
             app_secret: self.app_secret.or(SIMULATOR_SECRET),
             verify_token: self.verify_token.or(SIMULATOR_SECRET),
             request_timeout: request_timeout?,
             connect_timeout: connect_timeout?,
         })
+    }
+}
+
+impl GatewayFile {
+    /// Reads the token from its file, if there is one.
+    fn read_token(&mut self, problems: &mut Problems) -> Option<PathBuf> {
+        const KEY: &str = "gateway.access_token_file";
+        if self.access_token_file.is_empty() {
+            return None;
+        }
+        let path = PathBuf::from(&self.access_token_file);
+        if !self.access_token.is_empty() {
+            problems.push(KEY, "does not go with gateway.access_token: set one of them");
+        }
+        match std::fs::read_to_string(&path) {
+            Ok(token) if token.trim().is_empty() => problems.push(KEY, "is an empty file"),
+            Ok(token) => self.access_token = Secret::from(token.trim().to_owned()),
+            Err(error) => problems.push(KEY, format!("cannot be read: {error}")),
+        }
+        Some(path)
     }
 }
 

@@ -28,12 +28,14 @@ use crate::daemon::follower::Follower;
 use crate::daemon::process::ThisProcess;
 use crate::daemon::queue::KafkaQueue;
 use crate::daemon::readiness::ShownReadiness;
+use crate::daemon::token_file::TokenFile;
 use crate::dispatch::lease::Leases;
 use crate::dispatch::{Dispatch, DispatchHandle, LeaseNews, LostSessions, Parts, Settings};
 use crate::domain::control::ControlMessage;
 use crate::domain::partition::PartitionNo;
 use crate::domain::recipient::Recipient;
 use crate::gateway::by_number::ByNumber;
+use crate::gateway::cloud::{AccessToken, CloudGateway, CloudProblem};
 use crate::gateway::linked::LinkedDevices;
 use crate::intake::Intake;
 use crate::intake::outbox::{JobSink, Outbox};
@@ -56,6 +58,7 @@ mod process;
 mod queue;
 mod readiness;
 mod settings;
+mod token_file;
 
 /// How often the database is asked for the time at the start: one of 20 answers is quick on any machine.
 const CLOCK_ANSWERS: u32 = 20;
@@ -65,6 +68,7 @@ struct Base {
     config: Config,
     store: Store,
     files: MediaFiles,
+    access_token: AccessToken,
     clock: Clock,
     node: Arc<Node>,
     metrics: Arc<Metrics>,
@@ -97,6 +101,7 @@ pub async fn run(config: Config, shutdown: Shutdown, ready: ReadyFile) -> anyhow
     };
     let base = Base {
         files: settings::media_files(&config)?,
+        access_token: settings::access_token(&config)?,
         config,
         clock: shared_clock(&store).await?,
         node,
@@ -196,7 +201,7 @@ impl Base {
         };
         let parts = Parts {
             store: self.store.clone(),
-            gateway: Arc::new(settings::cloud_gateway(&self.config, self.files.clone(), self.clock.clone())?),
+            gateway: Arc::new(self.cloud_gateway()?),
             clock: self.clock.clone(),
             metrics: Arc::clone(&self.metrics),
             settled: Arc::clone(&self.nudges.settled),
@@ -245,7 +250,10 @@ impl Base {
     ) -> anyhow::Result<Services> {
         let tools = Tools { store: self.store.clone(), clock: self.clock.clone(), notices: notices.clone() };
         let linked = settings::linked_settings(&self.config).map(|linked| LinkedDevices::new(&linked)).transpose()?;
-        let connector = Arc::new(ByNumber { linked: linked.clone() });
+        let connector = Arc::new(ByNumber {
+            linked: linked.clone(),
+            cloud: Some(settings::cloud_desk(&self.config, &self.access_token)?),
+        });
         let services = Services::new(tools, settings::service_settings(&self.config, self.files.clone())?, connector);
         if let Some(linked) = linked {
             self.follow_devices(linked, services.sessions.clone());
@@ -267,6 +275,15 @@ impl Base {
         let key_uses = KeyUses { api_keys: services.api_keys.clone() };
         self.tasks.spawn(key_uses.run(self.stop_intake.clone()));
         Ok(services)
+    }
+
+    /// Makes the gateway, and starts to look whether its token was replaced.
+    fn cloud_gateway(&self) -> Result<CloudGateway, CloudProblem> {
+        if let Some(file) = self.config.gateway.access_token_file.clone() {
+            let follower = TokenFile { file, access_token: self.access_token.clone() };
+            self.tasks.spawn(follower.follow(self.stop_intake.clone()));
+        }
+        settings::cloud_gateway(&self.config, &self.access_token, self.files.clone(), self.clock.clone())
     }
 
     /// Starts to note what happens to linked devices. Every node does: what is noted twice changes nothing.

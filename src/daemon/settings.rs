@@ -10,7 +10,7 @@ use crate::api::ApiSettings;
 use crate::api::rates::{Rate, RateSettings};
 use crate::clock::Clock;
 use crate::config::{Config, GatewayKind, MailCarrier, MediaPlaceConfig, RateLimit, RetentionConfig, Secret};
-use crate::gateway::cloud::{CloudGateway, CloudProblem, CloudSettings};
+use crate::gateway::cloud::{AccessToken, CloudDesk, CloudGateway, CloudProblem, CloudSettings};
 use crate::gateway::linked::LinkedSettings;
 use crate::mail::{CarrierSettings, MailSettings};
 use crate::media::{MediaError, MediaFiles, MediaPlace, S3Place};
@@ -24,16 +24,34 @@ use crate::service::{MediaBounds, MediaSettings, RetentionSettings, ServiceSetti
 use crate::webhooks::{CourierSettings, TIMEOUT};
 
 /// Makes the gateway to the Cloud API, or to what speaks like it.
-pub(super) fn cloud_gateway(config: &Config, files: MediaFiles, clock: Clock) -> Result<CloudGateway, CloudProblem> {
+pub(super) fn cloud_gateway(
+    config: &Config,
+    access_token: &AccessToken,
+    files: MediaFiles,
+    clock: Clock,
+) -> Result<CloudGateway, CloudProblem> {
+    CloudGateway::new(&cloud_settings(config, access_token), files, clock)
+}
+
+/// Returns the access token as it is now.
+pub(super) fn access_token(config: &Config) -> Result<AccessToken, CloudProblem> {
+    AccessToken::new(config.gateway.access_token.expose()).ok_or(CloudProblem::Token)
+}
+
+/// Makes what asks the Cloud API about other things than messages.
+pub(super) fn cloud_desk(config: &Config, access_token: &AccessToken) -> Result<CloudDesk, CloudProblem> {
+    CloudDesk::new(&cloud_settings(config, access_token))
+}
+
+fn cloud_settings(config: &Config, access_token: &AccessToken) -> CloudSettings {
     let gateway = &config.gateway;
-    let settings = CloudSettings {
+    CloudSettings {
         base_url: gateway.base_url.clone(),
         api_version: gateway.api_version.clone(),
-        access_token: gateway.access_token.expose().to_owned(),
+        access_token: access_token.clone(),
         request_timeout: gateway.request_timeout,
         connect_timeout: gateway.connect_timeout,
-    };
-    CloudGateway::new(&settings, files, clock)
+    }
 }
 
 /// Returns how linked devices are reached; none where there are none.

@@ -21,6 +21,8 @@ words! {
         Audio = "audio",
         /// Anything to read.
         Document = "document",
+        /// A small picture on its own.
+        Sticker = "sticker",
     }
 }
 
@@ -52,6 +54,7 @@ const fn media_type(mime: &'static str, extension: &'static str, kind: MediaKind
 pub const MEDIA_TYPES: &[MediaType] = &[
     media_type("image/jpeg", "jpg", MediaKind::Image),
     media_type("image/png", "png", MediaKind::Image),
+    media_type("image/webp", "webp", MediaKind::Sticker),
     media_type("video/mp4", "mp4", MediaKind::Video),
     media_type("video/3gpp", "3gp", MediaKind::Video),
     media_type("audio/aac", "aac", MediaKind::Audio),

@@ -4,6 +4,7 @@
 
 use futures::future::{BoxFuture, FutureExt, ready};
 
+use super::cloud::CloudDesk;
 use super::connector::{ChatGroup, Connection, Connector, Link, PairingCode, Refusal};
 use super::linked::LinkedDevices;
 use crate::domain::recipient::Recipient;
@@ -13,6 +14,8 @@ use crate::domain::recipient::Recipient;
 pub struct ByNumber {
     /// The way to linked devices, if there is one.
     pub linked: Option<LinkedDevices>,
+    /// The Cloud API, where it is asked.
+    pub cloud: Option<CloudDesk>,
 }
 
 impl ByNumber {
@@ -58,6 +61,13 @@ impl Connector for ByNumber {
         match self.device_or(link, "The Cloud API can not tell whether a number is on WhatsApp; a linked device can.") {
             Ok(devices) => devices.check_number(link, phone),
             Err(refusal) => ready(Err(refusal)).boxed(),
+        }
+    }
+
+    fn mark_read<'a>(&'a self, link: &'a Link, message_id: &'a str, types: bool) -> BoxFuture<'a, Result<(), Refusal>> {
+        match (&link.phone_number_id, &self.cloud) {
+            (Some(number), Some(cloud)) => cloud.mark_read(number, message_id, types).boxed(),
+            _ => ready(Err(Refusal::NotOffered("Only numbers of the Cloud API mark messages as read.".into()))).boxed(),
         }
     }
 

@@ -39,6 +39,9 @@ pub trait Connector: fmt::Debug + Send + Sync {
     /// Tells whether a number is on WhatsApp, asked through a session that is connected.
     fn check_number<'a>(&'a self, link: &'a Link, phone: &'a Recipient) -> BoxFuture<'a, Result<bool, Refusal>>;
 
+    /// Says that a message that somebody wrote was read, and with `types` that an answer is being written.
+    fn mark_read<'a>(&'a self, link: &'a Link, message_id: &'a str, types: bool) -> BoxFuture<'a, Result<(), Refusal>>;
+
     /// Lists the group chats of a session that is connected.
     fn groups<'a>(&'a self, link: &'a Link) -> BoxFuture<'a, Result<Vec<ChatGroup>, Refusal>>;
 }

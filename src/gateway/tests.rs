@@ -13,7 +13,7 @@ use crate::domain::failure::{Handling, Reason};
 use crate::domain::id::{MediaId, TenantId};
 use crate::domain::media::{MediaKey, MediaKind, MediaType};
 use crate::domain::message::{MediaContent, MediaSource};
-use crate::gateway::cloud::{CloudGateway, CloudSettings};
+use crate::gateway::cloud::{AccessToken, CloudGateway, CloudSettings};
 use crate::media::{MediaFiles, MediaPlace};
 use crate::simulator::{self, Faults, Options};
 
@@ -55,7 +55,7 @@ impl World {
         let settings = CloudSettings {
             base_url: address.clone(),
             api_version: "v25.0".to_owned(),
-            access_token: "a token".to_owned(),
+            access_token: AccessToken::new("a token").unwrap(),
             request_timeout: Duration::from_secs(10),
             connect_timeout: Duration::from_secs(3),
         };

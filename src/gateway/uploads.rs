@@ -8,8 +8,9 @@ use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use reqwest::header::RETRY_AFTER;
+use reqwest::header::{AUTHORIZATION, RETRY_AFTER};
 use reqwest::multipart::{Form, Part};
+use reqwest::redirect::Policy;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
@@ -18,6 +19,7 @@ use super::classify::upload::{
     name_of_upload, outcome_of_broken_upload, outcome_of_missing_media, outcome_of_unreadable_media,
     outcome_while_uploading,
 };
+use super::cloud::AccessToken;
 use crate::clock::{Clock, Moment};
 use crate::domain::attempt::Outcome;
 use crate::domain::media::MediaKey;
@@ -64,7 +66,7 @@ pub(super) struct Uploads {
     http: reqwest::Client,
     /// Address and version, `https://graph.facebook.com/v25.0/`.
     prefix: String,
-    access_token: String,
+    access_token: AccessToken,
     files: MediaFiles,
     clock: Clock,
     known: Mutex<HashMap<Place, Known>>,
@@ -76,11 +78,11 @@ pub(super) struct Uploads {
 impl Uploads {
     pub(super) fn new(
         prefix: String,
-        access_token: String,
+        access_token: AccessToken,
         files: MediaFiles,
         clock: Clock,
     ) -> Result<Arc<Self>, reqwest::Error> {
-        let http = reqwest::Client::builder().no_proxy().timeout(UPLOAD_TIMEOUT).build()?;
+        let http = reqwest::Client::builder().no_proxy().redirect(Policy::none()).timeout(UPLOAD_TIMEOUT).build()?;
         Ok(Arc::new(Self {
             http,
             prefix,
@@ -171,7 +173,8 @@ impl Uploads {
             .mime_str(media_type.mime)
             .map_err(|_| outcome_of_missing_media())?;
         let form = Form::new().text("messaging_product", "whatsapp").text("type", media_type.mime).part("file", part);
-        let request = self.http.post(format!("{}{number}/media", self.prefix)).bearer_auth(&self.access_token);
+        let request =
+            self.http.post(format!("{}{number}/media", self.prefix)).header(AUTHORIZATION, self.access_token.header());
         let answer = request.multipart(form).send().await.map_err(|error| {
             if error.is_connect() { outcome_of_no_connection() } else { outcome_of_broken_upload() }
         })?;

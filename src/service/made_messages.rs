@@ -4,6 +4,7 @@
 
 use crate::domain::id::{MediaId, SessionId, TemplateId, TenantId};
 use crate::domain::media::MediaKind;
+use crate::domain::message::template::TemplateSpec;
 use crate::domain::message::{MediaSpec, MessageSpec, MessageTemplate, Variables};
 use crate::domain::recipient::Recipient;
 use crate::error::{Error, Problems, Result};
@@ -103,7 +104,8 @@ impl MessageService {
         let mut problems = Problems::default();
         let (message, variables) = match new.template {
             ChosenTemplate::Approved { name, language, parameters } => {
-                let message = MessageSpec::Template { name, language, parameters }.literally();
+                let template = TemplateSpec { name, language, parameters, ..TemplateSpec::default() };
+                let message = MessageSpec::Template(template).literally();
                 if let Err(problem) = check_rendered(&message, &Variables::default()) {
                     problems.push("name", problem);
                 }

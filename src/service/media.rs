@@ -57,6 +57,9 @@ pub struct MediaService {
     places: Arc<Semaphore>,
 }
 
+/// Bytes of a sticker, at most: the provider's bound of those that move (Meta: messages/sticker-messages).
+const STICKER_BYTES_MAX: u64 = 500_000;
+
 /// What is to become of a file that is taken in.
 #[derive(Debug, Clone, Copy)]
 pub struct MediaWish {
@@ -89,6 +92,7 @@ impl MediaBounds {
             MediaKind::Video => self.video_bytes_max,
             MediaKind::Audio => self.audio_bytes_max,
             MediaKind::Document => self.document_bytes_max,
+            MediaKind::Sticker => STICKER_BYTES_MAX,
         }
     }
 }
@@ -327,7 +331,7 @@ fn fit(message: &mut MessageSpec, media: Option<&MediaRecord>, (field, problems)
         let (is, wanted) = (media.media_type.mime, kind.as_str());
         problems.push(field, format!("is {is}, which is not sent as {wanted}"));
     }
-    if let MessageSpec::Document(spec) = message {
+    if let Some(spec) = message.document_mut() {
         spec.filename.get_or_insert_with(|| media.filename.clone());
     }
 }

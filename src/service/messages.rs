@@ -77,9 +77,25 @@ impl MessageService {
     /// `Conflict` when it was never paired, is logged out or banned; `SubscriptionInactive` and `LimitExceeded` by the
     /// tenant's plan.
     pub async fn send(&self, tenant_id: TenantId, new: NewMessage) -> Result<DeliveryRecord> {
+        self.send_in("", tenant_id, new).await
+    }
+
+    /// Accepts a message of any type; it is durable when this returns.
+    ///
+    /// # Errors
+    /// As those of [`Self::send`], the fields of the message inside `message`.
+    pub async fn send_any(&self, tenant_id: TenantId, new: NewMessage) -> Result<DeliveryRecord> {
+        self.send_in("message.", tenant_id, new).await
+    }
+
+    /// Accepts a message whose fields begin with `prefix`.
+    async fn send_in(&self, prefix: &str, tenant_id: TenantId, new: NewMessage) -> Result<DeliveryRecord> {
         let now_ms = self.tools.clock.now().as_ms();
         let mut problems = Problems::default();
-        let message = check_message_of("", new.message.literally(), &mut problems);
+        let mut message = check_message_of(prefix, new.message.literally(), &mut problems);
+        if let Some(message) = &mut message {
+            check_media(&self.tools, tenant_id, message, (&format!("{prefix}mediaId"), &mut problems)).await?;
+        }
         let delivery = check("", (&new.to, Variables::default()), &mut problems);
         problems.check()?;
         let (delivery, message) = delivery.zip(message).expect("what could not be read was noted as a problem");

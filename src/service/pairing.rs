@@ -5,6 +5,7 @@
 
 use crate::domain::failure::Reason;
 use crate::domain::id::{SessionId, TenantId};
+use crate::domain::message::MESSAGE_ID_CHARS_MAX;
 use crate::domain::recipient::{Recipient, RecipientKind};
 use crate::domain::session::{SessionEvent, SessionState};
 use crate::domain::session_change::SessionNews;
@@ -180,6 +181,20 @@ impl SessionService {
         let link = self.connected(tenant_id, id).await?;
         let is_on_whatsapp = self.connector.check_number(&link, &phone).await?;
         Ok(CheckedNumber { phone, is_on_whatsapp })
+    }
+
+    /// Says at the provider that a message that somebody wrote to a session was read, and with `types` that an answer is being
+    /// written.
+    ///
+    /// # Errors
+    /// As [`Self::check_number`], `Validation` by the field `messageId`.
+    pub async fn mark_read(&self, tenant_id: TenantId, id: SessionId, message_id: &str, types: bool) -> Result<()> {
+        let is_id = message_id.bytes().all(|byte| byte.is_ascii_graphic());
+        if !(1..=MESSAGE_ID_CHARS_MAX).contains(&message_id.len()) || !is_id {
+            return Err(Error::invalid("messageId", "must be the provider's name of a message that somebody wrote"));
+        }
+        let link = self.connected(tenant_id, id).await?;
+        Ok(self.connector.mark_read(&link, message_id, types).await?)
     }
 
     /// Lists the group chats of a session.

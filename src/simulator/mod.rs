@@ -10,6 +10,7 @@
 
 mod answer;
 mod codes;
+mod content;
 mod decide;
 mod desk;
 mod device_desk;
@@ -17,6 +18,7 @@ mod devices;
 mod dice;
 mod envelope;
 pub mod faults;
+mod interactive;
 pub mod ledger;
 mod media;
 mod numbers;

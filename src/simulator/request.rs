@@ -1,6 +1,6 @@
 //! Reads a send request and checks it as Meta's reference says (messages reference, "send messages").
 //!
-//! Checks the form only: whether a template or a file exists is not known here. What becomes of a right request is
+//! Checks the form only: whether a template or a file exists is not known here. What a message holds is [`super::content`]'s. What becomes of a right request is
 //! decided in [`super::decide`].
 
 use std::borrow::Cow;
@@ -8,8 +8,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-/// Longest text (Meta: text messages).
-const TEXT_CHARS_MAX: usize = 4_096;
+use super::content::{check_content, media_id_of};
 
 /// Longest `biz_opaque_callback_data` (Meta: changelog, raised from 256).
 const TOKEN_CHARS_MAX: usize = 512;
@@ -43,92 +42,41 @@ pub(crate) enum Asked<'a> {
     MarkRead,
 }
 
+/// The body of a request, its content unread.
 #[derive(Deserialize)]
-struct Wire<'a> {
+pub(super) struct Wire<'a> {
     #[serde(borrow)]
     messaging_product: Option<Cow<'a, str>>,
     recipient_type: Option<Cow<'a, str>>,
     to: Option<Cow<'a, str>>,
     recipient: Option<Cow<'a, str>>,
     #[serde(rename = "type")]
-    kind: Option<Cow<'a, str>>,
+    pub(super) kind: Option<Cow<'a, str>>,
     biz_opaque_callback_data: Option<Cow<'a, str>>,
     status: Option<Cow<'a, str>>,
     message_id: Option<Cow<'a, str>>,
     #[serde(borrow)]
-    text: Option<&'a RawValue>,
+    pub(super) text: Option<&'a RawValue>,
     #[serde(borrow)]
-    template: Option<&'a RawValue>,
+    pub(super) template: Option<&'a RawValue>,
     #[serde(borrow)]
-    image: Option<&'a RawValue>,
+    pub(super) image: Option<&'a RawValue>,
     #[serde(borrow)]
-    video: Option<&'a RawValue>,
+    pub(super) video: Option<&'a RawValue>,
     #[serde(borrow)]
-    audio: Option<&'a RawValue>,
+    pub(super) audio: Option<&'a RawValue>,
     #[serde(borrow)]
-    document: Option<&'a RawValue>,
+    pub(super) document: Option<&'a RawValue>,
     #[serde(borrow)]
-    sticker: Option<&'a RawValue>,
+    pub(super) sticker: Option<&'a RawValue>,
     #[serde(borrow)]
-    location: Option<&'a RawValue>,
+    pub(super) location: Option<&'a RawValue>,
     #[serde(borrow)]
-    contacts: Option<&'a RawValue>,
+    pub(super) contacts: Option<&'a RawValue>,
     #[serde(borrow)]
-    interactive: Option<&'a RawValue>,
+    pub(super) interactive: Option<&'a RawValue>,
     #[serde(borrow)]
-    reaction: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct Text<'a> {
-    #[serde(borrow)]
-    body: Cow<'a, str>,
-}
-
-#[derive(Deserialize)]
-struct Media<'a> {
-    #[serde(borrow)]
-    id: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    link: Option<Cow<'a, str>>,
-}
-
-#[derive(Deserialize)]
-struct Template<'a> {
-    #[serde(borrow)]
-    name: Cow<'a, str>,
-    language: Language<'a>,
-}
-
-#[derive(Deserialize)]
-struct Language<'a> {
-    #[serde(borrow)]
-    code: Cow<'a, str>,
-}
-
-#[derive(Deserialize)]
-struct Location<'a> {
-    #[serde(borrow)]
-    latitude: &'a RawValue,
-    #[serde(borrow)]
-    longitude: &'a RawValue,
-}
-
-#[derive(Deserialize)]
-struct Contact<'a> {
-    #[serde(borrow)]
-    name: ContactName<'a>,
-}
-
-#[derive(Deserialize)]
-struct ContactName<'a> {
-    #[serde(borrow)]
-    formatted_name: Cow<'a, str>,
-    first_name: Option<Cow<'a, str>>,
-    last_name: Option<Cow<'a, str>>,
-    middle_name: Option<Cow<'a, str>>,
-    prefix: Option<Cow<'a, str>>,
-    suffix: Option<Cow<'a, str>>,
+    pub(super) reaction: Option<&'a RawValue>,
 }
 
 /// Reads a body.
@@ -149,7 +97,7 @@ pub(crate) fn read(body: &[u8]) -> Asked<'_> {
         return Asked::MarkRead;
     }
     let checked = check(&wire);
-    let media_id = media_of(&wire).and_then(|media| media.id);
+    let media_id = media_id_of(&wire);
     let order = Order {
         to: wire.to.or(wire.recipient).unwrap_or_default(),
         token: wire.biz_opaque_callback_data,
@@ -183,113 +131,6 @@ fn check(wire: &Wire<'_>) -> Result<(), Malformed> {
     check_content(wire)
 }
 
-/// Returns the file that a message names.
-fn media_of<'a>(wire: &Wire<'a>) -> Option<Media<'a>> {
-    let content = match wire.kind.as_deref()? {
-        "image" => wire.image,
-        "video" => wire.video,
-        "audio" => wire.audio,
-        "document" => wire.document,
-        "sticker" => wire.sticker,
-        _ => None,
-    };
-    serde_json::from_str(content?.get()).ok()
-}
-
-fn check_content(wire: &Wire<'_>) -> Result<(), Malformed> {
-    // Meta takes a missing type for text.
-    let kind = wire.kind.as_deref().unwrap_or("text");
-    let content = match kind {
-        "text" => wire.text,
-        "template" => wire.template,
-        "image" => wire.image,
-        "video" => wire.video,
-        "audio" => wire.audio,
-        "document" => wire.document,
-        "sticker" => wire.sticker,
-        "location" => wire.location,
-        "contacts" => wire.contacts,
-        "interactive" => wire.interactive,
-        "reaction" => wire.reaction,
-        _ => return Err(malformed(100, "Param type is not one of the message types")),
-    };
-    let Some(content) = content else {
-        return Err(malformed(131_008, format!("Parameter '{kind}' is mandatory for type '{kind}'")));
-    };
-    match kind {
-        "text" => check_text(content.get()),
-        "template" => check_template(content.get()),
-        "location" => check_location(content.get()),
-        "contacts" if content.get().starts_with('[') => check_contacts(content.get()),
-        "image" | "video" | "audio" | "document" | "sticker" => check_media(kind, content.get()),
-        "contacts" => Err(malformed(100, "Param contacts must be an array.")),
-        _ if content.get().starts_with('{') => Ok(()),
-        _ => Err(malformed(100, format!("Param {kind} must be a JSON object."))),
-    }
-}
-
-fn check_text(content: &str) -> Result<(), Malformed> {
-    let Ok(text) = serde_json::from_str::<Text<'_>>(content) else {
-        return Err(malformed(131_008, "Parameter 'text[body]' is mandatory"));
-    };
-    // Bytes are at least as many as characters, so that counting is seldom needed.
-    if text.body.len() > TEXT_CHARS_MAX && text.body.chars().count() > TEXT_CHARS_MAX {
-        return Err(malformed(100, "Param text[body] must be at most 4096 characters long."));
-    }
-    if text.body.is_empty() {
-        return Err(malformed(100, "Param text[body] must be a non-empty string."));
-    }
-    Ok(())
-}
-
-fn check_media(kind: &str, content: &str) -> Result<(), Malformed> {
-    match serde_json::from_str::<Media<'_>>(content) {
-        Err(_) => Err(malformed(100, format!("Param {kind} must be a JSON object."))),
-        Ok(Media { id: None, link: None }) => {
-            Err(malformed(131_008, format!("Parameter '{kind}[id]' or '{kind}[link]' is mandatory")))
-        }
-        Ok(Media { id: Some(_), link: Some(_) }) => {
-            Err(malformed(100, format!("Param {kind} must have either id or link.")))
-        }
-        Ok(_) => Ok(()),
-    }
-}
-
-fn check_template(content: &str) -> Result<(), Malformed> {
-    match serde_json::from_str::<Template<'_>>(content) {
-        Ok(template) if !template.name.is_empty() && !template.language.code.is_empty() => Ok(()),
-        _ => Err(malformed(131_008, "Parameters 'template[name]' and 'template[language][code]' are mandatory")),
-    }
-}
-
-/// Meta's reference has the angles as texts, and its examples also as numbers.
-fn check_location(content: &str) -> Result<(), Malformed> {
-    let Ok(location) = serde_json::from_str::<Location<'_>>(content) else {
-        return Err(malformed(131_008, "Parameters 'location[latitude]' and 'location[longitude]' are mandatory"));
-    };
-    let degrees = |angle: &RawValue| angle.get().trim_matches('"').parse::<f64>().ok();
-    let within = |angle, most: f64| degrees(angle).is_some_and(|degrees| degrees.abs() <= most);
-    if within(location.latitude, 90.0) && within(location.longitude, 180.0) {
-        return Ok(());
-    }
-    Err(malformed(131_009, "Parameter 'location' is not a valid place"))
-}
-
-fn check_contacts(content: &str) -> Result<(), Malformed> {
-    let Ok(contacts) = serde_json::from_str::<Vec<Contact<'_>>>(content) else {
-        return Err(malformed(131_008, "Parameter 'contacts[name][formatted_name]' is mandatory"));
-    };
-    let is_whole = |contact: &Contact<'_>| {
-        let name = &contact.name;
-        let parts = [&name.first_name, &name.last_name, &name.middle_name, &name.prefix, &name.suffix];
-        !name.formatted_name.is_empty() && parts.iter().any(|part| part.is_some())
-    };
-    if (1..=5).contains(&contacts.len()) && contacts.iter().all(is_whole) {
-        return Ok(());
-    }
-    Err(malformed(131_009, "Parameter 'contacts' needs 1 to 5 names, each with a part besides the formatted one"))
-}
-
 /// Returns the digits of a phone number, which Meta accepts with `+`, `-`, `(`, `)` and spaces; `None` when it is none.
 pub(crate) fn normalise(to: &str) -> Option<Cow<'_, str>> {
     let plain = |digits: &str| (1..=20).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());
@@ -303,7 +144,7 @@ pub(crate) fn normalise(to: &str) -> Option<Cow<'_, str>> {
     plain(&digits).then_some(Cow::Owned(digits))
 }
 
-fn malformed(code: u32, details: impl Into<Cow<'static, str>>) -> Malformed {
+pub(super) fn malformed(code: u32, details: impl Into<Cow<'static, str>>) -> Malformed {
     Malformed { code, details: details.into() }
 }
 

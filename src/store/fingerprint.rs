@@ -3,12 +3,14 @@
 //! The encoding is our own and does not follow the wire form, so that a field with a default may be
 //! added there without making every known delivery a strange one. Compares nothing itself.
 
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 
 use crate::domain::campaign::OnUnknown;
 use crate::domain::id::{CampaignId, SessionId, TenantId};
 use crate::domain::job::{Job, JobDelivery, TrafficClass};
+use crate::domain::message::template::TemplateSpec;
 use crate::domain::message::{MediaSpec, MessageSpec};
 use crate::domain::plan::OnLimit;
 use crate::store::bind::{ms_of, written};
@@ -41,25 +43,36 @@ impl Fields {
                 self.bytes(b"text");
                 self.bytes(text.as_bytes());
             }
-            MessageSpec::Template { name, language, parameters } => {
-                self.bytes(b"template");
-                self.bytes(name.as_bytes());
-                self.bytes(language.as_bytes());
-                self.0.update((parameters.len() as u64).to_be_bytes());
-                parameters.iter().for_each(|parameter| self.bytes(parameter.as_bytes()));
-            }
-            MessageSpec::Location(location) => {
-                self.bytes(b"location");
-                self.bytes(written(location).as_bytes());
-            }
-            MessageSpec::Contact(card) => {
-                self.bytes(b"contact");
-                self.bytes(written(card).as_bytes());
-            }
+            MessageSpec::Template(template) => self.template(template),
+            MessageSpec::Buttons(buttons) => self.whole(b"buttons", buttons),
+            MessageSpec::List(list) => self.whole(b"list", list),
+            MessageSpec::Link(link) => self.whole(b"link", link),
+            MessageSpec::Reaction(reaction) => self.whole(b"reaction", reaction),
+            MessageSpec::Location(location) => self.whole(b"location", location),
+            MessageSpec::Contact(card) => self.whole(b"contact", card),
             MessageSpec::Image(media) => self.media(b"image", media),
             MessageSpec::Video(media) => self.media(b"video", media),
             MessageSpec::Audio(media) => self.media(b"audio", media),
             MessageSpec::Document(media) => self.media(b"document", media),
+            MessageSpec::Sticker(media) => self.media(b"sticker", media),
+        }
+    }
+
+    fn whole<T: Serialize>(&mut self, kind: &[u8], message: &T) {
+        self.bytes(kind);
+        self.bytes(written(message).as_bytes());
+    }
+
+    /// What is younger than the encoding counts only where it is there.
+    fn template(&mut self, template: &TemplateSpec) {
+        let TemplateSpec { name, language, parameters, named_parameters, header, buttons } = template;
+        self.bytes(b"template");
+        self.bytes(name.as_bytes());
+        self.bytes(language.as_bytes());
+        self.0.update((parameters.len() as u64).to_be_bytes());
+        parameters.iter().for_each(|parameter| self.bytes(parameter.as_bytes()));
+        if !named_parameters.is_empty() || header.is_some() || !buttons.is_empty() {
+            self.whole(b"more", &(named_parameters, header, buttons));
         }
     }
 
@@ -169,7 +182,8 @@ mod tests {
 
     fn template(parameters: &[&str]) -> MessageSpec {
         let parameters = parameters.iter().map(|parameter| (*parameter).to_owned()).collect();
-        MessageSpec::Template { name: "order".to_owned(), language: "en".to_owned(), parameters }
+        let (name, language) = ("order".to_owned(), "en".to_owned());
+        MessageSpec::Template(TemplateSpec { name, language, parameters, ..TemplateSpec::default() })
     }
 
     /// Deliveries that were persisted by an earlier build must read the same in a later one.

@@ -15,6 +15,8 @@ mod deploy;
 
 mod docs;
 
+mod gateway;
+
 mod mail;
 
 mod service;

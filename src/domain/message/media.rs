@@ -47,9 +47,9 @@ pub enum MediaProblem {
     /// The address cannot be one.
     #[error("The mediaUrl must be an https:// address of at most {MEDIA_URL_CHARS_MAX} characters.")]
     BadUrl,
-    /// A recording with a caption.
-    #[error("A recording has no caption.")]
-    CaptionOfAudio,
+    /// A recording or a sticker with a caption.
+    #[error("A recording or a sticker has no caption.")]
+    CaptionOfOther,
     /// The caption has too many characters, whatever its variables hold.
     #[error("The caption is longer than {CAPTION_CHARS_MAX} characters.")]
     CaptionTooLong,
@@ -104,6 +104,7 @@ impl MessageSpec {
             MediaKind::Video => Self::Video(media),
             MediaKind::Audio => Self::Audio(media),
             MediaKind::Document => Self::Document(media),
+            MediaKind::Sticker => Self::Sticker(media),
         }
     }
 
@@ -115,8 +116,24 @@ impl MessageSpec {
             Self::Video(media) => Some((MediaKind::Video, media)),
             Self::Audio(media) => Some((MediaKind::Audio, media)),
             Self::Document(media) => Some((MediaKind::Document, media)),
-            _ => None,
+            Self::Sticker(media) => Some((MediaKind::Sticker, media)),
+            Self::Template(template) => template.header.as_ref()?.media(),
+            Self::Buttons(buttons) => buttons.header.as_ref()?.media(),
+            Self::Link(link) => link.header.as_ref()?.media(),
+            Self::Text { .. } | Self::Location(_) | Self::Contact(_) | Self::List(_) | Self::Reaction(_) => None,
         }
+    }
+
+    /// Returns the document that goes along, to be given its name.
+    pub fn document_mut(&mut self) -> Option<&mut MediaSpec> {
+        let header = match self {
+            Self::Document(media) => return Some(media),
+            Self::Template(template) => template.header.as_mut(),
+            Self::Buttons(buttons) => buttons.header.as_mut(),
+            Self::Link(link) => link.header.as_mut(),
+            _ => None,
+        };
+        header.and_then(super::header::HeaderSpec::document_mut)
     }
 
     /// Returns the file that goes along, where it is one of ours.
@@ -141,7 +158,7 @@ impl MediaProblem {
         match self {
             Self::NotOneFile => "mediaId",
             Self::BadUrl => "mediaUrl",
-            Self::CaptionOfAudio | Self::CaptionTooLong | Self::CaptionSyntax(_) => "caption",
+            Self::CaptionOfOther | Self::CaptionTooLong | Self::CaptionSyntax(_) => "caption",
             Self::FilenameOfOther | Self::BadFilename => "filename",
         }
     }
@@ -156,8 +173,8 @@ impl MediaForm {
             _ => return Err(MediaProblem::NotOneFile),
         };
         let caption = spec.caption.as_deref().filter(|caption| !caption.trim().is_empty());
-        if caption.is_some() && kind == MediaKind::Audio {
-            return Err(MediaProblem::CaptionOfAudio);
+        if caption.is_some() && matches!(kind, MediaKind::Audio | MediaKind::Sticker) {
+            return Err(MediaProblem::CaptionOfOther);
         }
         let caption = caption.map(compile_caption).transpose()?;
         if spec.filename.is_some() && kind != MediaKind::Document {

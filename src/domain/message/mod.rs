@@ -6,8 +6,16 @@
 
 pub mod literal;
 
+pub mod header;
+
+pub mod interactive;
+
+pub mod template;
+
 mod media;
+mod part;
 mod problems;
+mod reaction;
 mod syntax;
 #[cfg(test)]
 mod tests;
@@ -18,12 +26,17 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use self::interactive::{ButtonsSpec, InteractiveContent, InteractiveForm, LinkSpec, ListSpec};
 use self::literal::{Card, ContactCard, Location};
 use self::media::MediaForm;
 pub use self::media::{CAPTION_CHARS_MAX, MediaContent, MediaProblem, MediaSource, MediaSpec};
+use self::part::Filling;
+pub use self::part::PartProblem;
 pub use self::problems::{MessageProblem, RenderProblem};
+pub use self::reaction::{EMOJI_CHARS_MAX, MESSAGE_ID_CHARS_MAX, Reaction};
 use self::syntax::{Pattern, Picks};
 pub use self::syntax::{SyntaxFault, SyntaxProblem};
+use self::template::{TemplateContent, TemplateForm, TemplateSpec};
 pub use self::variables::{NAME_CHARS_MAX, VALUE_CHARS_MAX, VARIABLES_MAX, Variables, VariablesProblem};
 use crate::domain::id::TenantId;
 use crate::domain::media::MediaKind;
@@ -54,15 +67,15 @@ pub enum MessageSpec {
         text: String,
     },
     /// A template that the provider has approved.
-    Template {
-        /// Its name at the provider.
-        name: String,
-        /// Its language code at the provider.
-        language: String,
-        /// Parameters of its body in order, with placeholders.
-        #[serde(default)]
-        parameters: Vec<String>,
-    },
+    Template(TemplateSpec),
+    /// A text with buttons that answer.
+    Buttons(ButtonsSpec),
+    /// A text with a list to choose from.
+    List(ListSpec),
+    /// A text with a button that opens an address.
+    Link(LinkSpec),
+    /// A sign below a message that somebody wrote.
+    Reaction(Reaction),
     /// A place on the map.
     Location(Location),
     /// A person's card.
@@ -75,6 +88,8 @@ pub enum MessageSpec {
     Audio(MediaSpec),
     /// A file to read.
     Document(MediaSpec),
+    /// A small picture on its own.
+    Sticker(MediaSpec),
 }
 
 /// A message rendered for one recipient, within all bounds.
@@ -86,14 +101,11 @@ pub enum Content {
         body: String,
     },
     /// An approved template.
-    Template {
-        /// Its name at the provider.
-        name: Arc<str>,
-        /// Its language code at the provider.
-        language: Arc<str>,
-        /// Parameters of its body, in order.
-        parameters: Vec<String>,
-    },
+    Template(TemplateContent),
+    /// A message that is answered by a tap.
+    Interactive(InteractiveContent),
+    /// A sign below a message that somebody wrote.
+    Reaction(Arc<Reaction>),
     /// A place on the map.
     Location(Arc<Location>),
     /// A person's card.
@@ -111,7 +123,9 @@ pub struct MessageTemplate {
 #[derive(Debug)]
 enum Form {
     Text(Pattern),
-    Template { name: Arc<str>, language: Arc<str>, parameters: Vec<Pattern> },
+    Template(TemplateForm),
+    Interactive(InteractiveForm),
+    Reaction(Arc<Reaction>),
     Location(Arc<Location>),
     Contact(Arc<Card>),
     Media(MediaForm),
@@ -136,17 +150,13 @@ impl MessageTemplate {
         let of_media = |kind, media| MediaForm::compile(kind, media, tenant_id).map(Form::Media);
         let form = match spec {
             MessageSpec::Text { text } => Form::Text(compile_text(text)?),
-            MessageSpec::Template { name, language, parameters } => {
-                check_template(name, language)?;
-                if PARAMETERS_MAX < parameters.len() {
-                    return Err(MessageProblem::TooManyParameters);
-                }
-                let parameters = (1..).zip(parameters).map(|(at, source)| compile_parameter(at, source));
-                Form::Template {
-                    name: name.as_str().into(),
-                    language: language.as_str().into(),
-                    parameters: parameters.collect::<Result<_, _>>()?,
-                }
+            MessageSpec::Template(template) => Form::Template(TemplateForm::compile(template, tenant_id)?),
+            MessageSpec::Buttons(buttons) => Form::Interactive(buttons.compile(tenant_id)?),
+            MessageSpec::List(list) => Form::Interactive(list.compile(tenant_id)?),
+            MessageSpec::Link(link) => Form::Interactive(link.compile(tenant_id)?),
+            MessageSpec::Reaction(reaction) => {
+                reaction.check()?;
+                Form::Reaction(Arc::new(reaction.clone()))
             }
             MessageSpec::Location(location) => {
                 location.check()?;
@@ -157,6 +167,7 @@ impl MessageTemplate {
             MessageSpec::Video(media) => of_media(MediaKind::Video, media)?,
             MessageSpec::Audio(media) => of_media(MediaKind::Audio, media)?,
             MessageSpec::Document(media) => of_media(MediaKind::Document, media)?,
+            MessageSpec::Sticker(media) => of_media(MediaKind::Sticker, media)?,
         };
         Ok(Self { form: Arc::new(form) })
     }
@@ -169,25 +180,19 @@ impl MessageTemplate {
     ///
     /// Says which variable is missing or which bound is broken.
     pub fn render(&self, variables: &Variables, recipient: &Recipient, seed: u64) -> Result<Content, RenderProblem> {
-        let mut picks = Picks::new(seed);
+        let mut filling = Filling { variables, recipient, picks: Picks::new(seed) };
         match &*self.form {
             Form::Text(pattern) => {
-                let body = pattern.render(variables, recipient, &mut picks)?;
+                let body = pattern.render(variables, recipient, &mut filling.picks)?;
                 check_text(&body)?;
                 Ok(Content::Text { body })
             }
-            Form::Template { name, language, parameters } => {
-                let mut rendered = Vec::with_capacity(parameters.len());
-                for (pattern, parameter) in parameters.iter().zip(1..) {
-                    let value = pattern.render(variables, recipient, &mut picks)?;
-                    check_parameter(parameter, &value)?;
-                    rendered.push(value);
-                }
-                Ok(Content::Template { name: name.clone(), language: language.clone(), parameters: rendered })
-            }
+            Form::Template(template) => template.render(&mut filling).map(Content::Template),
+            Form::Interactive(interactive) => interactive.render(&mut filling).map(Content::Interactive),
+            Form::Reaction(reaction) => Ok(Content::Reaction(Arc::clone(reaction))),
             Form::Location(location) => Ok(Content::Location(Arc::clone(location))),
             Form::Contact(card) => Ok(Content::Contact(Arc::clone(card))),
-            Form::Media(media) => media.render(variables, recipient, &mut picks).map(Content::Media),
+            Form::Media(media) => media.render(variables, recipient, &mut filling.picks).map(Content::Media),
         }
     }
 
@@ -197,8 +202,9 @@ impl MessageTemplate {
     pub fn variables(&self) -> Vec<&str> {
         let mut names: Vec<&str> = match &*self.form {
             Form::Text(pattern) => pattern.variables().collect(),
-            Form::Template { parameters, .. } => parameters.iter().flat_map(Pattern::variables).collect(),
-            Form::Location(_) | Form::Contact(_) => Vec::new(),
+            Form::Template(template) => template.variables().collect(),
+            Form::Interactive(interactive) => interactive.variables().collect(),
+            Form::Location(_) | Form::Contact(_) | Form::Reaction(_) => Vec::new(),
             Form::Media(media) => media.variables().collect(),
         };
         names.retain(|name| *name != syntax::PHONE);
@@ -214,16 +220,31 @@ impl MessageSpec {
     pub fn literally(self) -> Self {
         match self {
             Self::Text { text } => Self::Text { text: syntax::escaped(&text) },
-            Self::Template { name, language, parameters } => {
-                let parameters = parameters.iter().map(|parameter| syntax::escaped(parameter)).collect();
-                Self::Template { name, language, parameters }
-            }
-            Self::Location(_) | Self::Contact(_) => self,
+            Self::Template(template) => Self::Template(template.literally()),
+            Self::Buttons(buttons) => Self::Buttons(buttons.literally()),
+            Self::List(list) => Self::List(list.literally()),
+            Self::Link(link) => Self::Link(link.literally()),
+            Self::Location(_) | Self::Contact(_) | Self::Reaction(_) => self,
             Self::Image(media) => Self::Image(media.literally()),
             Self::Video(media) => Self::Video(media.literally()),
             Self::Audio(media) => Self::Audio(media.literally()),
             Self::Document(media) => Self::Document(media.literally()),
+            Self::Sticker(media) => Self::Sticker(media.literally()),
         }
+    }
+}
+
+impl Content {
+    /// Returns the file that goes along, whether it is all or stands above.
+    #[must_use]
+    pub fn media(&self) -> Option<&MediaContent> {
+        let header = match self {
+            Self::Media(media) => return Some(media),
+            Self::Template(template) => template.header.as_ref(),
+            Self::Interactive(interactive) => interactive.header.as_ref(),
+            Self::Text { .. } | Self::Location(_) | Self::Contact(_) | Self::Reaction(_) => None,
+        };
+        header.and_then(header::HeaderContent::media)
     }
 }
 
@@ -231,12 +252,15 @@ impl fmt::Debug for MessageSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Text { text } => write!(f, "Text({} bytes)", text.len()),
-            Self::Template { name, language, parameters } => {
-                write!(f, "Template({name:?}, {language:?}, {} parameters)", parameters.len())
-            }
+            Self::Template(template) => template.fmt(f),
+            Self::Buttons(buttons) => buttons.fmt(f),
+            Self::List(list) => list.fmt(f),
+            Self::Link(link) => link.fmt(f),
+            Self::Reaction(reaction) => reaction.fmt(f),
             Self::Location(location) => location.fmt(f),
             Self::Contact(card) => card.fmt(f),
-            Self::Image(media) | Self::Video(media) | Self::Audio(media) | Self::Document(media) => media.fmt(f),
+            Self::Image(media) | Self::Video(media) | Self::Audio(media) => media.fmt(f),
+            Self::Document(media) | Self::Sticker(media) => media.fmt(f),
         }
     }
 }
@@ -246,9 +270,9 @@ impl From<Content> for MessageSpec {
     fn from(content: Content) -> Self {
         match content {
             Content::Text { body } => Self::Text { text: body },
-            Content::Template { name, language, parameters } => {
-                Self::Template { name: name.as_ref().to_owned(), language: language.as_ref().to_owned(), parameters }
-            }
+            Content::Template(template) => Self::Template(template.into_spec()),
+            Content::Interactive(interactive) => interactive.into_spec(),
+            Content::Reaction(reaction) => Self::Reaction(Reaction::clone(&reaction)),
             Content::Location(location) => Self::Location(Location::clone(&location)),
             Content::Contact(card) => {
                 let phones = card.phones.iter().map(|phone| phone.as_str().to_owned()).collect();
@@ -266,9 +290,9 @@ impl fmt::Debug for Content {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Text { body } => write!(f, "Text({} bytes)", body.len()),
-            Self::Template { name, language, parameters } => {
-                write!(f, "Template({name:?}, {language:?}, {} parameters)", parameters.len())
-            }
+            Self::Template(template) => template.fmt(f),
+            Self::Interactive(interactive) => interactive.fmt(f),
+            Self::Reaction(reaction) => reaction.fmt(f),
             Self::Location(location) => location.fmt(f),
             Self::Contact(card) => card.fmt(f),
             Self::Media(media) => media.fmt(f),
@@ -290,55 +314,12 @@ fn compile_text(text: &str) -> Result<Pattern, MessageProblem> {
     Ok(pattern)
 }
 
-fn compile_parameter(parameter: usize, source: &str) -> Result<Pattern, MessageProblem> {
-    if source.trim().is_empty() {
-        return Err(MessageProblem::EmptyParameter { parameter });
-    }
-    if is_longer(source, SOURCE_CHARS_MAX) {
-        return Err(MessageProblem::SourceTooLong);
-    }
-    let pattern = Pattern::parse(source).map_err(|problem| MessageProblem::ParameterSyntax { parameter, problem })?;
-    if PARAMETER_CHARS_MAX < pattern.chars_min() {
-        return Err(MessageProblem::ParameterTooLong { parameter });
-    }
-    Ok(pattern)
-}
-
-fn check_template(name: &str, language: &str) -> Result<(), MessageProblem> {
-    let is_name_byte = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
-    if !(1..=TEMPLATE_NAME_CHARS_MAX).contains(&name.len()) || !name.bytes().all(is_name_byte) {
-        return Err(MessageProblem::BadTemplateName);
-    }
-    let is_language_byte = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
-    if !(2..=LANGUAGE_CHARS_MAX).contains(&language.len()) || !language.bytes().all(is_language_byte) {
-        return Err(MessageProblem::BadLanguage);
-    }
-    Ok(())
-}
-
 fn check_text(body: &str) -> Result<(), RenderProblem> {
     if body.trim().is_empty() {
         return Err(RenderProblem::EmptyText);
     }
     if is_longer(body, TEXT_CHARS_MAX) {
         return Err(RenderProblem::TextTooLong);
-    }
-    Ok(())
-}
-
-fn check_parameter(parameter: usize, value: &str) -> Result<(), RenderProblem> {
-    if value.trim().is_empty() {
-        return Err(RenderProblem::EmptyParameter { parameter });
-    }
-    if is_longer(value, PARAMETER_CHARS_MAX) {
-        return Err(RenderProblem::ParameterTooLong { parameter });
-    }
-    let mut n_spaces = 0;
-    for b in value.bytes() {
-        n_spaces = if b == b' ' { n_spaces + 1 } else { 0 };
-        if matches!(b, b'\n' | b'\r' | b'\t') || PARAMETER_SPACES_MAX < n_spaces {
-            return Err(RenderProblem::ParameterLayout { parameter });
-        }
     }
     Ok(())
 }

@@ -4,6 +4,7 @@
 
 use super::literal::LiteralProblem;
 use super::media::{CAPTION_CHARS_MAX, MediaProblem};
+use super::part::PartProblem;
 use super::syntax::SyntaxProblem;
 use super::{
     PARAMETER_CHARS_MAX, PARAMETER_SPACES_MAX, PARAMETERS_MAX, SOURCE_CHARS_MAX, TEMPLATE_NAME_CHARS_MAX,
@@ -60,6 +61,9 @@ pub enum MessageProblem {
     /// The file, or what goes with it, cannot be used.
     #[error(transparent)]
     Media(#[from] MediaProblem),
+    /// A part, such as a footer or the buttons, cannot be used.
+    #[error(transparent)]
+    Part(#[from] PartProblem),
 }
 
 /// Why a message cannot be made for one recipient, in a sentence without the recipient's data.
@@ -100,6 +104,29 @@ pub enum RenderProblem {
     /// The caption has too many characters.
     #[error("The rendered caption is longer than {CAPTION_CHARS_MAX} characters.")]
     CaptionTooLong,
+    /// Nothing but white space is left of a part.
+    #[error("The rendered {field} is empty.")]
+    EmptyPart {
+        /// Which.
+        field: &'static str,
+    },
+    /// A part has too many characters.
+    #[error("The rendered {field} is longer than {chars_max} characters.")]
+    PartTooLong {
+        /// Which.
+        field: &'static str,
+        /// How many it may have.
+        chars_max: usize,
+    },
+    /// A part that must stand in one line does not.
+    #[error("The rendered {field} has a line break or a tab.")]
+    PartLayout {
+        /// Which.
+        field: &'static str,
+    },
+    /// What a button opens is no address.
+    #[error("The rendered url is not an https:// or http:// address.")]
+    BadUrl,
 }
 
 impl MessageProblem {
@@ -116,6 +143,7 @@ impl MessageProblem {
             | Self::ParameterSyntax { .. } => "parameters",
             Self::Literal(problem) => problem.field(),
             Self::Media(problem) => problem.field(),
+            Self::Part(problem) => problem.field(),
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
+use serde_json::json;
 
 use super::*;
 
@@ -23,11 +24,12 @@ fn text(source: &str) -> MessageSpec {
 }
 
 fn template(parameters: &[&str]) -> MessageSpec {
-    MessageSpec::Template {
+    MessageSpec::Template(TemplateSpec {
         name: "order_update".to_owned(),
         language: "en".to_owned(),
         parameters: parameters.iter().map(|&parameter| parameter.to_owned()).collect(),
-    }
+        ..TemplateSpec::default()
+    })
 }
 
 /// Renders one text for Ana; answers the text or the problem as its author sees it.
@@ -138,11 +140,118 @@ fn variants_are_equally_likely() {
     }
 }
 
+/// What is wrong with a message, by its field.
+fn wrong(message: serde_json::Value) -> String {
+    let shown = message.to_string();
+    let spec: MessageSpec = serde_json::from_value(message).unwrap();
+    let problem = MessageTemplate::compile(&spec).expect_err(&shown);
+    format!("{}: {problem}", problem.field())
+}
+
+#[test]
+fn parts_are_checked_and_named() {
+    let buttons = |rest: serde_json::Value| {
+        let mut message = json!({"type": "buttons", "text": "Hi", "buttons": [{"id": "1", "title": "A"}]});
+        message.as_object_mut().unwrap().extend(rest.as_object().unwrap().clone());
+        wrong(message)
+    };
+    let row = |id: usize| json!({"id": id.to_string(), "title": "T"});
+    let list =
+        |sections: serde_json::Value| wrong(json!({"type": "list", "text": "Hi", "button": "B", "sections": sections}));
+    let template = |rest: serde_json::Value| {
+        let mut message = json!({"type": "template", "name": "n", "language": "en"});
+        message.as_object_mut().unwrap().extend(rest.as_object().unwrap().clone());
+        wrong(message)
+    };
+    let rows: Vec<_> = (0..11).map(row).collect();
+    let place = json!({"type": "location", "latitude": 1, "longitude": 2});
+    let picture = json!({"type": "image", "mediaUrl": "https://a.example", "caption": "x"});
+    let shown = [
+        buttons(json!({"buttons": []})),
+        buttons(json!({"buttons": [{"id": "1", "title": "A"}, {"id": "1", "title": "B"}]})),
+        buttons(json!({"buttons": [{"id": "1", "title": "A"}, {"id": "2", "title": "A"}]})),
+        buttons(json!({"buttons": [{"id": "1", "title": "x".repeat(21)}]})),
+        buttons(json!({"text": " "})),
+        buttons(json!({"text": "x".repeat(1_025)})),
+        buttons(json!({"footer": "{{"})),
+        buttons(json!({"header": place})),
+        buttons(json!({"header": picture})),
+        buttons(json!({"header": {"type": "text", "text": "x".repeat(61)}})),
+        list(json!([])),
+        list(json!([{"rows": rows}])),
+        list(json!([{"rows": [row(1)]}, {"rows": [row(2)]}])),
+        list(json!([{"rows": [row(1), row(1)]}])),
+        wrong(json!({"type": "link", "text": "Hi", "button": "B", "url": "ftp://a.example"})),
+        wrong(json!({"type": "reaction", "messageId": "a b", "emoji": "👍"})),
+        wrong(json!({"type": "reaction", "messageId": "wamid.1", "emoji": "yes"})),
+        wrong(json!({"type": "sticker", "mediaUrl": "https://a.example", "caption": "x"})),
+        template(json!({"parameters": ["a"], "namedParameters": {"b": "c"}})),
+        template(json!({"namedParameters": {"B c": "d"}})),
+        template(json!({"buttons": [{"index": 10, "type": "url", "value": "x"}]})),
+        template(
+            json!({"buttons": [{"index": 1, "type": "url", "value": "x"}, {"index": 1, "type": "url", "value": "y"}]}),
+        ),
+    ];
+    insta::assert_snapshot!(shown.join("\n"), @r"
+    buttons: There must be 1 to 3 buttons.
+    buttons: Each button needs an id of its own.
+    buttons: Each button needs a title of its own.
+    buttons: The title of a button must have 1 to 20 characters in one line.
+    text: The text is empty.
+    text: The text is longer than 1024 characters.
+    footer: In footer, position 1: the variable that begins here is not closed by }}.
+    header: Only the header of a template is a place.
+    header: The file of a header has no caption.
+    header.text: The header.text is longer than 60 characters.
+    sections: There must be 1 to 10 rows over all sections, and no section without one.
+    sections: There must be 1 to 10 rows over all sections, and no section without one.
+    sections: Each of several sections needs a title.
+    sections: Each row needs an id of its own.
+    url: The url must begin with https:// or http://.
+    messageId: The messageId must be the provider's name of a message that somebody wrote.
+    emoji: The emoji must be one emoji, or empty to take one away.
+    caption: A recording or a sticker has no caption.
+    namedParameters: The parameters stand either in order or by their names.
+    namedParameters: The name of a parameter must be 1 to 64 small letters, digits or underscores.
+    buttons: The index of a button is from 0 to 9, each once.
+    buttons: The index of a button is from 0 to 9, each once.
+    ");
+}
+
+#[test]
+fn parts_are_filled_in_and_read_back() {
+    let message = json!({
+        "type": "link", "header": {"type": "text", "text": "Hello {{name}}"}, "text": "{Hi|Hi} {{name}}", "footer": "{{city|Pune}}",
+        "button": "Open", "url": "https://a.example/{{order}}",
+    });
+    let spec: MessageSpec = serde_json::from_value(message.clone()).unwrap();
+    let compiled = MessageTemplate::compile(&spec).unwrap();
+    assert_eq!(compiled.variables(), ["city", "name", "order"]);
+    let filled = variables(&[("name", "Ana"), ("order", "17")]);
+    let content = compiled.render(&filled, &phone(), 1).unwrap();
+    assert_eq!(
+        serde_json::to_value(MessageSpec::from(content)).unwrap(),
+        json!({
+            "type": "link", "header": {"type": "text", "text": "Hello Ana"}, "text": "Hi Ana", "footer": "Pune",
+            "button": "Open", "url": "https://a.example/17",
+        })
+    );
+    let broken = variables(&[("name", "A\nB"), ("order", "17")]);
+    assert_eq!(
+        compiled.render(&broken, &phone(), 1).unwrap_err().to_string(),
+        "The rendered header.text has a line break or a tab."
+    );
+    let spaced = variables(&[("name", "Ana"), ("order", "1 7")]);
+    assert_eq!(compiled.render(&spaced, &phone(), 1).unwrap_err(), RenderProblem::BadUrl);
+    let literally = MessageTemplate::compile(&spec.literally()).unwrap();
+    assert_eq!(literally.variables(), [""; 0]);
+}
+
 #[test]
 fn templates_are_rendered_parameter_by_parameter() {
     let compiled = MessageTemplate::compile(&template(&["{{name}}", "{A|B} {{phone}}", "{{total|0}}"])).unwrap();
     let content = compiled.render(&variables(&[("name", "Ana")]), &phone(), 1).unwrap();
-    let Content::Template { name, language, parameters } = &content else { panic!("{content:?}") };
+    let Content::Template(TemplateContent { name, language, parameters, .. }) = &content else { panic!("{content:?}") };
     assert_eq!((&**name, &**language), ("order_update", "en"));
     assert_eq!(parameters, &["Ana", "B 919876543210", "0"]);
     assert_eq!(compiled.variables(), ["name", "total"]);
@@ -189,7 +298,7 @@ fn bounds_are_checked_before_and_after_rendering() {
         ("order", "en-US", MessageProblem::BadLanguage),
     ] {
         let (name, language) = (name.to_owned(), language.to_owned());
-        let spec = MessageSpec::Template { name, language, parameters: Vec::new() };
+        let spec = MessageSpec::Template(TemplateSpec { name, language, ..TemplateSpec::default() });
         assert_eq!(compile(&spec), expected, "{spec:?}");
     }
 }

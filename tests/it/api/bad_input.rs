@@ -32,6 +32,8 @@ const WITH_BODY: &[(&str, &str)] = &[
     ("PATCH", "/api/v1/whatsapp/{s}"),
     ("POST", "/api/v1/whatsapp/{s}/pairing-code"),
     ("POST", "/api/v1/whatsapp/{s}/check-number"),
+    ("POST", "/api/v1/whatsapp/{s}/mark-read"),
+    ("POST", "/api/v1/messages/send"),
     ("POST", "/api/v1/messages/send-text"),
     ("POST", "/api/v1/messages/send-location"),
     ("POST", "/api/v1/messages/send-contact"),

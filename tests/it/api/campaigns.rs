@@ -138,7 +138,7 @@ async fn campaigns_are_refused_with_every_problem() {
     400 VALIDATION_ERROR: Some fields are not valid.
     expiresAt: must be a time such as 2026-01-31T08:00:00Z
     groups: is not a known field
-    message.type: unknown variant `voice`, expected one of `text`, `template`, `location`, `contact`, `image`, `video`, `audio`, `document`
+    message.type: unknown variant `voice`, expected one of `text`, `template`, `buttons`, `list`, `link`, `reaction`, `location`, `contact`, `image`, `video`, `audio`, `sticker`, `document`
     name: invalid type: integer `5`, expected a string
     onUnknown: unknown variant `guess`, expected `quarantine` or `resend`
     sessionIds[0]: UUID parsing failed: invalid character: found `x` at 0

@@ -35,6 +35,10 @@ impl Connector for AlwaysConnects {
         self.0.log_out(link)
     }
 
+    fn mark_read<'a>(&'a self, link: &'a Link, message_id: &'a str, types: bool) -> BoxFuture<'a, Result<(), Refusal>> {
+        self.0.mark_read(link, message_id, types)
+    }
+
     fn pairing_code<'a>(&'a self, link: &'a Link, phone: &'a Recipient) -> BoxFuture<'a, Result<PairingCode, Refusal>> {
         self.0.pairing_code(link, phone)
     }

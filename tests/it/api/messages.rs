@@ -220,7 +220,7 @@ async fn messages_wait_for_their_time() {
         json!({"sessionId": session_id, "to": "919876543210", "message": {"type": "poem"}, "scheduledAt": "soon"});
     insta::assert_snapshot!(refused(bad).await, @r"
     400 VALIDATION_ERROR: Some fields are not valid.
-    message.type: unknown variant `poem`, expected one of `text`, `template`, `location`, `contact`, `image`, `video`, `audio`, `document`
+    message.type: unknown variant `poem`, expected one of `text`, `template`, `buttons`, `list`, `link`, `reaction`, `location`, `contact`, `image`, `video`, `audio`, `sticker`, `document`
     scheduledAt: must be a time such as 2026-01-31T08:00:00Z
     ");
     assert!(refused(body(1, json!({"type": "text", "text": " "}))).await.ends_with("message.text: The text is empty."));

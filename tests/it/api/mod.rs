@@ -35,6 +35,8 @@ mod node;
 mod pairing;
 mod sessions;
 
+mod message_types;
+
 mod messages;
 
 mod media;

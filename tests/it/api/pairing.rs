@@ -67,7 +67,7 @@ impl World {
             connect_timeout: Duration::from_secs(3),
         })
         .unwrap();
-        let connector = Arc::new(ByNumber { linked: Some(linked.clone()) });
+        let connector = Arc::new(ByNumber { linked: Some(linked.clone()), cloud: None });
         let front = Front::start_on(ApiSettings::default(), connector, false).await;
         let (sender, receiver) = tokio::sync::mpsc::channel(16);
         tasks.spawn(linked.follow(sender, stop.clone()));

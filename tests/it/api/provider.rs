@@ -206,3 +206,52 @@ async fn signed_nonsense_is_refused_and_size_is_bounded() {
     let answer = post(&front, &larger, &signature(larger.as_bytes(), APP_SECRET)).await;
     assert_eq!(answer.refusal(), "413 PAYLOAD_TOO_LARGE: The body is larger than this operation takes.");
 }
+
+/// The provider's largest batch: every report is taken once, and what stands beside it is in nobody's way.
+#[tokio::test]
+async fn a_thousand_reports_come_in_one_callback() {
+    let front = Front::start().await;
+    let ids: Vec<_> = (0..1_000).map(|_| uuid::Uuid::now_v7()).collect();
+    let status = |id: &uuid::Uuid, word: &str| {
+        json!({"id": format!("wamid.{id}"), "status": word, "timestamp": "1769846400", "recipient_id": "919876543210",
+            "biz_opaque_callback_data": id.to_string()})
+    };
+    // Read before delivered, some twice, one of somebody else, one that can not be read.
+    let mut statuses: Vec<_> = ids.iter().map(|id| status(id, "read")).collect();
+    statuses.extend(ids.iter().rev().map(|id| status(id, "delivered")));
+    statuses.extend(ids.iter().take(3).map(|id| status(id, "read")));
+    statuses.push(json!({"id": "wamid.x", "status": "read", "timestamp": "1", "biz_opaque_callback_data": "theirs"}));
+    statuses.push(json!("odd"));
+    let changes = json!([
+        {"field": "account_update", "value": {"event": "ACCOUNT_RESTRICTION"}},
+        {"field": "phone_number_quality_update", "value": {"display_phone_number": "15550001111", "event": "FLAGGED"}},
+        {"field": "message_template_status_update", "value": {"event": "PAUSED", "message_template_name": "n"}},
+        {"field": "messages", "value": {"messaging_product": "whatsapp", "metadata": {}, "statuses": statuses}},
+        {"field": "not_known_yet", "value": 7},
+    ]);
+    let body = json!({"object": "whatsapp_business_account", "entry": [{"id": "1", "changes": changes}]}).to_string();
+    assert!(body.len() < CALLBACK_BYTES_MAX);
+    let answer = post(&front, &body, &signature(body.as_bytes(), APP_SECRET)).await;
+    assert_eq!((answer.status.as_u16(), answer.data()["receipts"].as_u64()), (200, Some(2_003)), "{}", answer.text());
+    assert_eq!(front.sink.taken.lock().unwrap().len(), 2_003);
+    // The same batch with one byte changed is not signed.
+    let changed = body.replacen("read", "reap", 1);
+    let refused = post(&front, &changed, &signature(body.as_bytes(), APP_SECRET)).await;
+    assert_eq!(refused.status, 401);
+    assert_eq!(front.sink.taken.lock().unwrap().len(), 2_003);
+}
+
+#[tokio::test]
+async fn a_message_is_marked_as_read_only_where_that_is_offered() {
+    let front = Front::start().await;
+    let token = front.register("ana@example.com").await;
+    let session_id = front.session(&token).await;
+    let mark = async |body: serde_json::Value| {
+        front.post(&format!("/api/v1/whatsapp/{session_id}/mark-read"), &token, body).await
+    };
+    insta::assert_snapshot!(mark(json!({"messageId": "wamid.1", "typing": true})).await.refusal(), @"409 CONFLICT: Only numbers of the Cloud API mark messages as read.");
+    insta::assert_snapshot!(mark(json!({"messageId": "a b"})).await.refusal(), @r"
+    400 VALIDATION_ERROR: Some fields are not valid.
+    messageId: must be the provider's name of a message that somebody wrote
+    ");
+}

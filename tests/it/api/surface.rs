@@ -328,6 +328,7 @@ async fn ids_of_others_are_not_there() {
             "resolve_unknown" => r#"{"to":"sent"}"#,
             "make_pairing_code" => r#"{"phoneNumber":"919876543210"}"#,
             "check_number" => r#"{"phone":"919876543210"}"#,
+            "mark_read" => r#"{"messageId":"wamid.1"}"#,
             "update_member" | "update_member_by_put" => r#"{"role":"viewer"}"#,
             "make_owner" => r#"{"currentPassword":"correct horse battery"}"#,
             _ => "{}",

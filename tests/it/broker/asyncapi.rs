@@ -9,6 +9,7 @@ use actiwapi_dispatcher::domain::event::{EVENT_VERSION, StateChange};
 use actiwapi_dispatcher::domain::failure::FailureClass;
 use actiwapi_dispatcher::domain::id::{CampaignId, DeliveryId, JobId, MediaId, SessionId, TenantId};
 use actiwapi_dispatcher::domain::job::{DELIVERIES_PER_JOB_MAX, JOB_VERSION, Job, JobDelivery, TrafficClass};
+use actiwapi_dispatcher::domain::message::template::TemplateSpec;
 use actiwapi_dispatcher::domain::message::{MediaSpec, MessageSpec, Variables};
 use actiwapi_dispatcher::domain::plan::OnLimit;
 use actiwapi_dispatcher::domain::recipient::Recipient;
@@ -83,6 +84,28 @@ fn examples_are_valid_and_read_by_the_code() {
     }
 }
 
+/// One message of every other type, as the code writes it.
+fn other_messages() -> Vec<MessageSpec> {
+    let file = r#""mediaUrl":"https://a.example/x""#;
+    let header = format!(r#""header":{{"type":"image",{file}}}"#);
+    [
+        r#"{"type":"location","latitude":18.5,"longitude":73.8,"name":"Shop"}"#.to_owned(),
+        r#"{"type":"contact","name":"Ana","phones":["919876543210"]}"#.to_owned(),
+        format!(r#"{{"type":"sticker",{file}}}"#),
+        format!(r#"{{"type":"buttons",{header},"text":"Come?","footer":"Shop","buttons":[{{"id":"y","title":"Yes"}}]}}"#),
+        r#"{"type":"list","text":"Choose","button":"Open","sections":[{"title":"T","rows":[{"id":"1","title":"Tea","description":"Hot"}]}]}"#.to_owned(),
+        format!(r#"{{"type":"link",{header},"text":"Read","button":"Open","url":"https://a.example"}}"#),
+        r#"{"type":"reaction","messageId":"wamid.1","emoji":"👍"}"#.to_owned(),
+        format!(
+            r#"{{"type":"template","name":"n","language":"en",{header},"namedParameters":{{"a":"b"}},
+                "buttons":[{{"index":0,"type":"url","value":"x"}}]}}"#
+        ),
+    ]
+    .iter()
+    .map(|text| serde_json::from_str(text).unwrap())
+    .collect()
+}
+
 #[test]
 fn what_the_code_writes_is_valid() {
     let recipient = Recipient::parse("919876543210").unwrap();
@@ -90,7 +113,12 @@ fn what_the_code_writes_is_valid() {
     variables.insert("name", "Ana".into()).unwrap();
     let delivery = JobDelivery { id: DeliveryId::generate(), to: recipient, variables, time_zone: None };
     let parameters = vec!["{{name}}".to_owned()];
-    let template = MessageSpec::Template { name: "order_ready".into(), language: "en_US".into(), parameters };
+    let template = MessageSpec::Template(TemplateSpec {
+        name: "order_ready".into(),
+        language: "en_US".into(),
+        parameters,
+        ..TemplateSpec::default()
+    });
     let document = MessageSpec::Document(MediaSpec {
         media_id: Some(MediaId::generate()),
         media_url: None,
@@ -105,7 +133,10 @@ fn what_the_code_writes_is_valid() {
         ),
         (template, None, None),
         (document, None, None),
-    ] {
+    ]
+    .into_iter()
+    .chain(other_messages().into_iter().map(|message| (message, None, None)))
+    {
         let job = Job {
             v: JOB_VERSION,
             job_id: JobId::generate(),

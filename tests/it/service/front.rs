@@ -102,6 +102,10 @@ impl Connector for Gateway {
         self.ask("check number", !phone.as_str().ends_with("000"))
     }
 
+    fn mark_read<'a>(&'a self, _: &'a Link, _: &'a str, _: bool) -> BoxFuture<'a, Result<(), Refusal>> {
+        self.ask("mark read", ())
+    }
+
     fn groups<'a>(&'a self, _: &'a Link) -> BoxFuture<'a, Result<Vec<ChatGroup>, Refusal>> {
         self.ask("groups", vec![ChatGroup { id: "1@g.us".to_owned(), name: "Family".to_owned(), n_participants: 7 }])
     }

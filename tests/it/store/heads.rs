@@ -4,6 +4,7 @@ use actiwapi_dispatcher::domain::campaign::{CampaignState, OnUnknown, PassOver};
 use actiwapi_dispatcher::domain::id::{CampaignId, JobId};
 use actiwapi_dispatcher::domain::job::TrafficClass;
 use actiwapi_dispatcher::domain::message::MessageSpec;
+use actiwapi_dispatcher::domain::message::template::TemplateSpec;
 use actiwapi_dispatcher::domain::plan::OnLimit;
 use actiwapi_dispatcher::store::fronts::FrontsOf;
 use actiwapi_dispatcher::store::heads::{HeadRequest, JobRow};
@@ -174,11 +175,12 @@ async fn jobs_read_back_as_they_were_admitted(store: Store) {
     job.expires_at = Some(at(NOW_MS + 2));
     job.traffic_class = TrafficClass::Transactional;
     job.on_unknown = OnUnknown::Resend;
-    job.message = MessageSpec::Template {
+    job.message = MessageSpec::Template(TemplateSpec {
         name: "order_update".to_owned(),
         language: "en_US".to_owned(),
         parameters: vec!["{{name}}".to_owned()],
-    };
+        ..TemplateSpec::default()
+    });
     let other = seed::job(lane, CampaignId::DIRECT, 1);
     for job in [&job, &other] {
         seed::admit(&store, job).await;

@@ -2,13 +2,17 @@
 //!
 //! A template that is named by its id is put in its place before anything else looks at it.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::interactive::{ButtonsBody, HeaderBody, LinkBody, ListBody, ReactionBody, TemplateButtonBody};
 use crate::api::CallContext;
 use crate::api::error::ApiError;
 use crate::domain::id::{MediaId, TemplateId};
 use crate::domain::message::literal::{ContactCard, Degrees, Location};
+use crate::domain::message::template::TemplateSpec;
 use crate::domain::message::{MediaSpec, MessageSpec};
 use crate::error::Problems;
 
@@ -36,11 +40,28 @@ pub enum MessageBody {
         #[serde(default)]
         #[schema(example = json!(["{{name}}"]))]
         parameters: Vec<String>,
+        /// Parameters of its body by their names, for a template that has names; instead of `parameters`.
+        #[serde(default, rename = "namedParameters", skip_serializing_if = "BTreeMap::is_empty")]
+        named_parameters: BTreeMap<String, String>,
+        /// What fills in its header.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        header: Option<HeaderBody>,
+        /// What fills in its buttons.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        buttons: Vec<TemplateButtonBody>,
         /// One of your templates, as it is now; nothing else beside it. Never in answers.
         #[serde(default, rename = "templateId", skip_serializing)]
         #[schema(value_type = Option<uuid::Uuid>)]
         template_id: Option<TemplateId>,
     },
+    /// A text with buttons that answer.
+    Buttons(ButtonsBody),
+    /// A text with a list to choose from.
+    List(ListBody),
+    /// A text with a button that opens an address.
+    Link(LinkBody),
+    /// A sign below a message that somebody wrote.
+    Reaction(ReactionBody),
     /// A place on the map, sent as it is.
     Location {
         /// North of the equator, -90 to 90.
@@ -106,6 +127,17 @@ pub enum MessageBody {
         #[schema(example = "https://example.com/sale")]
         media_url: Option<String>,
     },
+    /// A sticker: a small picture on its own, WebP.
+    Sticker {
+        /// A file that was uploaded; either this or `mediaUrl`.
+        #[serde(default, rename = "mediaId", skip_serializing_if = "Option::is_none")]
+        #[schema(value_type = Option<uuid::Uuid>)]
+        media_id: Option<MediaId>,
+        /// From where the provider loads the file, `https://`.
+        #[serde(default, rename = "mediaUrl", skip_serializing_if = "Option::is_none")]
+        #[schema(example = "https://example.com/smile.webp")]
+        media_url: Option<String>,
+    },
     /// A document.
     Document {
         /// A file that was uploaded; either this or `mediaUrl`.
@@ -133,7 +165,7 @@ impl MessageBody {
     /// # Errors
     /// `Validation` by `message.templateId` when there is none, and by what does not go with it.
     pub(in crate::api::v1) async fn resolved(self, ctx: &CallContext) -> Result<Self, ApiError> {
-        let Self::Template { name, language, parameters, template_id } = &self else { return Ok(self) };
+        let Self::Template { name, language, parameters, template_id, .. } = &self else { return Ok(self) };
         let mut problems = Problems::default();
         let fields = [("message.name", name.is_some()), ("message.language", language.is_some())];
         for (field, is_given) in fields {
@@ -163,9 +195,21 @@ impl From<MessageBody> for MessageSpec {
         let media = |media_id, media_url, caption| MediaSpec { media_id, media_url, caption, filename: None };
         match body {
             MessageBody::Text { text } => Self::Text { text },
-            MessageBody::Template { name, language, parameters, .. } => {
-                Self::Template { name: name.unwrap_or_default(), language: language.unwrap_or_default(), parameters }
+            MessageBody::Template { name, language, parameters, named_parameters, header, buttons, .. } => {
+                Self::Template(TemplateSpec {
+                    name: name.unwrap_or_default(),
+                    language: language.unwrap_or_default(),
+                    parameters,
+                    named_parameters,
+                    header: header.map(Into::into),
+                    buttons: buttons.into_iter().map(Into::into).collect(),
+                })
             }
+            MessageBody::Buttons(body) => Self::Buttons(body.into()),
+            MessageBody::List(body) => Self::List(body.into()),
+            MessageBody::Link(body) => Self::Link(body.into()),
+            MessageBody::Reaction(body) => Self::Reaction(body.into()),
+            MessageBody::Sticker { media_id, media_url } => Self::Sticker(media(media_id, media_url, None)),
             MessageBody::Location { latitude, longitude, name, address } => {
                 Self::Location(Location { latitude, longitude, name, address })
             }
@@ -184,9 +228,20 @@ impl From<MessageSpec> for MessageBody {
     fn from(spec: MessageSpec) -> Self {
         match spec {
             MessageSpec::Text { text } => Self::Text { text },
-            MessageSpec::Template { name, language, parameters } => {
-                Self::Template { name: Some(name), language: Some(language), parameters, template_id: None }
-            }
+            MessageSpec::Template(template) => Self::Template {
+                name: Some(template.name),
+                language: Some(template.language),
+                parameters: template.parameters,
+                named_parameters: template.named_parameters,
+                header: template.header.map(Into::into),
+                buttons: template.buttons.into_iter().map(Into::into).collect(),
+                template_id: None,
+            },
+            MessageSpec::Buttons(spec) => Self::Buttons(spec.into()),
+            MessageSpec::List(spec) => Self::List(spec.into()),
+            MessageSpec::Link(spec) => Self::Link(spec.into()),
+            MessageSpec::Reaction(spec) => Self::Reaction(spec.into()),
+            MessageSpec::Sticker(MediaSpec { media_id, media_url, .. }) => Self::Sticker { media_id, media_url },
             MessageSpec::Location(Location { latitude, longitude, name, address }) => {
                 Self::Location { latitude, longitude, name, address }
             }

@@ -39,6 +39,8 @@ pub mod progress;
 
 pub mod message;
 
+pub mod interactive;
+
 pub mod views;
 
 pub(super) fn routes() -> OpenApiRouter<Shared> {

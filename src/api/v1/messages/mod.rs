@@ -30,6 +30,7 @@ pub mod views;
 
 pub(super) fn routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::default()
+        .routes(once(routes!(send::send_message)))
         .routes(once(routes!(send::send_text)))
         .routes(once(routes!(template::send_template)))
         .routes(once(routes!(send::send_location)))
@@ -47,6 +48,7 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
 /// Returns the operations for programs.
 pub(super) fn external() -> OpenApiRouter<Shared> {
     OpenApiRouter::default()
+        .routes(with_key(Scope::MessagesSend, once(routes!(send::send_message))))
         .routes(with_key(Scope::MessagesSend, once(routes!(send::send_text))))
         .routes(with_key(Scope::MessagesSend, once(routes!(send::send_location))))
         .routes(with_key(Scope::MessagesSend, once(routes!(bulk::send_bulk))))

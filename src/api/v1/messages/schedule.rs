@@ -36,7 +36,8 @@ pub struct ScheduleBody {
     responses((status = 200, body = Envelope<ScheduledView>), Failures, Guarded, OfOne, OfBody, OfState))]
 pub(super) async fn schedule_message(ctx: CallContext, Json(body): Json<ScheduleBody>) -> ApiResult<ScheduledView> {
     let at = body.scheduled_at.moment();
-    let new = NewMessage { session_id: body.session_id, to: body.to, message: body.message.into() };
+    let new =
+        NewMessage { session_id: body.session_id, to: body.to, message: body.message.resolved(&ctx).await?.into() };
     ok(ctx.services.messages.schedule(ctx.caller.tenant_id, new, at).await?.into())
 }
 

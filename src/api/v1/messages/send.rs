@@ -7,6 +7,7 @@ use crate::api::CallContext;
 use crate::api::envelope::{ApiResult, Envelope, ok};
 use crate::api::error::{Failures, Guarded, OfBody, OfOne, OfState};
 use crate::api::extract::{Fields, FromFields, Json};
+use crate::api::v1::campaigns::message::MessageBody;
 use crate::domain::id::SessionId;
 use crate::domain::message::MessageSpec;
 use crate::domain::message::literal::{ContactCard, Degrees, Location};
@@ -69,6 +70,30 @@ pub struct SendContactBody {
     phones: Vec<String>,
 }
 
+/// A message of any type to send.
+#[derive(Debug, ToSchema)]
+#[schema(rename_all = "camelCase")]
+pub struct SendBody {
+    /// Which session sends.
+    #[schema(value_type = uuid::Uuid)]
+    session_id: SessionId,
+    /// Number with country code; `+`, spaces and dashes may stand in it.
+    #[schema(example = "919876543210")]
+    to: String,
+    /// What is sent, as it is: nothing in it is a placeholder.
+    message: MessageBody,
+}
+
+/// Queues a message of any type; it overtakes the campaigns of its session.
+#[utoipa::path(post, path = "/messages/send", tag = "messages", security(("bearer" = [])),
+    request_body = SendBody,
+    responses((status = 200, body = Envelope<QueuedView>), Failures, Guarded, OfOne, OfBody, OfState))]
+pub(super) async fn send_message(ctx: CallContext, Json(body): Json<SendBody>) -> ApiResult<QueuedView> {
+    let message = body.message.resolved(&ctx).await?.into();
+    let new = NewMessage { session_id: body.session_id, to: body.to, message };
+    ok(ctx.services.messages.send_any(ctx.caller.tenant_id, new).await?.into())
+}
+
 /// Queues a text; it overtakes the campaigns of its session.
 #[utoipa::path(post, path = "/messages/send-text", tag = "messages", security(("bearer" = [])),
     request_body = SendTextBody,
@@ -91,6 +116,15 @@ pub(super) async fn send_location(ctx: CallContext, Json(body): Json<SendLocatio
     responses((status = 200, body = Envelope<QueuedView>), Failures, Guarded, OfOne, OfBody, OfState))]
 pub(super) async fn send_contact(ctx: CallContext, Json(body): Json<SendContactBody>) -> ApiResult<QueuedView> {
     ok(ctx.services.messages.send(ctx.caller.tenant_id, body.into()).await?.into())
+}
+
+impl FromFields for SendBody {
+    fn from_fields(fields: &mut Fields) -> Option<Self> {
+        let session_id = fields.required("sessionId");
+        let to = fields.required("to");
+        let message = fields.required("message");
+        Some(Self { session_id: session_id?, to: to?, message: message? })
+    }
 }
 
 impl FromFields for SendTextBody {

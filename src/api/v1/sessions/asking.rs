@@ -137,6 +137,52 @@ pub(super) async fn check_number_through(
     ok(ctx.services.sessions.check_number(ctx.caller.tenant_id, body.session_id, &body.phone).await?.into())
 }
 
+/// A message that was read.
+#[derive(Debug, ToSchema)]
+#[schema(rename_all = "camelCase")]
+pub struct MarkReadBody {
+    /// The message as the webhook `message.received` names it.
+    #[schema(example = "wamid.HBgMOTE5ODc2NTQzMjEwFQIAEhg")]
+    message_id: String,
+    /// Whether an answer is being written: shown until it comes, for 25 seconds at most.
+    typing: Option<bool>,
+}
+
+/// What was said.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MarkedReadView {
+    /// The message.
+    #[schema(example = "wamid.HBgMOTE5ODc2NTQzMjEwFQIAEhg")]
+    message_id: String,
+    /// Always `read`.
+    #[schema(example = "read")]
+    status: &'static str,
+}
+
+impl FromFields for MarkReadBody {
+    fn from_fields(fields: &mut Fields) -> Option<Self> {
+        let message_id = fields.required("messageId");
+        let typing = fields.optional("typing");
+        Some(Self { message_id: message_id?, typing: typing? })
+    }
+}
+
+/// Shows whoever wrote a message that it was read, and if asked that an answer is being written; only numbers of the Cloud API
+/// do.
+#[utoipa::path(post, path = "/whatsapp/{id}/mark-read", tag = "sessions", security(("bearer" = [])),
+    params(("id" = uuid::Uuid, Path, description = "The session.")), request_body = MarkReadBody,
+    responses((status = 200, body = Envelope<MarkedReadView>), Failures, Guarded, OfOne, OfBody, OfState, OfProvider))]
+pub(super) async fn mark_read(
+    ctx: CallContext,
+    Path(id): Path<SessionId>,
+    Json(body): Json<MarkReadBody>,
+) -> ApiResult<MarkedReadView> {
+    let MarkReadBody { message_id, typing } = body;
+    ctx.services.sessions.mark_read(ctx.caller.tenant_id, id, &message_id, typing.unwrap_or(false)).await?;
+    ok(MarkedReadView { message_id, status: "read" })
+}
+
 /// Lists the group chats of a session; only linked devices have them.
 #[utoipa::path(get, path = "/whatsapp/{id}/groups", tag = "sessions", security(("bearer" = [])),
     params(("id" = uuid::Uuid, Path, description = "The session.")),

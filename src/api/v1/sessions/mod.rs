@@ -41,6 +41,7 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(pairing::get_session_qr))
         .routes(routes!(pairing::make_pairing_code))
         .routes(routes!(asking::check_number))
+        .routes(routes!(asking::mark_read))
         .routes(routes!(asking::list_session_groups))
         .routes(routes!(asking::get_session_stats))
         .routes(routes!(lane::get_lane))

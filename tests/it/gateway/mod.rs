@@ -1,0 +1,3 @@
+//! The gateways against a provider that they reach over HTTP.
+
+mod types;
