@@ -25,6 +25,12 @@ impl Deadline {
         self.0.store(moment.0, Ordering::Release);
     }
 
+    /// Returns when it is.
+    #[must_use]
+    pub fn moment(&self) -> Moment {
+        Moment(self.0.load(Ordering::Acquire))
+    }
+
     /// Tells whether it has passed.
     #[must_use]
     pub fn has_passed(&self, now: Moment) -> bool {

@@ -32,6 +32,8 @@ pub mod key_uses;
 
 pub mod session_news;
 
+pub mod device_events;
+
 pub mod device_news;
 
 mod media;

@@ -84,7 +84,7 @@ impl GatewayFile {
         let kinds = [("simulator", GatewayKind::Simulator), ("cloud", GatewayKind::Cloud)];
         let kind = problems.one_of("gateway.kind", &self.kind, &kinds);
         let base_url = problems.or_push("gateway.base_url", check_base_url(&self.base_url, kind));
-        let linked_url = (!self.linked_url.is_empty()).then(|| check_base_url(&self.linked_url, None)).transpose();
+        let linked_url = (!self.linked_url.is_empty()).then(|| check_linked_url(&self.linked_url)).transpose();
         let linked_url = problems.or_push("gateway.linked_url", linked_url);
         let api_version = problems.or_push("gateway.api_version", check_version(&self.api_version));
         if kind == Some(GatewayKind::Cloud) {
@@ -131,6 +131,16 @@ impl GatewayFile {
             Err(error) => problems.push(KEY, format!("cannot be read: {error}")),
         }
         Some(path)
+    }
+}
+
+fn check_linked_url(text: &str) -> Result<String, String> {
+    match text.strip_prefix("unix:") {
+        Some(path) if path.starts_with('/') => Ok(text.to_owned()),
+        Some(path) => {
+            Err(format!("must name a socket by its whole path, such as unix:/run/dispatcher/web.sock, is {path:?}"))
+        }
+        None => check_base_url(text, None),
     }
 }
 

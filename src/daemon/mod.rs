@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::api::{self, ApiState};
+use crate::background::device_events::DeviceEvents;
 use crate::background::device_news::DeviceNewsQueue;
 use crate::background::key_uses::KeyUses;
 use crate::background::session_news::SessionNews;
@@ -34,9 +35,9 @@ use crate::dispatch::{Dispatch, DispatchHandle, LeaseNews, LostSessions, Parts, 
 use crate::domain::control::ControlMessage;
 use crate::domain::partition::PartitionNo;
 use crate::domain::recipient::Recipient;
-use crate::gateway::by_number::ByNumber;
-use crate::gateway::cloud::{AccessToken, CloudGateway, CloudProblem};
-use crate::gateway::linked::LinkedDevices;
+use crate::gateway::by_number::{ByNumber, SendByNumber};
+use crate::gateway::cloud::AccessToken;
+use crate::gateway::linked::{LinkedDevices, LinkedGateway};
 use crate::intake::Intake;
 use crate::intake::outbox::{JobSink, Outbox};
 use crate::limits::{DEVICE_NEWS_MAX, NUDGES_MAX};
@@ -201,7 +202,7 @@ impl Base {
         };
         let parts = Parts {
             store: self.store.clone(),
-            gateway: Arc::new(self.cloud_gateway()?),
+            gateway: Arc::new(self.gateway()?),
             clock: self.clock.clone(),
             metrics: Arc::clone(&self.metrics),
             settled: Arc::clone(&self.nudges.settled),
@@ -256,7 +257,7 @@ impl Base {
         });
         let services = Services::new(tools, settings::service_settings(&self.config, self.files.clone())?, connector);
         if let Some(linked) = linked {
-            self.follow_devices(linked, services.sessions.clone());
+            self.follow_devices(linked, services.sessions.clone(), dispatch);
         }
         let background = Background {
             store: self.store.clone(),
@@ -277,17 +278,23 @@ impl Base {
         Ok(services)
     }
 
-    /// Makes the gateway, and starts to look whether its token was replaced.
-    fn cloud_gateway(&self) -> Result<CloudGateway, CloudProblem> {
+    /// Makes the gateways, and starts to look whether its token was replaced.
+    fn gateway(&self) -> anyhow::Result<SendByNumber> {
         if let Some(file) = self.config.gateway.access_token_file.clone() {
             let follower = TokenFile { file, access_token: self.access_token.clone() };
             self.tasks.spawn(follower.follow(self.stop_intake.clone()));
         }
-        settings::cloud_gateway(&self.config, &self.access_token, self.files.clone(), self.clock.clone())
+        let linked = settings::linked_settings(&self.config);
+        let linked = linked.map(|linked| LinkedGateway::new(&linked, self.clock.clone())).transpose()?;
+        let files = self.files.clone();
+        let cloud = settings::cloud_gateway(&self.config, &self.access_token, files, self.clock.clone())?;
+        Ok(SendByNumber { cloud, linked })
     }
 
     /// Starts to note what happens to linked devices. Every node does: what is noted twice changes nothing.
-    fn follow_devices(&self, linked: LinkedDevices, sessions: SessionService) {
+    fn follow_devices(&self, linked: LinkedDevices, sessions: SessionService, dispatch: &DispatchHandle) {
+        let events = DeviceEvents { devices: linked.clone(), sink: Arc::new(dispatch.clone()) };
+        self.tasks.spawn(events.run(self.stop_intake.clone()));
         let (sender, receiver) = mpsc::channel(DEVICE_NEWS_MAX);
         self.tasks.spawn(linked.follow(sender, self.stop_intake.clone()));
         let noting = DeviceNewsQueue { sessions, receiver };

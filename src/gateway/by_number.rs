@@ -4,9 +4,10 @@
 
 use futures::future::{BoxFuture, FutureExt, ready};
 
-use super::cloud::CloudDesk;
+use super::cloud::{CloudDesk, CloudGateway};
 use super::connector::{ChatGroup, Connection, Connector, Link, PairingCode, Refusal};
-use super::linked::LinkedDevices;
+use super::linked::{LinkedDevices, LinkedGateway};
+use super::{Answer, Gateway, SendRequest, Sender};
 use crate::domain::recipient::Recipient;
 
 /// Asks the side that a session belongs to.
@@ -27,6 +28,26 @@ impl ByNumber {
     /// Returns the same, or says in a sentence what the Cloud API can not do.
     fn device_or(&self, link: &Link, cannot: &'static str) -> Result<&LinkedDevices, Refusal> {
         self.device(link).ok_or(Refusal::NotOffered(cannot.into()))
+    }
+}
+
+/// Sends by the Cloud API, and by linked devices where there is a way to them.
+#[derive(Debug)]
+pub struct SendByNumber {
+    /// The Cloud API.
+    pub cloud: CloudGateway,
+    /// The way to linked devices, if there is one.
+    pub linked: Option<LinkedGateway>,
+}
+
+impl Gateway for SendByNumber {
+    fn send(&self, request: SendRequest) -> BoxFuture<'_, Answer> {
+        match (&request.sender, &self.linked) {
+            (&Sender::Device { session_id, .. }, Some(linked)) => {
+                async move { linked.send(session_id, &request).await }.boxed()
+            }
+            _ => self.cloud.send(request),
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use futures::future::BoxFuture;
 
 use crate::clock::{Deadline, Moment};
 use crate::domain::attempt::Outcome;
-use crate::domain::id::DeliveryId;
+use crate::domain::id::{DeliveryId, SessionId};
 use crate::domain::message::Content;
 use crate::domain::recipient::Recipient;
 
@@ -32,11 +32,35 @@ pub mod classify;
 #[cfg(test)]
 mod tests;
 
+/// Who sends, as the provider's side knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Sender {
+    /// A number of the Cloud API, by the provider's name of it.
+    Number(Arc<str>),
+    /// A linked device.
+    Device {
+        /// The session that it is.
+        session_id: SessionId,
+        /// Its number.
+        number: Arc<str>,
+    },
+}
+
+impl Sender {
+    /// Returns the provider's name of the number; that of a linked device is the number itself.
+    #[must_use]
+    pub fn number(&self) -> &Arc<str> {
+        match self {
+            Self::Number(number) | Self::Device { number, .. } => number,
+        }
+    }
+}
+
 /// One message on its way out.
 #[derive(Debug, Clone)]
 pub struct SendRequest {
-    /// The provider's name of the sending number.
-    pub phone_number_id: Arc<str>,
+    /// Who sends it.
+    pub sender: Sender,
     /// Who gets it.
     pub recipient: Recipient,
     /// What it says.

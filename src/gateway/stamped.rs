@@ -65,3 +65,8 @@ impl Body for StampedBody {
         SizeHint::with_exact(self.bytes.as_ref().map_or(0, |bytes| u64::try_from(bytes.len()).unwrap_or(u64::MAX)))
     }
 }
+
+/// Tells whether a request was given up by its own body.
+pub(super) fn has_lapsed(error: &dyn std::error::Error) -> bool {
+    std::iter::successors(error.source(), |error| error.source()).any(|error| error.is::<Lapsed>())
+}

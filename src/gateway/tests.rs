@@ -75,7 +75,7 @@ impl World {
     async fn send(&self, source: MediaSource, is_single: bool) -> Answer {
         let content = MediaContent { kind: MediaKind::Image, source, caption: Some("Hi".to_owned()), filename: None };
         let request = SendRequest {
-            phone_number_id: "1000".into(),
+            sender: Sender::Number("1000".into()),
             recipient: Recipient::parse("919876543210").unwrap(),
             content: Content::Media(content),
             token: DeliveryId::generate(),

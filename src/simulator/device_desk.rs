@@ -90,6 +90,10 @@ impl DeviceDesk {
             (&Method::GET, ["devices", "v1", "changes"]) => {
                 Ok(self.changes(head.uri.query().unwrap_or_default()).await)
             }
+            (&Method::GET, ["devices", "v1", "hello"]) => {
+                Ok(json!({ "protocol": 1, "program": "simulator", "sessionsMax": null }))
+            }
+            (&Method::GET, ["devices", "v1", "events"]) => Ok(self.events().await),
             (&Method::GET, ["devices", "v1", id, "groups"]) => self.groups(session(id)?),
             (&Method::POST, ["devices", "v1", id, verb]) => self.act(session(id)?, verb, &read(body).await?),
             (&Method::POST, ["phones", verb @ ("scan" | "type-in")]) => self.pair(verb, &read(body).await?),
@@ -146,6 +150,19 @@ impl DeviceDesk {
         self.lock().befall(id, mishap)?;
         self.changed.notify_waiters();
         Ok(json!({ "success": true }))
+    }
+
+    /// Tells of no receipts: those of the simulator all come as callbacks.
+    async fn events(&self) -> Value {
+        tokio::time::sleep(CHANGES_WAIT).await;
+        json!({ "next": 0, "events": [] })
+    }
+
+    /// Returns the number of a device that can send.
+    pub(super) fn number_of(&self, id: Uuid) -> Option<String> {
+        let devices = self.lock();
+        let device = devices.get(id).filter(|device| device.standing == Standing::Connected)?;
+        device.phone.as_deref().map(str::to_owned)
     }
 
     /// Waits until something has changed since a cursor; one of another run knows nothing.

@@ -20,6 +20,7 @@ mod envelope;
 pub mod faults;
 mod interactive;
 pub mod ledger;
+mod linked;
 mod media;
 mod numbers;
 mod policy;

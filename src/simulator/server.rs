@@ -28,6 +28,7 @@ use crate::simulator::device_desk::DeviceDesk;
 use crate::simulator::dice::mix;
 use crate::simulator::faults::{Faults, OutageKind};
 use crate::simulator::ledger::{Arrival, Ledger, Verdict};
+use crate::simulator::linked;
 use crate::simulator::media::Library;
 use crate::simulator::numbers::{Number, Numbers, Pairs};
 use crate::simulator::policy::Contacts;
@@ -53,7 +54,7 @@ pub(crate) struct Provider {
     pub(super) memory: Memory,
     pub(super) ledger: Arc<Ledger>,
     pub(super) backlog: Option<Arc<Backlog>>,
-    devices: DeviceDesk,
+    pub(super) devices: DeviceDesk,
     pub(super) library: Library,
     /// Makes message ids of this run differ from those of another one with the same seed.
     run: u64,
@@ -157,6 +158,9 @@ async fn handle(provider: &Provider, cut: &AtomicBool, request: Request<Incoming
         let send = Send { id, headers: &head.headers, arrived_at };
         return provider.take_send(cut, send, body).await;
     }
+    if let Some(id) = linked::device_of(&head) {
+        return provider.take_linked(cut, (id, arrived_at), body).await;
+    }
     if ["/devices/", "/phones/"].iter().any(|start| head.uri.path().starts_with(start)) {
         return Ok(provider.devices.serve(&head, body).await);
     }
@@ -177,6 +181,26 @@ struct Send<'a> {
     id: &'a str,
     headers: &'a HeaderMap,
     arrived_at: Moment,
+}
+
+/// A message that is to be judged.
+pub(super) struct Judging<'a> {
+    /// The number that sends.
+    pub(super) number: &'a str,
+    pub(super) order: &'a Order<'a>,
+    /// Whether its form is right.
+    pub(super) form: Result<(), Malformed>,
+    /// As it came, for the ledger.
+    pub(super) body: &'a [u8],
+    pub(super) arrived_at: Moment,
+}
+
+/// What became of it.
+pub(super) struct Judged {
+    pub(super) verdict: Verdict,
+    pub(super) refusal: Option<Refusal>,
+    pub(super) recipient: Box<str>,
+    pub(super) message_id: Box<str>,
 }
 
 impl Provider {
@@ -216,9 +240,6 @@ impl Provider {
                 return Err(Cut);
             }
         };
-        let Some(number) = self.numbers.intern(id, &self.faults, NUMBERS_MAX) else {
-            return Ok(full("The simulator knows too many numbers"));
-        };
         let is_authorised = is_authorised(headers);
         let (order, form) = match body.as_deref().map(request::read) {
             Some(Asked::MarkRead) if is_authorised => return Ok(answer::done()),
@@ -228,6 +249,23 @@ impl Provider {
             None => {
                 (Order::default(), Err(Malformed { code: 100, details: Cow::Borrowed("The request body is too long") }))
             }
+        };
+        let asked = Judging { number: id, order: &order, form, body: body.as_deref().unwrap_or_default(), arrived_at };
+        let Judged { verdict, refusal, recipient, message_id } = match self.judge(asked).await {
+            Ok(judged) => judged,
+            Err(full) => return Ok(full),
+        };
+        match verdict {
+            Verdict::Accepted => Ok(answer::accepted(&order.to, &recipient, &message_id)),
+            verdict => without_success(verdict, refusal, cut, arrived_at).await,
+        }
+    }
+
+    /// Decides what becomes of a message, puts it down, and takes as long as an answer takes.
+    pub(super) async fn judge(&self, asked: Judging<'_>) -> Result<Judged, Answer> {
+        let Judging { number: id, order, form, body, arrived_at } = asked;
+        let Some(number) = self.numbers.intern(id, &self.faults, NUMBERS_MAX) else {
+            return Err(full("The simulator knows too many numbers"));
         };
         let media = order.media_id.as_deref().map(|media| self.library.find(media, id));
         let form = match &media {
@@ -243,26 +281,24 @@ impl Provider {
             number: number.index,
             recipient: &recipient,
             token: order.token.as_deref(),
-            body: body.as_deref().unwrap_or_default(),
+            body,
             at_us: micros(arrived_at),
             verdict: decision.verdict,
             media: media.as_ref().and_then(|media| Some(&*media.as_ref()?.sha256)),
         };
         if self.ledger.record(arrival).is_err() {
-            return Ok(full("The ledger of the simulator is full"));
+            return Err(full("The ledger of the simulator is full"));
         }
         let message_id = if decision.verdict.is_acceptance() {
-            self.take_on(number, &recipient, &order, &decision)
+            self.take_on(number, &recipient, order, &decision)
         } else {
             "".into()
         };
         if !decision.latency.is_zero() {
             tokio::time::sleep(decision.latency).await;
         }
-        match decision.verdict {
-            Verdict::Accepted => Ok(answer::accepted(&order.to, &recipient, &message_id)),
-            verdict => without_success(verdict, decision.refusal, cut, arrived_at).await,
-        }
+        let recipient = recipient.into();
+        Ok(Judged { verdict: decision.verdict, refusal: decision.refusal, recipient, message_id })
     }
 
     /// Makes a name for a message, as Meta does.
@@ -289,7 +325,7 @@ impl Provider {
 }
 
 /// Answers, or does not answer, a request that gets no success.
-async fn without_success(
+pub(super) async fn without_success(
     verdict: Verdict,
     refusal: Option<Refusal>,
     cut: &AtomicBool,

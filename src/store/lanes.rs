@@ -30,6 +30,8 @@ pub struct LaneRow {
     pub state: SessionState,
     /// The provider's name of the sending number; that of a linked device is the number itself.
     pub phone_number_id: Option<String>,
+    /// Whether it is a linked device.
+    pub is_device: bool,
     /// Sends per minute, when the session has its own.
     pub rate_per_minute: Option<f64>,
     /// Sends at once after a rest, when the session has its own.
@@ -83,7 +85,7 @@ pub struct StreamRow {
 macro_rules! lanes {
     ($rest:literal) => {
         concat!(
-            "SELECT s.session_id, s.tenant_id, s.state, COALESCE(s.phone_number_id, s.phone_number) AS phone_number_id, s.rate_per_minute, s.burst, s.account_id, s.pacing, \
+            "SELECT s.session_id, s.tenant_id, s.state, COALESCE(s.phone_number_id, s.phone_number) AS phone_number_id, s.phone_number_id IS NULL AS is_device, s.rate_per_minute, s.burst, s.account_id, s.pacing, \
                  s.pacing_version, s.connected_at_ms, n.first_linked_at_ms, l.tat_us, l.left_by_us, l.memory, l.saved_at_us, u.active_until_ms, \
                  t.time_zone AS tenant_zone \
              FROM sessions s LEFT JOIN lanes l ON l.session_id = s.session_id \
@@ -131,6 +133,7 @@ struct StoredLane {
     tenant_id: Uuid,
     state: String,
     phone_number_id: Option<String>,
+    is_device: bool,
     rate_per_minute: Option<f64>,
     burst: Option<i32>,
     account_id: Option<String>,
@@ -157,6 +160,7 @@ impl TryFrom<StoredLane> for LaneRow {
             tenant_id: TenantId(row.tenant_id),
             state: SessionState::parse(&row.state).ok_or_else(corrupt)?,
             phone_number_id: row.phone_number_id,
+            is_device: row.is_device,
             rate_per_minute: row.rate_per_minute,
             burst: row.burst.map(to_u32),
             account: row.account_id,
@@ -304,6 +308,7 @@ impl LaneRow {
             tenant_id,
             state: SessionState::Connected,
             phone_number_id: Some(session_id.to_string()),
+            is_device: false,
             rate_per_minute: None,
             burst: None,
             account: None,

@@ -135,6 +135,7 @@ pub fn with_one_more(lanes: &[ForecastLane], campaign_id: CampaignId) -> Vec<For
         session_id: SessionId(campaign_id.0),
         state: SessionState::Connected,
         phone_number_id: Some(String::new()),
+        is_device: false,
         connected_at_ms: None,
         tat_us: None,
         left_by_us: None,

@@ -47,10 +47,10 @@ impl Sender {
     ///
     /// After the end of the lane's lease nothing leaves: a process that stood still finds out here.
     pub async fn send(self, release: Release, released_at: Moment) {
-        let Release { lane, lease, phone_number_id, prepared: Prepared { work, content }, .. } = release;
+        let Release { lane, lease, sender, prepared: Prepared { work, content }, .. } = release;
         let (recipient, deadline) = (work.recipient.clone(), lease.deadline.clone());
         let (token, is_single) = (work.delivery_id, work.campaign_id.is_direct());
-        let request = SendRequest { phone_number_id, recipient, content, token, is_single, deadline };
+        let request = SendRequest { sender, recipient, content, token, is_single, deadline };
         kill_point!("lane: before the gateway is called");
         let Answer { outcome, left_at } = if lease.deadline.has_passed(self.clock.now()) {
             Answer { outcome: None, left_at: None }

@@ -16,6 +16,7 @@ use crate::domain::message::Content;
 use crate::domain::partition::{Fence, PartitionNo};
 use crate::domain::session::SessionEvent;
 use crate::domain::zone::Band;
+use crate::gateway::Sender;
 
 /// What is to be done after a round.
 #[derive(Debug, Default)]
@@ -98,8 +99,8 @@ pub struct Release {
     pub lane: LaneIndex,
     /// Until when it may leave.
     pub lease: Arc<Lease>,
-    /// The provider's name of the sending number.
-    pub phone_number_id: Arc<str>,
+    /// Who sends it.
+    pub sender: Sender,
     /// The message.
     pub prepared: Prepared,
     /// How late it is.

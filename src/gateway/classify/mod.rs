@@ -89,7 +89,8 @@ fn outcome_without_code(status: u16, retry_after: Option<Duration>) -> Outcome {
     }
 }
 
-fn outcome_of_failure(failure: Failure) -> Outcome {
+/// Returns the outcome that a failure stands for.
+pub(super) fn outcome_of_failure(failure: Failure) -> Outcome {
     match failure.retry {
         Retry::Never => Outcome::Rejected(failure),
         Retry::AfterReconcile => Outcome::Unknown(failure),

@@ -159,6 +159,7 @@ mod tests {
     use crate::domain::id::DeliveryId;
     use crate::domain::message::{MessageSpec, MessageTemplate, Variables};
     use crate::domain::recipient::Recipient;
+    use crate::gateway::Sender;
 
     /// The body of a message without what all have in common.
     fn body(message: &str) -> String {
@@ -166,10 +167,10 @@ mod tests {
         let recipient = Recipient::parse("919876543210").unwrap();
         let template = MessageTemplate::compile(&message).unwrap();
         let content = template.render(&Variables::default(), &recipient, 7).unwrap();
-        let (phone_number_id, token, is_single) = (Arc::from("1"), DeliveryId::generate(), true);
+        let (sender, token, is_single) = (Sender::Number(Arc::from("1")), DeliveryId::generate(), true);
         let deadline = Deadline::at(Moment::default());
         let media = content.media().filter(|media| matches!(media.source, MediaSource::Stored(_))).map(|_| "17");
-        let request = SendRequest { phone_number_id, recipient, content, token, is_single, deadline };
+        let request = SendRequest { sender, recipient, content, token, is_single, deadline };
         let mut wire: serde_json::Value = serde_json::from_slice(&super::body(&request, media)).unwrap();
         for common in ["messaging_product", "recipient_type", "to", "biz_opaque_callback_data"] {
             assert!(wire.as_object_mut().unwrap().remove(common).is_some(), "{common}");

@@ -20,7 +20,7 @@ use crate::domain::message::{Content, MediaSource};
 use crate::gateway::classify::upload::{may_be_unknown_media, outcome_while_uploading};
 use crate::gateway::classify::{outcome_of_answer, outcome_of_no_connection, outcome_of_silence};
 use crate::gateway::http::{HttpClient, client, is_http};
-use crate::gateway::stamped::{Lapsed, Stamp, StampedBody};
+use crate::gateway::stamped::{Stamp, StampedBody, has_lapsed};
 use crate::gateway::uploads::Uploads;
 use crate::gateway::{Answer, Gateway, SendRequest};
 use crate::media::MediaFiles;
@@ -101,7 +101,7 @@ impl CloudGateway {
         let body = StampedBody { bytes, stamp: stamp.clone(), clock, deadline };
         let request = Request::builder()
             .method(Method::POST)
-            .uri(format!("{}{}/messages", self.prefix, request.phone_number_id))
+            .uri(format!("{}{}/messages", self.prefix, request.sender.number()))
             .header(AUTHORIZATION, self.access_token.header())
             .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
             .body(body);
@@ -130,15 +130,10 @@ impl CloudGateway {
     }
 }
 
-/// Tells whether a request was given up by its own body.
-fn has_lapsed(error: &dyn std::error::Error) -> bool {
-    std::iter::successors(error.source(), |error| error.source()).any(|error| error.is::<Lapsed>())
-}
-
 impl Gateway for CloudGateway {
     fn send(&self, request: SendRequest) -> BoxFuture<'_, Answer> {
         async move {
-            let (number, is_single) = (&request.phone_number_id, request.is_single);
+            let (number, is_single) = (request.sender.number(), request.is_single);
             let ours = our_media(&request.content);
             let media = match ours.map(|key| self.uploads.ask(key, number, is_single)).transpose() {
                 Ok(media) => media,

@@ -1,7 +1,7 @@
 //! The way to linked devices: somebody else holds their connections and is asked over HTTP; the simulator is one.
 //!
-//! Each call is bounded in time, and [`LinkedDevices::follow`] tells what happens to them. Sends nothing: messages go by
-//! [`crate::gateway::cloud`], under the number of the device.
+//! Each call is bounded in time, and [`LinkedDevices::follow`] tells what happens to them. Messages go by
+//! [`LinkedGateway`].
 
 use std::time::Duration;
 
@@ -18,13 +18,18 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use url::form_urlencoded::byte_serialize;
 
-use self::wire::{OfPhone, WireChanges, WireCheck, WireCode, WireDevice, WireGroups, WireRefusal};
+use self::wire::{OfPhone, WireChanges, WireCheck, WireCode, WireDevice, WireEvents, WireGroups, WireRefusal};
 use super::connector::{ChatGroup, Connection, DeviceNews, Link, PairingCode, Refusal};
-use super::http::{HttpClient, bearer, client, is_http};
+use crate::domain::receipt::Receipt;
 use crate::domain::recipient::Recipient;
 use crate::limits::DEVICE_ANSWER_BYTES_MAX;
 
+mod send;
+mod side;
 mod wire;
+
+pub use self::send::{LinkedGateway, is_offered};
+use self::side::Side;
 
 /// Longest time that a question for changes may be held open on the other side, and some for the way.
 const CHANGES_TIMEOUT: Duration = Duration::from_secs(30);
@@ -41,7 +46,7 @@ const NOT_UNDERSTOOD: &str = "The gateway of linked devices gave an answer that 
 /// How to reach whoever holds the devices.
 #[derive(Debug, Clone)]
 pub struct LinkedSettings {
-    /// Scheme and host, without a path: `http://127.0.0.1:8090`.
+    /// Scheme and host, without a path: `http://127.0.0.1:8090`; or `unix:` and the path of a socket.
     pub base_url: String,
     /// Access token, sent as a bearer.
     pub access_token: String,
@@ -55,7 +60,7 @@ pub struct LinkedSettings {
 #[derive(Debug, thiserror::Error)]
 pub enum LinkedProblem {
     /// The address is not one.
-    #[error("gateway.linked_url is not an http:// or https:// address")]
+    #[error("gateway.linked_url is not an http:// or https:// address, nor unix: and the path of a socket")]
     Address,
     /// The token has characters that no header may have.
     #[error("gateway.access_token has characters that no HTTP header may have")]
@@ -65,8 +70,7 @@ pub enum LinkedProblem {
 /// Asks whoever holds the devices; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct LinkedDevices {
-    client: HttpClient<Full<Bytes>>,
-    prefix: String,
+    side: Side<Full<Bytes>>,
     authorization: HeaderValue,
     request_timeout: Duration,
 }
@@ -77,13 +81,8 @@ impl LinkedDevices {
     /// # Errors
     /// [`LinkedProblem`] when address or token can not be used.
     pub fn new(settings: &LinkedSettings) -> Result<Self, LinkedProblem> {
-        let prefix = format!("{}/devices/v1/", settings.base_url.trim_end_matches('/'));
-        if !is_http(&prefix) {
-            return Err(LinkedProblem::Address);
-        }
-        let authorization = bearer(&settings.access_token).ok_or(LinkedProblem::Token)?;
-        let client = client(settings.connect_timeout);
-        Ok(Self { client, prefix, authorization, request_timeout: settings.request_timeout })
+        let (side, authorization) = Side::of(settings)?;
+        Ok(Self { side, authorization, request_timeout: settings.request_timeout })
     }
 
     pub(super) fn connect<'a>(&'a self, link: &'a Link) -> BoxFuture<'a, Result<Connection, Refusal>> {
@@ -171,6 +170,16 @@ impl LinkedDevices {
         }
     }
 
+    /// Waits for what happens to messages after a number; returns the next number and the receipts among it.
+    ///
+    /// # Errors
+    /// [`Refusal`] when nobody answers.
+    pub async fn events(&self, after: u64) -> Result<(u64, Vec<Receipt>), Refusal> {
+        let path = format!("events?after={after}");
+        let events: WireEvents = self.ask(Method::GET, &path, Bytes::new(), CHANGES_TIMEOUT).await?;
+        Ok((events.next, events.events.into_iter().filter_map(wire::receipt).collect()))
+    }
+
     async fn act<B: Serialize, T: DeserializeOwned>(&self, link: &Link, verb: &str, body: &B) -> Result<T, Refusal> {
         let body = serde_json::to_vec(body).map_err(|_| Refusal::Refused(NOT_UNDERSTOOD.into()))?;
         let path = format!("{}/{verb}", link.session_id);
@@ -186,13 +195,13 @@ impl LinkedDevices {
     ) -> Result<T, Refusal> {
         let request = Request::builder()
             .method(method)
-            .uri(format!("{}{path}", self.prefix))
+            .uri(self.side.uri(path))
             .header(AUTHORIZATION, self.authorization.clone())
             .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
             .body(Full::new(body))
             .map_err(|_| Refusal::Refused(NOT_UNDERSTOOD.into()))?;
         let answered = async {
-            let answer = self.client.request(request).await.ok()?;
+            let answer = self.side.request(request).await.ok()?;
             let status = answer.status();
             let body = Limited::new(answer.into_body(), DEVICE_ANSWER_BYTES_MAX).collect().await.ok()?;
             Some((status, body.to_bytes()))

@@ -1,14 +1,16 @@
 //! What is spoken with whoever holds the linked devices: version 1, JSON over HTTP.
 //!
 //! `POST /devices/v1/{session}/connect|disconnect|log-out|pairing-code|check-number`, `GET /devices/v1/{session}/groups`, and
-//! `GET /devices/v1/changes?after=CURSOR`, which waits for something to change. A device is told as it stands, never how it
+//! `GET /devices/v1/changes?after=CURSOR`, which waits for something to change;
+//! `POST /devices/v1/{session}/send` and `GET /devices/v1/events?after=NUMBER` for messages and their receipts. A device is told as it stands, never how it
 //! came there.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::clock::Moment;
-use crate::domain::id::SessionId;
+use crate::domain::id::{DeliveryId, SessionId};
+use crate::domain::receipt::{Receipt, ReceiptKind};
 use crate::domain::recipient::Recipient;
 use crate::gateway::connector::{ChatGroup, Connection, DeviceNews, DeviceStanding, PairingCode, QrCode};
 use crate::limits::QR_BYTES_MAX;
@@ -92,6 +94,41 @@ struct WireChange {
     device: WireDevice,
 }
 
+/// What happened to messages.
+#[derive(Debug, Deserialize)]
+pub(super) struct WireEvents {
+    pub(super) next: u64,
+    /// Each a [`WireEvent`]; one that can not be read stops no other.
+    pub(super) events: Vec<serde_json::Value>,
+}
+
+/// What happened to a message; other kinds are not read.
+#[derive(Debug, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+enum WireEvent {
+    #[serde(rename_all = "camelCase")]
+    Receipt { id: Uuid, status: WireStatus, at_ms: i64 },
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum WireStatus {
+    Delivered,
+    Read,
+    Played,
+}
+
+/// Reads a receipt, if it is one; the name of a message on the wire is the id of its delivery.
+pub(super) fn receipt(event: serde_json::Value) -> Option<Receipt> {
+    let WireEvent::Receipt { id, status, at_ms } = serde_json::from_value(event).ok()?;
+    let kind = match status {
+        WireStatus::Delivered => ReceiptKind::Delivered,
+        // Only who read a voice message can have played it.
+        WireStatus::Read | WireStatus::Played => ReceiptKind::Read,
+    };
+    Some(Receipt { delivery_id: DeliveryId(id), kind, at_ms, provider_message_id: None, failure: None })
+}
+
 /// A refusal.
 #[derive(Debug, Deserialize)]
 pub(super) struct WireRefusal {
@@ -160,6 +197,24 @@ mod tests {
 
     fn device(text: &str) -> WireDevice {
         serde_json::from_str(text).expect("a device")
+    }
+
+    #[test]
+    fn a_receipt_names_its_delivery() {
+        let event = |text: &str| receipt(serde_json::from_str(text).expect("JSON"));
+        let id = "0198C0DE00007000800000000000000A";
+        let read =
+            event(&format!(r#"{{"at":7,"session":"{id}","kind":"receipt","id":"{id}","status":"played","atMs":5}}"#));
+        let read = read.expect("a receipt");
+        assert_eq!((read.kind, read.at_ms), (ReceiptKind::Read, 5));
+        assert_eq!(format!("{:X}", read.delivery_id.0.simple()), id);
+        for other in [
+            r#"{"kind":"incoming","from":"919876543210","text":"Hi"}"#,
+            r#"{"kind":"receipt","id":"3EB0A1","status":"read","atMs":5}"#,
+            "7",
+        ] {
+            assert!(event(other).is_none(), "{other}");
+        }
     }
 
     #[test]

@@ -283,6 +283,10 @@ impl Client {
         request.bearer_auth(&self.token)
     }
 
+    pub(super) async fn get(&self, path: &str) -> Result<Value, Problem> {
+        data_of(self.request(Method::GET, path)).await
+    }
+
     pub(super) async fn post(&self, path: &str, body: &Value) -> Result<Value, Problem> {
         data_of(self.request(Method::POST, path).json(body)).await
     }

@@ -15,6 +15,7 @@ mod judge;
 mod kill_nine;
 mod kill_points;
 mod levers;
+mod linked;
 mod lost_database;
 mod media;
 mod mixed_rates;

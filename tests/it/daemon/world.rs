@@ -93,7 +93,7 @@ impl World {
         let text = format!(
             "{}\nserver.listen = \"127.0.0.1:{api}\"\nserver.admin_listen = \"127.0.0.1:{admin}\"\n\
              store.url = \"{store_url}\"\nauth.jwt_secret = \"{SECRET}\"\nrate_limits.user_per_minute = 0\n\
-             billing.trial_days = 0\ngateway.base_url = \"{address}\"\ngateway.app_secret = \"{SECRET}\"\nmedia.url = \"file:{}\"\n",
+             billing.trial_days = 0\ngateway.base_url = \"{address}\"\ngateway.linked_url = \"{address}\"\ngateway.app_secret = \"{SECRET}\"\nmedia.url = \"file:{}\"\n",
             plan.settings,
             folder.path().join("media").display(),
         );

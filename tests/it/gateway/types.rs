@@ -16,7 +16,7 @@ use actiwapi_dispatcher::domain::recipient::Recipient;
 use actiwapi_dispatcher::gateway::by_number::ByNumber;
 use actiwapi_dispatcher::gateway::cloud::{AccessToken, CloudDesk, CloudGateway, CloudSettings};
 use actiwapi_dispatcher::gateway::connector::{Connector, Link, Refusal};
-use actiwapi_dispatcher::gateway::{Gateway, SendRequest};
+use actiwapi_dispatcher::gateway::{Gateway, SendRequest, Sender};
 use actiwapi_dispatcher::media::{MediaFiles, MediaPlace};
 use actiwapi_dispatcher::simulator::{self, Faults, Options};
 use axum::Router;
@@ -131,7 +131,7 @@ impl World {
         let until = tokio::time::Instant::now() + WITHIN;
         loop {
             let request = SendRequest {
-                phone_number_id: "1000".into(),
+                sender: Sender::Number("1000".into()),
                 recipient: recipient.clone(),
                 content: content.clone(),
                 token: TOKEN,

@@ -4,7 +4,6 @@
 //! answer is to wait, carries out each step, and tells the lane what came of it.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
@@ -22,6 +21,7 @@ use crate::domain::held_by::{Held, HeldBy};
 use crate::domain::id::{CampaignId, DeliveryId, SessionId};
 use crate::domain::message::Content;
 use crate::domain::zone::Band;
+use crate::gateway::Sender;
 use crate::limits::RETRIES_PER_LANE_MAX;
 
 /// When a lane whose lease has ended looks again whether it was renewed.
@@ -35,8 +35,8 @@ const PREPARED_WAIT_MAX: Duration = Duration::from_secs(10);
 pub struct Lane {
     /// The session.
     pub session_id: SessionId,
-    /// The provider's name of the sending number; none while the session was never connected.
-    pub phone_number_id: Option<Arc<str>>,
+    /// Who sends; none while the session was never connected.
+    pub sender: Option<Sender>,
     /// Whether the session can send now.
     pub connected: bool,
     /// Whether the session is gone for good: logged out or banned.
@@ -95,7 +95,7 @@ impl Lane {
     pub fn new(session_id: SessionId, limits: LaneLimits) -> Self {
         Self {
             session_id,
-            phone_number_id: None,
+            sender: None,
             connected: false,
             lost: false,
             is_readable: true,

@@ -23,6 +23,7 @@ use crate::domain::held_by::HeldBy;
 use crate::domain::id::{CampaignId, SessionId};
 use crate::domain::pacing::Pacing;
 use crate::domain::partition::PartitionNo;
+use crate::gateway::Sender;
 use crate::limits::{PREPARING_PER_SHARD_MAX, REFILL_LANES_MAX};
 
 /// Settings of a shard.
@@ -270,10 +271,10 @@ impl Shard {
                 }
                 Step::Release(prepared, lateness) => {
                     // A lane is connected only with a number; see session_changed.
-                    let phone_number_id = lane.phone_number_id.clone().unwrap_or_default();
+                    let sender = lane.sender.clone().unwrap_or_else(|| Sender::Number(Arc::from("")));
                     let lease = Arc::clone(&entry.lease);
                     has_probe = false;
-                    out.releases.push(Release { lane: index, lease, phone_number_id, prepared, lateness });
+                    out.releases.push(Release { lane: index, lease, sender, prepared, lateness });
                 }
                 Step::Withdraw(Prepared { work, .. }) => {
                     out.withdrawals.push(Withdrawal { lane: index, session_id, fence, work });

@@ -13,6 +13,7 @@ use crate::dispatch::lease::Lease;
 use crate::dispatch::shard::LaneIndex;
 use crate::domain::partition::PartitionNo;
 use crate::domain::session::SessionState;
+use crate::gateway::Sender;
 use crate::store::lanes::LaneRow;
 
 impl Shard {
@@ -47,8 +48,8 @@ impl Shard {
         }
         lane.set_tenant_zones(row.tenant_zones());
         lane.lost = matches!(row.state, SessionState::LoggedOut | SessionState::Banned);
-        lane.phone_number_id = row.phone_number_id.as_deref().map(Arc::from);
-        lane.connected = row.state == SessionState::Connected && lane.phone_number_id.is_some();
+        lane.sender = sender_of(row);
+        lane.connected = row.state == SessionState::Connected && lane.sender.is_some();
         lane.suspension = row.suspension;
         lane.active_until = row.active_until;
         // Whatever changed may be the very plan or tier that holds them.
@@ -121,4 +122,13 @@ impl Shard {
             }
         }
     }
+}
+
+/// Tells who sends for a session; nobody while it was never connected.
+fn sender_of(row: &LaneRow) -> Option<Sender> {
+    let number = Arc::from(row.phone_number_id.as_deref()?);
+    Some(match row.is_device {
+        true => Sender::Device { session_id: row.session_id, number },
+        false => Sender::Number(number),
+    })
 }
