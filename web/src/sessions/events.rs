@@ -106,7 +106,7 @@ fn heard_ack(session: &Session, ack: &ServerAck) {
     // A code that is no number is one all the same: the message was not taken.
     let code = ack.error.as_deref().map(|code| code.parse().unwrap_or(0));
     if let Some(waits) = waits {
-        drop(waits.send(code));
+        waits.send(code).ok();
     }
 }
 

@@ -1,7 +1,8 @@
 //! Sending one message, and what is told of it.
 //!
-//! Whether a message left is known by the count of messages that the client wrote, as messages of a session are written one
-//! after the other: an error before that means that nothing left, one after it means that nobody knows.
+//! Whether a message left is known by its error, and by the count of frames that the client wrote: keys are asked for before
+//! the message is written, so that an error of such a question, or one without a frame, means that nothing left. Where that
+//! is not sure, nobody knows, and the same name on the wire keeps a second attempt from being a second message.
 
 use std::time::Duration;
 
@@ -80,21 +81,17 @@ impl Session {
         if deadline_ms <= now_ms() {
             return Err(not_sent(Why::Deadline));
         }
-        let before = client.stats().messages_sent;
+        let before = client.stats().frames_sent;
         let options = SendOptions::default().with_message_id(id);
         let wrote = within(WRITE_WAIT, client.send_message_with_options(to, message, options)).await;
-        let error = match wrote {
-            Some(Ok(_)) => return Ok(()),
-            Some(Err(error)) => Some(error),
-            None => None,
-        };
-        if before < client.stats().messages_sent {
-            return Err(Outcome::Unknown);
+        let wrote_nothing = client.stats().frames_sent == before;
+        match wrote {
+            Some(Ok(_)) => Ok(()),
+            Some(Err(SendError::InvalidRequest(_))) => Err(not_sent(Why::Unsupported)),
+            Some(Err(error)) if wrote_nothing || is_before_writing(&error) => Err(not_sent(Why::NotConnected)),
+            None if wrote_nothing => Err(not_sent(Why::NotConnected)),
+            Some(Err(_)) | None => Err(Outcome::Unknown),
         }
-        Err(not_sent(match error {
-            Some(SendError::InvalidRequest(_)) => Why::Unsupported,
-            _ => Why::NotConnected,
-        }))
     }
 
     async fn upload(&self, client: &Client, file: FileMessage) -> Result<wa::Message, Why> {
@@ -123,6 +120,17 @@ async fn show_typing(client: &Client, to: &Jid, deadline_ms: i64, typing_ms: u64
     if chat.send_composing(to).await.is_ok() {
         tokio::time::sleep(typing).await;
         drop(chat.send_paused(to).await);
+    }
+}
+
+/// Tells whether an error is one of those that come before the message is written.
+fn is_before_writing(error: &SendError) -> bool {
+    match error {
+        SendError::NotLoggedIn | SendError::Iq(_) => true,
+        SendError::Client(error) => {
+            matches!(error, ClientError::NotConnected | ClientError::NotLoggedIn | ClientError::Iq(_))
+        }
+        _ => false,
     }
 }
 

@@ -1,1 +1,7 @@
-fn main() {}
+//! The worker as a process, driven over its socket, against a stand-in for WhatsApp that speaks the real layers.
+
+mod ends;
+mod fake;
+mod pairing;
+mod sending;
+mod worker;
