@@ -121,13 +121,22 @@ async fn heard_receipt(session: &Session, receipt: &Receipt) {
         return;
     }
     let is_ours = |id: &&String| id.len() == ID_CHARS && id.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let at_ms = receipt.timestamp.timestamp_millis();
-    let session_id = session.id();
-    let happening = |id: &String| {
-        let same = format!("{session_id}/{id}/{status:?}");
-        (Some(same), Happening::Receipt { session: session_id, id: id.clone(), status, at_ms })
+    let (session_id, at_ms) = (session.id(), receipt.timestamp.timestamp_millis());
+    // whatsapp-rust handles receipts side by side: of two that came together, the later may be told first. What was read
+    // was delivered, so that this is told with it, and what comes again is left out.
+    let reached = match status {
+        Reached::Delivered => &[Reached::Delivered][..],
+        Reached::Read => &[Reached::Delivered, Reached::Read],
+        Reached::Played => &[Reached::Delivered, Reached::Played],
     };
-    let happenings = receipt.message_ids.iter().filter(is_ours).map(happening).collect();
+    let mut happenings = Vec::new();
+    for id in receipt.message_ids.iter().filter(is_ours) {
+        for &status in reached {
+            let same = format!("{session_id}/{id}/{status:?}");
+            let receipt = Happening::Receipt { session: session_id, id: id.clone(), status, at_ms };
+            happenings.push((Some(same), receipt));
+        }
+    }
     if let Err(error) = session.shared.data.keep(happenings).await {
         tracing::error!(session = %session_id, %error, "a receipt is lost");
     }

@@ -2,6 +2,7 @@
 
 mod ends;
 mod fake;
+mod idle;
 mod pairing;
 mod sending;
 mod worker;

@@ -105,3 +105,31 @@ async fn what_makes_no_sense_is_refused() {
         assert_eq!(status.as_u16(), wanted, "{path}");
     }
 }
+
+#[tokio::test]
+async fn a_code_that_nobody_scans_ends_the_pairing_until_it_is_asked_for_again() {
+    let server = FakeServer::start().await;
+    let worker = Worker::start(&server).await;
+    let session = Uuid::new_v4();
+    server.world().has_no_codes = true;
+    worker.post(session, "connect", json!({})).await;
+    let ended = worker.until(session, "disconnected").await;
+    assert_eq!((&ended["code"], &ended["qr"]), (&json!(408), &Value::Null));
+    assert_eq!(server.world().n_codes, 1, "nobody asked for more");
+    server.world().has_no_codes = false;
+    worker.pair(&server, session, NUMBER).await;
+}
+
+#[tokio::test]
+async fn no_more_sessions_than_there_may_be() {
+    let server = FakeServer::start().await;
+    let worker = Worker::start_with(&server, 2).await;
+    let sessions = [Uuid::new_v4(), Uuid::new_v4(), Uuid::new_v4()];
+    worker.post(sessions[0], "connect", json!({})).await;
+    worker.post(sessions[1], "connect", json!({})).await;
+    let (status, _) = worker.ask(Method::POST, &format!("{}/connect", sessions[2]), json!({})).await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
+    worker.post(sessions[0], "log-out", json!({})).await;
+    worker.post(sessions[2], "connect", json!({})).await;
+    worker.until(sessions[2], "qr_pending").await;
+}

@@ -112,3 +112,14 @@ async fn numbers_are_looked_up_within_a_budget() {
     assert_eq!(last, StatusCode::TOO_MANY_REQUESTS);
     assert_eq!(check(FRIEND.into()).await.0, StatusCode::OK, "what is known costs nothing");
 }
+
+#[tokio::test]
+async fn nothing_is_sent_to_who_is_not_on_whatsapp() {
+    let server = FakeServer::start().await;
+    let worker = Worker::start(&server).await;
+    let session = Uuid::new_v4();
+    worker.pair(&server, session, NUMBER).await;
+    let sent = worker.send(session, 1, "919800000000").await;
+    assert_eq!(sent, json!({ "outcome": "not_sent", "reason": "unsupported", "code": null }));
+    assert_eq!(server.world().came, []);
+}

@@ -26,14 +26,19 @@ pub(crate) struct Worker {
     child: Option<Child>,
     folder: TempDir,
     url: String,
+    sessions_max: usize,
 }
 
 impl Worker {
     pub(crate) async fn start(server: &FakeServer) -> Self {
+        Self::start_with(server, 20).await
+    }
+
+    pub(crate) async fn start_with(server: &FakeServer, sessions_max: usize) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("token"), TOKEN).unwrap();
         std::fs::write(folder.path().join("key"), "0123456789abcdef".repeat(4)).unwrap();
-        let mut worker = Self { child: None, folder, url: server.url.clone() };
+        let mut worker = Self { child: None, folder, url: server.url.clone(), sessions_max };
         worker.run().await;
         worker
     }
@@ -47,7 +52,7 @@ impl Worker {
         let mut command = Command::new(env!("CARGO_BIN_EXE_dispatcher-web"));
         command.arg("--socket").arg(socket).arg("--data").arg(self.path("data")).arg("--server-url").arg(&self.url);
         command.arg("--token-file").arg(self.path("token")).arg("--key-file").arg(self.path("key"));
-        command.arg("--sessions-max").arg("600").kill_on_drop(true).stdin(Stdio::null());
+        command.arg("--sessions-max").arg(self.sessions_max.to_string()).kill_on_drop(true).stdin(Stdio::null());
         command
     }
 

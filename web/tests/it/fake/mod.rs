@@ -70,6 +70,8 @@ pub(crate) struct World {
     /// How each connection shook hands.
     pub(crate) handshakes: Vec<&'static str>,
     pub(crate) n_codes: usize,
+    /// Whether it gives out no codes, as when all of them have run out.
+    pub(crate) has_no_codes: bool,
     /// How many questions about numbers came.
     pub(crate) n_checks: usize,
 }
@@ -200,6 +202,7 @@ fn codes(shared: &Shared, say: &mpsc::Sender<Say>) -> Node {
     let references: Vec<String> = (0..6).map(|nth| format!("2@fake-{first}-{nth}")).collect();
     let mut world = shared.world();
     world.n_codes += 1;
+    let references: Vec<String> = references.into_iter().filter(|_| !world.has_no_codes).collect();
     for reference in &references {
         world.pairing.insert(reference.clone(), say.clone());
     }
