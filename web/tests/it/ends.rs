@@ -1,3 +1,5 @@
+//! How sessions end: bans, locks, unlinked devices, places taken, and connections that only break.
+
 use hyper::{Method, StatusCode};
 use serde_json::{Value, json};
 use uuid::Uuid;

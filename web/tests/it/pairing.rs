@@ -1,3 +1,5 @@
+//! Pairing, coming back after a restart, and who may ask.
+
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 

@@ -1,3 +1,5 @@
+//! What becomes of messages, and of numbers that are looked up.
+
 use hyper::{Method, StatusCode};
 use serde_json::json;
 use uuid::Uuid;
