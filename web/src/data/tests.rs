@@ -1,3 +1,5 @@
+//! Keys that fit and keys that do not, one owner, numbers that last.
+
 use std::time::Duration;
 
 use uuid::Uuid;

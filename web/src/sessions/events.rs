@@ -124,8 +124,8 @@ async fn heard_receipt(session: &Session, receipt: &Receipt) {
     let (session_id, at_ms) = (session.id(), receipt.timestamp.timestamp_millis());
     // whatsapp-rust handles receipts side by side: of two that came together, the later may be told first. What was read
     // was delivered, so that this is told with it, and what comes again is left out.
-    let reached = match status {
-        Reached::Delivered => &[Reached::Delivered][..],
+    let reached: &[Reached] = match status {
+        Reached::Delivered => &[Reached::Delivered],
         Reached::Read => &[Reached::Delivered, Reached::Read],
         Reached::Played => &[Reached::Delivered, Reached::Played],
     };

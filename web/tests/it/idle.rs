@@ -2,8 +2,6 @@
 //!
 //! `IDLE_SESSIONS=500 cargo test --release --all-features -- --nocapture idle`
 
-use std::time::Duration;
-
 use futures::StreamExt;
 use uuid::Uuid;
 
@@ -34,7 +32,6 @@ async fn sessions_at_rest_cost_little() {
     let began = tokio::time::Instant::now();
     futures::stream::iter(5..5 + n).for_each_concurrent(8, pair).await;
     let took = began.elapsed();
-    tokio::time::sleep(Duration::from_millis(500)).await;
     let after = resident_kib(worker.process());
     let each = after.saturating_sub(before) / n;
     eprintln!("{n} sessions in {took:.1?}: {before} KiB -> {after} KiB, {each} KiB each");
