@@ -13,7 +13,7 @@ use whatsapp_rust::wacore::download::MediaType;
 use super::Session;
 use super::session::{locked, within};
 use crate::clock::now_ms;
-use crate::limits::{ACK_WAIT, ASK_WAIT, FILE_BYTES_MAX, TYPING_MAX, WRITE_WAIT};
+use crate::limits::{ACK_WAIT, FILE_BYTES_MAX, TYPING_MAX, WRITE_WAIT};
 use crate::message::{self, FileMessage, Ready};
 use crate::wire::{Outcome, SendRequest, Why};
 
@@ -72,6 +72,10 @@ impl Session {
             return Err(not_sent(Why::Deadline));
         }
         let client = self.sender().ok_or_else(|| not_sent(Why::NotConnected))?;
+        // whatsapp-rust writes to who has no devices as to anybody; what a look-up has told already keeps that from happening.
+        if self.shared.checks.get(&to.user) == Some(false) {
+            return Err(not_sent(Why::Unsupported));
+        }
         let message = match ready {
             Ready::Message(message) => *message,
             Ready::File(file) => self.upload(&client, file).await.map_err(not_sent)?,
@@ -85,10 +89,6 @@ impl Session {
         let options = SendOptions::default().with_message_id(id);
         let wrote = within(WRITE_WAIT, client.send_message_with_options(to, message, options)).await;
         let wrote_nothing = client.stats().frames_sent == before;
-        // Keys of somebody who is not there can not be had: that is told apart from what only failed.
-        if matches!(wrote, Some(Err(SendError::Internal(_)))) && self.is_nobody(&client, to).await {
-            return Err(not_sent(Why::Unsupported));
-        }
         match wrote {
             Some(Ok(_)) => Ok(()),
             Some(Err(SendError::InvalidRequest(_))) => Err(not_sent(Why::Unsupported)),
@@ -96,20 +96,6 @@ impl Session {
             None if wrote_nothing => Err(not_sent(Why::NotConnected)),
             Some(Err(_)) | None => Err(Outcome::Unknown),
         }
-    }
-
-    /// Tells whether it is sure that a number is not on WhatsApp.
-    async fn is_nobody(&self, client: &Client, to: &Jid) -> bool {
-        if let Some(exists) = self.shared.checks.get(&to.user) {
-            return !exists;
-        }
-        let (contacts, jids) = (client.contacts(), std::slice::from_ref(to));
-        let Some(Ok(told)) = within(ASK_WAIT, contacts.is_on_whatsapp(jids)).await else { return false };
-        let is_nobody = !told.is_empty() && told.iter().all(|told| !told.is_registered && told.contact_error.is_none());
-        if is_nobody {
-            self.shared.checks.put(&to.user, false);
-        }
-        is_nobody
     }
 
     async fn upload(&self, client: &Client, file: FileMessage) -> Result<wa::Message, Why> {

@@ -116,11 +116,13 @@ async fn numbers_are_looked_up_within_a_budget() {
 }
 
 #[tokio::test]
-async fn nothing_is_sent_to_who_is_not_on_whatsapp() {
+async fn nothing_is_sent_to_who_is_known_not_to_be_on_whatsapp() {
     let server = FakeServer::start().await;
     let worker = Worker::start(&server).await;
     let session = Uuid::new_v4();
     worker.pair(&server, session, NUMBER).await;
+    let told = worker.post(session, "check-number", json!({ "phoneNumber": "919800000000" })).await;
+    assert_eq!(told, json!({ "exists": false }));
     let sent = worker.send(session, 1, "919800000000").await;
     assert_eq!(sent, json!({ "outcome": "not_sent", "reason": "unsupported", "code": null }));
     assert_eq!(server.world().came, []);
