@@ -18,8 +18,8 @@ const fn synonym(word: &'static str, instead: &'static str, except_in: &'static 
 }
 
 const SYNONYMS: &[Synonym] = &[
-    synonym("ack", "receipt", &["src/gateway/", "src/intake/"]),
-    synonym("acks", "receipts", &["src/gateway/", "src/intake/"]),
+    synonym("ack", "receipt", &["src/gateway/", "src/intake/", "web/"]),
+    synonym("acks", "receipts", &["src/gateway/", "src/intake/", "web/"]),
     synonym("addressee", "recipient", &[]),
     synonym("blacklist", "opt_out", &[]),
     synonym("blast", "campaign", &[]),
