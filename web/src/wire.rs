@@ -104,8 +104,8 @@ pub struct SendRequest {
     pub to: String,
     /// What it says.
     pub message: serde_json::Value,
-    /// When it is too late to be written.
-    pub deadline_ms: i64,
+    /// For how long it may still be written, from when it was asked: no two machines show the same time.
+    pub within_ms: u64,
     /// For how long "is typing" is shown before.
     #[serde(default)]
     pub typing_ms: u64,

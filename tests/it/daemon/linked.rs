@@ -51,7 +51,7 @@ async fn arrived(world: &World) -> Vec<String> {
 async fn a_campaign_goes_by_the_phone_that_was_paired() {
     let world = World::start(&Plan::default(), None).await;
     let session = pair(&world).await;
-    let campaign = world.client.draft(&[session.clone()], 0..40).await;
+    let campaign = world.client.draft(std::slice::from_ref(&session), 0..40).await;
     world.client.start(&campaign).await.unwrap();
     until("all have receipts", PATIENCE, async || {
         let counters = world.client.stats(&campaign).await.ok()?.counters;
@@ -75,7 +75,7 @@ async fn a_campaign_goes_by_the_phone_that_was_paired() {
 async fn a_lost_phone_holds_its_lane_and_nothing_goes_twice() {
     let mut world = World::start(&Plan::default(), None).await;
     let session = pair(&world).await;
-    let campaign = world.client.draft(&[session.clone()], 0..400).await;
+    let campaign = world.client.draft(std::slice::from_ref(&session), 0..400).await;
     world.client.start(&campaign).await.unwrap();
     let some = async || (5 < arrived(&world).await.len()).then_some(());
     until("some have arrived", PATIENCE, some).await;

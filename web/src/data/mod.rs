@@ -89,6 +89,8 @@ struct Inner {
     happened: Notify,
     /// Held as long as the folder is ours.
     _lock: File,
+    /// Held while the keys are opened for a session.
+    opening: tokio::sync::Mutex<()>,
 }
 
 impl std::fmt::Debug for Data {
@@ -114,8 +116,14 @@ impl Data {
         }
         let worker = opened(&folder.join("worker.db"), key.as_ref())?;
         worker.execute_batch(SCHEMA)?;
-        let inner =
-            Inner { folder: folder.to_owned(), key, worker: Mutex::new(worker), happened: Notify::new(), _lock: lock };
+        let inner = Inner {
+            folder: folder.to_owned(),
+            key,
+            worker: Mutex::new(worker),
+            happened: Notify::new(),
+            _lock: lock,
+            opening: tokio::sync::Mutex::default(),
+        };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -125,6 +133,8 @@ impl Data {
     ///
     /// Fails if the database does.
     pub async fn keys(&self, device_id: i32) -> Result<SqliteStore, DataError> {
+        // Whoever opens it brings its tables up to date, which two at once can not do.
+        let _one = self.inner.opening.lock().await;
         let path = self.keys_path();
         let mut config = SqliteStoreConfig::default();
         if let Some(key) = self.inner.key.clone() {

@@ -46,12 +46,13 @@ impl<'a> Waiting<'a> {
 impl Session {
     /// Writes a message and waits for the server's word.
     pub async fn send(&self, request: SendRequest) -> Outcome {
+        let deadline_ms = now_ms().saturating_add(i64::try_from(request.within_ms).unwrap_or(i64::MAX));
         let Some(to) = recipient(&request.to) else { return self.not_sent(Why::Unsupported) };
         let Some(ready) = message::read(request.message) else { return self.not_sent(Why::Unsupported) };
         let Ok(_room) = self.sends.try_acquire() else { return self.not_sent(Why::Busy) };
         let Some(mut waiting) = Waiting::begin(self, &request.id) else { return self.not_sent(Why::Busy) };
         let turn = self.writing.lock().await;
-        if let Err(why) = self.write(&to, ready, &request.id, request.deadline_ms, request.typing_ms).await {
+        if let Err(why) = self.write(&to, ready, &request.id, deadline_ms, request.typing_ms).await {
             return why;
         }
         drop(turn);

@@ -65,7 +65,8 @@ async fn what_does_not_leave_is_told_with_its_reason() {
     assert_eq!(worker.send_message(session, 2, FRIEND, template).await, not_sent("unsupported"));
     let missing = json!({ "type": "image", "file": { "path": "/nowhere/at/all.jpg" } });
     assert_eq!(worker.send_message(session, 3, FRIEND, missing).await, not_sent("unsupported"));
-    let late = json!({ "id": format!("{:032X}", 4), "to": FRIEND, "message": { "type": "text", "text": "x" }, "deadlineMs": 1 });
+    let late =
+        json!({ "id": format!("{:032X}", 4), "to": FRIEND, "message": { "type": "text", "text": "x" }, "withinMs": 0 });
     assert_eq!(worker.post(session, "send", late).await, not_sent("deadline"));
     worker.post(session, "disconnect", json!({})).await;
     assert_eq!(worker.send(session, 5, FRIEND).await, not_sent("not_connected"));

@@ -119,7 +119,7 @@ impl Worker {
 
     pub(crate) async fn post(&self, session: Uuid, verb: &str, body: Value) -> Value {
         let (status, answer) = self.ask(Method::POST, &format!("{session}/{verb}"), body).await;
-        assert_eq!(status, StatusCode::OK, "{verb}: {answer}");
+        assert_eq!(status, StatusCode::OK, "{verb}: {answer}; {}", self.log());
         answer
     }
 
@@ -168,8 +168,8 @@ impl Worker {
     }
 
     pub(crate) async fn send_message(&self, session: Uuid, id: u128, to: &str, message: Value) -> Value {
-        let deadline_ms = dispatcher_web::clock::now_ms() + 60_000;
-        let body = json!({ "id": format!("{id:032X}"), "to": to, "message": message, "deadlineMs": deadline_ms, "typingMs": 0 });
+        let body =
+            json!({ "id": format!("{id:032X}"), "to": to, "message": message, "withinMs": 60_000, "typingMs": 0 });
         self.post(session, "send", body).await
     }
 

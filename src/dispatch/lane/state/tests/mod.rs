@@ -1,5 +1,7 @@
 //! A lane with work, step by step, for the tests beside this file.
 
+use std::sync::Arc;
+
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
