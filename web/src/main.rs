@@ -1,4 +1,4 @@
-//! `dispatcher-web`: reads its command line, opens its data, serves until it is told to stop.
+//! The program `dispatcher-web`: reads its command line, opens its data, serves until it is told to stop.
 
 use std::path::PathBuf;
 

@@ -283,7 +283,7 @@ impl Session {
         if let (Some(client), How::Unlinked) = (client, how) {
             let logged_out = tokio::time::timeout(ASK_WAIT, client.logout()).await;
             if logged_out.is_err() {
-                tracing::warn!(session = %self.id, "WhatsApp did not answer that a device is unlinked");
+                tracing::warn!(session = %self.id, "unlinking of a device not answered");
             }
         }
         if let Some(Running(bot)) = running.take() {
