@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::literal::Location;
 use super::media::{MediaContent, MediaForm, MediaProblem, MediaSpec};
@@ -17,7 +18,7 @@ pub const HEADER_CHARS_MAX: usize = 60;
 
 /// A header as it is on the wire, its placeholders unread.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+#[serde(remote = "Self", tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 pub enum HeaderSpec {
     /// A line; in a template what its one variable stands for.
     Text {
@@ -51,6 +52,19 @@ pub(super) enum HeaderForm {
     Text(Part),
     Media(MediaForm),
     Location(Arc<Location>),
+}
+
+impl Serialize for HeaderSpec {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Self::serialize(self, serializer)
+    }
+}
+
+// Inside another tagged form, serde takes a number for the tag as well: the place among the variants. JSON by itself does not.
+impl<'de> Deserialize<'de> for HeaderSpec {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::deserialize(serde_json::Value::deserialize(deserializer)?).map_err(D::Error::custom)
+    }
 }
 
 impl HeaderSpec {

@@ -219,6 +219,16 @@ fn parts_are_checked_and_named() {
 }
 
 #[test]
+fn a_tag_is_a_word_also_inside_another() {
+    let link = |kind: serde_json::Value| json!({"type": "link", "header": {"type": kind, "text": "Hi"}, "text": "Hi", "button": "B", "url": "https://a.example"});
+    assert!(serde_json::from_value::<MessageSpec>(link("text".into())).is_ok());
+    for kind in [json!(0), json!(null), json!("poem")] {
+        let text = link(kind).to_string();
+        assert!(serde_json::from_str::<MessageSpec>(&text).is_err(), "{text}");
+    }
+}
+
+#[test]
 fn parts_are_filled_in_and_read_back() {
     let message = json!({
         "type": "link", "header": {"type": "text", "text": "Hello {{name}}"}, "text": "{Hi|Hi} {{name}}", "footer": "{{city|Pune}}",

@@ -1,6 +1,7 @@
 //! Messages that are answered by a tap, and what fills in a template's header and buttons, as clients write and see them.
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use utoipa::ToSchema;
 
 use crate::domain::id::MediaId;
@@ -12,7 +13,7 @@ use crate::domain::message::{MediaSpec, Reaction};
 
 /// What stands above a message.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
-#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+#[serde(remote = "Self", tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 pub enum HeaderBody {
     /// A line; in a template what its one variable stands for.
     Text {
@@ -43,6 +44,19 @@ pub enum HeaderBody {
         #[schema(example = "12 MG Road, Pune")]
         address: Option<String>,
     },
+}
+
+impl Serialize for HeaderBody {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Self::serialize(self, serializer)
+    }
+}
+
+// Inside another tagged form, serde takes a number for the tag as well: the place among the variants. JSON by itself does not.
+impl<'de> Deserialize<'de> for HeaderBody {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::deserialize(serde_json::Value::deserialize(deserializer)?).map_err(D::Error::custom)
+    }
 }
 
 /// The file of a header.
