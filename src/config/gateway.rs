@@ -21,6 +21,8 @@ pub struct GatewayConfig {
     pub base_url: String,
     /// Address of whoever holds linked devices, without a slash at the end; none where there are no linked devices.
     pub linked_url: Option<String>,
+    /// What we show whoever holds linked devices.
+    pub linked_token: Secret,
     /// Version of its API, `v25.0`.
     pub api_version: String,
     /// Our access token.
@@ -52,6 +54,7 @@ pub(super) struct GatewayFile {
     kind: String,
     base_url: String,
     linked_url: String,
+    linked_token: Secret,
     api_version: String,
     access_token: Secret,
     access_token_file: String,
@@ -67,6 +70,7 @@ impl Default for GatewayFile {
             kind: "simulator".into(),
             base_url: "http://127.0.0.1:8090".into(),
             linked_url: String::new(),
+            linked_token: Secret::default(),
             api_version: "v25.0".into(),
             access_token: Secret::default(),
             access_token_file: String::new(),
@@ -103,6 +107,7 @@ impl GatewayFile {
             kind: kind?,
             base_url: base_url?,
             linked_url: linked_url?,
+            linked_token: self.linked_token.or(SIMULATOR_SECRET),
             api_version: api_version?,
             access_token: self.access_token.or(SIMULATOR_SECRET),
             access_token_file,

@@ -59,7 +59,7 @@ pub(super) fn linked_settings(config: &Config) -> Option<LinkedSettings> {
     let gateway = &config.gateway;
     Some(LinkedSettings {
         base_url: gateway.linked_url.clone()?,
-        access_token: gateway.access_token.expose().to_owned(),
+        access_token: gateway.linked_token.expose().to_owned(),
         request_timeout: gateway.request_timeout,
         connect_timeout: gateway.connect_timeout,
     })

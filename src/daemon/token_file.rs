@@ -20,15 +20,19 @@ pub(super) struct TokenFile {
 impl TokenFile {
     /// Works until told to stop. A file that is away or empty changes nothing: it is being written.
     pub(super) async fn follow(self, stop: CancellationToken) {
+        let mut is_away = false;
         while stop.run_until_cancelled(tokio::time::sleep(LOOK_EVERY)).await.is_some() {
-            match tokio::fs::read_to_string(&self.file).await {
+            let read = tokio::fs::read_to_string(&self.file).await;
+            let was_away = std::mem::replace(&mut is_away, read.is_err());
+            match read {
                 Ok(token) if !token.trim().is_empty() => {
                     if self.access_token.replace(token.trim()) {
                         tracing::info!("access token of the provider replaced");
                     }
                 }
                 Ok(_) => {}
-                Err(error) => tracing::warn!(error = %error, "file of the access token not readable"),
+                Err(error) if !was_away => tracing::warn!(error = %error, "file of the access token not readable"),
+                Err(_) => {}
             }
         }
     }

@@ -1,10 +1,11 @@
 //! What tests ask of the simulator, and no sender does: the ledger, a new beginning, and recipients that write.
 //!
 //! `GET /ledger` ([`super::ledger::view`]), `GET /ledger/numbers` and `POST /ledger/violations` ([`super::ledger::counts`]),
-//! `POST /ledger/reset`, `GET /media` and `POST /media/forget` (as if 30 days had passed), `POST /inbound` with `{"number": "5551", "from": "4915112345678", "text": "STOP"}`, `GET /health`.
+//! `POST /ledger/reset`, `GET /media` and `POST /media/forget` (as if 30 days had passed), `POST /token` with `{"token": "new"}` (all others have expired),
+//! `POST /inbound` with `{"number": "5551", "from": "4915112345678", "text": "STOP"}`, `GET /health`.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 
 use http_body_util::{BodyExt, Limited};
 use hyper::body::{Bytes, Incoming};
@@ -35,6 +36,13 @@ struct Inbound {
     text: String,
 }
 
+/// The one token that is taken.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Token {
+    token: String,
+}
+
 /// Answers a request that is no send.
 pub(super) async fn serve(provider: &Provider, head: &Parts, body: Incoming, arrived_at: Moment) -> Answer {
     let query = head.uri.query().unwrap_or_default();
@@ -54,6 +62,7 @@ pub(super) async fn serve(provider: &Provider, head: &Parts, body: Incoming, arr
             provider.library.forget();
             Ok(answer::done())
         }
+        (&Method::POST, "/token") => take_token(provider, body).await,
         (&Method::POST, "/inbound") => take_inbound(provider, body, arrived_at).await,
         (&Method::GET, "/health") => Ok(answer::json(StatusCode::OK, r#"{"status":"ok"}"#.to_owned())),
         _ => return answer::refused(&Refusal::of(2_500, Some(404), "Unknown path components"), arrived_at.0),
@@ -92,6 +101,13 @@ async fn show_violations(provider: &Provider, body: Incoming) -> Result<Answer, 
     let paces: Paces = serde_json::from_slice(&whole(body).await?).map_err(|error| error.to_string())?;
     let (ledger, numbers) = (Arc::clone(&provider.ledger), provider.numbers.all());
     aside(move || written(&ledger.judge_each(&paces, &numbers)?)).await
+}
+
+/// Takes this token only from now on, as if all others had expired.
+async fn take_token(provider: &Provider, body: Incoming) -> Result<Answer, String> {
+    let Token { token } = serde_json::from_slice(&whole(body).await?).map_err(|error| error.to_string())?;
+    *provider.token.write().unwrap_or_else(PoisonError::into_inner) = Some(token.into());
+    Ok(answer::done())
 }
 
 /// Lets a recipient write: noted at once, and told to the receiver like a receipt.

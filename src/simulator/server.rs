@@ -4,8 +4,8 @@
 //! requests that are no sends go to [`super::desk`].
 
 use std::borrow::Cow;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -56,6 +56,8 @@ pub(crate) struct Provider {
     pub(super) backlog: Option<Arc<Backlog>>,
     pub(super) devices: DeviceDesk,
     pub(super) library: Library,
+    /// The one token that is taken; any while there is none.
+    pub(super) token: RwLock<Option<Box<str>>>,
     /// Makes message ids of this run differ from those of another one with the same seed.
     run: u64,
     n_messages: AtomicU64,
@@ -83,6 +85,7 @@ impl Provider {
             ledger: Arc::new(Ledger::new(LEDGER_ENTRIES_MAX)),
             backlog,
             library: Library::default(),
+            token: RwLock::default(),
             run,
             n_messages: AtomicU64::new(0),
             n_incomplete: AtomicU64::new(0),
@@ -219,7 +222,7 @@ impl Provider {
             }
             None => {}
         }
-        if !is_authorised(headers) {
+        if !self.is_authorised(headers) {
             return Ok(answer::refused(&Refusal::of(190, None, "An access token is required."), arrived_at.0));
         }
         match self.library.take(id, headers, body).await {
@@ -240,7 +243,7 @@ impl Provider {
                 return Err(Cut);
             }
         };
-        let is_authorised = is_authorised(headers);
+        let is_authorised = self.is_authorised(headers);
         let (order, form) = match body.as_deref().map(request::read) {
             Some(Asked::MarkRead) if is_authorised => return Ok(answer::done()),
             Some(Asked::MarkRead) => (Order::default(), Err(no_token())),
@@ -301,6 +304,13 @@ impl Provider {
         Ok(Judged { verdict: decision.verdict, refusal: decision.refusal, recipient, message_id })
     }
 
+    /// Tells whether a token was sent that is taken.
+    fn is_authorised(&self, headers: &HeaderMap) -> bool {
+        let token = headers.get(AUTHORIZATION).and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
+        let taken = self.token.read().unwrap_or_else(PoisonError::into_inner);
+        token.is_some_and(|token| !token.is_empty() && taken.as_deref().is_none_or(|taken| taken.as_bytes() == token))
+    }
+
     /// Makes a name for a message, as Meta does.
     pub(super) fn message_id(&self) -> Box<str> {
         let nth = self.n_messages.fetch_add(1, Ordering::Relaxed);
@@ -344,12 +354,6 @@ pub(super) async fn without_success(
         // Dropped when the sender gives up or the simulator stops.
         Verdict::AcceptedThenHung | Verdict::HungBeforeAcceptance | Verdict::Accepted => std::future::pending().await,
     }
-}
-
-/// Tells whether a token was sent; which one does not matter here.
-fn is_authorised(headers: &HeaderMap) -> bool {
-    let token = headers.get(AUTHORIZATION).and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
-    token.is_some_and(|token| !token.is_empty())
 }
 
 fn unknown_media() -> Malformed {

@@ -98,22 +98,20 @@ impl HeaderSpec {
 
 impl HeaderForm {
     pub(super) fn compile(spec: &HeaderSpec, tenant_id: TenantId) -> Result<Self, MessageProblem> {
-        if let Some((kind, media)) = spec.media() {
-            if media.caption.is_some() {
-                return Err(PartProblem::new("header", "The file of a header has no caption.").into());
-            }
-            return Ok(Self::Media(MediaForm::compile(kind, media, tenant_id).map_err(of_header)?));
-        }
-        match spec {
-            HeaderSpec::Text { text } => Ok(Self::Text(Part::line("header.text", HEADER_CHARS_MAX, text)?)),
+        let (kind, media) = match spec {
+            HeaderSpec::Text { text } => return Ok(Self::Text(Part::line("header.text", HEADER_CHARS_MAX, text)?)),
             HeaderSpec::Location(location) => {
                 location.check()?;
-                Ok(Self::Location(Arc::new(location.clone())))
+                return Ok(Self::Location(Arc::new(location.clone())));
             }
-            HeaderSpec::Image(_) | HeaderSpec::Video(_) | HeaderSpec::Document(_) => {
-                unreachable!("files were read above")
-            }
+            HeaderSpec::Image(media) => (MediaKind::Image, media),
+            HeaderSpec::Video(media) => (MediaKind::Video, media),
+            HeaderSpec::Document(media) => (MediaKind::Document, media),
+        };
+        if media.caption.is_some() {
+            return Err(PartProblem::new("header", "The file of a header has no caption.").into());
         }
+        Ok(Self::Media(MediaForm::compile(kind, media, tenant_id).map_err(of_header)?))
     }
 
     pub(super) fn render(&self, filling: &mut Filling<'_>) -> Result<HeaderContent, RenderProblem> {

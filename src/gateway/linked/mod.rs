@@ -28,7 +28,7 @@ mod send;
 mod side;
 mod wire;
 
-pub use self::send::{LinkedGateway, is_offered};
+pub use self::send::LinkedGateway;
 use self::side::Side;
 
 /// Longest time that a question for changes may be held open on the other side, and some for the way.
@@ -63,7 +63,7 @@ pub enum LinkedProblem {
     #[error("gateway.linked_url is not an http:// or https:// address, nor unix: and the path of a socket")]
     Address,
     /// The token has characters that no header may have.
-    #[error("gateway.access_token has characters that no HTTP header may have")]
+    #[error("gateway.linked_token has characters that no HTTP header may have")]
     Token,
 }
 

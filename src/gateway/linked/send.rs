@@ -1,7 +1,7 @@
 //! Sending by linked devices: whoever holds their connections is given the message, and says what the server said.
 //!
 //! The name of a message on the wire is the delivery's id, so that a second attempt is no second message, and receipts name
-//! their delivery. Only what a device can send without asking for more goes: texts, places and cards.
+//! their delivery. Only texts, places and cards go; files would have to be laid where the other side reads them.
 
 use std::time::Duration;
 
@@ -50,7 +50,7 @@ pub struct LinkedGateway {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct WireSend<'a> {
-    id: String,
+    id: &'a str,
     to: &'a str,
     message: &'a MessageSpec,
     /// For how long it may still leave: no two machines show the same time.
@@ -101,24 +101,26 @@ impl LinkedGateway {
             }
             let stamp = Stamp::default();
             let asked = tokio::time::timeout(SEND_TIMEOUT, self.ask(id, request, &stamp)).await;
-            let outcome = asked.unwrap_or_else(|_| Some(outcome_of_silence("linked:timeout")));
-            Answer { outcome, left_at: stamp.get() }
+            let (outcome, stayed) = asked.unwrap_or_else(|_| (Some(outcome_of_silence("linked:timeout")), false));
+            Answer { outcome, left_at: stamp.get().filter(|_| !stayed) }
         }
         .boxed()
     }
 
-    /// Asks; `None` when the deadline passed before anything left.
-    async fn ask(&self, id: SessionId, request: &SendRequest, stamp: &Stamp) -> Option<Outcome> {
+    /// Asks; no outcome when the deadline passed before anything left. Also tells whether the other side has said that
+    /// nothing left.
+    async fn ask(&self, id: SessionId, request: &SendRequest, stamp: &Stamp) -> (Option<Outcome>, bool) {
+        let name = format!("{:X}", request.token.0.simple());
         let message = MessageSpec::from(request.content.clone());
         let within = request.deadline.moment().since(self.clock.now());
         let body = WireSend {
-            id: format!("{:X}", request.token.0.simple()),
+            id: &name,
             to: request.recipient.as_str(),
             message: &message,
             within_ms: u64::try_from(within.as_millis()).unwrap_or(u64::MAX),
             typing_ms: 0,
         };
-        let Ok(body) = serde_json::to_vec(&body) else { return Some(unsupported()) };
+        let Ok(body) = serde_json::to_vec(&body) else { return (Some(unsupported()), true) };
         let (bytes, clock, deadline) = (Some(Bytes::from(body)), self.clock.clone(), request.deadline.clone());
         let wire = Request::builder()
             .method(Method::POST)
@@ -126,35 +128,35 @@ impl LinkedGateway {
             .header(AUTHORIZATION, self.authorization.clone())
             .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
             .body(StampedBody { bytes, stamp: stamp.clone(), clock, deadline });
-        let Ok(wire) = wire else { return Some(unsupported()) };
+        let Ok(wire) = wire else { return (Some(unsupported()), true) };
         let answer = match self.side.request(wire).await {
             Ok(answer) => answer,
-            Err(error) if error.is_connect() => return Some(outcome_of_no_connection()),
-            Err(error) if has_lapsed(&error) => return None,
-            Err(_) => return Some(outcome_of_silence("linked:reset")),
+            Err(error) if error.is_connect() => return (Some(outcome_of_no_connection()), true),
+            Err(error) if has_lapsed(&error) => return (None, true),
+            Err(_) => return (Some(outcome_of_silence("linked:reset")), false),
         };
         let status = answer.status();
         let body =
             Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect().await.map(http_body_util::Collected::to_bytes);
         let said = body.ok().and_then(|body| serde_json::from_slice::<WireOutcome>(&body).ok());
         match said.filter(|_| status.is_success()) {
-            Some(said) => outcome(said),
+            Some(said) => (outcome(&said, name), matches!(said, WireOutcome::NotSent { .. })),
             // Refused before it was looked at: the device is not there.
-            None if status.is_client_error() => Some(disconnected(None)),
-            None => Some(outcome_of_silence("linked:answer")),
+            None if status.is_client_error() => (Some(disconnected(None)), true),
+            None => (Some(outcome_of_silence("linked:answer")), false),
         }
     }
 }
 
 /// Tells whether a device can send it.
-#[must_use]
-pub fn is_offered(content: &Content) -> bool {
+fn is_offered(content: &Content) -> bool {
     matches!(content, Content::Text { .. } | Content::Location(_) | Content::Contact(_))
 }
 
-fn outcome(said: WireOutcome) -> Option<Outcome> {
-    Some(match said {
-        WireOutcome::Accepted => Outcome::Accepted { provider_message_id: String::new() },
+/// Returns what an answer about the message of a name means.
+fn outcome(said: &WireOutcome, name: String) -> Option<Outcome> {
+    Some(match *said {
+        WireOutcome::Accepted => Outcome::Accepted { provider_message_id: name },
         WireOutcome::Unknown => outcome_of_silence("linked:silence"),
         WireOutcome::Refused { code, expires_in_ms } => {
             outcome_of_failure(failure_of_ack(code, expires_in_ms.map(Duration::from_millis)))

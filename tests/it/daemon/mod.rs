@@ -26,4 +26,5 @@ mod singles;
 mod slow_lane;
 mod subscriptions;
 mod throttled;
+mod token;
 mod world;

@@ -121,7 +121,7 @@ impl World {
 #[tokio::test]
 async fn a_message_goes_under_the_name_of_its_delivery() {
     let world = World::start().await;
-    assert_eq!(world.told(200, json!({"outcome": "accepted"})).await, "accepted ");
+    assert_eq!(world.told(200, json!({"outcome": "accepted"})).await, "accepted 0198C0DE0000700080000000000000AB");
     let (id, mut body) = world.script.asked.lock().unwrap().pop().unwrap();
     assert_eq!(id, TOKEN.0.to_string());
     let within_ms = body["withinMs"].take().as_u64().unwrap();
@@ -162,12 +162,12 @@ async fn each_answer_has_its_meaning() {
     deferred NEW_CHAT_TIMELOCK waweb-ack:463 HoldCold
     deferred SESSION_RATE_LIMIT waweb-ack:429 Throttle
     rejected PROVIDER_ERROR waweb-ack:999 FailMessage
-    too late
-    deferred SESSION_DISCONNECTED waweb:1006 HoldLane
-    deferred ACCOUNT_TEMP_BANNED waweb:402 HoldLane
-    deferred SESSION_RATE_LIMIT waweb-ack:429 Throttle
-    rejected REQUEST_REJECTED linked:unsupported FailMessage
-    deferred SESSION_DISCONNECTED waweb:1006 HoldLane
+    too late, nothing left
+    deferred SESSION_DISCONNECTED waweb:1006 HoldLane, nothing left
+    deferred ACCOUNT_TEMP_BANNED waweb:402 HoldLane, nothing left
+    deferred SESSION_RATE_LIMIT waweb-ack:429 Throttle, nothing left
+    rejected REQUEST_REJECTED linked:unsupported FailMessage, nothing left
+    deferred SESSION_DISCONNECTED waweb:1006 HoldLane, nothing left
     unknown OUTCOME_UNKNOWN linked:answer Reconcile
     unknown OUTCOME_UNKNOWN linked:answer Reconcile
     ");
